@@ -1,0 +1,372 @@
+/**
+ * What the control API answers: the shapes of every response under `/v1`, and of
+ * the stream. `weir … --json` prints exactly these, so this file is the stable
+ * interface of the unit for people's scripts.
+ *
+ * Conventions. Times are milliseconds since 1970-01-01 UTC; durations are
+ * milliseconds and say so in their name. Counters only grow while the tables of the
+ * fast path live; they are doubles, exact up to 2^53. A value that is not known is
+ * `null`, never absent; a key marked `?` is absent when it has no meaning there.
+ *
+ * Invariant: within `/v1` a key never changes its meaning or type and never goes
+ * away. New keys may appear, and readers must ignore those that they don't know.
+ */
+import type { Change } from '../config/changes.js';
+import type { ConfigError } from '../config/errors.js';
+import type { Document } from '../config/schema.js';
+
+export type { Change, ConfigError, Document };
+
+/** Names the interface in every path. */
+export const API_VERSION = 'v1';
+
+/** Largest request body: a document of some 100,000 members. */
+export const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** Where the daemon listens unless told otherwise. */
+export const DEFAULT_SOCKET = '/run/weir/weir.sock';
+
+/** Client to member, and back where replies pass through the unit (nat). */
+export interface CounterSet {
+  /** Flows begun. */
+  readonly flows: number;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly replyPackets: number;
+  readonly replyBytes: number;
+}
+
+/** Over the last full second; both directions together. */
+export interface Rates {
+  readonly flowsPerSecond: number;
+  readonly packetsPerSecond: number;
+  readonly bitsPerSecond: number;
+}
+
+/** The administrator's word on a member, as in the document. */
+export type MemberSetting = 'enabled' | 'draining' | 'disabled';
+
+/** What a member is now. DISABLED is the administrator's doing, DOWN is not. */
+export type MemberState = 'UP' | 'DRAINING' | 'DOWN' | 'DISABLED';
+
+/** UP: every member serves. DEGRADED: some. DOWN: none. */
+export type ServiceState = 'UP' | 'DEGRADED' | 'DOWN';
+
+export interface ServiceRow {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** As in the document: `tcp`, `udp`, `https` … */
+  readonly protocol: string;
+  readonly state: ServiceState;
+  /** The fastest tier that can serve it; `none` while no tier does. */
+  readonly tier: string;
+  readonly tierReason: string;
+  /** Null for a service that no layer 4 forwarding carries. */
+  readonly forwarding: string | null;
+  readonly pool: string;
+  readonly membersServing: number;
+  readonly membersTotal: number;
+  readonly rates: Rates;
+  readonly totals: CounterSet;
+  /** Since when the totals count. */
+  readonly since: number;
+}
+
+export interface PoolRow {
+  readonly name: string;
+  readonly algorithm: string;
+  /** Type of its monitor, null without one. */
+  readonly monitor: string | null;
+  /** Names of the services that use it. */
+  readonly services: readonly string[];
+  readonly membersUp: number;
+  readonly membersDraining: number;
+  readonly membersDown: number;
+  readonly membersDisabled: number;
+  readonly membersTotal: number;
+  readonly rates: Rates;
+  readonly totals: CounterSet;
+  readonly since: number;
+}
+
+export interface NextHopView {
+  readonly interface: string;
+  /** `02:00:5e:10:00:01`. */
+  readonly mac: string;
+}
+
+export interface HealthView {
+  /** Type of the monitor: `tcp`, `http` … */
+  readonly monitor: string;
+  readonly state: 'unknown' | 'up' | 'down';
+  readonly reason: string;
+  /** When the last probe ended; null before the first. */
+  readonly lastProbe: number | null;
+  readonly latencyMs: number | null;
+}
+
+export interface MemberRow {
+  readonly pool: string;
+  /** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the address alone: its name in every command. */
+  readonly member: string;
+  readonly address: string;
+  /** 0: the service's own port. */
+  readonly port: number;
+  readonly weight: number;
+  readonly state: MemberState;
+  readonly reason: string;
+  /** When it came to this state. */
+  readonly since: number;
+  readonly nextHop: NextHopView | null;
+  /** Why there is no next hop; null when there is one. */
+  readonly nextHopProblem: string | null;
+  /** Null without a monitor. */
+  readonly health: HealthView | null;
+  readonly rates: Rates;
+  readonly totals: CounterSet;
+}
+
+export interface FlowRow {
+  readonly protocol: string;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly service: string;
+  readonly address: string;
+  readonly port: number;
+  readonly pool: string;
+  readonly member: string;
+  /** Time since a recent packet, to one second. */
+  readonly idleMs: number;
+}
+
+export type Severity = 'info' | 'warning' | 'error';
+
+export type EventKind =
+  | 'flow-new'
+  | 'flow-moved'
+  | 'drop'
+  | 'member-state'
+  | 'next-hop'
+  | 'revision'
+  | 'confirm-pending'
+  | 'confirmed'
+  | 'rolled-back'
+  | 'tier'
+  | 'link'
+  | 'repair'
+  | 'daemon';
+
+/** What an event is about; only the keys that have a meaning for it. */
+export interface EventSubject {
+  readonly service?: string;
+  readonly pool?: string;
+  readonly member?: string;
+  /** flow-moved: the member that the flow left. */
+  readonly previousMember?: string;
+  /** member-state: from and to. */
+  readonly before?: string;
+  readonly after?: string;
+  /** `ADDRESS:PORT` of the client. */
+  readonly client?: string;
+  /** drop: the reason's name. */
+  readonly reason?: string;
+  readonly revision?: number;
+  readonly author?: string;
+  readonly interface?: string;
+}
+
+export interface EventRow {
+  /** Grows by one with each event of this run of the daemon. */
+  readonly sequence: number;
+  readonly time: number;
+  readonly kind: EventKind;
+  readonly severity: Severity;
+  /** One sentence for people. */
+  readonly message: string;
+  readonly subject: EventSubject;
+}
+
+export interface MapUsage {
+  readonly name: string;
+  /** Null where counting would cost too much. */
+  readonly entries: number | null;
+  readonly limit: number;
+}
+
+/** One tier on one interface. */
+export interface TierRow {
+  readonly tier: string;
+  readonly interface: string;
+  /** XDP's mode; null when not attached. */
+  readonly mode: 'native' | 'generic' | null;
+  /** Name of the firmware profile that matched. */
+  readonly profile: string;
+  /** Why this mode. */
+  readonly why: string;
+  /** True when a better mode was wanted than the one that could be had. */
+  readonly degraded: boolean;
+  readonly attachedSince: number | null;
+  /** The kernel's tag of the program (sixteen hexadecimal digits). */
+  readonly programTag: string | null;
+  readonly maps: readonly MapUsage[];
+}
+
+/** What the fast path did outside of any service. */
+export interface DatapathTotals {
+  /** Handed to the kernel untouched. */
+  readonly passed: number;
+  readonly echoReplies: number;
+  readonly eventsLost: number;
+}
+
+export interface Counters {
+  /** When they were read. */
+  readonly time: number;
+  readonly since: number;
+  readonly totals: DatapathTotals;
+  /** By reason: `malformed`, `no-member` … Every reason is there, also at 0. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** By name of the service. */
+  readonly services: Readonly<Record<string, CounterSet>>;
+  /** By `POOL/MEMBER`. */
+  readonly members: Readonly<Record<string, CounterSet>>;
+}
+
+/** What was added to the counters since the previous sample; rows without change are left out. */
+export interface CounterDeltas {
+  readonly time: number;
+  /** What the differences span. */
+  readonly intervalMs: number;
+  readonly totals: DatapathTotals;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly services: Readonly<Record<string, CounterSet>>;
+  readonly members: Readonly<Record<string, CounterSet>>;
+}
+
+export type AlarmCode =
+  | 'member-down'
+  | 'next-hop-unresolved'
+  | 'pool-down'
+  | 'tier-degraded'
+  | 'confirm-pending'
+  | 'apply-failed';
+
+export interface Alarm {
+  readonly code: AlarmCode;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly since: number | null;
+}
+
+/** A revision that goes back by itself unless somebody confirms it. */
+export interface PendingConfirm {
+  readonly revision: number;
+  /** The revision whose document comes back; null when there was none. */
+  readonly previous: number | null;
+  readonly deadline: number;
+  readonly secondsLeft: number;
+}
+
+export interface Status {
+  readonly unit: string;
+  readonly version: string;
+  /** Null while nothing was ever applied. */
+  readonly revision: number | null;
+  readonly startedAt: number;
+  readonly uptimeMs: number;
+  readonly pendingConfirm: PendingConfirm | null;
+  readonly role: 'standalone' | 'master' | 'backup';
+  readonly services: number;
+  readonly membersServing: number;
+  readonly membersTotal: number;
+  readonly alarms: readonly Alarm[];
+  /** Release of the kernel, as `uname -r`. */
+  readonly kernel: string;
+}
+
+export interface ConfigView {
+  /** Null, with an empty document, while nothing was ever applied. */
+  readonly revision: number | null;
+  readonly document: Document | null;
+}
+
+export interface RevisionRow {
+  readonly revision: number;
+  readonly author: string;
+  readonly time: number;
+  readonly comment: string;
+  readonly digest: string;
+  readonly changes: readonly Change[];
+}
+
+export interface RevisionDetail extends RevisionRow {
+  readonly document: Document;
+}
+
+export interface ApplyResult {
+  /**
+   * The revision committed. When nothing differs none is, and this is the current
+   * one; in a dry run it is the one that the document was compared with. Null: none yet.
+   */
+  readonly revision: number | null;
+  readonly changes: readonly Change[];
+  readonly dryRun: boolean;
+  /** When the change goes back by itself unless confirmed. */
+  readonly confirmBy?: number;
+  /** Sentences: what was committed but cannot be done now (no MAC address known …). */
+  readonly warnings: readonly string[];
+}
+
+export interface DiffResult {
+  /** The revision compared with. */
+  readonly revision: number | null;
+  readonly changes: readonly Change[];
+  readonly warnings: readonly string[];
+}
+
+export interface ConfirmResult {
+  readonly revision: number;
+}
+
+/** One line of `GET /v1/stream` (NDJSON). */
+export type StreamMessage =
+  | { readonly type: 'hello'; readonly time: number; readonly version: string }
+  | { readonly type: 'event'; readonly event: EventRow }
+  | { readonly type: 'counters'; readonly counters: CounterDeltas }
+  | { readonly type: 'heartbeat'; readonly time: number };
+
+/**
+ * Every error code of the API with its HTTP status (RFC 9110 §15, RFC 6585).
+ *
+ * `syntax`: the text is no YAML or JSON. `invalid`: it is, but no valid document.
+ * `unsupported`: valid, but no tier of this build can execute it. `conflict`: the
+ * unit's state forbids it (nothing to confirm …). `revision-mismatch`: If-Match
+ * names another revision than the current one.
+ */
+export const ERROR_STATUS = {
+  syntax: 400,
+  'bad-request': 400,
+  'not-found': 404,
+  'method-not-allowed': 405,
+  conflict: 409,
+  'revision-mismatch': 412,
+  'too-large': 413,
+  'unsupported-media-type': 415,
+  invalid: 422,
+  unsupported: 422,
+  internal: 500,
+  unavailable: 503,
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_STATUS;
+
+export interface ErrorBody {
+  readonly error: {
+    readonly code: ErrorCode;
+    /** One sentence: what is wrong and what to do. */
+    readonly message: string;
+    /** Where the document is at fault. */
+    readonly details?: readonly ConfigError[];
+  };
+}

@@ -1,0 +1,43 @@
+/**
+ * Where a daemon keeps its things. `weir daemon` fills this in and hands it to
+ * `startDaemon` of appliance/main.ts; tests and the lab hand in their own places.
+ *
+ * Invariant: two daemons that share no path here do not disturb each other, other
+ * than by the addresses and interfaces that they serve.
+ */
+import { DEFAULT_SOCKET } from './contract.js';
+
+export interface DaemonOptions {
+  /** The configuration store and its backups. Survives reboots. */
+  readonly stateDir: string;
+  /** Socket and the like. Gone after a reboot. */
+  readonly runDir: string;
+  /** Where programs, links and maps are pinned, in a BPF file system. */
+  readonly bpfDir: string;
+  /** Path of the API's socket. */
+  readonly socket: string;
+  /** Group that may use the socket. */
+  readonly group: string;
+  readonly logLevel: LogLevel;
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export const DEFAULT_DAEMON_OPTIONS: DaemonOptions = {
+  stateDir: '/var/lib/weir',
+  runDir: '/run/weir',
+  bpfDir: '/sys/fs/bpf/weir',
+  socket: DEFAULT_SOCKET,
+  group: 'weir',
+  logLevel: 'info',
+};
+
+/** A daemon that answers on its socket. */
+export interface RunningDaemon {
+  /** Stops the daemon; traffic keeps flowing on the pinned fast path. Resolves when all is closed. */
+  close(): Promise<void>;
+}
+
+/** The shape of `startDaemon` in appliance/main.ts. Resolves once the socket answers. */
+export type StartDaemon = (options: DaemonOptions) => Promise<RunningDaemon>;

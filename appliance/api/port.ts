@@ -1,0 +1,131 @@
+/**
+ * What the API asks of the daemon. The API knows HTTP, the daemon knows the unit;
+ * this interface is all that they share, so that the API is tested against a fake
+ * and the daemon without a socket.
+ *
+ * Invariant: a method either answers or throws `PortError`. Anything else that is
+ * thrown is a defect: it is logged in full and answered as `internal`, without detail.
+ */
+import type {
+  ApplyResult,
+  ConfigError,
+  ConfigView,
+  ConfirmResult,
+  CounterDeltas,
+  Counters,
+  DiffResult,
+  Document,
+  ErrorCode,
+  EventRow,
+  FlowRow,
+  MemberRow,
+  MemberSetting,
+  PoolRow,
+  RevisionDetail,
+  RevisionRow,
+  ServiceRow,
+  Status,
+  TierRow,
+} from './contract.js';
+
+/** A refusal that the administrator can act on; `code` decides the HTTP status. */
+export class PortError extends Error {
+  override readonly name = 'PortError';
+  readonly code: ErrorCode;
+  readonly details: readonly ConfigError[];
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { details?: readonly ConfigError[]; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details ?? [];
+  }
+}
+
+/** A document as it came: text (YAML, of which JSON is a part) keeps its lines for errors. */
+export type DocumentSource = { readonly text: string } | { readonly document: Document };
+
+/** Who changes something, why, and on top of what. */
+export interface ChangeRequest {
+  /** User name of the peer, or `uid N`. */
+  readonly author: string;
+  /** Empty when none was given. */
+  readonly comment: string;
+  /** Roll back by itself unless confirmed within so many milliseconds. */
+  readonly confirm?: number;
+  /** The revision that must be current, else `revision-mismatch`; 0 says "none yet". */
+  readonly ifMatch?: number;
+}
+
+export interface ApplyRequest extends ChangeRequest {
+  readonly source: DocumentSource;
+  readonly dryRun: boolean;
+}
+
+export interface RollbackRequest extends ChangeRequest {
+  /** The revision whose document comes back, as a new revision. */
+  readonly to: number;
+}
+
+export interface SetMemberRequest extends ChangeRequest {
+  readonly pool: string;
+  /** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the address alone. */
+  readonly member: string;
+  /** At least one of the two is given. */
+  readonly state?: MemberSetting;
+  readonly weight?: number;
+}
+
+/** What a subscriber hears: each event, and once a second what the counters gained. */
+export type Observation =
+  | { readonly type: 'event'; readonly event: EventRow }
+  | { readonly type: 'counters'; readonly counters: CounterDeltas };
+
+export interface DaemonPort {
+  status(): Promise<Status>;
+  config(): Promise<ConfigView>;
+
+  /** Errors: syntax, invalid, unsupported (with details), revision-mismatch, conflict, unavailable. */
+  apply(request: ApplyRequest): Promise<ApplyResult>;
+  /** Errors: conflict when nothing awaits confirmation. */
+  confirm(request: { readonly author: string }): Promise<ConfirmResult>;
+  /** Errors: as `apply`. */
+  diff(source: DocumentSource): Promise<DiffResult>;
+  /** Newest first; `before` leaves out that revision and all newer ones. */
+  history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]>;
+  /** Errors: not-found. */
+  revision(number: number): Promise<RevisionDetail>;
+  /** Errors: not-found, unsupported, revision-mismatch. */
+  rollback(request: RollbackRequest): Promise<ApplyResult>;
+  /** Errors: not-found (pool or member), invalid, revision-mismatch. */
+  setMember(request: SetMemberRequest): Promise<ApplyResult>;
+
+  services(): Promise<ServiceRow[]>;
+  pools(): Promise<PoolRow[]>;
+  /** Errors: not-found for a pool that is not there. */
+  members(query: { readonly pool?: string }): Promise<MemberRow[]>;
+  /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
+  flows(query: {
+    readonly limit: number;
+    readonly service?: string;
+    readonly member?: string;
+  }): Promise<FlowRow[]>;
+  /** The newest `limit`, oldest first. */
+  events(query: { readonly limit: number }): Promise<EventRow[]>;
+  tiers(): Promise<TierRow[]>;
+  counters(): Promise<Counters>;
+
+  /** The listener must return at once and must not throw. Returns what ends the subscription. */
+  subscribe(listener: (observation: Observation) => void): () => void;
+}
+
+/** What the API needs of a log; pino's fits. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,203 @@
+/**
+ * Reads what a client sent: bodies, query strings, If-Match (RFC 9110 §13.1.1).
+ * Everything is parsed here, at the edge; behind it types can be trusted.
+ *
+ * Invariant: these functions are pure, and what they cannot read they refuse with a
+ * `PortError` that says what was expected. A key that nobody knows is refused too,
+ * so that a misspelt `dry-run` never commits.
+ */
+import { z } from 'zod';
+import type { Document } from './contract.js';
+import { type DocumentSource, PortError } from './port.js';
+
+/** A body as it came, by its media type. */
+export interface RawBody {
+  readonly format: 'yaml' | 'json';
+  readonly text: string;
+}
+
+/** Decodes a body; anything but UTF-8 is a syntax error. */
+export function decodeBody(format: RawBody['format'], bytes: Uint8Array): RawBody {
+  try {
+    return { format, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+  } catch (cause) {
+    throw new PortError('syntax', 'The body is not UTF-8 text.', { cause });
+  }
+}
+
+/** The document in a body: YAML stays text, so that errors name its lines. */
+export function documentSource(body: unknown): DocumentSource {
+  const raw = rawBody(body);
+  if (raw === null || raw.text.trim() === '') {
+    throw new PortError('syntax', 'The body is empty: send the whole document.');
+  }
+  if (raw.format === 'yaml') return { text: raw.text };
+  const value = parseJson(raw.text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new PortError('invalid', 'The document must be a JSON object.');
+  }
+  // The daemon checks it against the schema; until then it is only known to be JSON.
+  return { document: value as Document };
+}
+
+const rollbackBody = z.strictObject({
+  to: z.int().min(1),
+  comment: z.string().max(1000).optional(),
+  'confirm-ms': z.int().min(1000).max(86_400_000).optional(),
+});
+export type RollbackBody = z.output<typeof rollbackBody>;
+
+export function parseRollback(body: unknown): RollbackBody {
+  return check(rollbackBody, jsonBody(body), 'body');
+}
+
+const memberBody = z
+  .strictObject({
+    state: z.enum(['enabled', 'draining', 'disabled']).optional(),
+    weight: z.int().min(0).max(256).optional(),
+    comment: z.string().max(1000).optional(),
+    'confirm-ms': z.int().min(1000).max(86_400_000).optional(),
+  })
+  .refine((value) => value.state !== undefined || value.weight !== undefined, {
+    error: 'give state, weight, or both',
+  });
+export type MemberBody = z.output<typeof memberBody>;
+
+export function parseMember(body: unknown): MemberBody {
+  return check(memberBody, jsonBody(body), 'body');
+}
+
+/** Whole numbers in a query string. */
+function wholeNumber(min: number, max: number): z.ZodType<number> {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, { error: 'expected a whole number' })
+    .transform(Number)
+    .pipe(z.int().min(min).max(max));
+}
+
+const applyQuery = z.strictObject({
+  'dry-run': z.enum(['true', 'false']).optional(),
+  'confirm-ms': wholeNumber(1000, 86_400_000).optional(),
+  comment: z.string().max(1000).optional(),
+});
+const historyQuery = z.strictObject({
+  limit: wholeNumber(1, 10_000).optional(),
+  before: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
+});
+const membersQuery = z.strictObject({ pool: z.string().optional() });
+const flowsQuery = z.strictObject({
+  limit: wholeNumber(1, 100_000).optional(),
+  service: z.string().optional(),
+  member: z.string().optional(),
+});
+const eventsQuery = z.strictObject({ limit: wholeNumber(1, 100_000).optional() });
+const streamQuery = z.strictObject({
+  topics: z
+    .string()
+    .transform((value) => value.split(','))
+    .pipe(z.array(z.enum(['events', 'counters'])).min(1))
+    .optional(),
+});
+const noQuery = z.strictObject({});
+
+export const parseQuery = {
+  apply: (query: unknown) => check(applyQuery, query, 'query'),
+  history: (query: unknown) => check(historyQuery, query, 'query'),
+  members: (query: unknown) => check(membersQuery, query, 'query'),
+  flows: (query: unknown) => check(flowsQuery, query, 'query'),
+  events: (query: unknown) => check(eventsQuery, query, 'query'),
+  stream: (query: unknown) => check(streamQuery, query, 'query'),
+  none: (query: unknown) => check(noQuery, query, 'query'),
+};
+
+/** A revision number in a path. Anything else names nothing. */
+export function revisionNumber(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) {
+    throw new PortError(
+      'not-found',
+      `There is no revision ${text}: revisions are numbered from 1.`,
+    );
+  }
+  return Number(text);
+}
+
+/**
+ * The revision that If-Match asks for; undefined when it asks for none. Entity tags
+ * are `"N"`; a bare N is taken too, for those who type it.
+ */
+export function ifMatch(header: string | undefined): number | undefined {
+  if (header === undefined || header.trim() === '*') return undefined;
+  const match = /^\s*(?:"(\d{1,15})"|(\d{1,15}))\s*$/.exec(header);
+  const digits = match?.[1] ?? match?.[2];
+  if (digits === undefined) {
+    throw new PortError(
+      'bad-request',
+      `If-Match must name one revision, as in "12"; got ${header}.`,
+    );
+  }
+  return Number(digits);
+}
+
+/** The entity tag of a revision; "0" while nothing was ever applied. */
+export function entityTag(revision: number | null): string {
+  return `"${revision ?? 0}"`;
+}
+
+function rawBody(body: unknown): RawBody | null {
+  // Only decodeBody makes the bodies that reach a handler; no body at all is undefined.
+  return body === undefined || body === null ? null : (body as RawBody);
+}
+
+function jsonBody(body: unknown): unknown {
+  const raw = rawBody(body);
+  if (raw === null || raw.text.trim() === '') return {};
+  if (raw.format !== 'json') {
+    throw new PortError('unsupported-media-type', 'Send application/json here.');
+  }
+  return parseJson(raw.text);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text, (key, value: unknown) => {
+      // Assigning it would change an object's prototype instead of adding a key.
+      if (key === '__proto__') throw new PortError('syntax', 'A key must not be "__proto__".');
+      return value;
+    });
+  } catch (error) {
+    if (error instanceof PortError) throw error;
+    throw jsonSyntaxError(text, error);
+  }
+}
+
+/** V8 names the offset of some errors and quotes the text of others; people look for a line. */
+function jsonSyntaxError(text: string, cause: unknown): PortError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const offset = /at position (\d+)/.exec(said)?.[1];
+  const message = said.replace(/ in JSON at position.*$/s, '').replace(/\s+/g, ' ');
+  if (offset === undefined) {
+    return new PortError('syntax', `The body is no JSON: ${message}.`, { cause });
+  }
+  const before = text.slice(0, Number(offset));
+  const line = before.split('\n').length;
+  const column = before.length - before.lastIndexOf('\n');
+  return new PortError(
+    'syntax',
+    `The body is no JSON: line ${line}, column ${column}: ${message}.`,
+    {
+      cause,
+      details: [{ code: 'syntax', line, column, path: '', message }],
+    },
+  );
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown, where: 'query' | 'body'): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const path = issue.path.join('.');
+    return path === '' ? issue.message : `${path}: ${issue.message}`;
+  });
+  throw new PortError('bad-request', `The ${where} is not understood: ${problems.join('; ')}.`);
+}

@@ -1,0 +1,197 @@
+/**
+ * The paths of the API, version 1. Each handler reads the request, asks the daemon,
+ * and answers; there is no decision here that the daemon should take.
+ *
+ *   GET    /v1/status                         who, which revision, what is wrong
+ *   GET    /v1/config                         the document (JSON; YAML by Accept)
+ *   PUT    /v1/config                         apply: ?dry-run=true &confirm-ms=N &comment=TEXT
+ *   POST   /v1/config/diff                    what applying the body would change
+ *   POST   /v1/config/confirm                 keep what waits for confirmation
+ *   POST   /v1/config/rollback                {to, comment?, confirm-ms?}
+ *   GET    /v1/revisions                      ?limit=N &before=N, newest first
+ *   GET    /v1/revisions/N                    with its document
+ *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/counters
+ *   GET    /v1/members                        ?pool=NAME
+ *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
+ *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
+ *   GET    /v1/events                         ?limit=N
+ *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
+ *
+ * Invariant: what changes the unit takes If-Match and answers with the new
+ * revision's ETag (RFC 9110 §8.8.3); without If-Match the last writer wins.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { toYaml } from '../config/document.js';
+import type { ApplyResult } from './contract.js';
+import type { ChangeRequest, DaemonPort } from './port.js';
+import {
+  documentSource,
+  entityTag,
+  ifMatch,
+  parseMember,
+  parseQuery,
+  parseRollback,
+  revisionNumber,
+} from './requests.js';
+import type { StreamHub, Topic } from './stream.js';
+
+export interface RouteContext {
+  readonly daemon: DaemonPort;
+  readonly hub: StreamHub;
+  readonly authorOf: (request: FastifyRequest) => string;
+}
+
+const DEFAULT_LIMIT = { history: 50, flows: 1000, events: 200 } as const;
+const ALL_TOPICS: readonly Topic[] = ['events', 'counters'];
+
+export function addRoutes(app: FastifyInstance, context: RouteContext): void {
+  addConfiguration(app, context);
+  addRevisions(app, context);
+  addViews(app, context);
+  addStream(app, context);
+}
+
+function addConfiguration(app: FastifyInstance, { daemon, authorOf }: RouteContext): void {
+  app.get('/v1/config', async (request, reply) => {
+    parseQuery.none(request.query);
+    const view = await daemon.config();
+    reply.header('etag', entityTag(view.revision)).header('vary', 'accept');
+    if (!wantsYaml(request)) return view;
+    reply.type('application/yaml; charset=utf-8');
+    return view.document === null ? '' : toYaml(view.document);
+  });
+
+  app.put('/v1/config', async (request, reply) => {
+    const query = parseQuery.apply(request.query);
+    const result = await daemon.apply({
+      source: documentSource(request.body),
+      dryRun: query['dry-run'] === 'true',
+      ...change(request, authorOf, query),
+    });
+    return changed(reply, result);
+  });
+
+  app.post('/v1/config/diff', async (request, reply) => {
+    parseQuery.none(request.query);
+    const result = await daemon.diff(documentSource(request.body));
+    reply.header('etag', entityTag(result.revision));
+    return result;
+  });
+
+  app.post('/v1/config/confirm', async (request, reply) => {
+    parseQuery.none(request.query);
+    const result = await daemon.confirm({ author: authorOf(request) });
+    reply.header('etag', entityTag(result.revision));
+    return result;
+  });
+
+  app.post('/v1/config/rollback', async (request, reply) => {
+    parseQuery.none(request.query);
+    const body = parseRollback(request.body);
+    const result = await daemon.rollback({ to: body.to, ...change(request, authorOf, body) });
+    return changed(reply, result);
+  });
+
+  app.patch<{ Params: { pool: string; member: string } }>(
+    '/v1/pools/:pool/members/:member',
+    async (request, reply) => {
+      parseQuery.none(request.query);
+      const body = parseMember(request.body);
+      const result = await daemon.setMember({
+        pool: request.params.pool,
+        member: request.params.member,
+        ...(body.state === undefined ? {} : { state: body.state }),
+        ...(body.weight === undefined ? {} : { weight: body.weight }),
+        ...change(request, authorOf, body),
+      });
+      return changed(reply, result);
+    },
+  );
+}
+
+function addRevisions(app: FastifyInstance, { daemon }: RouteContext): void {
+  app.get('/v1/revisions', (request) => {
+    const query = parseQuery.history(request.query);
+    return daemon.history({
+      limit: query.limit ?? DEFAULT_LIMIT.history,
+      ...(query.before === undefined ? {} : { before: query.before }),
+    });
+  });
+
+  app.get<{ Params: { number: string } }>('/v1/revisions/:number', async (request, reply) => {
+    parseQuery.none(request.query);
+    const revision = await daemon.revision(revisionNumber(request.params.number));
+    reply.header('etag', entityTag(revision.revision)).header('vary', 'accept');
+    if (!wantsYaml(request)) return revision;
+    reply.type('application/yaml; charset=utf-8');
+    return toYaml(revision.document);
+  });
+}
+
+function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
+  const plain = {
+    status: () => daemon.status(),
+    services: () => daemon.services(),
+    pools: () => daemon.pools(),
+    tiers: () => daemon.tiers(),
+    counters: () => daemon.counters(),
+  };
+  for (const [name, answer] of Object.entries(plain)) {
+    app.get(`/v1/${name}`, (request): Promise<unknown> => {
+      parseQuery.none(request.query);
+      return answer();
+    });
+  }
+
+  app.get('/v1/members', (request) => {
+    const { pool } = parseQuery.members(request.query);
+    return daemon.members(pool === undefined ? {} : { pool });
+  });
+
+  app.get('/v1/flows', (request) => {
+    const { limit, service, member } = parseQuery.flows(request.query);
+    return daemon.flows({
+      limit: limit ?? DEFAULT_LIMIT.flows,
+      ...(service === undefined ? {} : { service }),
+      ...(member === undefined ? {} : { member }),
+    });
+  });
+
+  app.get('/v1/events', (request) => {
+    const { limit } = parseQuery.events(request.query);
+    return daemon.events({ limit: limit ?? DEFAULT_LIMIT.events });
+  });
+}
+
+function addStream(app: FastifyInstance, { hub }: RouteContext): void {
+  app.get('/v1/stream', { exposeHeadRoute: false }, async (request, reply) => {
+    const { topics } = parseQuery.stream(request.query);
+    await hub.add(reply.raw, new Set(topics ?? ALL_TOPICS));
+    // The hub writes and ends it from here on.
+    reply.hijack();
+    return reply;
+  });
+}
+
+function change(
+  request: FastifyRequest,
+  authorOf: (request: FastifyRequest) => string,
+  given: { readonly comment?: string | undefined; readonly 'confirm-ms'?: number | undefined },
+): ChangeRequest {
+  const revision = ifMatch(request.headers['if-match']);
+  return {
+    author: authorOf(request),
+    comment: given.comment ?? '',
+    ...(given['confirm-ms'] === undefined ? {} : { confirm: given['confirm-ms'] }),
+    ...(revision === undefined ? {} : { ifMatch: revision }),
+  };
+}
+
+function changed(reply: FastifyReply, result: ApplyResult): ApplyResult {
+  reply.header('etag', entityTag(result.revision));
+  return result;
+}
+
+function wantsYaml(request: FastifyRequest): boolean {
+  return /\b(?:application|text)\/(?:x-)?yaml\b/.test(request.headers.accept ?? '');
+}

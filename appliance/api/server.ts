@@ -1,0 +1,195 @@
+/**
+ * The control API: HTTP/1.1 and JSON over a Unix socket (RFC 9112, RFC 8259).
+ * Routing and body limits are fastify's; listening is done here on the http.Server
+ * itself, because fastify's own listen() binds some ticks later and the umask of
+ * the socket file must hold for exactly that call.
+ *
+ * Invariant: every answer but a stream is JSON (or YAML where asked for), and every
+ * refusal is an `ErrorBody` with the status of contract.ts.
+ */
+import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { peerCredentials, userName } from '../../native/ffi/peer-credentials.js';
+import { BODY_LIMIT_BYTES } from './contract.js';
+import { errorBody, errorResponse } from './error-body.js';
+import { type DaemonPort, type Log, PortError } from './port.js';
+import { decodeBody } from './requests.js';
+import { addRoutes } from './routes.js';
+import { listenOnSocketFile, type SocketFileOptions } from './socket-file.js';
+import { StreamHub } from './stream.js';
+
+export interface ApiOptions {
+  readonly log: Log;
+  /** Default 5000. */
+  readonly heartbeatMs?: number;
+  readonly now?: () => number;
+}
+
+/** How long requests in progress may take to finish once close() was called. */
+const CLOSE_GRACE_MS = 2000;
+/** Enough for every script on the unit; a runaway one must not exhaust descriptors. */
+const MAX_CONNECTIONS = 512;
+/** Longer than any name: 63 of a pool, 48 of `[IPv6]:port`, and their percent-encoding. */
+const MAX_PARAMETER_LENGTH = 512;
+const YAML_TYPES = ['application/yaml', 'application/x-yaml', 'text/yaml', 'text/x-yaml'];
+
+export class ApiServer {
+  readonly #app: FastifyInstance;
+  readonly #server: Server;
+  readonly #hub: StreamHub;
+  readonly #log: Log;
+
+  constructor(app: FastifyInstance, server: Server, hub: StreamHub, log: Log) {
+    this.#app = app;
+    this.#server = server;
+    this.#hub = hub;
+    this.#log = log;
+  }
+
+  /** Errors: SocketFileError (in use, no socket, path too long, cannot listen). */
+  async listen(path: string, options: Partial<SocketFileOptions> = {}): Promise<void> {
+    await this.#app.ready();
+    const { group = 'weir', mode = 0o660 } = options;
+    await listenOnSocketFile(this.#server, path, { group, mode }, this.#log);
+    this.#server.on('error', (err) => this.#log.error({ err }, 'The API socket failed.'));
+    this.#log.info({ socket: path }, 'The API answers.');
+  }
+
+  /** Ends the streams, lets requests in progress finish, and removes the socket file. */
+  async close(): Promise<void> {
+    this.#hub.close();
+    if (this.#server.listening) {
+      const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+      this.#server.closeIdleConnections();
+      const patience = setTimeout(() => this.#server.closeAllConnections(), CLOSE_GRACE_MS);
+      await closed;
+      clearTimeout(patience);
+    }
+    await this.#app.close();
+  }
+}
+
+export function createApi(daemon: DaemonPort, options: ApiOptions): ApiServer {
+  const { log } = options;
+  let server: Server | undefined;
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    routerOptions: { maxParamLength: MAX_PARAMETER_LENGTH },
+    // The daemon's own patience with a request decides, and close() ends what is left.
+    forceCloseConnections: false,
+    return503OnClosing: true,
+    // What the router itself refuses (a path that is no URL) never meets the error handler.
+    frameworkErrors(error, _request, reply) {
+      const { status, body } = errorResponse(error);
+      reply.hijack();
+      reply.raw
+        .writeHead(status, { 'content-type': 'application/json; charset=utf-8' })
+        .end(JSON.stringify(body));
+    },
+    clientErrorHandler(error, socket) {
+      refuseGarbage(error, socket, log);
+    },
+    serverFactory(handler) {
+      server = createServer({ keepAliveTimeout: 60_000 }, handler);
+      return server;
+    },
+  });
+  if (server === undefined) throw new Error('fastify did not ask for its server');
+  server.maxConnections = MAX_CONNECTIONS;
+
+  const hub = new StreamHub(daemon, log, {
+    heartbeatMs: options.heartbeatMs ?? 5000,
+    now: options.now ?? Date.now,
+    version: async () => (await daemon.status()).version,
+  });
+  addBodies(app);
+  addErrors(app, log);
+  addRoutes(app, { daemon, hub, authorOf: (request) => author(request, log) });
+  return new ApiServer(app, server, hub, log);
+}
+
+function addBodies(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    parseInto(done, 'json', body);
+  });
+  app.addContentTypeParser(YAML_TYPES, { parseAs: 'buffer' }, (_request, body, done) => {
+    parseInto(done, 'yaml', body);
+  });
+}
+
+function parseInto(
+  done: (error: Error | null, body?: unknown) => void,
+  format: 'json' | 'yaml',
+  body: string | Buffer,
+): void {
+  try {
+    done(null, decodeBody(format, typeof body === 'string' ? Buffer.from(body) : body));
+  } catch (error) {
+    done(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+function addErrors(app: FastifyInstance, log: Log): void {
+  app.setErrorHandler((error, request, reply) => {
+    const { status, body, unexpected } = errorResponse(error);
+    const where = { method: request.method, path: request.url };
+    if (unexpected) log.error({ ...where, err: error }, 'A request failed unexpectedly.');
+    else log.debug({ ...where, status, err: error }, 'A request was refused.');
+    return reply.status(status).send(body);
+  });
+  const routes: { method: string; path: RegExp }[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    const path = new RegExp(`^${url.replace(/:[a-z]+/g, '[^/]+')}$`);
+    for (const name of [method].flat()) if (name !== 'HEAD') routes.push({ method: name, path });
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const asked = request.url.split('?')[0] ?? '';
+    const allowed = routes.filter(({ path }) => path.test(asked)).map(({ method }) => method);
+    const path = `${request.method} ${request.url}`;
+    if (allowed.length === 0) {
+      return reply.status(404).send(errorBody('not-found', `There is no ${path} in this API.`));
+    }
+    return reply
+      .status(405)
+      .header('allow', allowed.join(', '))
+      .send(errorBody('method-not-allowed', `${path}: use ${allowed.join(' or ')}.`));
+  });
+}
+
+/** What is not even HTTP gets a proper refusal, and the connection ends. */
+function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket, log: Log): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  log.debug({ err: error }, 'A client does not speak HTTP.');
+  const body = JSON.stringify(errorBody('bad-request', 'This is not an HTTP/1.1 request.'));
+  socket.end(
+    'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n' +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+/** Node keeps a socket's descriptor in its handle, which its types do not mention. */
+interface WithHandle {
+  readonly _handle?: { readonly fd?: number } | null;
+}
+
+/** The user at the other end. Without one there is no change: refused as unavailable. */
+function author(request: FastifyRequest, log: Log): string {
+  const fd = (request.raw.socket as Socket & WithHandle)._handle?.fd;
+  if (fd === undefined || fd < 0) {
+    throw new PortError('unavailable', 'The connection is gone: nobody would own this change.');
+  }
+  try {
+    return userName(peerCredentials(fd).uid);
+  } catch (cause) {
+    log.error({ err: cause }, 'The peer of the API socket is not known.');
+    throw new PortError('unavailable', 'The kernel does not say who is asking for this change.', {
+      cause,
+    });
+  }
+}

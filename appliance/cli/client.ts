@@ -1,0 +1,193 @@
+/**
+ * Speaks HTTP to the daemon over its Unix socket. Node's own http does, since the
+ * CLI starts for every Tab that somebody presses and each import is felt.
+ *
+ * Invariant: every failure becomes a `CliError` that says what to do; what comes
+ * back is the daemon's answer unchanged, which is why `--json` is stable.
+ */
+import { request, type IncomingMessage } from 'node:http';
+import { BODY_LIMIT_BYTES, type ErrorBody, type StreamMessage } from '../api/contract.js';
+import { CliError, EXIT, refusal } from './exit-codes.js';
+
+export interface Call {
+  readonly method?: 'GET' | 'PUT' | 'POST' | 'PATCH';
+  /** With its leading `/v1`; parts from people are encoded with `encodeURIComponent`. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  /** Sent as YAML. */
+  readonly yaml?: string;
+  readonly accept?: string;
+  readonly ifMatch?: number | undefined;
+}
+
+export class Client {
+  readonly socket: string;
+  readonly #timeoutMs: number;
+
+  /** `timeoutMs` is the longest silence of the daemon; applying a large document takes a while. */
+  constructor(socket: string, timeoutMs = 60_000) {
+    this.socket = socket;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The answer's JSON. `T` is what contract.ts promises for this path. */
+  async json<T>(call: Call): Promise<T> {
+    const text = await this.text(call);
+    try {
+      return JSON.parse(text) as T;
+    } catch (cause) {
+      throw new CliError(
+        EXIT.failure,
+        `What answers on ${this.socket} is not a Weir daemon: ${call.path} gave no JSON.`,
+        undefined,
+        cause,
+      );
+    }
+  }
+
+  async text(call: Call): Promise<string> {
+    const response = await this.#send(call);
+    const text = await this.#collect(response);
+    const status = response.statusCode ?? 0;
+    if (status >= 200 && status < 300) return text;
+    throw this.#refused(status, text);
+  }
+
+  /** Hears every line of a stream until it ends or `signal` aborts. */
+  async stream(
+    call: Call,
+    onMessage: (message: StreamMessage) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const response = await this.#send(call, signal);
+    const status = response.statusCode ?? 0;
+    if (status !== 200) throw this.#refused(status, await this.#collect(response));
+    response.setEncoding('utf8');
+    // The unfinished line, in pieces: joining them once keeps long lines linear.
+    let pieces: string[] = [];
+    try {
+      for await (const chunk of response as AsyncIterable<string>) {
+        const lines = chunk.split('\n');
+        const last = lines.pop() ?? '';
+        for (const end of lines) {
+          const line = pieces.join('') + end;
+          pieces = [];
+          if (line !== '') onMessage(JSON.parse(line) as StreamMessage);
+        }
+        if (last !== '') pieces.push(last);
+      }
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') {
+        throw new CliError(EXIT.unreachable, 'The daemon ended the stream.', undefined, error);
+      }
+      throw error;
+    }
+  }
+
+  #send(call: Call, signal?: AbortSignal): Promise<IncomingMessage> {
+    const body = call.yaml ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
+    const bytes = body === undefined ? undefined : Buffer.from(body);
+    if (bytes !== undefined && bytes.length > BODY_LIMIT_BYTES) {
+      const message = `The document has ${bytes.length} bytes; the daemon takes at most ${BODY_LIMIT_BYTES}.`;
+      return Promise.reject(refusal({ error: { code: 'too-large', message } }));
+    }
+    const headers: Record<string, string | number> = { accept: call.accept ?? 'application/json' };
+    if (bytes !== undefined) {
+      headers['content-type'] = call.yaml === undefined ? 'application/json' : 'application/yaml';
+      headers['content-length'] = bytes.length;
+    }
+    if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`;
+    return new Promise((resolve, reject) => {
+      const outgoing = request(
+        {
+          socketPath: this.socket,
+          host: 'weir',
+          method: call.method ?? 'GET',
+          path: call.path + queryString(call.query ?? {}),
+          headers,
+          agent: false,
+          timeout: this.#timeoutMs,
+          ...(signal === undefined ? {} : { signal }),
+        },
+        resolve,
+      );
+      outgoing.on('timeout', () => {
+        outgoing.destroy(
+          new CliError(
+            EXIT.unreachable,
+            `The daemon on ${this.socket} has been silent for ${this.#timeoutMs / 1000} s.`,
+          ),
+        );
+      });
+      outgoing.on('error', (error) => reject(this.#unreachable(error)));
+      outgoing.end(bytes);
+    });
+  }
+
+  async #collect(response: IncomingMessage): Promise<string> {
+    const chunks: Buffer[] = [];
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+    } catch (error) {
+      throw this.#unreachable(error instanceof Error ? error : new Error(String(error)));
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  #refused(status: number, text: string): CliError {
+    const body = parseErrorBody(text);
+    if (body !== null) return refusal(body);
+    return new CliError(
+      EXIT.failure,
+      `What answers on ${this.socket} is not a Weir daemon: it said HTTP ${status}.`,
+    );
+  }
+
+  #unreachable(error: NodeJS.ErrnoException): CliError {
+    if (error instanceof CliError) return error;
+    return new CliError(EXIT.unreachable, reason(error, this.socket), undefined, error);
+  }
+}
+
+function reason(error: NodeJS.ErrnoException, socket: string): string {
+  switch (error.code) {
+    case 'ENOENT':
+      return `No daemon: there is no socket ${socket}. Start it with 'weir daemon', or name another with --socket or WEIR_SOCKET.`;
+    case 'ECONNREFUSED':
+      return `No daemon: nobody answers on ${socket}. Start it with 'weir daemon'.`;
+    case 'EACCES':
+    case 'EPERM':
+      return `Not permitted to use ${socket}: be root, or join the group 'weir' and log in again.`;
+    case 'ENOTSOCK':
+      return `${socket} is not a socket: name the daemon's with --socket or WEIR_SOCKET.`;
+    default:
+      return `The daemon on ${socket} broke off: ${error.message}.`;
+  }
+}
+
+function queryString(query: Readonly<Record<string, string | number | undefined>>): string {
+  const given = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) {
+    if (value !== undefined) given.set(key, String(value));
+  }
+  return given.size === 0 ? '' : `?${given.toString()}`;
+}
+
+function parseErrorBody(text: string): ErrorBody | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Not JSON, so not the daemon's words: the caller says so.
+    return null;
+  }
+  if (typeof value !== 'object' || value === null || !('error' in value)) return null;
+  const { error } = value;
+  if (typeof error !== 'object' || error === null) return null;
+  if (!('code' in error) || typeof error.code !== 'string') return null;
+  if (!('message' in error) || typeof error.message !== 'string') return null;
+  return value as ErrorBody;
+}

@@ -1,0 +1,69 @@
+/**
+ * What a command works with: where it writes, what the terminal can do, and the
+ * options that every command has.
+ *
+ * Invariant: answers go to stdout, everything else (errors, hints, warnings) to
+ * stderr, so that `weir … --json | jq` never meets a stray line.
+ */
+import type { Command } from 'commander';
+import { DEFAULT_SOCKET } from '../api/contract.js';
+import { Client } from './client.js';
+import type { Look } from './format.js';
+
+export interface Context {
+  readonly look: Look;
+  /** Columns of the terminal; null when stdout is none. */
+  readonly width: number | null;
+  readonly environment: NodeJS.ProcessEnv;
+  out(text: string): void;
+  err(text: string): void;
+  now(): number;
+}
+
+/** Options of the program that hold for each command. */
+export interface GlobalOptions {
+  readonly json?: boolean;
+  readonly socket?: string;
+}
+
+export function processContext(): Context {
+  const environment = process.env;
+  const terminal = process.stdout.isTTY === true;
+  return {
+    look: {
+      colour: terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb',
+      unicode: speaksUtf8(environment),
+    },
+    // A serial console reports 0 columns: take the usual 80.
+    width: terminal ? process.stdout.columns || 80 : null,
+    environment,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    now: Date.now,
+  };
+}
+
+/** The first of these that is set and not empty counts (locale(7)). */
+export function speaksUtf8(environment: NodeJS.ProcessEnv): boolean {
+  const locale = environment['LC_ALL'] || environment['LC_CTYPE'] || environment['LANG'] || '';
+  return /utf-?8/i.test(locale);
+}
+
+export function clientOf(command: Command, context: Context): Client {
+  const { socket } = command.optsWithGlobals<GlobalOptions>();
+  return new Client(socket ?? context.environment['WEIR_SOCKET'] ?? DEFAULT_SOCKET);
+}
+
+export function wantsJson(command: Command): boolean {
+  return command.optsWithGlobals<GlobalOptions>().json === true;
+}
+
+/** With `--json` the value, else what `text` makes of it. */
+export async function answer<T>(
+  command: Command,
+  context: Context,
+  value: T,
+  text: (value: T) => string | Promise<string>,
+): Promise<void> {
+  context.out(wantsJson(command) ? `${JSON.stringify(value, null, 2)}\n` : await text(value));
+}

@@ -1,0 +1,94 @@
+/**
+ * `daemon`: runs the control daemon in the foreground, as systemd or a terminal
+ * wants it.
+ *
+ * Invariant: this is the only place of the CLI that reaches the daemon's code, and
+ * it does so by a dynamic import, so that no other command loads any of it.
+ */
+import { type Command, Option } from 'commander';
+import { join } from 'node:path';
+import {
+  DEFAULT_DAEMON_OPTIONS,
+  LOG_LEVELS,
+  type DaemonOptions,
+  type LogLevel,
+  type RunningDaemon,
+  type StartDaemon,
+} from '../api/daemon-options.js';
+import { examples } from './arguments.js';
+import type { Context, GlobalOptions } from './context.js';
+import { CliError, EXIT } from './exit-codes.js';
+
+interface Options extends GlobalOptions {
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly bpfDir: string;
+  readonly group: string;
+  readonly logLevel: LogLevel;
+}
+
+export function addDaemonCommand(program: Command, context: Context): void {
+  const defaults = DEFAULT_DAEMON_OPTIONS;
+  program
+    .command('daemon')
+    .summary('run the control daemon')
+    .description(
+      'Runs the control daemon in the foreground until SIGTERM or SIGINT. The fast path is\n' +
+        'pinned: traffic keeps flowing while the daemon is stopped, and the next one adopts it.\n' +
+        'Needs root and Linux 6.1 or newer.',
+    )
+    .option('--state-dir <path>', 'where the configuration is kept', defaults.stateDir)
+    .option('--run-dir <path>', 'where the socket is made', defaults.runDir)
+    .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
+    .option('--group <name>', 'group that may use the socket', defaults.group)
+    .addOption(
+      new Option('--log-level <level>', 'how much to log')
+        .choices(LOG_LEVELS)
+        .default(defaults.logLevel),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['weir daemon', 'as an appliance does'],
+        ['weir daemon --state-dir ./state --run-dir ./run', 'beside another one'],
+      ),
+    )
+    .action(async (_options: object, command: Command) => {
+      await run(daemonOptions(command.optsWithGlobals<Options>(), context));
+    });
+}
+
+function daemonOptions(options: Options, context: Context): DaemonOptions {
+  const { stateDir, runDir, bpfDir, group, logLevel } = options;
+  const socket = options.socket ?? context.environment['WEIR_SOCKET'] ?? join(runDir, 'weir.sock');
+  return { stateDir, runDir, bpfDir, group, logLevel, socket };
+}
+
+async function run(options: DaemonOptions): Promise<void> {
+  const stopped = stopSignal();
+  let daemon: RunningDaemon;
+  try {
+    const main = await import('../main.js');
+    const startDaemon: StartDaemon = main.startDaemon;
+    daemon = await startDaemon(options);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CliError(EXIT.failure, `The daemon cannot start: ${why}`, undefined, cause);
+  }
+  await stopped;
+  await daemon.close();
+}
+
+/** Resolves at the first signal; a second one no longer waits for a proper end. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (): void => {
+      if (asked) process.exit(EXIT.failure);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}

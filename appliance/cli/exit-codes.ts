@@ -1,0 +1,86 @@
+/**
+ * How `weir` ends: its exit statuses, and the errors that lead to them.
+ *
+ * Invariant: these numbers are a stable interface for scripts. A new kind of
+ * failure gets a new number; no number ever changes its meaning.
+ */
+import type { ErrorBody, ErrorCode } from '../api/contract.js';
+
+export const EXIT = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+  unreachable: 3,
+  invalid: 4,
+  conflict: 5,
+  notFound: 6,
+  unsupported: 7,
+} as const;
+
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** For `weir --help`. */
+export const EXIT_CODE_HELP = `Exit status:
+  0  done
+  1  failed: the message says why
+  2  wrong use of the command line
+  3  the daemon cannot be reached
+  4  the configuration is not valid
+  5  conflict: somebody else changed it, or nothing awaits confirmation
+  6  no such pool, member, service or revision
+  7  valid, but this build cannot execute it`;
+
+const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
+  syntax: EXIT.invalid,
+  invalid: EXIT.invalid,
+  unsupported: EXIT.unsupported,
+  conflict: EXIT.conflict,
+  'revision-mismatch': EXIT.conflict,
+  'not-found': EXIT.notFound,
+  'too-large': EXIT.invalid,
+  'bad-request': EXIT.usage,
+  'method-not-allowed': EXIT.failure,
+  'unsupported-media-type': EXIT.failure,
+  internal: EXIT.failure,
+  unavailable: EXIT.failure,
+};
+
+/** A failure that is explained in a sentence or a few lines, without a stack. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly code: ExitCode;
+  /** For `--json`: what the daemon answered, or the same shape made here. */
+  readonly body: ErrorBody;
+
+  constructor(code: ExitCode, message: string, body?: ErrorBody, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.body = body ?? { error: { code: errorCodeOf(code), message } };
+  }
+}
+
+/** The daemon's refusal. `message` replaces its words where the CLI has better ones. */
+export function refusal(body: ErrorBody, message = body.error.message): CliError {
+  // A newer daemon may have a code that this client does not know.
+  const exit: ExitCode | undefined = EXIT_OF_ERROR[body.error.code];
+  return new CliError(exit ?? EXIT.failure, message, body);
+}
+
+function errorCodeOf(code: ExitCode): ErrorCode {
+  switch (code) {
+    case EXIT.usage:
+      return 'bad-request';
+    case EXIT.unreachable:
+      return 'unavailable';
+    case EXIT.invalid:
+      return 'invalid';
+    case EXIT.conflict:
+      return 'conflict';
+    case EXIT.notFound:
+      return 'not-found';
+    case EXIT.unsupported:
+      return 'unsupported';
+    default:
+      return 'internal';
+  }
+}

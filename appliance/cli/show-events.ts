@@ -1,0 +1,144 @@
+/**
+ * `show events` and what follows the stream.
+ *
+ * Invariant: with `--follow` no event is shown twice and none is lost between those
+ * of the past and those of the stream: the stream is opened first, and sequence
+ * numbers decide.
+ */
+import type { Command } from 'commander';
+import type { CounterDeltas, CounterSet, EventRow, StreamMessage } from '../api/contract.js';
+import { examples, wholeNumber } from './arguments.js';
+import { answer, clientOf, type Context, wantsJson } from './context.js';
+import { CliError, EXIT } from './exit-codes.js';
+import {
+  bitsPerSecond,
+  clean,
+  clock,
+  paint,
+  perSecond,
+  severityColour,
+  timestamp,
+} from './format.js';
+
+interface EventOptions {
+  readonly limit: number;
+  readonly follow?: boolean;
+}
+
+export function addEvents(show: Command, context: Context): void {
+  show
+    .command('events')
+    .summary('what happened')
+    .description(
+      'Lists the latest events, oldest first. With --follow and --json: one JSON object a line.',
+    )
+    .option('--limit <number>', 'at most so many of the past', wholeNumber(1, 100_000), 50)
+    .option('--follow', 'go on with new ones as they happen, until interrupted')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show events', 'the latest 50'],
+        ['weir show events --follow', 'and what happens from now on'],
+      ),
+    )
+    .action(async (options: EventOptions, command: Command) => {
+      if (options.follow === true) {
+        await followEvents(options, command, context);
+        return;
+      }
+      const rows = await clientOf(command, context).json<EventRow[]>({
+        path: '/v1/events',
+        query: { limit: options.limit },
+      });
+      await answer(command, context, rows, () =>
+        rows.length === 0 ? 'No events.\n' : rows.map((row) => eventLine(context, row)).join(''),
+      );
+    });
+}
+
+async function followEvents(
+  options: EventOptions,
+  command: Command,
+  context: Context,
+): Promise<void> {
+  const client = clientOf(command, context);
+  const json = wantsJson(command);
+  let shown = 0;
+  /** What the stream brought while the past was still being fetched. */
+  let waiting: EventRow[] | null = [];
+  const show = (row: EventRow): void => {
+    if (row.sequence <= shown) return;
+    if (shown > 0 && row.sequence > shown + 1) {
+      context.err(`(${row.sequence - shown - 1} events were missed)\n`);
+    }
+    shown = row.sequence;
+    context.out(json ? `${JSON.stringify(row)}\n` : eventLine(context, row));
+  };
+  const aborter = new AbortController();
+  const fetchPast = async (): Promise<void> => {
+    const rows = await client.json<EventRow[]>({
+      path: '/v1/events',
+      query: { limit: options.limit },
+    });
+    for (const row of [...rows, ...(waiting ?? [])]) show(row);
+    waiting = null;
+  };
+  const run: { past: Promise<void> | null } = { past: null };
+  const onMessage = (message: StreamMessage): void => {
+    if (message.type === 'hello' && run.past === null) {
+      run.past = fetchPast();
+      // Thrown below, where it is awaited; here it only ends the stream.
+      run.past.catch(() => aborter.abort());
+    }
+    if (message.type !== 'event') return;
+    if (waiting === null) show(message.event);
+    else waiting.push(message.event);
+  };
+  const call = { path: '/v1/stream', query: { topics: 'events' } };
+  await client.stream(call, onMessage, aborter.signal);
+  await run.past;
+  throw ended();
+}
+
+function eventLine(context: Context, row: EventRow): string {
+  const colour = severityColour(row.severity);
+  const message = clean(row.message);
+  const text = colour === null ? message : paint(context.look, colour, message);
+  const when = paint(context.look, 'dim', timestamp(row.time));
+  // The severity in words too: colour alone tells nothing in a log.
+  const severity = row.severity === 'info' ? '' : `${row.severity}: `;
+  return `${when}  ${clean(row.kind).padEnd(15)} ${severity}${text}\n`;
+}
+
+export async function followCounters(command: Command, context: Context): Promise<void> {
+  const json = wantsJson(command);
+  await clientOf(command, context).stream(
+    { path: '/v1/stream', query: { topics: 'counters' } },
+    (message) => {
+      if (message.type !== 'counters') return;
+      context.out(json ? `${JSON.stringify(message.counters)}\n` : counterLine(message.counters));
+    },
+  );
+  throw ended();
+}
+
+function counterLine(counters: CounterDeltas): string {
+  const services = Object.values(counters.services);
+  const rate = (of: (set: CounterSet) => number): number =>
+    (services.reduce((sum, set) => sum + of(set), 0) * 1000) / counters.intervalMs;
+  const flows = perSecond(rate((set) => set.flows));
+  const packets = perSecond(rate((set) => set.packets + set.replyPackets));
+  const bits = bitsPerSecond(rate((set) => (set.bytes + set.replyBytes) * 8));
+  const drops = Object.entries(counters.drops).map(
+    ([reason, count]) => `${clean(reason)} ${count}`,
+  );
+  return `${clock(counters.time)}  flows ${flows}  packets ${packets}  ${bits}  drops ${drops.join(', ') || '0'}\n`;
+}
+
+/** A stream only ends when the daemon does. */
+function ended(): CliError {
+  return new CliError(
+    EXIT.unreachable,
+    'The daemon ended the stream: it was stopped, or this reader was too slow.',
+  );
+}

@@ -1,0 +1,260 @@
+/**
+ * The columns of each table of `show`, most important first, and which of them may
+ * go on a narrow terminal.
+ *
+ * Invariant: at 80 columns every table still shows name, state and the reason for
+ * it, so nothing that is wrong is hidden by a small terminal.
+ */
+import type {
+  Counters,
+  CounterSet,
+  FlowRow,
+  MemberRow,
+  PoolRow,
+  Rates,
+  ServiceRow,
+  TierRow,
+} from '../api/contract.js';
+import type { Context } from './context.js';
+import {
+  bitsPerSecond,
+  bytes,
+  clean,
+  duration,
+  endpoint,
+  paint,
+  perSecond,
+  quantity,
+  state,
+  timestamp,
+} from './format.js';
+import { table, type Column } from './table.js';
+
+interface Traffic {
+  readonly rates: Rates;
+  readonly totals: CounterSet;
+}
+
+function traffic<Row extends Traffic>(dispensable: number): Column<Row>[] {
+  return [
+    {
+      title: 'FLOWS/S',
+      align: 'right',
+      value: ({ rates }) => perSecond(rates.flowsPerSecond),
+      dispensable,
+    },
+    {
+      title: 'PACKETS/S',
+      align: 'right',
+      value: ({ rates }) => perSecond(rates.packetsPerSecond),
+      dispensable: dispensable + 1,
+    },
+    {
+      title: 'BITS/S',
+      align: 'right',
+      value: ({ rates }) => bitsPerSecond(rates.bitsPerSecond),
+      dispensable,
+    },
+    {
+      title: 'FLOWS',
+      align: 'right',
+      value: ({ totals }) => quantity(totals.flows),
+      dispensable: dispensable + 2,
+    },
+    {
+      title: 'PACKETS',
+      align: 'right',
+      value: ({ totals }) => quantity(totals.packets + totals.replyPackets),
+      dispensable: dispensable + 4,
+    },
+    {
+      title: 'BYTES',
+      align: 'right',
+      value: ({ totals }) => bytes(totals.bytes + totals.replyBytes),
+      dispensable: dispensable + 3,
+    },
+  ];
+}
+
+export function serviceColumns(context: Context): Column<ServiceRow>[] {
+  return [
+    { title: 'SERVICE', value: ({ name }) => name, shrinkTo: 10 },
+    {
+      title: 'STATE',
+      value: (row) => state(row.state).text(context.look),
+      colour: (row) => state(row.state).colour,
+    },
+    {
+      title: 'LISTEN',
+      value: (row) => `${endpoint(row.address, row.port)}/${row.protocol}`,
+      shrinkTo: 18,
+    },
+    {
+      title: 'MEMBERS',
+      align: 'right',
+      value: (row) => `${row.membersServing}/${row.membersTotal}`,
+    },
+    {
+      title: 'TIER',
+      value: ({ tier }) => tier,
+      colour: ({ tier }) => (tier === 'none' ? 'red' : null),
+    },
+    { title: 'FORWARDING', value: ({ forwarding }) => forwarding ?? '-', dispensable: 3 },
+    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: 2 },
+    ...traffic<ServiceRow>(4),
+    {
+      title: 'SINCE',
+      align: 'right',
+      value: ({ since }) => duration(context.now() - since),
+      dispensable: 9,
+    },
+    { title: 'WHY', value: ({ tierReason }) => tierReason, shrinkTo: 20 },
+  ];
+}
+
+export const poolColumns: readonly Column<PoolRow>[] = [
+  { title: 'POOL', value: ({ name }) => name, shrinkTo: 10 },
+  { title: 'ALGORITHM', value: ({ algorithm }) => algorithm, shrinkTo: 12 },
+  { title: 'MONITOR', value: ({ monitor }) => monitor ?? '-' },
+  { title: 'UP', align: 'right', value: (row) => String(row.membersUp) },
+  { title: 'DRAINING', align: 'right', value: (row) => String(row.membersDraining) },
+  {
+    title: 'DOWN',
+    align: 'right',
+    value: (row) => String(row.membersDown),
+    colour: (row) => (row.membersDown > 0 ? 'red' : null),
+  },
+  { title: 'DISABLED', align: 'right', value: (row) => String(row.membersDisabled) },
+  {
+    title: 'SERVICES',
+    value: ({ services }) => services.join(',') || '-',
+    shrinkTo: 10,
+    dispensable: 1,
+  },
+  ...traffic<PoolRow>(2),
+];
+
+export function memberColumns(context: Context): Column<MemberRow>[] {
+  return [
+    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8 },
+    { title: 'MEMBER', value: ({ member }) => member, shrinkTo: 20 },
+    {
+      title: 'STATE',
+      value: (row) => state(row.state).text(context.look),
+      colour: (row) => state(row.state).colour,
+    },
+    {
+      title: 'SINCE',
+      align: 'right',
+      value: ({ since }) => duration(context.now() - since),
+      dispensable: 1,
+    },
+    { title: 'REASON', value: ({ reason }) => reason, shrinkTo: 20 },
+    { title: 'WEIGHT', align: 'right', value: ({ weight }) => String(weight), dispensable: 2 },
+    { title: 'HEALTH', value: (row) => health(row, context.now()), dispensable: 4 },
+    { title: 'NEXT HOP', value: nextHop, shrinkTo: 24, dispensable: 3 },
+    ...traffic<MemberRow>(5),
+  ];
+}
+
+function health({ health: found }: MemberRow, now: number): string {
+  if (found === null) return '-';
+  const latency = found.latencyMs === null ? '' : ` ${milliseconds(found.latencyMs)}`;
+  const age =
+    found.lastProbe === null ? ' not probed yet' : ` ${duration(now - found.lastProbe)} ago`;
+  return `${found.monitor}${latency}${age}`;
+}
+
+function milliseconds(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)}ms`;
+}
+
+function nextHop(row: MemberRow): string {
+  return row.nextHop === null
+    ? (row.nextHopProblem ?? 'unknown')
+    : `${row.nextHop.mac} ${row.nextHop.interface}`;
+}
+
+export const flowColumns: readonly Column<FlowRow>[] = [
+  { title: 'PROTOCOL', value: ({ protocol }) => protocol, dispensable: 1 },
+  { title: 'CLIENT', value: (row) => endpoint(row.clientAddress, row.clientPort) },
+  { title: 'SERVICE', value: ({ service }) => service, shrinkTo: 10 },
+  { title: 'ADDRESS', value: (row) => endpoint(row.address, row.port), dispensable: 2 },
+  { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: 3 },
+  { title: 'MEMBER', value: ({ member }) => member },
+  { title: 'IDLE', align: 'right', value: ({ idleMs }) => duration(idleMs) },
+];
+
+/** One block a tier and interface: these are few, and their reasons are sentences. */
+export function tierText(context: Context, rows: readonly TierRow[]): string {
+  if (rows.length === 0) return 'No tier is attached to an interface.\n';
+  return rows.map((row) => tierBlock(context, row)).join('\n');
+}
+
+function tierBlock(context: Context, row: TierRow): string {
+  const mode = row.mode ?? 'not attached';
+  const since =
+    row.attachedSince === null
+      ? 'never'
+      : `${timestamp(row.attachedSince)} (${duration(context.now() - row.attachedSince)})`;
+  const usage = row.maps.map(
+    ({ name, entries, limit }) => `${name} ${entries ?? '?'}/${limit}${percent(entries, limit)}`,
+  );
+  const lines: [string, string][] = [
+    ['Mode', row.degraded ? `${mode} (degraded)` : mode],
+    ['Why', row.why],
+    ['Profile', row.profile],
+    ['Attached', since],
+    ['Program', row.programTag ?? '-'],
+    ['Tables', usage.join('\n           ') || '-'],
+  ];
+  const head = paint(context.look, 'bold', `${clean(row.tier)} on ${clean(row.interface)}`);
+  const body = lines.map(([name, value], index) => {
+    const text = value.split('\n').map(clean).join('\n');
+    return `  ${name.padEnd(9)}${index === 0 && row.degraded ? paint(context.look, 'yellow', text) : text}\n`;
+  });
+  return `${head}\n${body.join('')}`;
+}
+
+function percent(entries: number | null, limit: number): string {
+  if (entries === null || limit === 0) return '';
+  const share = (entries / limit) * 100;
+  return share > 0 && share < 1 ? ' (<1%)' : ` (${share.toFixed(0)}%)`;
+}
+
+export function counterText(context: Context, counters: Counters): string {
+  const { totals } = counters;
+  const lines: [string, number][] = [
+    ['passed to the kernel', totals.passed],
+    ['echo replies', totals.echoReplies],
+    ['events lost', totals.eventsLost],
+    ...Object.entries(counters.drops).map(([reason, count]): [string, number] => [
+      `dropped: ${clean(reason)}`,
+      count,
+    ]),
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  const totalsText = lines.map(([name, count]) => `${name.padEnd(width)}  ${count}\n`).join('');
+  const services = Object.entries(counters.services).map(([name, set]) => ({ name, set }));
+  const span = duration(counters.time - counters.since);
+  return `Counted over ${span}\n\n${totalsText}\n${table(services, counterColumns, context.look, context.width, 'No services.')}`;
+}
+
+const counterColumns: readonly Column<{ readonly name: string; readonly set: CounterSet }>[] = [
+  { title: 'SERVICE', value: ({ name }) => name, shrinkTo: 10 },
+  { title: 'FLOWS', align: 'right', value: ({ set }) => String(set.flows) },
+  { title: 'PACKETS', align: 'right', value: ({ set }) => String(set.packets) },
+  { title: 'BYTES', align: 'right', value: ({ set }) => String(set.bytes) },
+  {
+    title: 'REPLY PACKETS',
+    align: 'right',
+    value: ({ set }) => String(set.replyPackets),
+    dispensable: 2,
+  },
+  {
+    title: 'REPLY BYTES',
+    align: 'right',
+    value: ({ set }) => String(set.replyBytes),
+    dispensable: 1,
+  },
+];

@@ -1,0 +1,161 @@
+/**
+ * `show …`: what the unit is doing, as tables for people.
+ *
+ * Invariant: a table shows what the API answered and computes nothing of its own but
+ * ages and units; `--json` prints that answer as it came.
+ */
+import type { Command } from 'commander';
+import type {
+  Counters,
+  FlowRow,
+  MemberRow,
+  PoolRow,
+  ServiceRow,
+  TierRow,
+} from '../api/contract.js';
+import { examples, wholeNumber } from './arguments.js';
+import { answer, clientOf, type Context } from './context.js';
+import {
+  counterText,
+  flowColumns,
+  memberColumns,
+  poolColumns,
+  serviceColumns,
+  tierText,
+} from './show-tables.js';
+import { addEvents, followCounters } from './show-events.js';
+import { table } from './table.js';
+
+export function addShowCommands(program: Command, context: Context): void {
+  const show = program
+    .command('show')
+    .helpCommand(false)
+    .summary('what the unit is doing')
+    .description('Shows services, pools, members, flows, events, tiers and counters.')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show services', 'which tier serves what, how much'],
+        ['weir show members --pool web', 'state, reason and next hop of each'],
+        ['weir show events --follow', 'as they happen'],
+        ['weir show services --json', 'for programs'],
+      ),
+    );
+
+  show
+    .command('services')
+    .summary('services, their tier and traffic')
+    .description(
+      'Lists the services: which tier serves each and why, members that serve, and traffic.',
+    )
+    .addHelpText('after', examples(['weir show services', 'all of them']))
+    .action(async (_options: object, command: Command) => {
+      const rows = await clientOf(command, context).json<ServiceRow[]>({ path: '/v1/services' });
+      await answer(command, context, rows, () =>
+        table(rows, serviceColumns(context), context.look, context.width, 'No services.'),
+      );
+    });
+
+  show
+    .command('pools')
+    .summary('pools and how many members serve')
+    .description('Lists the pools: algorithm, monitor, members by state, and traffic.')
+    .addHelpText('after', examples(['weir show pools', 'all of them']))
+    .action(async (_options: object, command: Command) => {
+      const rows = await clientOf(command, context).json<PoolRow[]>({ path: '/v1/pools' });
+      await answer(command, context, rows, () =>
+        table(rows, poolColumns, context.look, context.width, 'No pools.'),
+      );
+    });
+
+  show
+    .command('members')
+    .summary('members: state, reason, health, next hop')
+    .description('Lists the members: state and why, since when, health, next hop, and traffic.')
+    .option('--pool <pool>', 'only those of this pool')
+    .addHelpText(
+      'after',
+      examples(['weir show members', 'of all pools'], ['weir show members --pool web', 'of one']),
+    )
+    .action(async ({ pool }: { pool?: string }, command: Command) => {
+      const rows = await clientOf(command, context).json<MemberRow[]>({
+        path: '/v1/members',
+        query: { pool },
+      });
+      await answer(command, context, rows, () =>
+        table(rows, memberColumns(context), context.look, context.width, 'No members.'),
+      );
+    });
+
+  addFlows(show, context);
+  addEvents(show, context);
+
+  show
+    .command('tiers')
+    .summary('what executes the tables: mode, profile, table usage')
+    .description(
+      'Shows each tier on each interface: mode and why, firmware profile, program, table usage.',
+    )
+    .addHelpText('after', examples(['weir show tiers', 'native or generic, and why?']))
+    .action(async (_options: object, command: Command) => {
+      const rows = await clientOf(command, context).json<TierRow[]>({ path: '/v1/tiers' });
+      await answer(command, context, rows, () => tierText(context, rows));
+    });
+
+  show
+    .command('counters')
+    .summary('totals, and drops by reason')
+    .description('Shows what the fast path counted: totals, drops by reason, and each service.')
+    .option('--follow', 'a line each second instead, until interrupted')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show counters', 'what was counted so far'],
+        ['weir show counters --follow', 'what is being counted'],
+      ),
+    )
+    .action(async ({ follow }: { follow?: boolean }, command: Command) => {
+      if (follow === true) {
+        await followCounters(command, context);
+        return;
+      }
+      const counters = await clientOf(command, context).json<Counters>({ path: '/v1/counters' });
+      await answer(command, context, counters, () => counterText(context, counters));
+    });
+}
+
+interface FlowOptions {
+  readonly limit: number;
+  readonly service?: string;
+  readonly member?: string;
+}
+
+function addFlows(show: Command, context: Context): void {
+  show
+    .command('flows')
+    .summary('established flows')
+    .description('Lists established flows of the fast path, in no order.')
+    .option('--limit <number>', 'at most so many', wholeNumber(1, 100_000), 100)
+    .option('--service <service>', 'only those of this service')
+    .option('--member <member>', 'only those on this member, ADDRESS:PORT')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show flows --service dns --limit 20', 'some of one service'],
+        ['weir show flows --member 10.0.1.11:8080', 'who is still on it?'],
+      ),
+    )
+    .action(async (options: FlowOptions, command: Command) => {
+      const { limit, service, member } = options;
+      const rows = await clientOf(command, context).json<FlowRow[]>({
+        path: '/v1/flows',
+        query: { limit, service, member },
+      });
+      await answer(command, context, rows, () =>
+        table(rows, flowColumns, context.look, context.width, 'No flows.'),
+      );
+      if (rows.length === limit) {
+        context.err(`There may be more than these ${limit}: see --limit.\n`);
+      }
+    });
+}

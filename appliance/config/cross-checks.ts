@@ -1,0 +1,228 @@
+/**
+ * What the parts of a document must have to do with each other: references, clashes,
+ * and what a forwarding mode can do to a packet.
+ *
+ * Invariant: linear in the size of the document; it runs for a thousand services and
+ * ten thousand members within a commit.
+ */
+import { familyOf, memberKey } from './addresses.js';
+import type { ConfigErrorCode, Path } from './errors.js';
+import type { Intent } from './schema.js';
+import type { Pool } from './pool.js';
+import { isLayer4, transportOf, type Service } from './service.js';
+import { nearest, quote } from './words.js';
+
+export interface Problem {
+  readonly code: ConfigErrorCode;
+  readonly path: Path;
+  readonly message: string;
+  readonly suggestion?: string | undefined;
+}
+
+export interface CrossCheck {
+  readonly errors: readonly Problem[];
+  /** Allowed, and probably not what was meant. */
+  readonly warnings: readonly Problem[];
+}
+
+export function crossCheck(intent: Intent): CrossCheck {
+  const errors: Problem[] = [];
+  const warnings: Problem[] = [];
+  const used = new Set<string>();
+
+  for (const [name, pool] of Object.entries(intent.pools)) {
+    errors.push(...checkMembers(name, pool));
+  }
+  for (const [name, service] of Object.entries(intent.services)) {
+    for (const [path, poolName] of poolReferences(name, service)) {
+      used.add(poolName);
+      const pool = Object.hasOwn(intent.pools, poolName) ? intent.pools[poolName] : undefined;
+      if (pool === undefined) {
+        errors.push(unknownPool(path, poolName, Object.keys(intent.pools)));
+      } else if (isLayer4(service.listen.protocol)) {
+        errors.push(...checkReach(name, service, poolName, pool));
+      }
+    }
+  }
+  errors.push(...checkListens(intent), ...checkPair(intent), ...checkInterfaces(intent));
+
+  for (const [name, pool] of Object.entries(intent.pools)) {
+    if (!used.has(name)) {
+      warnings.push({
+        code: 'unused',
+        path: ['pools', name],
+        message: 'no service uses this pool: nothing is sent to its members',
+      });
+    } else if (!pool.members.some((member) => member.state === 'enabled' && member.weight > 0)) {
+      warnings.push({
+        code: 'unused',
+        path: ['pools', name, 'members'],
+        message: 'no member is enabled: the services that use this pool take no new flows',
+      });
+    }
+  }
+  return { errors, warnings };
+}
+
+function* poolReferences(name: string, service: Service): Generator<[Path, string]> {
+  if (service.pool !== undefined) yield [['services', name, 'pool'], service.pool];
+  for (const [index, route] of (service.routes ?? []).entries()) {
+    if (route.pool !== undefined) yield [['services', name, 'routes', index, 'pool'], route.pool];
+  }
+}
+
+function unknownPool(path: Path, poolName: string, known: readonly string[]): Problem {
+  return {
+    code: 'reference',
+    path,
+    message: `there is no pool ${quote(poolName)}: define it under "pools" or name another`,
+    suggestion: nearest(poolName, known),
+  };
+}
+
+function checkMembers(name: string, pool: Pool): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<string, number>();
+  for (const [index, member] of pool.members.entries()) {
+    const key = memberKey(member);
+    const first = seen.get(key);
+    if (first === undefined) {
+      seen.set(key, index);
+    } else {
+      problems.push({
+        code: 'conflict',
+        path: ['pools', name, 'members', index],
+        message: `${key} is already member ${first + 1} of this pool: remove one of them`,
+      });
+    }
+  }
+  if (pool.members.length > 0 && pool.members.every((member) => member.weight === 0)) {
+    problems.push({
+      code: 'conflict',
+      path: ['pools', name, 'members'],
+      message:
+        'every member has the weight 0, so none could take a flow: give one a weight, or use "state" to take members out',
+    });
+  }
+  return problems;
+}
+
+/** Whether the service's forwarding mode can bring packets to each member. */
+function checkReach(name: string, service: Service, poolName: string, pool: Pool): Problem[] {
+  const problems: Problem[] = [];
+  const { address, port } = service.listen;
+  const forwarding = service.forwarding ?? 'nat';
+  const family = familyOf(address);
+  const keepsFamily = forwarding === 'dsr' || forwarding === 'nat';
+  const keepsPort = forwarding === 'dsr' || forwarding === 'tunnel';
+
+  for (const [index, member] of pool.members.entries()) {
+    const refer = `pools.${poolName}.members[${index}]`;
+    if (member.address === address) {
+      problems.push({
+        code: 'conflict',
+        path: ['services', name, 'listen', 'address'],
+        message: `${address} is also the address of ${refer}, so packets would come back for ever: give one of them another address`,
+      });
+    } else if (keepsFamily && familyOf(member.address) !== family) {
+      problems.push({
+        code: 'conflict',
+        path: ['services', name, 'pool'],
+        message:
+          `${refer} is IPv${familyOf(member.address)} and the service is IPv${family}, which ${forwarding} cannot translate: ` +
+          `use a pool of IPv${family} members`,
+      });
+    } else if (keepsPort && member.port !== undefined && member.port !== port) {
+      problems.push({
+        code: 'conflict',
+        path: ['services', name, 'forwarding'],
+        message:
+          `${forwarding} leaves ports as they are, but ${refer} has the port ${member.port} and the service ${port}: ` +
+          `remove the member's port, make them equal, or use nat`,
+      });
+    } else {
+      continue;
+    }
+    // One member tells enough: the others of the pool are usually wrong in the same way.
+    break;
+  }
+  return problems;
+}
+
+function checkListens(intent: Intent): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<string, string>();
+  for (const [name, { listen }] of Object.entries(intent.services)) {
+    const transport = transportOf(listen.protocol);
+    const place = `${memberKey(listen)} ${transport}`;
+    const other = seen.get(place);
+    if (other === undefined) {
+      seen.set(place, name);
+      continue;
+    }
+    problems.push({
+      code: 'conflict',
+      path: ['services', name, 'listen'],
+      message: `${memberKey(listen)} over ${transport} is already taken by the service ${quote(other)}: change the address, port or protocol of one`,
+    });
+  }
+  return problems;
+}
+
+function checkInterfaces(intent: Intent): Problem[] {
+  const management = intent.unit.management?.interface;
+  const index = management === undefined ? -1 : (intent.unit.interfaces ?? []).indexOf(management);
+  if (index < 0) return [];
+  return [
+    {
+      code: 'conflict',
+      path: ['unit', 'interfaces', index],
+      message:
+        'is the management interface, which carries no service traffic: remove it here or choose another for management',
+    },
+  ];
+}
+
+function checkPair(intent: Intent): Problem[] {
+  const { pair, unit } = intent;
+  if (pair === undefined) return [];
+  const problems: Problem[] = [];
+  if (pair.peer === unit.name) {
+    problems.push({
+      code: 'conflict',
+      path: ['pair', 'peer'],
+      message: 'is the name of this unit: write the name of the other one',
+    });
+  }
+  for (const [name, router] of Object.entries(pair['virtual-routers'])) {
+    const path = ['pair', 'virtual-routers', name, 'priorities'];
+    const wanted = [unit.name, pair.peer];
+    const absent = wanted.filter((unitName) => !Object.hasOwn(router.priorities, unitName));
+    for (const unitName of Object.keys(router.priorities)) {
+      if (!wanted.includes(unitName)) {
+        problems.push({
+          code: 'reference',
+          path: [...path, unitName],
+          message: `there is no unit ${quote(unitName)} in this pair: its units are ${wanted.map(quote).join(' and ')}`,
+          suggestion: nearest(unitName, absent) ?? nearest(unitName, wanted),
+        });
+      }
+    }
+    for (const unitName of absent) {
+      problems.push({
+        code: 'missing',
+        path,
+        message: `the priority of ${quote(unitName)} is missing: write one from 1 to 254`,
+      });
+    }
+    const [mine, theirs] = wanted.map((unitName) => router.priorities[unitName]);
+    if (pair.peer !== unit.name && mine !== undefined && mine === theirs) {
+      problems.push({
+        code: 'conflict',
+        path,
+        message: `both units have the priority ${mine}: give them different ones, so that it is clear who is active`,
+      });
+    }
+  }
+  return problems;
+}

@@ -1,0 +1,277 @@
+/**
+ * Services: the addresses and ports that clients connect to, and what happens then.
+ *
+ * Layer-4 protocols (tcp, udp) are forwarded packet by packet; http, https and tls are
+ * served by the layer-7 tier. Invariant: after parsing, a layer-4 service always has
+ * `forwarding` and `pool`, and a layer-7 service never has `forwarding`.
+ */
+import { z } from 'zod';
+import { familyOf } from './addresses.js';
+import { duration, rate, size, unicastAddress } from './fields.js';
+import { line, name, port } from './basics.js';
+import { routeSchema } from './routes.js';
+
+export const protocols = ['tcp', 'udp', 'http', 'https', 'tls'] as const;
+export type Protocol = (typeof protocols)[number];
+
+export const forwardings = ['dsr', 'tunnel', 'nat', 'full-nat'] as const;
+export type Forwarding = (typeof forwardings)[number];
+
+export const tierNames = ['nic', 'xdp', 'l7'] as const;
+export type TierName = (typeof tierNames)[number];
+
+export function isLayer4(protocol: Protocol): protocol is 'tcp' | 'udp' {
+  return protocol === 'tcp' || protocol === 'udp';
+}
+
+/** What is on the wire: https and its like are TCP. */
+export function transportOf(protocol: Protocol): 'tcp' | 'udp' {
+  return protocol === 'udp' ? 'udp' : 'tcp';
+}
+
+export const listenSchema = z
+  .strictObject({
+    address: unicastAddress().describe('Address that clients connect to. The unit answers for it.'),
+    port: port().describe('Port that clients connect to.'),
+    protocol: z
+      .enum(protocols)
+      .describe(
+        'tcp and udp are forwarded as they are; http, https and tls are served by the layer-7 tier.',
+      ),
+  })
+  .describe('Where clients connect.');
+
+export const persistenceTypes = ['source-address', 'cookie'] as const;
+export type PersistenceType = (typeof persistenceTypes)[number];
+
+export const persistenceSchema = z
+  .discriminatedUnion('type', [
+    z
+      .strictObject({
+        type: z.literal('source-address').describe("By the client's address."),
+        timeout: duration({ min: '1s', max: '7d' })
+          .prefault('10m')
+          .describe('How long after its last flow a client is remembered.'),
+        prefix: z
+          .int()
+          .min(1)
+          .max(128)
+          .optional()
+          .describe(
+            'How many bits of the client address count: clients of one prefix stay together. Left out: all (32 or 128).',
+          ),
+      })
+      .describe('New flows of one client go to the member that its last flow went to.'),
+    z
+      .strictObject({
+        type: z.literal('cookie').describe('By a cookie.'),
+        name: z
+          .string()
+          .max(64)
+          .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, {
+            error: 'write a cookie name (RFC 6265 §4.1.1) of letters, digits and "-" or "_"',
+          })
+          .default('WEIR')
+          .describe('Name of the cookie.'),
+        timeout: duration({ min: '1s', max: '365d' })
+          .optional()
+          .describe('Lifetime of the cookie. Left out: until the browser closes.'),
+      })
+      .describe(
+        'The first answer sets a cookie, and requests that carry it go to the same member.',
+      ),
+  ])
+  .describe('How a client stays with its member beyond one flow.');
+
+const rateLimit = {
+  rate: rate().describe('How many, for each span of time.'),
+  burst: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe(
+      'How many may come at once before the rate applies. Left out: the count of the rate.',
+    ),
+  per: z
+    .enum(['client-address', 'service'])
+    .default('client-address')
+    .describe('Whether each client has its own allowance or all share one.'),
+};
+
+export const limitsSchema = z
+  .strictObject({
+    connections: z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe('Most connections or UDP flows at one time.'),
+    'new-connections': z
+      .strictObject(rateLimit)
+      .optional()
+      .describe('How fast connections or UDP flows may begin.'),
+    requests: z
+      .strictObject(rateLimit)
+      .optional()
+      .describe('How fast requests may come (http and https).'),
+    'request-body': size({ min: '0B', max: '1TiB' })
+      .optional()
+      .describe('Largest body of a request (http and https).'),
+  })
+  .describe('What a service will take at most. What is over a limit is refused and counted.');
+
+export const serviceSchema = z
+  .strictObject({
+    description: line(200).optional().describe('A note for people.'),
+    listen: listenSchema,
+    forwarding: z
+      .enum(forwardings)
+      .optional()
+      .describe(
+        'How packets reach a member (tcp and udp). nat, the default: the destination is rewritten and the unit is the ' +
+          "members' gateway. dsr: only the MAC address is rewritten, the member owns the service address too and answers " +
+          'the client directly. tunnel: like dsr through IP-in-IP. full-nat: source and destination are rewritten.',
+      ),
+    pool: name()
+      .optional()
+      .describe(
+        'Pool that serves. Needed unless there are routes; with routes it takes what no route took.',
+      ),
+    tier: z
+      .enum(tierNames)
+      .optional()
+      .describe('Pins the service to one tier. Left out: the fastest that can serve it.'),
+    routes: z
+      .array(routeSchema)
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe(
+        'Where requests go (http and https; tls: by host only). The first route that fits decides.',
+      ),
+    certificates: z
+      .array(name())
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe(
+        'Names of the certificates to serve (https and tls); the first is for clients that name no host. ' +
+          'They are those of the certificates section or of the certificate store.',
+      ),
+    persistence: persistenceSchema.optional(),
+    limits: limitsSchema.optional(),
+  })
+  .superRefine((service, context) => {
+    const refuse = (code: string, path: (string | number)[], message: string): void => {
+      context.addIssue({ code: 'custom', path, message, params: { code } });
+    };
+    const { protocol, address } = service.listen;
+    const layer4 = isLayer4(protocol);
+    const web = protocol === 'http' || protocol === 'https';
+
+    if (layer4 && service.routes !== undefined) {
+      refuse(
+        'conflict',
+        ['routes'],
+        `routes need http, https or tls, but the protocol is ${protocol}: write "pool" instead`,
+      );
+    }
+    if (layer4 && service.pool === undefined && service.routes === undefined) {
+      refuse('missing', ['pool'], 'is missing: name the pool that serves');
+    }
+    if (!layer4 && service.pool === undefined && service.routes === undefined) {
+      refuse('missing', ['pool'], 'is missing: name the pool that serves, or write routes');
+    }
+    if (!layer4 && service.forwarding !== undefined) {
+      refuse(
+        'conflict',
+        ['forwarding'],
+        `is for tcp and udp, but the protocol is ${protocol}: remove it`,
+      );
+    }
+    if (protocol === 'https' && service.certificates === undefined) {
+      refuse(
+        'missing',
+        ['certificates'],
+        'is missing: an https service needs at least one certificate',
+      );
+    }
+    if (protocol !== 'https' && protocol !== 'tls' && service.certificates !== undefined) {
+      refuse(
+        'conflict',
+        ['certificates'],
+        `are for https and tls, but the protocol is ${protocol}: remove them or change the protocol`,
+      );
+    }
+    if (service.persistence?.type === 'cookie' && !web) {
+      refuse(
+        'conflict',
+        ['persistence', 'type'],
+        `cookies need http or https, but the protocol is ${protocol}: use source-address`,
+      );
+    }
+    if (
+      service.persistence?.type === 'source-address' &&
+      familyOf(address) === 4 &&
+      (service.persistence.prefix ?? 0) > 32
+    ) {
+      refuse(
+        'range',
+        ['persistence', 'prefix'],
+        `must be at most 32, because ${address} is an IPv4 address`,
+      );
+    }
+    for (const key of ['requests', 'request-body'] as const) {
+      if (!web && service.limits?.[key] !== undefined) {
+        refuse(
+          'conflict',
+          ['limits', key],
+          `needs http or https, but the protocol is ${protocol}: remove it`,
+        );
+      }
+    }
+    service.routes?.forEach((route, index, routes) => {
+      if (route.when === undefined && index < routes.length - 1) {
+        refuse(
+          'conflict',
+          ['routes', index],
+          'takes every request, so the routes after it are never reached: move it to the end or add "when"',
+        );
+      }
+      if (protocol === 'tls' && route.when !== undefined) {
+        for (const key of Object.keys(route.when)) {
+          if (key !== 'host' && key !== 'client-address') {
+            refuse(
+              'conflict',
+              ['routes', index, 'when', key],
+              'cannot be seen inside TLS: use host or client-address, or the protocol https',
+            );
+          }
+        }
+      }
+    });
+    if (
+      !layer4 &&
+      service.pool !== undefined &&
+      service.routes !== undefined &&
+      service.routes.at(-1)?.when === undefined
+    ) {
+      refuse(
+        'conflict',
+        ['pool'],
+        'is never used, because the last route takes every request: remove one of them',
+      );
+    }
+  })
+  .transform((service) =>
+    isLayer4(service.listen.protocol)
+      ? { ...service, forwarding: service.forwarding ?? ('nat' as const) }
+      : service,
+  )
+  .describe('A virtual server: an address, port and protocol that clients connect to.');
+
+export type Listen = z.output<typeof listenSchema>;
+export type Persistence = z.output<typeof persistenceSchema>;
+export type Limits = z.output<typeof limitsSchema>;
+export type Service = z.output<typeof serviceSchema>;

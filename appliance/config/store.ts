@@ -1,0 +1,415 @@
+/**
+ * The store: every revision of the configuration in one SQLite file.
+ *
+ * Each revision is the whole document with author, time, comment and what it changed. A
+ * commit is one transaction (WAL, synchronous FULL): after a power cut at any instant
+ * the newest revision is the last acknowledged one or the one being committed, whole.
+ *
+ * Invariant: rows of `revisions` are only ever added. The row that says "this revision
+ * waits to be confirmed" is written in the same transaction as its revision. Every row
+ * read is checked against its digests, so a flipped bit is an error and never a
+ * configuration.
+ */
+import type { Database } from 'better-sqlite3';
+import { canonicalJson, sha256 } from './canonical.js';
+import { diffDocuments, type Change } from './changes.js';
+import { migrations as allMigrations, type Migration } from './migrations.js';
+import type { Document } from './schema.js';
+import { StoreError, toStoreError } from './store-errors.js';
+import { backUp, newestBackup, openStoreFile } from './store-file.js';
+
+export { StoreError, type StoreErrorCode } from './store-errors.js';
+
+export interface RevisionSummary {
+  /** 1, 2, 3 … without gaps. */
+  readonly number: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  readonly author: string;
+  readonly comment: string;
+  readonly changes: readonly Change[];
+  /** SHA-256 of the document's canonical JSON, in hexadecimal: equal documents have equal digests. */
+  readonly digest: string;
+}
+
+export interface Revision extends RevisionSummary {
+  readonly document: Document;
+}
+
+/** A revision that is rolled back at `deadline` unless it is confirmed. */
+export interface PendingConfirm {
+  readonly revision: number;
+  /** The revision whose document comes back. */
+  readonly previous: number;
+  /** Milliseconds since 1970. */
+  readonly deadline: number;
+}
+
+export interface Commit {
+  readonly document: Document;
+  readonly author: string;
+  readonly comment: string;
+  /** The newest revision that the author has seen (0: none); another one is a `conflict`. */
+  readonly parent?: number | undefined;
+  /** The revision must be confirmed until then (milliseconds since 1970). */
+  readonly confirmBy?: number | undefined;
+  /**
+   * The revision to go back to when nobody confirms. Left out: that of the commit which is
+   * still unconfirmed, if there is one, else the newest before this commit.
+   */
+  readonly pendingPrevious?: number | undefined;
+}
+
+export interface IntegrityReport {
+  readonly ok: boolean;
+  /** Sentences; empty when all is well. */
+  readonly problems: readonly string[];
+  readonly revisions: number;
+}
+
+interface SummaryRow {
+  readonly number: number;
+  readonly time: number;
+  readonly author: string;
+  readonly comment: string;
+  readonly changes: string;
+  readonly digest: string;
+  readonly seal: string;
+}
+
+interface Row extends SummaryRow {
+  readonly document: string;
+}
+
+export interface StoreOptions {
+  readonly now?: () => number;
+  readonly migrations?: readonly Migration[];
+  /** How long another writer is waited for, in milliseconds. */
+  readonly busyTimeout?: number;
+}
+
+export class ConfigStore {
+  readonly path: string;
+  readonly #database: Database;
+  readonly #now: () => number;
+  #head: { readonly version: unknown; readonly revision: Revision | null } | null = null;
+
+  private constructor(path: string, database: Database, now: () => number) {
+    this.path = path;
+    this.#database = database;
+    this.#now = now;
+  }
+
+  /**
+   * Opens the store, creates it when the file does not exist, migrates it when it is older
+   * (after a backup). The newest revision is read, so that damage shows now.
+   *
+   * @throws StoreError
+   */
+  static open(path: string, options: StoreOptions = {}): ConfigStore {
+    const now = options.now ?? Date.now;
+    const database = openStoreFile(path, {
+      migrations: options.migrations ?? allMigrations,
+      now,
+      busyTimeout: options.busyTimeout ?? 5_000,
+    });
+    const store = new ConfigStore(path, database, now);
+    try {
+      store.head();
+      const pending = store.pendingConfirm();
+      if (pending !== null) store.revision(pending.previous);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    return store;
+  }
+
+  /**
+   * The newest revision; null while nothing was committed. Read and checked against its
+   * digests once, and again whenever somebody else wrote to the file.
+   */
+  head(): Revision | null {
+    return this.#guard(() => {
+      const known = this.#head;
+      const version = this.#dataVersion();
+      if (known !== null && known.version === version) return known.revision;
+      const row = this.#database
+        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number DESC LIMIT 1')
+        .get();
+      const revision = row === undefined ? null : this.#toRevision(row);
+      this.#head = { version, revision };
+      return revision;
+    });
+  }
+
+  revision(number: number): Revision {
+    return this.#guard(() => {
+      const row = this.#database
+        .prepare<[number], Row>('SELECT * FROM revisions WHERE number = ?')
+        .get(number);
+      if (row === undefined) {
+        throw new StoreError(
+          'no-such-revision',
+          `There is no revision ${number}: see "weir history".`,
+        );
+      }
+      return this.#toRevision(row);
+    });
+  }
+
+  /** The newest first; `before` continues an earlier page. */
+  history(options: { readonly limit?: number; readonly before?: number } = {}): RevisionSummary[] {
+    return this.#guard(() =>
+      this.#database
+        .prepare<[number, number], Row>(
+          'SELECT * FROM revisions WHERE number < ? ORDER BY number DESC LIMIT ?',
+        )
+        .all(options.before ?? Number.MAX_SAFE_INTEGER, Math.max(0, options.limit ?? 50))
+        .map((row) => this.#toSummary(row)),
+    );
+  }
+
+  /**
+   * Adds a revision. One transaction: it returns when the revision is on disk, or throws and
+   * nothing has changed.
+   *
+   * @throws StoreError `conflict`, `unconfirmed`, `nothing-to-return-to`, `disk-full` …
+   */
+  commit(commit: Commit): Revision {
+    return this.#writeHead(() => this.#commit(commit));
+  }
+
+  pendingConfirm(): PendingConfirm | null {
+    return this.#guard(
+      () =>
+        this.#database
+          .prepare<[], PendingConfirm>(
+            'SELECT revision, previous, deadline FROM pending_confirm WHERE id = 1',
+          )
+          .get() ?? null,
+    );
+  }
+
+  /** Keeps the revision that waits. @throws StoreError `not-pending` */
+  confirm(revision: number): void {
+    this.#write(() => {
+      const pending = this.pendingConfirm();
+      if (pending?.revision !== revision) {
+        throw new StoreError(
+          'not-pending',
+          pending === null
+            ? 'No revision waits to be confirmed: it was confirmed or rolled back already.'
+            : `Revision ${pending.revision} waits to be confirmed, not ${revision}: name that one.`,
+        );
+      }
+      this.#database.prepare('DELETE FROM pending_confirm').run();
+    });
+  }
+
+  /** Commits the document from before the unconfirmed revision as a new one. @throws StoreError `not-pending` */
+  rollbackPending(author: string): Revision {
+    return this.#writeHead(() => {
+      const pending = this.pendingConfirm();
+      if (pending === null) {
+        throw new StoreError(
+          'not-pending',
+          'No revision waits to be confirmed, so there is nothing to roll back.',
+        );
+      }
+      this.#database.prepare('DELETE FROM pending_confirm').run();
+      return this.#commit({
+        document: this.revision(pending.previous).document,
+        author,
+        comment: `Rolled back to revision ${pending.previous}: revision ${pending.revision} was not confirmed`,
+      });
+    });
+  }
+
+  /** A copy beside the store, made while it is in use. @returns its path */
+  backup(): string {
+    return this.#guard(() => backUp(this.#database, this.path, this.#now()));
+  }
+
+  /** The whole file, and every revision against its digests. Slow in proportion to the history. */
+  integrityCheck(): IntegrityReport {
+    return this.#guard(() => {
+      const problems: string[] = [];
+      for (const row of this.#database.pragma('integrity_check(20)') as {
+        readonly integrity_check: string;
+      }[]) {
+        if (row.integrity_check !== 'ok') problems.push(row.integrity_check);
+      }
+      for (const row of this.#database.pragma('foreign_key_check') as {
+        readonly table: string;
+      }[]) {
+        problems.push(`A row of ${row.table} refers to a revision that does not exist.`);
+      }
+      let expected = 1;
+      for (const row of this.#database
+        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number')
+        .iterate()) {
+        if (row.number !== expected) problems.push(`Revision ${expected} is missing.`);
+        expected = row.number + 1;
+        const problem = findDamage(row);
+        if (problem !== null) problems.push(problem);
+      }
+      return { ok: problems.length === 0, problems, revisions: expected - 1 };
+    });
+  }
+
+  /** How this connection writes; `synchronous` 2 is FULL. */
+  durability(): {
+    readonly journal: string;
+    readonly synchronous: number;
+    readonly foreignKeys: boolean;
+  } {
+    return this.#guard(() => {
+      const ask = (pragma: string): unknown => this.#database.pragma(pragma, { simple: true });
+      return {
+        journal: String(ask('journal_mode')),
+        synchronous: Number(ask('synchronous')),
+        foreignKeys: ask('foreign_keys') === 1,
+      };
+    });
+  }
+
+  close(): void {
+    if (!this.#database.open) return;
+    this.#guard(() => this.#database.close());
+  }
+
+  /** A write that makes a new newest revision, which is then known without reading it again. */
+  #writeHead(action: () => Revision): Revision {
+    const { version, revision } = this.#write(() => {
+      const made = action();
+      // Asked while nobody else can write: asked afterwards, it could be that of a later commit.
+      return { version: this.#dataVersion(), revision: made };
+    });
+    this.#head = { version, revision };
+    return revision;
+  }
+
+  /** Changes when another connection wrote to the file (SQLite, PRAGMA data_version). */
+  #dataVersion(): unknown {
+    return this.#database.pragma('data_version', { simple: true });
+  }
+
+  #commit(commit: Commit): Revision {
+    const head = this.head();
+    const pending = this.pendingConfirm();
+    if (commit.parent !== undefined && commit.parent !== (head?.number ?? 0)) {
+      throw new StoreError(
+        'conflict',
+        `The newest revision is ${head?.number ?? 'none'}, but this change was made from ${commit.parent === 0 ? 'none' : commit.parent}: look at "weir diff" and repeat it.`,
+      );
+    }
+    if (pending !== null && commit.confirmBy === undefined) {
+      throw new StoreError(
+        'unconfirmed',
+        `Revision ${pending.revision} waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
+      );
+    }
+
+    const document = canonicalJson(commit.document);
+    const changes = diffDocuments(head?.document ?? null, commit.document);
+    const row = sealed({
+      number: (head?.number ?? 0) + 1,
+      time: this.#now(),
+      author: commit.author,
+      comment: commit.comment,
+      document,
+      changes: canonicalJson(changes),
+      digest: sha256(document),
+    });
+    this.#database
+      .prepare<Row>(
+        `INSERT INTO revisions (number, time, author, comment, document, changes, digest, seal)
+         VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`,
+      )
+      .run(row);
+
+    if (commit.confirmBy !== undefined) {
+      const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number;
+      if (previous === undefined) {
+        throw new StoreError(
+          'nothing-to-return-to',
+          'There is no revision to go back to yet: apply the first one without --confirm.',
+        );
+      }
+      this.revision(previous);
+      this.#database
+        .prepare(
+          'INSERT OR REPLACE INTO pending_confirm (id, revision, previous, deadline) VALUES (1, ?, ?, ?)',
+        )
+        .run(row.number, previous, commit.confirmBy);
+    }
+    const { number, time, author, comment, digest } = row;
+    return {
+      number,
+      time,
+      author,
+      comment,
+      digest,
+      changes,
+      document: JSON.parse(document) as Document,
+    };
+  }
+
+  #toSummary(row: Row): RevisionSummary {
+    const problem = findDamage(row);
+    if (problem !== null) {
+      const backup = newestBackup(this.path);
+      throw new StoreError(
+        'corrupt',
+        `The store ${this.path} is damaged: ${problem} ${backup === null ? 'There is no backup beside it.' : `The newest backup is ${backup}.`}`,
+      );
+    }
+    const { number, time, author, comment, digest } = row;
+    return { number, time, author, comment, digest, changes: JSON.parse(row.changes) as Change[] };
+  }
+
+  #toRevision(row: Row): Revision {
+    return { ...this.#toSummary(row), document: JSON.parse(row.document) as Document };
+  }
+
+  #write<T>(action: () => T): T {
+    // Our own writes do not show in data_version; and a failed one may have read what it undid.
+    return this.#guard(() => {
+      try {
+        return this.#database.transaction(action).immediate();
+      } finally {
+        this.#head = null;
+      }
+    });
+  }
+
+  #guard<T>(action: () => T): T {
+    if (!this.#database.open)
+      throw new StoreError('closed', `The store ${this.path} is closed: open it again.`);
+    try {
+      return action();
+    } catch (error) {
+      throw toStoreError(error, this.path);
+    }
+  }
+}
+
+function sealed(row: Omit<Row, 'seal'>): Row {
+  return { ...row, seal: sealOf(row) };
+}
+
+/** Over every column, so that no part of the history can change unnoticed. */
+function sealOf(row: Omit<Row, 'seal'>): string {
+  const { number, time, author, comment, digest } = row;
+  return sha256(canonicalJson([number, time, author, comment, digest, sha256(row.changes)]));
+}
+
+/** A sentence when a row is not what was once written; null when it is. */
+function findDamage(row: Row): string | null {
+  if (sha256(row.document) !== row.digest)
+    return `the document of revision ${row.number} does not match its digest.`;
+  if (sealOf(row) !== row.seal)
+    return `the record of revision ${row.number} does not match its seal.`;
+  return null;
+}

@@ -1,0 +1,339 @@
+/**
+ * Every way to change the configuration, one at a time: check all of it, commit one
+ * revision, have it executed, say what came of it. Nothing else writes intent.
+ *
+ * Invariant: a change that is refused, for whatever reason, has changed nothing.
+ */
+import { diffDocuments, withMember } from '../config/changes.js';
+import { checkDocument, parseText, placeErrors, type DocumentResult } from '../config/document.js';
+import { formatConfigError, type ConfigError } from '../config/errors.js';
+import type { Document, Intent } from '../config/schema.js';
+import { StoreError, type ConfigStore, type Revision } from '../config/store.js';
+import { firstSliceCapabilities, unsupported } from '../config/support.js';
+import type { ApplyResult, Change, ConfirmResult, DiffResult } from '../api/contract.js';
+import {
+  PortError,
+  type ApplyRequest,
+  type ChangeRequest,
+  type DocumentSource,
+  type RollbackRequest,
+  type SetMemberRequest,
+} from '../api/port.js';
+import { CapacityError } from '../l4/programmer.js';
+import type { EventLog } from '../telemetry/event-log.js';
+import { ConfirmTimer } from './confirm-timer.js';
+import type { Reconciler } from './reconciler.js';
+import type { FastPathPort } from './ports.js';
+
+export interface ChangesOptions {
+  readonly store: ConfigStore;
+  readonly reconciler: Reconciler;
+  readonly fastPath: FastPathPort;
+  readonly events: EventLog;
+  /** Sentences on what was committed but cannot be done now, once the network had its say. */
+  readonly warnings: () => Promise<readonly string[]>;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Checked {
+  readonly document: Document;
+  readonly intent: Intent;
+  readonly warnings: readonly string[];
+}
+
+export class Changes {
+  readonly #options: ChangesOptions;
+  readonly #timer: ConfirmTimer;
+  /** Changes wait for one another here. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+    this.#timer = new ConfirmTimer(() => {
+      this.#inTurn(async () => this.#rollBackUnconfirmed()).catch(options.onError);
+    });
+  }
+
+  /**
+   * What the store says is current, at start. A revision whose time to be confirmed ran
+   * out while no daemon ran goes back here, before it is executed.
+   */
+  restore(): Revision | null {
+    const pending = this.#options.store.pendingConfirm();
+    if (pending !== null && pending.deadline <= Date.now())
+      this.#commitRollback(pending.revision, 'weir');
+    this.#watchPending();
+    return this.#options.store.head();
+  }
+
+  apply(request: ApplyRequest): Promise<ApplyResult> {
+    return this.#inTurn(async () => {
+      const checked = this.#checkSource(request.source);
+      return this.#commit(checked, request, request.dryRun);
+    });
+  }
+
+  diff(source: DocumentSource): DiffResult {
+    const { document, warnings } = this.#checkSource(source);
+    const head = this.#options.store.head();
+    return {
+      revision: head?.number ?? null,
+      changes: diffDocuments(head?.document ?? null, document),
+      warnings,
+    };
+  }
+
+  rollback(request: RollbackRequest): Promise<ApplyResult> {
+    return this.#inTurn(async () => {
+      const revision = this.revision(request.to);
+      const checked = this.#check(checkDocument(revision.document));
+      const pending = this.#options.store.pendingConfirm();
+      if (pending !== null && pending.previous === request.to) {
+        const back = this.#commitRollback(pending.revision, request.author);
+        return this.#execute(back, checked, back.changes);
+      }
+      const comment = request.comment || `rollback to revision ${request.to}`;
+      return this.#commit(checked, { ...request, comment }, false);
+    });
+  }
+
+  setMember(request: SetMemberRequest): Promise<ApplyResult> {
+    return this.#inTurn(async () => {
+      const head = this.#options.store.head();
+      if (head === null) throw new PortError('not-found', 'No configuration was applied yet.');
+      const { state, weight } = request;
+      const edited = withMember(head.document, request.pool, request.member, {
+        ...(state === undefined ? {} : { state }),
+        ...(weight === undefined ? {} : { weight }),
+      });
+      if (!edited.ok) throw new PortError('not-found', edited.message);
+      const words = [state, weight === undefined ? undefined : `weight ${weight}`].filter(Boolean);
+      const comment =
+        request.comment || `set member ${request.pool} ${edited.member} ${words.join(', ')}`;
+      const checked = this.#checkPool(edited.document, request.pool);
+      return this.#commit(checked, { ...request, comment }, false);
+    });
+  }
+
+  confirm(author: string): Promise<ConfirmResult> {
+    return this.#inTurn(async () => {
+      const pending = this.#options.store.pendingConfirm();
+      if (pending === null) throw new PortError('conflict', 'Nothing awaits confirmation.');
+      this.#options.store.confirm(pending.revision);
+      this.#watchPending();
+      this.#options.events.append({
+        kind: 'confirmed',
+        severity: 'info',
+        message: `revision ${pending.revision} is confirmed by ${author}`,
+        subject: { revision: pending.revision, author },
+      });
+      return { revision: pending.revision };
+    });
+  }
+
+  revision(number: number): Revision {
+    return this.#store(() => this.#options.store.revision(number));
+  }
+
+  async close(): Promise<void> {
+    this.#timer.close();
+    await this.#turn.catch(() => undefined);
+  }
+
+  /**
+   * Checks a document that differs from the current one in one pool only, by that pool and
+   * whatever leads to it: in a large configuration one member then costs as little as in a
+   * small one.
+   */
+  #checkPool(document: Document, name: string): Checked {
+    const current = this.#options.reconciler.intent;
+    if (current === null) return this.#check(checkDocument(document));
+    const part = this.#check(checkDocument(partAround(document, name)));
+    const pool = part.intent.pools[name];
+    if (pool === undefined) throw new PortError('not-found', `There is no pool ${name}.`);
+    return { ...part, document, intent: { ...current, pools: { ...current.pools, [name]: pool } } };
+  }
+
+  #checkSource(source: DocumentSource): Checked {
+    return 'text' in source
+      ? this.#check(parseText(source.text), source.text)
+      : this.#check(checkDocument(source.document));
+  }
+
+  /** @param text where the document came from, to name lines */
+  #check(result: DocumentResult, text?: string): Checked {
+    if (!result.ok) throw refusal(result.errors);
+    const lacking = unsupported(result.intent, firstSliceCapabilities);
+    if (lacking.length > 0) {
+      const details = text === undefined ? lacking : placeErrors(text, lacking);
+      throw new PortError('unsupported', summary(details), { details });
+    }
+    try {
+      this.#options.fastPath.checkCapacity(this.#options.reconciler.preview(result.intent).l4);
+    } catch (cause) {
+      if (!(cause instanceof CapacityError)) throw cause;
+      throw new PortError('unsupported', `${cause.message}.`, { cause });
+    }
+    return {
+      document: result.document,
+      intent: result.intent,
+      warnings: result.warnings.map(formatConfigError),
+    };
+  }
+
+  async #commit(checked: Checked, request: ChangeRequest, dryRun: boolean): Promise<ApplyResult> {
+    const { store, events } = this.#options;
+    const head = store.head();
+    const current = head?.number ?? 0;
+    if (request.ifMatch !== undefined && request.ifMatch !== current) {
+      throw new PortError(
+        'revision-mismatch',
+        `The current revision is ${current}, not ${request.ifMatch}: look at what changed (weir history) and try again.`,
+      );
+    }
+    const changes = diffDocuments(head?.document ?? null, checked.document);
+    if (dryRun || (head !== null && changes.length === 0)) {
+      return { revision: head?.number ?? null, changes, dryRun, warnings: checked.warnings };
+    }
+    const confirmBy = request.confirm === undefined ? undefined : Date.now() + request.confirm;
+    const revision = this.#store(() =>
+      store.commit({
+        document: checked.document,
+        author: request.author,
+        comment: request.comment,
+        parent: current,
+        ...(confirmBy === undefined ? {} : { confirmBy }),
+      }),
+    );
+    events.append(committed(revision, changes));
+    if (confirmBy !== undefined) {
+      this.#watchPending();
+      events.append({
+        kind: 'confirm-pending',
+        severity: 'warning',
+        message: `revision ${revision.number} goes back by itself unless it is confirmed`,
+        subject: { revision: revision.number },
+      });
+    }
+    const result = await this.#execute(revision, checked, changes);
+    return confirmBy === undefined ? result : { ...result, confirmBy };
+  }
+
+  async #execute(
+    revision: Revision,
+    checked: Checked,
+    changes: readonly Change[],
+  ): Promise<ApplyResult> {
+    const { reconciler } = this.#options;
+    reconciler.setIntent(checked.intent);
+    await reconciler.settle();
+    const late = await this.#options.warnings();
+    return {
+      revision: revision.number,
+      changes,
+      dryRun: false,
+      warnings: [...checked.warnings, ...late],
+    };
+  }
+
+  async #rollBackUnconfirmed(): Promise<void> {
+    const pending = this.#options.store.pendingConfirm();
+    // Somebody confirmed it while this waited its turn.
+    if (pending === null || pending.deadline > Date.now()) {
+      this.#watchPending();
+      return;
+    }
+    const revision = this.#commitRollback(pending.revision, 'weir');
+    const checked = checkDocument(revision.document);
+    if (!checked.ok) throw refusal(checked.errors);
+    this.#options.reconciler.setIntent(checked.intent);
+    await this.#options.reconciler.settle();
+  }
+
+  #commitRollback(unconfirmed: number, author: string): Revision {
+    const revision = this.#store(() => this.#options.store.rollbackPending(author));
+    this.#watchPending();
+    this.#options.events.append({
+      kind: 'rolled-back',
+      severity: 'warning',
+      message: `revision ${unconfirmed} was not confirmed: revision ${revision.number} takes it back`,
+      subject: { revision: revision.number, author },
+    });
+    return revision;
+  }
+
+  #watchPending(): void {
+    this.#timer.set(this.#options.store.pendingConfirm()?.deadline ?? null);
+  }
+
+  #store<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (cause) {
+      if (!(cause instanceof StoreError)) throw cause;
+      throw new PortError(STORE_CODES[cause.code] ?? 'unavailable', cause.message, { cause });
+    }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+const STORE_CODES: Partial<Record<StoreError['code'], PortError['code']>> = {
+  conflict: 'revision-mismatch',
+  unconfirmed: 'conflict',
+  'not-pending': 'conflict',
+  'nothing-to-return-to': 'conflict',
+  'no-such-revision': 'not-found',
+};
+
+/** A document of one pool and the services that lead to it, with the other pools that those need. */
+function partAround(document: Document, name: string): Document {
+  const poolsOf = (service: NonNullable<Document['services']>[string]): string[] =>
+    [service.pool, ...(service.routes ?? []).map((route) => route.pool)].filter(
+      (pool): pool is string => pool !== undefined,
+    );
+  const services = Object.entries(document.services ?? {}).filter(([, service]) =>
+    poolsOf(service).includes(name),
+  );
+  const needed = new Set([name, ...services.flatMap(([, service]) => poolsOf(service))]);
+  const { version, unit, pools = {}, certificates } = document;
+  return {
+    version,
+    unit,
+    pools: Object.fromEntries(Object.entries(pools).filter(([pool]) => needed.has(pool))),
+    services: Object.fromEntries(services),
+    ...(certificates === undefined ? {} : { certificates }),
+  };
+}
+
+function refusal(errors: readonly ConfigError[]): PortError {
+  const syntax = errors.some(({ code }) => code === 'syntax' || code === 'too-large');
+  return new PortError(syntax ? 'syntax' : 'invalid', summary(errors), { details: errors });
+}
+
+/** The first error, and how many there are besides. */
+function summary(errors: readonly ConfigError[]): string {
+  const [first, ...others] = errors;
+  if (first === undefined) return 'The document is refused.';
+  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
+  return `${formatConfigError(first)}${more}`;
+}
+
+function committed(
+  revision: Revision,
+  changes: readonly Change[],
+): Parameters<EventLog['append']>[0] {
+  return {
+    kind: 'revision',
+    severity: 'info',
+    message:
+      `revision ${revision.number} by ${revision.author}: ` +
+      `${changes.length} ${changes.length === 1 ? 'change' : 'changes'}` +
+      (revision.comment === '' ? '' : ` (${revision.comment})`),
+    subject: { revision: revision.number, author: revision.author },
+  };
+}

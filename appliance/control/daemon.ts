@@ -1,0 +1,353 @@
+/**
+ * The daemon behind the API: ties the store, the loop, the tiers and the network
+ * together and answers questions about them. Decisions live in the parts; here is
+ * only who talks to whom.
+ *
+ * Invariant: closing the daemon leaves the fast path, its tables and the service
+ * addresses in the kernel, so traffic does not notice.
+ */
+import type { BaseLogger } from 'pino';
+import type {
+  ApplyResult,
+  ConfigView,
+  ConfirmResult,
+  Counters,
+  DiffResult,
+  EventRow,
+  FlowRow,
+  MemberRow,
+  PoolRow,
+  RevisionDetail,
+  RevisionRow,
+  ServiceRow,
+  Status,
+  TierRow,
+} from '../api/contract.js';
+import {
+  PortError,
+  type ApplyRequest,
+  type DaemonPort,
+  type DocumentSource,
+  type Observation,
+  type RollbackRequest,
+  type SetMemberRequest,
+} from '../api/port.js';
+import { version } from '../api/version.js';
+import { checkDocument } from '../config/document.js';
+import type { Intent } from '../config/schema.js';
+import type { ConfigStore, Revision } from '../config/store.js';
+import type { Monitors } from '../health/monitors.js';
+import type { L4Event, L4Tier } from '../l4/tier.js';
+import type { Network } from '../net/network.js';
+import type { EventLog } from '../telemetry/event-log.js';
+import { Changes } from './changes.js';
+import { flowEvent } from './flow-events.js';
+import { MemberHistory } from './member-history.js';
+import type { InspectInterface } from './ports.js';
+import { Reconciler, type RunReport } from './reconciler.js';
+import { Show } from './show.js';
+import { memberState } from './views.js';
+
+export interface DaemonParts {
+  readonly store: ConfigStore;
+  readonly tier: L4Tier;
+  readonly network: Network;
+  readonly monitors: Monitors;
+  readonly inspect: InspectInterface;
+  readonly events: EventLog;
+  readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
+}
+
+/** How long new members may take to answer for their address before it is a warning. */
+const RESOLUTION_MS = 1000;
+const RETRY_MS = 1000;
+
+export class Daemon implements DaemonPort {
+  readonly #parts: DaemonParts;
+  readonly #reconciler: Reconciler;
+  readonly #changes: Changes;
+  readonly #history = new MemberHistory();
+  readonly #show: Show;
+  readonly #listeners = new Set<(observation: Observation) => void>();
+  readonly #stopWatching: () => void;
+  /** Called after each run and each change of the network, by those who wait for one. */
+  readonly #waiting = new Set<() => void>();
+  #lastRun: RunReport | null = null;
+
+  constructor(parts: DaemonParts) {
+    this.#parts = parts;
+    const { network, monitors, tier, events, log } = parts;
+    this.#reconciler = new Reconciler(
+      { network, monitors, fastPath: tier, inspect: parts.inspect },
+      {
+        retryMs: RETRY_MS,
+        onRun: (report) => {
+          this.#ran(report);
+        },
+        onFailure: (error) => {
+          log.error({ err: error }, 'cannot bring the tiers to the configuration; trying again');
+        },
+      },
+    );
+    this.#changes = new Changes({
+      store: parts.store,
+      reconciler: this.#reconciler,
+      fastPath: tier,
+      events,
+      warnings: async () => this.#warnings(),
+      onError: (error) => {
+        log.error({ err: error }, 'cannot take back an unconfirmed revision');
+      },
+    });
+    this.#show = new Show(
+      {
+        ...parts,
+        reconciler: this.#reconciler,
+        history: this.#history,
+        lastRun: () => this.#lastRun,
+      },
+      {
+        onSample: (counters) => {
+          this.#tell({ type: 'counters', counters });
+        },
+        onError: (error) => {
+          log.error({ err: error }, 'cannot read the counters');
+        },
+      },
+    );
+    const stopEvents = events.subscribe((event) => {
+      this.#tell({ type: 'event', event });
+    });
+    const stopNetwork = network.onChange(() => {
+      this.#reconciler.networkChanged();
+      for (const wake of [...this.#waiting]) wake();
+    });
+    this.#stopWatching = () => {
+      stopEvents();
+      stopNetwork();
+    };
+  }
+
+  /**
+   * Takes up the current revision: learns what the fast path did before this run, lets
+   * the network answer for known members, and only then programs, so that a restart
+   * moves no flow.
+   */
+  async start(): Promise<void> {
+    const { network, monitors, tier, events } = this.#parts;
+    for (const finding of tier.datapath.findings) {
+      events.append({ kind: 'repair', severity: 'warning', message: finding });
+    }
+    const head = this.#changes.restore();
+    events.append({
+      kind: 'daemon',
+      severity: 'info',
+      message:
+        `version ${version()} started with ${head === null ? 'no configuration' : `revision ${head.number}`}` +
+        (tier.datapath.adopted ? ', continuing the tables of the fast path' : ''),
+    });
+    if (head === null) {
+      const left = tier.programmedServices;
+      if (left > 0) {
+        events.append({
+          kind: 'repair',
+          severity: 'warning',
+          message: `the fast path still carries ${left} services of an earlier configuration, and the store has none: apply one to replace them`,
+        });
+      }
+      return;
+    }
+    const intent = intentOf(head);
+    const tables = this.#reconciler.preview(intent);
+    const known = new Set<string>();
+    for (const [pool, { members }] of tables.pools) {
+      for (const { id, key, address } of members) {
+        const state = tier.adoptedState({ pool, member: key });
+        if (state === null) continue;
+        monitors.seed(id, state === 'down' ? 'down' : 'up');
+        if (state !== 'down') known.add(address);
+      }
+    }
+    await network.reconcile(tables.net);
+    await this.#resolved([...known]);
+    this.#reconciler.setIntent(intent);
+    await this.#reconciler.settle();
+  }
+
+  /** A monitor changed its mind. */
+  healthChanged(): void {
+    this.#reconciler.request();
+  }
+
+  /** The fast path has events to tell. */
+  eventsReadable(): void {
+    const { tier, events } = this.#parts;
+    tier.drainEvents((event: L4Event) => {
+      events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stopWatching();
+    this.#show.close();
+    await this.#changes.close();
+    await this.#reconciler.close();
+  }
+
+  async status(): Promise<Status> {
+    return this.#show.status();
+  }
+
+  async config(): Promise<ConfigView> {
+    const head = this.#parts.store.head();
+    return { revision: head?.number ?? null, document: head?.document ?? null };
+  }
+
+  apply(request: ApplyRequest): Promise<ApplyResult> {
+    return this.#changes.apply(request);
+  }
+
+  confirm({ author }: { readonly author: string }): Promise<ConfirmResult> {
+    return this.#changes.confirm(author);
+  }
+
+  async diff(source: DocumentSource): Promise<DiffResult> {
+    return this.#changes.diff(source);
+  }
+
+  rollback(request: RollbackRequest): Promise<ApplyResult> {
+    return this.#changes.rollback(request);
+  }
+
+  setMember(request: SetMemberRequest): Promise<ApplyResult> {
+    return this.#changes.setMember(request);
+  }
+
+  async history(query: {
+    readonly limit: number;
+    readonly before?: number;
+  }): Promise<RevisionRow[]> {
+    return this.#parts.store
+      .history(query)
+      .map(({ number, ...row }) => ({ revision: number, ...row }));
+  }
+
+  async revision(number: number): Promise<RevisionDetail> {
+    const { number: revision, ...rest } = this.#changes.revision(number);
+    return { revision, ...rest };
+  }
+
+  async services(): Promise<ServiceRow[]> {
+    return this.#show.services();
+  }
+
+  async pools(): Promise<PoolRow[]> {
+    return this.#show.pools();
+  }
+
+  async members(query: { readonly pool?: string }): Promise<MemberRow[]> {
+    return this.#show.members(query);
+  }
+
+  async flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {
+    return this.#show.flows(query);
+  }
+
+  async tiers(): Promise<TierRow[]> {
+    return this.#show.tiers();
+  }
+
+  async counters(): Promise<Counters> {
+    return this.#show.counters();
+  }
+
+  async events({ limit }: { readonly limit: number }): Promise<EventRow[]> {
+    return this.#parts.events.latest(limit);
+  }
+
+  subscribe(listener: (observation: Observation) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #ran(report: RunReport): void {
+    const { events } = this.#parts;
+    for (const event of this.#history.follow(report.before, report.tables, Date.now())) {
+      events.append(event);
+    }
+    const told = new Map(this.#lastRun?.outcomes.map((one) => [one.interface.index, one.why]));
+    for (const outcome of report.outcomes) {
+      if (told.get(outcome.interface.index) === outcome.why) continue;
+      events.append({
+        kind: 'tier',
+        severity: outcome.attachment === null ? 'error' : outcome.degraded ? 'warning' : 'info',
+        message: `XDP on ${outcome.interface.name}: ${outcome.why}`,
+        subject: { interface: outcome.interface.name },
+      });
+    }
+    this.#lastRun = report;
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  /** What was just committed and cannot be done now; members may first answer for their address. */
+  async #warnings(): Promise<string[]> {
+    await this.#resolved(this.#show.tables.net.memberAddresses);
+    await this.#reconciler.settle();
+    const found = [...(this.#lastRun?.netProblems ?? [])];
+    const { failure } = this.#reconciler;
+    if (failure !== null) {
+      found.push(
+        `the fast path does not match the configuration yet: ${failure.message}; it is tried again by itself`,
+      );
+    }
+    for (const [name, pool] of this.#show.tables.l4.pools) {
+      for (const member of pool.members) {
+        if (member.nextHop === null && memberState(member) === 'DOWN') {
+          found.push(`member ${member.key} of pool ${name} takes no traffic: ${member.reason}`);
+        }
+      }
+    }
+    for (const outcome of this.#lastRun?.outcomes ?? []) {
+      if (outcome.attachment === null) found.push(`${outcome.interface.name}: ${outcome.why}`);
+    }
+    if (this.#lastRun?.outcomes.length === 0 && this.#show.tables.l4.services.size > 0) {
+      found.push('no interface reaches a service or member address: name one in unit.interfaces');
+    }
+    return found;
+  }
+
+  /** Resolves when every address has a next hop, or it is clear that one will take longer. */
+  async #resolved(addresses: readonly string[]): Promise<void> {
+    const { network } = this.#parts;
+    const missing = (): boolean =>
+      addresses.some((address) => 'unresolved' in network.nextHop(address));
+    if (!missing()) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(deadline);
+        this.#waiting.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (!missing()) done();
+      };
+      const deadline = setTimeout(done, RESOLUTION_MS);
+      this.#waiting.add(look);
+    });
+  }
+
+  #tell(observation: Observation): void {
+    for (const listener of [...this.#listeners]) listener(observation);
+  }
+}
+
+/** A revision of the store was checked before it was committed; an older build may have been laxer. */
+function intentOf(revision: Revision): Intent {
+  const checked = checkDocument(revision.document);
+  if (checked.ok) return checked.intent;
+  throw new PortError(
+    'invalid',
+    `Revision ${revision.number} is not valid for this version: ${checked.errors.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
+    { details: checked.errors },
+  );
+}

@@ -1,0 +1,43 @@
+/**
+ * What the control loop needs of the tiers and of the network, as narrow interfaces:
+ * the loop is tested with stand-ins, and a second tier takes its place beside XDP
+ * without the loop noticing.
+ */
+import type { HealthStatus } from '../health/monitors.js';
+import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
+import type { ProgramReport } from '../l4/programmer.js';
+import type { L4Tables, MonitorTarget, NetTables, NextHop } from './tables.js';
+
+/** An interface of the unit. */
+export interface LinkRef {
+  readonly name: string;
+  readonly index: number;
+  readonly mtu: number;
+}
+
+/** What an execution of the net tables came to. */
+export interface NetOutcome {
+  /** Interfaces that the fast path belongs on, by the document or by what they reach. */
+  readonly interfaces: readonly LinkRef[];
+  /** A service address that cannot be had, an interface that is not there … */
+  readonly problems: readonly { readonly message: string }[];
+}
+
+export interface NetworkPort {
+  reconcile(net: NetTables): Promise<NetOutcome>;
+  nextHop(address: string): NextHop | { readonly unresolved: string };
+}
+
+export interface FastPathPort {
+  checkCapacity(tables: L4Tables): void;
+  program(tables: L4Tables): ProgramReport;
+  attach(interfaces: readonly FastPathInterface[]): AttachOutcome[];
+}
+
+export interface MonitorsPort {
+  reconcile(targets: ReadonlyMap<string, MonitorTarget>): void;
+  status(id: string): HealthStatus | undefined;
+}
+
+/** Finds driver and hardware profile of an interface; null when it went away. */
+export type InspectInterface = (link: LinkRef) => FastPathInterface | null;

@@ -1,0 +1,167 @@
+/**
+ * The loop: whenever intent, health or network changed, compile again and let each tier
+ * make the world match. One owner, no locks: runs never overlap, and what changes
+ * during a run is one more run.
+ *
+ * Invariant: the tables of the last successful run are what the kernel executes; after
+ * a failed one the same work is tried again, by itself, until it succeeds.
+ */
+import type { Intent } from '../config/schema.js';
+import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
+import { compile } from './compile.js';
+import type {
+  FastPathPort,
+  InspectInterface,
+  MonitorsPort,
+  NetOutcome,
+  NetworkPort,
+} from './ports.js';
+import type { Tables } from './tables.js';
+
+export interface ReconcilerPorts {
+  readonly network: NetworkPort;
+  readonly fastPath: FastPathPort;
+  readonly monitors: MonitorsPort;
+  readonly inspect: InspectInterface;
+}
+
+export interface RunReport {
+  readonly before: Tables | undefined;
+  readonly tables: Tables;
+  readonly netProblems: readonly string[];
+  readonly outcomes: readonly AttachOutcome[];
+}
+
+export interface ReconcilerOptions {
+  readonly onRun: (report: RunReport) => void;
+  readonly onFailure: (error: unknown) => void;
+  /** Time to the next attempt after a failed one, in milliseconds. */
+  readonly retryMs: number;
+}
+
+export class Reconciler {
+  readonly #ports: ReconcilerPorts;
+  readonly #options: ReconcilerOptions;
+  #intent: Intent | null = null;
+  #tables: Tables | undefined;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #retry: NodeJS.Timeout | null = null;
+  #closed = false;
+  /** What the network came to; null when it must be asked again. */
+  #net: NetOutcome | null = null;
+  /** What the last run could not do; null when it did all. */
+  #failure: Error | null = null;
+
+  constructor(ports: ReconcilerPorts, options: ReconcilerOptions) {
+    this.#ports = ports;
+    this.#options = options;
+  }
+
+  get tables(): Tables | undefined {
+    return this.#tables;
+  }
+
+  /** The intent that is being executed; null while there is none. */
+  get intent(): Intent | null {
+    return this.#intent;
+  }
+
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  /** What an intent would come to now, without doing any of it. */
+  preview(intent: Intent): Tables {
+    return compile(this.#input(intent), this.#tables);
+  }
+
+  /** Takes a new intent; `settle` says when it is executed. */
+  setIntent(intent: Intent): void {
+    this.#intent = intent;
+    this.request();
+  }
+
+  /** Links, addresses or next hops changed. */
+  networkChanged(): void {
+    this.#net = null;
+    this.request();
+  }
+
+  /** Something that the compiler looks at changed. */
+  request(): void {
+    if (this.#closed || this.#intent === null) return;
+    if (this.#running !== null) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#runAll().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  /** Resolves when nothing is left to do; the last failure, if any, is in `failure`. */
+  async settle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    await this.settle();
+  }
+
+  async #runAll(): Promise<void> {
+    // A turn of the event loop gathers what changes together into one run.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    do {
+      this.#again = false;
+      try {
+        await this.#run();
+        this.#failure = null;
+      } catch (error) {
+        this.#failure = error instanceof Error ? error : new Error(String(error));
+        this.#options.onFailure(error);
+        this.#scheduleRetry();
+      }
+    } while (this.#again && !this.#closed);
+  }
+
+  async #run(): Promise<void> {
+    const { network, fastPath, monitors, inspect } = this.#ports;
+    if (this.#intent === null) return;
+    const before = this.#tables;
+    const tables = compile(this.#input(this.#intent), before);
+    fastPath.program(tables.l4);
+    this.#tables = tables;
+    if (tables.monitors !== before?.monitors) monitors.reconcile(tables.monitors);
+    if (this.#net === null || tables.net !== before?.net) {
+      this.#net = null;
+      this.#net = await network.reconcile(tables.net);
+    }
+    const net = this.#net;
+    const interfaces = net.interfaces
+      .map((link) => inspect(link))
+      .filter((found): found is FastPathInterface => found !== null);
+    const outcomes = fastPath.attach(interfaces);
+    const netProblems = net.problems.map(({ message }) => message);
+    this.#options.onRun({ before, tables, netProblems, outcomes });
+  }
+
+  #input(intent: Intent): Parameters<typeof compile>[0] {
+    const { network, monitors } = this.#ports;
+    return {
+      intent,
+      health: { get: (id) => monitors.status(id) },
+      nextHop: (address) => network.nextHop(address),
+    };
+  }
+
+  #scheduleRetry(): void {
+    if (this.#closed || this.#retry !== null) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      this.request();
+    }, this.#options.retryMs);
+  }
+}

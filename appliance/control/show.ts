@@ -1,0 +1,205 @@
+/**
+ * Answers to what people ask: rows of services, pools, members, flows and tiers, and the
+ * unit's status. Reads only.
+ */
+import { release } from 'node:os';
+import type {
+  Counters,
+  FlowRow,
+  MemberRow,
+  PendingConfirm,
+  PoolRow,
+  ServiceRow,
+  Status,
+  TierRow,
+} from '../api/contract.js';
+import { PortError } from '../api/port.js';
+import { version } from '../api/version.js';
+import type { ConfigStore } from '../config/store.js';
+import type { Monitors } from '../health/monitors.js';
+import type { L4Tier } from '../l4/tier.js';
+import type { Network } from '../net/network.js';
+import { alarms } from './alarms.js';
+import type { MemberHistory } from './member-history.js';
+import type { Reconciler, RunReport } from './reconciler.js';
+import { Sampler, type SamplerOptions } from './sampler.js';
+import type { Tables } from './tables.js';
+import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
+
+export interface ShowParts {
+  readonly store: ConfigStore;
+  readonly tier: L4Tier;
+  readonly network: Network;
+  readonly monitors: Monitors;
+  readonly reconciler: Reconciler;
+  readonly history: MemberHistory;
+  readonly lastRun: () => RunReport | null;
+}
+
+const EMPTY: Tables = {
+  pools: new Map(),
+  l4: { services: new Map(), pools: new Map() },
+  net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
+  monitors: new Map(),
+  placements: [],
+};
+
+export class Show {
+  readonly #parts: ShowParts;
+  readonly #sampler: Sampler;
+  readonly #startedAt = Date.now();
+
+  constructor(parts: ShowParts, sampling: Pick<SamplerOptions, 'onSample' | 'onError'>) {
+    this.#parts = parts;
+    this.#sampler = new Sampler({ read: () => this.counters(), ...sampling });
+  }
+
+  close(): void {
+    this.#sampler.close();
+  }
+
+  /** The tables that the fast path executes; empty before the first run. */
+  get tables(): Tables {
+    return this.#parts.reconciler.tables ?? EMPTY;
+  }
+
+  status(): Status {
+    const tables = this.tables;
+    const members = [...tables.l4.pools.values()].flatMap((pool) => pool.members);
+    const head = this.#parts.store.head();
+    const pending = this.#pending();
+    const run = this.#parts.lastRun();
+    return {
+      unit: this.#parts.reconciler.intent?.unit.name ?? '',
+      version: version(),
+      revision: head?.number ?? null,
+      startedAt: this.#startedAt,
+      uptimeMs: Date.now() - this.#startedAt,
+      pendingConfirm: pending,
+      role: 'standalone',
+      services: tables.placements.length,
+      membersServing: members.filter((member) => member.state === 'serving').length,
+      membersTotal: members.length,
+      alarms: alarms({
+        tables: this.#parts.reconciler.tables,
+        outcomes: run?.outcomes ?? [],
+        netProblems: run?.netProblems ?? [],
+        pending,
+        failure: this.#parts.reconciler.failure,
+        memberSince: this.#parts.history.since,
+      }),
+      kernel: release(),
+    };
+  }
+
+  services(): ServiceRow[] {
+    const view = this.#view();
+    return view === null ? [] : serviceRows(view);
+  }
+
+  pools(): PoolRow[] {
+    const view = this.#view();
+    return view === null ? [] : poolRows(view);
+  }
+
+  members({ pool }: { readonly pool?: string }): MemberRow[] {
+    const view = this.#view();
+    if (pool !== undefined && (view === null || !view.tables.pools.has(pool))) {
+      throw new PortError('not-found', `There is no pool ${pool}: see "weir show pools".`);
+    }
+    return view === null ? [] : memberRows(view, pool);
+  }
+
+  flows(query: {
+    readonly limit: number;
+    readonly service?: string;
+    readonly member?: string;
+  }): FlowRow[] {
+    const { services, pools } = this.tables.l4;
+    if (query.service !== undefined && !services.has(query.service)) {
+      throw new PortError(
+        'not-found',
+        `The fast path has no service ${query.service}: see "weir show services".`,
+      );
+    }
+    const isMember = [...pools.values()].some((pool) =>
+      pool.members.some(({ key }) => key === query.member),
+    );
+    if (query.member !== undefined && !isMember) {
+      throw new PortError(
+        'not-found',
+        `The fast path has no member ${query.member}: see "weir show members".`,
+      );
+    }
+    const rows: FlowRow[] = [];
+    const now = process.hrtime.bigint();
+    for (const flow of this.#parts.tier.flows()) {
+      if (rows.length >= query.limit) break;
+      if (flow.service === undefined || flow.member === undefined) continue;
+      if (query.service !== undefined && flow.service.name !== query.service) continue;
+      if (query.member !== undefined && flow.member.member !== query.member) continue;
+      rows.push({
+        protocol: flow.protocol,
+        clientAddress: flow.clientAddress,
+        clientPort: flow.clientPort,
+        service: flow.service.name,
+        address: flow.address,
+        port: flow.port,
+        pool: flow.member.pool,
+        member: flow.member.member,
+        idleMs: Math.max(0, Number((now - flow.seenNs) / 1_000_000n)),
+      });
+    }
+    return rows;
+  }
+
+  tiers(): TierRow[] {
+    const { tier } = this.#parts;
+    const maps = tier.usage();
+    return tier.outcomes.map((outcome) => ({
+      tier: 'xdp',
+      interface: outcome.interface.name,
+      mode: outcome.attachment?.mode ?? null,
+      profile: outcome.interface.profile,
+      why: outcome.why,
+      degraded: outcome.degraded,
+      attachedSince: outcome.attachment?.since ?? null,
+      programTag: outcome.attachment === null ? null : tier.datapath.programTag,
+      maps,
+    }));
+  }
+
+  counters(): Counters {
+    const { totals, drops, services, members } = this.#parts.tier.counters();
+    return {
+      time: Date.now(),
+      since: this.#parts.tier.countingSince,
+      totals,
+      drops,
+      services: Object.fromEntries(services),
+      members: Object.fromEntries(members),
+    };
+  }
+
+  #pending(): PendingConfirm | null {
+    const pending = this.#parts.store.pendingConfirm();
+    if (pending === null) return null;
+    const secondsLeft = Math.max(0, Math.ceil((pending.deadline - Date.now()) / 1000));
+    return { ...pending, secondsLeft };
+  }
+
+  #view(): ViewInput | null {
+    const intent = this.#parts.reconciler.intent;
+    if (intent === null) return null;
+    const { monitors, network } = this.#parts;
+    return {
+      intent,
+      tables: this.tables,
+      health: (id) => monitors.status(id),
+      nextHop: (address) => network.nextHop(address),
+      counters: this.counters(),
+      deltas: this.#sampler.deltas,
+      memberSince: this.#parts.history.since,
+    };
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * The rows that people see, made of intent, tables, health and counters. Pure.
+ */
+import type {
+  CounterDeltas,
+  Counters,
+  CounterSet,
+  HealthView,
+  MemberRow,
+  MemberState,
+  PoolRow,
+  Rates,
+  ServiceRow,
+  ServiceState,
+} from '../api/contract.js';
+import type { Intent } from '../config/schema.js';
+import type { HealthStatus } from '../health/monitors.js';
+import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
+import type { L4Member, L4Pool, NextHop, Tables } from './tables.js';
+
+export interface ViewInput {
+  readonly intent: Intent;
+  readonly tables: Tables;
+  readonly health: (id: string) => HealthStatus | undefined;
+  readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
+  readonly counters: Counters;
+  readonly deltas: CounterDeltas | null;
+  /** When a member came to its state, by `POOL/MEMBERKEY`; milliseconds. */
+  readonly memberSince: ReadonlyMap<string, number>;
+}
+
+/** The word for a member. */
+export function memberState(member: L4Member): MemberState {
+  if (member.setting === 'disabled') return 'DISABLED';
+  if (member.state === 'down') return 'DOWN';
+  return member.state === 'draining' ? 'DRAINING' : 'UP';
+}
+
+export function serviceRows(input: ViewInput): ServiceRow[] {
+  return Object.entries(input.intent.services).map(([name, service]) => {
+    const placement = input.tables.placements.find((one) => one.service === name);
+    const pool = service.pool ?? '';
+    const members = input.tables.pools.get(pool)?.members ?? [];
+    const serving = members.filter((member) => member.state === 'serving').length;
+    return {
+      name,
+      address: service.listen.address,
+      port: service.listen.port,
+      protocol: service.listen.protocol,
+      state: serviceState(serving, members.length),
+      tier: placement?.tier ?? 'none',
+      tierReason: placement?.reason ?? '',
+      forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
+      pool,
+      membersServing: serving,
+      membersTotal: members.length,
+      rates: rateOf(input.deltas, 'services', name),
+      totals: countersOf(input.counters.services, name),
+      since: input.counters.since,
+    };
+  });
+}
+
+export function poolRows(input: ViewInput): PoolRow[] {
+  const users = new Map<string, string[]>();
+  for (const [name, { pool }] of Object.entries(input.intent.services)) {
+    if (pool === undefined) continue;
+    users.set(pool, [...(users.get(pool) ?? []), name]);
+  }
+  return Object.entries(input.intent.pools).map(([name, pool]) => {
+    const members = input.tables.pools.get(name)?.members ?? [];
+    const ids = members.map((member) => member.id);
+    const count = (state: MemberState): number =>
+      members.filter((member) => memberState(member) === state).length;
+    return {
+      name,
+      algorithm: pool.algorithm,
+      monitor: pool.monitor?.type ?? null,
+      services: users.get(name) ?? [],
+      membersUp: count('UP'),
+      membersDraining: count('DRAINING'),
+      membersDown: count('DOWN'),
+      membersDisabled: count('DISABLED'),
+      membersTotal: members.length,
+      rates: poolRates(input.deltas, ids),
+      totals: sum(ids.map((id) => countersOf(input.counters.members, id))),
+      since: input.counters.since,
+    };
+  });
+}
+
+export function memberRows(input: ViewInput, only?: string): MemberRow[] {
+  const rows: MemberRow[] = [];
+  for (const [name, pool] of input.tables.pools) {
+    if (only !== undefined && name !== only) continue;
+    for (const member of pool.members) rows.push(memberRow(input, pool, member));
+  }
+  return rows;
+}
+
+function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow {
+  const { id } = member;
+  const hop = input.nextHop(member.address);
+  const problem = 'unresolved' in hop ? hop.unresolved : null;
+  return {
+    pool: pool.name,
+    member: member.key,
+    address: member.address,
+    port: member.port,
+    weight: member.weight,
+    state: memberState(member),
+    reason: member.reason,
+    since: input.memberSince.get(id) ?? input.counters.since,
+    nextHop:
+      member.nextHop === null
+        ? null
+        : { interface: member.nextHop.interfaceName, mac: macText(member.nextHop.mac) },
+    nextHopProblem: member.nextHop === null ? (problem ?? 'not looked up yet') : null,
+    health: healthOf(input, pool.name, id),
+    rates: rateOf(input.deltas, 'members', id),
+    totals: countersOf(input.counters.members, id),
+  };
+}
+
+function healthOf(input: ViewInput, pool: string, id: string): HealthView | null {
+  const monitor = input.intent.pools[pool]?.monitor;
+  if (monitor === undefined) return null;
+  const status = input.health(id);
+  return {
+    monitor: monitor.type,
+    state: status?.state ?? 'unknown',
+    reason: status?.reason ?? 'not probed yet',
+    lastProbe: status?.lastProbe ?? null,
+    latencyMs: status?.latencyMs ?? null,
+  };
+}
+
+function poolRates(deltas: CounterDeltas | null, ids: readonly string[]): Rates {
+  if (deltas === null) return rates(NO_COUNTERS, 1000);
+  return rates(sum(ids.map((id) => countersOf(deltas.members, id))), deltas.intervalMs);
+}
+
+function countersOf(table: Readonly<Record<string, CounterSet>>, key: string): CounterSet {
+  return Object.hasOwn(table, key) ? table[key]! : NO_COUNTERS;
+}
+
+function serviceState(serving: number, total: number): ServiceState {
+  if (serving === 0) return 'DOWN';
+  return serving < total ? 'DEGRADED' : 'UP';
+}
+
+/** `02:00:5e:10:00:01`. */
+export function macText(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

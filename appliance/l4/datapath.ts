@@ -1,0 +1,376 @@
+/**
+ * The XDP tier in the kernel: loads the object, continues the tables that are pinned,
+ * attaches the program to interfaces and keeps all of it pinned, so that traffic flows
+ * on while no daemon runs.
+ *
+ * Pins, under the unit's directory on a BPF file system: `maps/NAME`, `program`,
+ * `links/INTERFACE-INDEX-MODE`.
+ *
+ * Invariant: an interface that carries traffic is never without a program during an
+ * upgrade: tables are filled first, then the link is told to run the new program.
+ */
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  BpfError,
+  BpfLink,
+  BpfObject,
+  BpfProgram,
+  mountBpffs,
+  unpin,
+  type BpfMap,
+  type XdpMode,
+} from '../../native/ffi/libbpf.js';
+import type { HashTable, KernelTables, RowTable, CounterTable } from './kernel-tables.js';
+import { layoutMismatches } from './layouts.js';
+
+const PROGRAM = 'weir_xdp';
+
+/** Every table that outlives the daemon. `needs`: a table without which its content has no meaning. */
+const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
+  { name: 'services' },
+  { name: 'addresses' },
+  { name: 'members' },
+  { name: 'lookup', needs: 'members' },
+  { name: 'flows', needs: 'members' },
+  { name: 'member_counters', needs: 'members' },
+  { name: 'service_counters', needs: 'services' },
+  { name: 'reply_sources' },
+  { name: 'drops' },
+  { name: 'totals' },
+  { name: 'settings' },
+  { name: 'ports' },
+  { name: 'events' },
+  { name: 'event_budget' },
+];
+
+export interface DatapathOptions {
+  /** The unit's directory on a BPF file system, made when absent. */
+  readonly directory: string;
+  readonly object: string;
+  /** Sizes by table name, from the hardware profile. */
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+export interface AttachRequest {
+  readonly interfaceName: string;
+  readonly interfaceIndex: number;
+  readonly mode: XdpMode;
+}
+
+export interface Attachment extends AttachRequest {
+  /** It was attached before this daemon started. */
+  readonly adopted: boolean;
+  /** When it was attached, milliseconds since 1970: the age of its pin. */
+  readonly since: number;
+}
+
+export class Datapath {
+  readonly kernel: KernelTables;
+  /** What adoption found: sentences for the event log. */
+  readonly findings: readonly string[];
+  /** True when the tables were pinned by an earlier run. */
+  readonly adopted: boolean;
+  /** Names of the drop reasons by number, from the object's own enumeration. */
+  readonly dropReasons: readonly string[];
+  readonly #object: BpfObject;
+  readonly #program: BpfProgram;
+  readonly #pinnedProgram: BpfProgram | null;
+  readonly #directory: string;
+  readonly #links = new Map<number, { link: BpfLink; attachment: Attachment; pin: string }>();
+
+  private constructor(
+    object: BpfObject,
+    pinnedProgram: BpfProgram | null,
+    directory: string,
+    findings: readonly string[],
+    adopted: boolean,
+  ) {
+    this.#object = object;
+    this.#pinnedProgram = pinnedProgram;
+    this.#program = pinnedProgram ?? object.program(PROGRAM);
+    this.#directory = directory;
+    this.findings = findings;
+    this.adopted = adopted;
+    this.dropReasons = enumNames(object, 'weir_drop_reason', 'WEIR_DROP_');
+    this.kernel = {
+      services: hashTable(object.map('services')),
+      addresses: hashTable(object.map('addresses')),
+      replySources: hashTable(object.map('reply_sources')),
+      members: rowTable(object.map('members')),
+      settings: rowTable(object.map('settings')),
+      serviceCounters: counterTable(object.map('service_counters')),
+      memberCounters: counterTable(object.map('member_counters')),
+      lookup: new Uint32Array(
+        object.map('lookup').mmap().buffer,
+        0,
+        object.map('lookup').maxEntries * (object.map('lookup').valueSize / 4),
+      ),
+      limits: {
+        services: object.map('services').maxEntries,
+        members: object.map('members').maxEntries,
+      },
+    };
+  }
+
+  /** Throws BpfError when the kernel refuses, or the daemon and the object disagree on a layout. */
+  static open(options: DatapathOptions): Datapath {
+    prepareDirectory(options.directory);
+    const pins = new Map(TABLES.map(({ name }) => [name, join(options.directory, 'maps', name)]));
+    const { object, findings } = openWithPins(options, pins);
+    try {
+      const btf = object.btf();
+      const problems = layoutMismatches((name) => btf.struct(name) ?? undefined);
+      if (problems.length > 0) {
+        throw new BpfError(
+          `the XDP object and the daemon are of different builds (${problems.join('; ')}): build both again`,
+          { code: 'ELAYOUT' },
+        );
+      }
+      object.load();
+      let reused = 0;
+      for (const [name, pin] of pins) {
+        if (object.pinned.get(name)?.state === 'reused') {
+          reused++;
+          continue;
+        }
+        unpin(pin);
+        object.map(name).pin(pin);
+      }
+      const same = continueProgram(object, join(options.directory, 'program'));
+      return new Datapath(object, same, options.directory, findings, reused > 0);
+    } catch (cause) {
+      object.close();
+      throw cause;
+    }
+  }
+
+  map(name: string): BpfMap {
+    return this.#object.map(name);
+  }
+
+  /** When the counters began, milliseconds since 1970: the age of their pin. */
+  get pinnedSince(): number {
+    return statSync(join(this.#directory, 'maps', 'service_counters')).mtimeMs;
+  }
+
+  get programTag(): string {
+    return this.#program.info().tag;
+  }
+
+  attachments(): Attachment[] {
+    return [...this.#links.values()].map(({ attachment }) => attachment);
+  }
+
+  /**
+   * Runs the program on this interface: adopts a pinned link, or makes one. Throws BpfError;
+   * `EOPNOTSUPP`-like codes say that the driver cannot do the mode.
+   */
+  attach(request: AttachRequest): Attachment {
+    const before = this.#links.get(request.interfaceIndex);
+    if (before !== undefined) return before.attachment;
+    this.#allowRedirect(request.interfaceIndex);
+    const adopted = this.#adoptLink(request);
+    if (adopted !== null) return adopted;
+    const link = BpfLink.attachXdp(this.#program, request.interfaceIndex, request.mode);
+    const pin = join(this.#directory, 'links', `${request.interfaceIndex}-${request.mode}`);
+    try {
+      unpin(pin);
+      link.pin(pin);
+    } catch (cause) {
+      link.close();
+      throw cause;
+    }
+    const attachment = { ...request, adopted: false, since: statSync(pin).mtimeMs };
+    this.#links.set(request.interfaceIndex, { link, attachment, pin });
+    return attachment;
+  }
+
+  /** Takes the program off every interface that is not in `wanted`, also off those of earlier runs. */
+  detachOthers(wanted: ReadonlySet<number>): number[] {
+    const detached: number[] = [];
+    for (const { index, pin } of this.#pinnedLinks()) {
+      if (wanted.has(index)) continue;
+      const known = this.#links.get(index)?.link ?? BpfLink.open(pin);
+      // A link whose interface is gone has nothing left to detach.
+      if (known.info().interfaceIndex !== 0) {
+        known.detach();
+        detached.push(index);
+      }
+      known.close();
+      unpin(pin);
+      this.#links.delete(index);
+      this.map('ports').delete(indexKey(index));
+    }
+    return detached;
+  }
+
+  /** Lets go of everything here; what is pinned goes on in the kernel. */
+  close(): void {
+    for (const { link } of this.#links.values()) link.close();
+    this.#links.clear();
+    this.#pinnedProgram?.close();
+    this.#object.close();
+  }
+
+  #adoptLink(request: AttachRequest): Attachment | null {
+    for (const { index, mode, pin } of this.#pinnedLinks()) {
+      if (index !== request.interfaceIndex) continue;
+      const link = BpfLink.open(pin);
+      const info = link.info();
+      if (info.interfaceIndex !== request.interfaceIndex || mode !== request.mode) {
+        if (info.interfaceIndex !== 0) link.detach();
+        link.close();
+        unpin(pin);
+        continue;
+      }
+      if (info.programId !== this.#program.info().id) link.update(this.#program);
+      const attachment = { ...request, adopted: true, since: statSync(pin).mtimeMs };
+      this.#links.set(index, { link, attachment, pin });
+      return attachment;
+    }
+    return null;
+  }
+
+  #pinnedLinks(): { index: number; mode: string; pin: string }[] {
+    const directory = join(this.#directory, 'links');
+    return readdirSync(directory).flatMap((name) => {
+      const match = /^(\d+)-(native|generic)$/.exec(name);
+      if (match === null) return [];
+      return [{ index: Number(match[1]), mode: match[2]!, pin: join(directory, name) }];
+    });
+  }
+
+  #allowRedirect(index: number): void {
+    const ports = this.map('ports');
+    const value = new Uint8Array(ports.valueSize);
+    new DataView(value.buffer).setUint32(0, index, true);
+    ports.update(indexKey(index), value);
+  }
+}
+
+/** Takes a unit's program off all its interfaces and forgets its tables: `weir daemon --detach`. */
+export function removeDatapath(directory: string): void {
+  const links = join(directory, 'links');
+  for (const name of readdirSync(links)) {
+    const link = BpfLink.open(join(links, name));
+    if (link.info().interfaceIndex !== 0) link.detach();
+    link.close();
+    unpin(join(links, name));
+  }
+  unpin(join(directory, 'program'));
+  for (const { name } of TABLES) unpin(join(directory, 'maps', name));
+}
+
+function prepareDirectory(directory: string): void {
+  const system = '/sys/fs/bpf';
+  mountBpffs(directory === system || directory.startsWith(`${system}/`) ? system : directory);
+  for (const name of ['maps', 'links'])
+    mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Opens the object on the pinned tables that fit. One that does not, and those that mean
+ * nothing without it, are made afresh.
+ */
+function openWithPins(
+  options: DatapathOptions,
+  pins: ReadonlyMap<string, string>,
+): { object: BpfObject; findings: string[] } {
+  const findings: string[] = [];
+  const wanted = new Map(pins);
+  for (;;) {
+    const object = BpfObject.open(options.object, { mapMaxEntries: options.sizes, pinned: wanted });
+    const unusable = new Set(
+      TABLES.filter(({ name }) => object.pinned.get(name)?.state !== 'reused').map(
+        ({ name }) => name,
+      ),
+    );
+    for (const { name } of TABLES) {
+      const outcome = object.pinned.get(name);
+      if (outcome?.state === 'mismatch') findings.push(outcome.error.message);
+    }
+    const orphans = TABLES.filter(
+      ({ name, needs }) => needs !== undefined && unusable.has(needs) && !unusable.has(name),
+    );
+    if (orphans.length === 0) return { object, findings };
+    object.close();
+    for (const { name, needs } of orphans) {
+      findings.push(
+        `the pinned table ${name} means nothing without ${needs!}; a fresh one takes its place`,
+      );
+      wanted.delete(name);
+    }
+  }
+}
+
+/** The pinned program, when it is the same as the object's and works on the same tables. */
+function continueProgram(object: BpfObject, pin: string): BpfProgram | null {
+  const fresh = object.program(PROGRAM);
+  let pinned: BpfProgram | null = null;
+  try {
+    pinned = BpfProgram.open(pin);
+  } catch (cause) {
+    if (!(cause instanceof BpfError) || cause.code !== 'ENOENT') throw cause;
+  }
+  if (pinned !== null) {
+    const theirs = pinned.info();
+    const sameTables = TABLES.every(({ name }) =>
+      theirs.mapIds.includes(object.map(name).info().id),
+    );
+    if (fresh.info().tag === theirs.tag && sameTables) return pinned;
+    pinned.close();
+    unpin(pin);
+  }
+  fresh.pin(pin);
+  return null;
+}
+
+function enumNames(object: BpfObject, name: string, prefix: string): string[] {
+  const names: string[] = [];
+  for (const [constant, value] of object.btf().enum(name)?.values ?? []) {
+    if (constant.startsWith(prefix)) {
+      names[value] = constant.slice(prefix.length).toLowerCase().replaceAll('_', '-');
+    }
+  }
+  return names;
+}
+
+function indexKey(index: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(index).buffer);
+}
+
+function hashTable(map: BpfMap): HashTable {
+  return {
+    updateMany: (keys, values) => {
+      map.updateBatch(keys, values);
+    },
+    remove: (key) => {
+      map.delete(key);
+    },
+    entries: () => {
+      const { count, keys, values } = map.readAll();
+      return Array.from({ length: count }, (_, index) => ({
+        key: keys.slice(index * map.keySize, (index + 1) * map.keySize),
+        value: values.slice(index * map.valueBytes, (index + 1) * map.valueBytes),
+      }));
+    },
+  };
+}
+
+function rowTable(map: BpfMap): RowTable {
+  return {
+    setMany: (rows, values) => {
+      map.updateBatch(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength), values);
+    },
+    readAll: () => Uint8Array.from(map.readAll().values),
+  };
+}
+
+function counterTable(map: BpfMap): CounterTable {
+  return {
+    reset: (row) => {
+      map.update(indexKey(row), new Uint8Array(map.valueBytes));
+    },
+  };
+}

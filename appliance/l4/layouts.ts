@@ -1,0 +1,131 @@
+/**
+ * The daemon's side of native/bpf/tables.h: the same structures, checked against the
+ * BTF of the object at every load, and the constants that both sides use.
+ */
+import {
+  Struct,
+  address,
+  mac,
+  nested,
+  port,
+  u32,
+  u64,
+  u8,
+  type CompiledStruct,
+  type StructValue,
+} from './struct.js';
+
+export const CHUNK_SLOTS = 16;
+
+export const FORWARDING = { dsr: 1, nat: 2 } as const;
+export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
+export const FLOW_DIRECTION = { forward: 0, reply: 1 } as const;
+export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;
+export const PROTOCOL = { tcp: 6, udp: 17 } as const;
+
+export function protocolName(number: number): string {
+  return number === PROTOCOL.tcp ? 'tcp' : number === PROTOCOL.udp ? 'udp' : `protocol ${number}`;
+}
+
+export const serviceKey = new Struct('weir_service_key', { address, port, protocol: u8 });
+
+export const service = new Struct('weir_service', {
+  id: u32,
+  first_chunk: u32,
+  slots: u32,
+  forwarding: u8,
+});
+
+export const member = new Struct('weir_member', {
+  identity: u64,
+  address,
+  port,
+  mac,
+  source_mac: mac,
+  state: u8,
+  zero: u8,
+  interface: u32,
+  generation: u32,
+});
+
+export const flowKey = new Struct('weir_flow_key', {
+  source: address,
+  destination: address,
+  source_port: port,
+  destination_port: port,
+  protocol: u8,
+});
+
+export const flow = new Struct('weir_flow', {
+  member: u32,
+  generation: u32,
+  service: u32,
+  port,
+  direction: u8,
+  closing: u8,
+  address,
+  client_mac: mac,
+  unit_mac: mac,
+  interface: u32,
+  seen_ns: u64,
+});
+
+export const replyKey = new Struct('weir_reply_key', { address, port, protocol: u8 });
+
+export const counters = new Struct('weir_counters', {
+  packets: u64,
+  bytes: u64,
+  flows: u64,
+  reply_packets: u64,
+  reply_bytes: u64,
+});
+
+export const settings = new Struct('weir_settings', {
+  events_per_second: u32,
+  nat_services: u32,
+  hash_seed: u32,
+  zero: u32,
+});
+
+export const totals = new Struct('weir_totals', {
+  passed: u64,
+  echo_replies: u64,
+  events_lost: u64,
+  zero: u64,
+});
+
+export const event = new Struct('weir_event', {
+  time_ns: u64,
+  flow: nested(flowKey, 4),
+  service: u32,
+  member: u32,
+  previous: u32,
+  kind: u8,
+  reason: u8,
+});
+
+export type FlowKey = StructValue<{
+  source: typeof address;
+  destination: typeof address;
+  source_port: typeof port;
+  destination_port: typeof port;
+  protocol: typeof u8;
+}>;
+
+const ALL = [
+  serviceKey,
+  service,
+  member,
+  flowKey,
+  flow,
+  replyKey,
+  counters,
+  settings,
+  totals,
+  event,
+];
+
+/** Every difference between the daemon's and the object's idea of the tables, in words. */
+export function layoutMismatches(struct: (name: string) => CompiledStruct | undefined): string[] {
+  return ALL.flatMap((layout) => layout.mismatches(struct(layout.name)));
+}

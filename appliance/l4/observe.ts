@@ -1,0 +1,124 @@
+/**
+ * Reads what the fast path counted and which flows it knows. Reads only; per-CPU
+ * values are summed here.
+ *
+ * Invariant: counters are doubles, exact up to 2^53, and only grow while the tables live.
+ */
+import type { BpfMap } from '../../native/ffi/libbpf.js';
+import type { Datapath } from './datapath.js';
+import {
+  counters as countersLayout,
+  FLOW_DIRECTION,
+  flow as flowLayout,
+  flowKey as flowKeyLayout,
+  totals as totalsLayout,
+} from './layouts.js';
+
+export interface CounterSet {
+  readonly flows: number;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly replyPackets: number;
+  readonly replyBytes: number;
+}
+
+export interface TotalsSet {
+  readonly passed: number;
+  readonly echoReplies: number;
+  readonly eventsLost: number;
+}
+
+/** A flow from a client to a service, as the fast path keeps it. */
+export interface KnownFlow {
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly serviceAddress: string;
+  readonly servicePort: number;
+  readonly protocol: number;
+  /** Row of the member and its generation when the flow began. */
+  readonly member: number;
+  readonly generation: number;
+  readonly serviceRow: number;
+  /** CLOCK_MONOTONIC, nanoseconds, of a recent packet. */
+  readonly seenNs: bigint;
+}
+
+const BATCH = 4096;
+
+/** Counters of rows 0 to `end` - 1. */
+export function readCounters(map: BpfMap, end: number): CounterSet[] {
+  return readRows(map, end, countersLayout.size).map((sums) => ({
+    packets: sums[0]!,
+    bytes: sums[1]!,
+    flows: sums[2]!,
+    replyPackets: sums[3]!,
+    replyBytes: sums[4]!,
+  }));
+}
+
+export function readTotals(map: BpfMap): TotalsSet {
+  const [sums] = readRows(map, 1, totalsLayout.size);
+  return { passed: sums![0]!, echoReplies: sums![1]!, eventsLost: sums![2]! };
+}
+
+/** Dropped packets by name of the reason; `none` is not one. */
+export function readDrops(datapath: Datapath): Record<string, number> {
+  const { dropReasons } = datapath;
+  const rows = readRows(datapath.map('drops'), dropReasons.length, 8);
+  const drops: Record<string, number> = {};
+  dropReasons.forEach((name, reason) => {
+    if (name !== 'none' && name !== 'reasons') drops[name] = rows[reason]?.[0] ?? 0;
+  });
+  return drops;
+}
+
+/** Flows from clients, in the table's own order, until the caller stops asking. */
+export function* readFlows(map: BpfMap): Generator<KnownFlow, void, void> {
+  for (const batch of map.batches(BATCH)) {
+    for (let index = 0; index < batch.count; index++) {
+      const value = flowLayout.decode(batch.values, index * map.valueBytes);
+      if (value.direction !== FLOW_DIRECTION.forward) continue;
+      const key = flowKeyLayout.decode(batch.keys, index * map.keySize);
+      yield {
+        clientAddress: key.source,
+        clientPort: key.source_port,
+        serviceAddress: key.destination,
+        servicePort: key.destination_port,
+        protocol: key.protocol,
+        member: value.member,
+        generation: value.generation,
+        serviceRow: value.service,
+        seenNs: value.seen_ns,
+      };
+    }
+  }
+}
+
+/**
+ * Rows 0 to `end` - 1 of a per-CPU array of 64-bit counters, each summed over the CPUs.
+ * In two halves of 32 bits each: BigInt would cost ten times as much.
+ */
+function readRows(map: BpfMap, end: number, size: number): number[][] {
+  const fields = size / 8;
+  const words = map.valueBytes / 4;
+  const rows: number[][] = [];
+  for (const batch of map.batches(Math.min(BATCH, Math.max(end, 1)))) {
+    const halves = new Uint32Array(
+      batch.values.buffer,
+      batch.values.byteOffset,
+      batch.count * words,
+    );
+    for (let index = 0; index < batch.count && rows.length < end; index++) {
+      const sums = new Array<number>(fields).fill(0);
+      const to = (index + 1) * words;
+      for (let at = index * words; at < to; at += fields * 2) {
+        for (let field = 0; field < fields; field++) {
+          sums[field]! += halves[at + field * 2]! + halves[at + field * 2 + 1]! * 2 ** 32;
+        }
+      }
+      rows.push(sums);
+    }
+    if (rows.length >= end) break;
+  }
+  return rows;
+}

@@ -1,0 +1,227 @@
+/**
+ * The XDP tier as the rest of the daemon sees it: give it tables and interfaces, ask it
+ * for counters, flows and events. It knows rows and maps; nobody else does.
+ */
+import type { L4Member, L4Service, L4Tables, MemberKey } from '../control/tables.js';
+import { RingBuffer } from '../../native/ffi/ringbuf.js';
+import { attachInterface, type AttachOutcome, type FastPathInterface } from './attach.js';
+import { Datapath, type DatapathOptions } from './datapath.js';
+import { EVENT_KIND, MEMBER_STATE, event as eventLayout, protocolName } from './layouts.js';
+import {
+  readCounters,
+  readDrops,
+  readFlows,
+  readTotals,
+  type CounterSet,
+  type TotalsSet,
+} from './observe.js';
+import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
+
+export interface MemberName {
+  readonly pool: string;
+  readonly member: MemberKey;
+}
+
+export interface L4Flow {
+  readonly protocol: string;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly service: L4Service | undefined;
+  readonly address: string;
+  readonly port: number;
+  readonly member: MemberName | undefined;
+  /** CLOCK_MONOTONIC, nanoseconds. */
+  readonly seenNs: bigint;
+}
+
+export interface L4Event {
+  readonly kind: 'flow-new' | 'flow-moved' | 'drop';
+  /** CLOCK_MONOTONIC, nanoseconds. */
+  readonly timeNs: bigint;
+  readonly protocol: string;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly address: string;
+  readonly port: number;
+  readonly service: L4Service | undefined;
+  readonly member: MemberName | undefined;
+  readonly previous: MemberName | undefined;
+  /** drop: the reason's name. */
+  readonly reason: string;
+}
+
+export interface L4Counters {
+  readonly totals: TotalsSet;
+  readonly drops: Readonly<Record<string, number>>;
+  /** By name of the service. */
+  readonly services: ReadonlyMap<string, CounterSet>;
+  /** By `POOL/MEMBERKEY`. */
+  readonly members: ReadonlyMap<string, CounterSet>;
+}
+
+export class L4Tier {
+  readonly datapath: Datapath;
+  readonly #programmer: Programmer;
+  readonly #events: RingBuffer;
+  #tables: L4Tables = { services: new Map(), pools: new Map() };
+  #outcomes: AttachOutcome[] = [];
+
+  constructor(options: DatapathOptions & ProgrammerOptions) {
+    this.datapath = Datapath.open(options);
+    try {
+      this.#programmer = new Programmer(this.datapath.kernel, options);
+      this.#events = RingBuffer.open(this.datapath.map('events'));
+    } catch (cause) {
+      this.datapath.close();
+      throw cause;
+    }
+  }
+
+  /** Becomes readable when there are events; see `drainEvents`. */
+  get eventsFd(): number {
+    return this.#events.fd;
+  }
+
+  /** Milliseconds since 1970: when this or an earlier run pinned the counters. */
+  get countingSince(): number {
+    return this.datapath.pinnedSince;
+  }
+
+  /** Services in the fast path now, also those of an earlier run. */
+  get programmedServices(): number {
+    return this.#programmer.services.used;
+  }
+
+  /** What a member was for the fast path before this daemon started; null for one it did not know. */
+  adoptedState(name: MemberName): 'serving' | 'draining' | 'down' | null {
+    const state = this.#programmer.members.adoptedState(name.pool, name.member);
+    if (state === MEMBER_STATE.serving) return 'serving';
+    if (state === MEMBER_STATE.draining) return 'draining';
+    return state === MEMBER_STATE.down ? 'down' : null;
+  }
+
+  /** Throws CapacityError when `tables` would not fit. */
+  checkCapacity(tables: L4Tables): void {
+    this.#programmer.checkCapacity(tables);
+  }
+
+  /** Throws when the kernel refuses; the next call goes on from there. */
+  program(tables: L4Tables): ProgramReport {
+    const report = this.#programmer.program(tables);
+    this.#tables = tables;
+    return report;
+  }
+
+  /**
+   * Attaches to these interfaces and to no others. Programs the tables first: an attached
+   * interface must find its services there.
+   */
+  attach(interfaces: readonly FastPathInterface[]): AttachOutcome[] {
+    this.#outcomes = interfaces.map((wanted) => attachInterface(this.datapath, wanted));
+    this.datapath.detachOthers(new Set(interfaces.map((wanted) => wanted.index)));
+    return this.#outcomes;
+  }
+
+  get outcomes(): readonly AttachOutcome[] {
+    return this.#outcomes;
+  }
+
+  counters(): L4Counters {
+    const { members, services } = this.#programmer;
+    const serviceRows = readCounters(this.datapath.map('service_counters'), services.end);
+    const memberRows = readCounters(this.datapath.map('member_counters'), members.end);
+    const byService = new Map<string, CounterSet>();
+    for (const service of this.#tables.services.values()) {
+      const counters = serviceRows[services.row(service) ?? -1];
+      if (counters !== undefined) byService.set(service.name, counters);
+    }
+    const byMember = new Map<string, CounterSet>();
+    for (const [pool, { members: list }] of this.#tables.pools) {
+      for (const { id, key } of list) {
+        const counters = memberRows[members.row(pool, key) ?? -1];
+        if (counters !== undefined) byMember.set(id, counters);
+      }
+    }
+    return {
+      totals: readTotals(this.datapath.map('totals')),
+      drops: readDrops(this.datapath),
+      services: byService,
+      members: byMember,
+    };
+  }
+
+  /** Flows of clients that the table holds, as long as the caller asks. */
+  *flows(): Generator<L4Flow, void, void> {
+    const { members, services } = this.#programmer;
+    for (const flow of readFlows(this.datapath.map('flows'))) {
+      const owner = members.owner(flow.member);
+      const current = owner !== undefined && members.generation(flow.member) === flow.generation;
+      yield {
+        protocol: protocolName(flow.protocol),
+        clientAddress: flow.clientAddress,
+        clientPort: flow.clientPort,
+        service: services.owner(flow.serviceRow),
+        address: flow.serviceAddress,
+        port: flow.servicePort,
+        member: current ? nameOf(owner) : undefined,
+        seenNs: flow.seenNs,
+      };
+    }
+  }
+
+  /** Hands over what the ring holds. */
+  drainEvents(listener: (event: L4Event) => void): void {
+    const { members, services } = this.#programmer;
+    this.#events.drain((record) => {
+      const raw = eventLayout.decode(record);
+      const kind = EVENT_NAMES.get(raw.kind);
+      if (kind === undefined) return;
+      listener({
+        kind,
+        timeNs: raw.time_ns,
+        protocol: protocolName(raw.flow.protocol),
+        clientAddress: raw.flow.source,
+        clientPort: raw.flow.source_port,
+        address: raw.flow.destination,
+        port: raw.flow.destination_port,
+        service: services.owner(raw.service),
+        member: nameOf(members.owner(raw.member)),
+        previous: nameOf(members.owner(raw.previous)),
+        reason: this.datapath.dropReasons[raw.reason] ?? `reason ${raw.reason}`,
+      });
+    });
+  }
+
+  /** Entries and limits of the tables that can fill up; null where counting would cost too much. */
+  usage(): { name: string; entries: number | null; limit: number }[] {
+    const { members, services } = this.#programmer;
+    return [
+      { name: 'services', entries: services.used, limit: this.datapath.kernel.limits.services },
+      { name: 'members', entries: members.used, limit: this.datapath.kernel.limits.members },
+      {
+        name: 'lookup',
+        entries: this.#programmer.chunksUsed,
+        limit: this.#programmer.chunksTotal,
+      },
+      { name: 'flows', entries: null, limit: this.datapath.map('flows').maxEntries },
+    ];
+  }
+
+  /** Lets go; traffic flows on. */
+  close(): void {
+    this.#events.close();
+    this.datapath.close();
+  }
+}
+
+const EVENT_NAMES = new Map<number, L4Event['kind']>([
+  [EVENT_KIND.flowNew, 'flow-new'],
+  [EVENT_KIND.flowMoved, 'flow-moved'],
+  [EVENT_KIND.drop, 'drop'],
+]);
+
+function nameOf(
+  owner: { readonly pool: string; readonly member: L4Member } | undefined,
+): MemberName | undefined {
+  return owner === undefined ? undefined : { pool: owner.pool, member: owner.member.key };
+}

@@ -1,0 +1,94 @@
+/**
+ * Start-up order of the daemon, and nothing else: store, fast path, network, monitors,
+ * the daemon that ties them together, and last the API, so that whoever reaches the
+ * socket reaches a unit that works.
+ */
+import { mkdirSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { lockFile } from '../native/ffi/lock-file.js';
+import { Poller } from '../native/ffi/poller.js';
+import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
+import { createApi } from './api/server.js';
+import { ConfigStore } from './config/store.js';
+import { Daemon } from './control/daemon.js';
+import { Monitors } from './health/monitors.js';
+import { L4Tier } from './l4/tier.js';
+import { Network } from './net/network.js';
+import { inspectInterface } from './offload/fast-path-interface.js';
+import { Profiles, tableSizes } from './offload/profiles.js';
+import { projectRoot } from './paths.js';
+import { EventLog } from './telemetry/event-log.js';
+
+/** Flow events that a CPU may send in a second; what is over is counted. */
+const EVENTS_PER_SECOND = 200;
+/** The same on every unit, so that both of a pair pick the same members. */
+const HASH_SEED = 0x7765_6972;
+
+export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> => {
+  const log = pino({ level: options.logLevel });
+  const closing: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of closing.splice(0).reverse()) await step();
+  };
+  try {
+    mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+    mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
+    closing.push(lockFile(join(options.stateDir, 'lock')));
+    const store = ConfigStore.open(join(options.stateDir, 'weir.db'));
+    closing.push(() => {
+      store.close();
+    });
+    const profiles = Profiles.load();
+    const sizes = tableSizes(profiles.fallback, totalmem());
+    const tier = new L4Tier({
+      directory: options.bpfDir,
+      object: join(projectRoot, 'build/native/bpf/weir.bpf.o'),
+      sizes: new Map([
+        ['flows', sizes.flows],
+        ['lookup', sizes['lookup-chunks']],
+      ]),
+      eventsPerSecond: EVENTS_PER_SECOND,
+      hashSeed: HASH_SEED,
+    });
+    closing.push(() => {
+      tier.close();
+    });
+    const poller = new Poller();
+    closing.push(() => {
+      poller.close();
+    });
+    const network = await Network.open({ poller, log });
+    closing.push(() => {
+      network.close();
+    });
+    let daemon: Daemon | null = null;
+    const monitors = new Monitors({ log, onChange: () => daemon?.healthChanged() });
+    closing.push(() => monitors.close());
+    const events = new EventLog({
+      onListenerError: (err) => {
+        log.error({ err }, 'a listener of the events failed');
+      },
+    });
+    daemon = new Daemon({
+      store,
+      tier,
+      network,
+      monitors,
+      events,
+      log,
+      inspect: (link) => inspectInterface(profiles, link),
+    });
+    closing.push(() => daemon?.close());
+    poller.add(tier.eventsFd, () => daemon?.eventsReadable());
+    await daemon.start();
+    const api = createApi(daemon, { log });
+    await api.listen(options.socket, { group: options.group });
+    closing.push(() => api.close());
+    return { close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+};

@@ -1,0 +1,147 @@
+/**
+ * The hardware profiles: loaded from firmware-profiles/ at start, matched with what a driver says.
+ *
+ * Invariants: a profile that does not fit its schema stops the start with a sentence that names
+ * file and field; exactly one profile, the fallback, matches everything else.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { profileSchema, type Profile, type TableSizes, type XdpMode } from './profile-schema.js';
+
+export type { Profile, TableSizes, XdpMode } from './profile-schema.js';
+
+const FOLDER = 'firmware-profiles';
+const SCHEMA_FILE = 'profile.schema.json';
+
+/** A profile that cannot be used. */
+export class ProfileError extends Error {
+  readonly code = 'PROFILE';
+  readonly file: string;
+
+  constructor(file: string, what: string, cause?: unknown) {
+    super(
+      `hardware profile ${file}: ${what}; correct the file or install the package again`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.name = 'ProfileError';
+    this.file = file;
+  }
+}
+
+export class Profiles {
+  readonly #byDriver: ReadonlyMap<string, Profile>;
+  readonly fallback: Profile;
+
+  private constructor(byDriver: ReadonlyMap<string, Profile>, fallback: Profile) {
+    this.#byDriver = byDriver;
+    this.fallback = fallback;
+  }
+
+  /** Throws ProfileError. */
+  static load(folder: string = defaultFolder()): Profiles {
+    const byDriver = new Map<string, Profile>();
+    const fallbacks: Profile[] = [];
+    const files = readdirSync(folder).filter(
+      (file) => file.endsWith('.json') && file !== SCHEMA_FILE,
+    );
+    for (const file of files.sort()) {
+      const profile = readProfile(join(folder, file));
+      if (`${profile.name}.json` !== file) {
+        throw new ProfileError(join(folder, file), `calls itself ${profile.name}`);
+      }
+      if (profile.match.drivers.length === 0) fallbacks.push(profile);
+      for (const driver of profile.match.drivers) {
+        const other = byDriver.get(driver);
+        if (other !== undefined) {
+          throw new ProfileError(
+            join(folder, file),
+            `driver ${driver} belongs to ${other.name} too`,
+          );
+        }
+        byDriver.set(driver, profile);
+      }
+    }
+    const [fallback, second] = fallbacks;
+    if (fallback === undefined) {
+      throw new ProfileError(
+        folder,
+        'no profile with an empty list of drivers, for unknown hardware',
+      );
+    }
+    if (second !== undefined) {
+      throw new ProfileError(
+        folder,
+        `both ${fallback.name} and ${second.name} are for unknown hardware`,
+      );
+    }
+    return new Profiles(byDriver, fallback);
+  }
+
+  /** The profile of a driver, or the fallback. */
+  match({ driver }: { readonly driver: string }): Profile {
+    return this.#byDriver.get(driver) ?? this.fallback;
+  }
+}
+
+let loaded: Profiles | null = null;
+
+/** The profile of a driver from the installed profiles, which are read once. Throws ProfileError. */
+export function matchProfile(hardware: { readonly driver: string }): Profile {
+  loaded ??= Profiles.load();
+  return loaded.match(hardware);
+}
+
+function readProfile(path: string): Profile {
+  let data: unknown;
+  try {
+    data = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new ProfileError(path, error instanceof Error ? error.message : 'cannot be read', error);
+  }
+  const result = profileSchema.safeParse(data);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path: where, message }) => {
+    const field = where.map(String).join('.');
+    return field === '' ? message : `${field}: ${message}`;
+  });
+  throw new ProfileError(path, problems.join('; '), result.error);
+}
+
+/** firmware-profiles/ beside package.json, from the sources as from the build. */
+function defaultFolder(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const candidate = join(folder, FOLDER);
+    if (existsSync(join(candidate, SCHEMA_FILE))) return candidate;
+    const parent = dirname(folder);
+    if (parent === folder) throw new ProfileError(FOLDER, 'the folder is missing');
+    folder = parent;
+  }
+}
+
+/** Table sizes for a machine with this many bytes of memory. */
+export function tableSizes(profile: Profile, memoryBytes: number): TableSizes {
+  const mib = memoryBytes / 2 ** 20;
+  const fitting = profile.tables.filter((row) => row['memory-mib'] <= mib).at(-1);
+  if (fitting === undefined) throw new ProfileError(profile.name, 'no table sizes for 0 MiB');
+  return fitting;
+}
+
+export interface ModeAdvice {
+  readonly mode: XdpMode;
+  /** Why this mode cannot work here, known before trying; null: try it. */
+  readonly obstacle: string | null;
+}
+
+/** The modes to try on an interface, the best first. */
+export function adviseModes(profile: Profile, mtu: number): readonly ModeAdvice[] {
+  const limit = profile.xdp['native-mtu'];
+  return profile.xdp.modes.map((mode) => ({
+    mode,
+    obstacle:
+      mode === 'native' && limit !== null && mtu > limit
+        ? `its MTU of ${mtu} is more than native XDP takes with this driver (${limit})`
+        : null,
+  }));
+}

@@ -1,0 +1,115 @@
+// The lint rules, the boundaries between folders among them.
+//
+// A boundary is a fact of the architecture (ARCHITECTURE.md): which folder may use which.
+// Each says its reason in the message, because that is what its breaker reads.
+import eslint from '@eslint/js';
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+const folders = [
+  'api',
+  'balance',
+  'cli',
+  'config',
+  'control',
+  'gslb',
+  'ha',
+  'health',
+  'l4',
+  'l7',
+  'net',
+  'offload',
+  'telemetry',
+  'tls',
+];
+
+/** Everything above a folder that is not in `allowed`, as it looks in a relative import. */
+function othersThan(...allowed) {
+  const names = [...folders, 'native', 'test', 'tui', 'main.js'].filter(
+    (f) => !allowed.includes(f),
+  );
+  return `^(\\.\\./)+(appliance/)?(${names.join('|').replace('.', '\\.')})(/|$)`;
+}
+
+const koffi = {
+  regex: '^koffi$',
+  message:
+    'Only native/ffi calls koffi: all unsafe code stays in one place that can be read whole.',
+};
+const tests = {
+  regex: '^(\\.\\./)+test/',
+  message: 'What ships does not know its tests.',
+};
+
+/** The patterns of one set of files; a later entry for the same file replaces an earlier one. */
+function boundary(files, ...patterns) {
+  return {
+    files,
+    rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns }] },
+  };
+}
+
+export default defineConfig(
+  { ignores: ['build/', 'node_modules/'] },
+  { linterOptions: { noInlineConfig: true, reportUnusedDisableDirectives: 'error' } },
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.recommendedTypeChecked],
+    languageOptions: {
+      parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      '@typescript-eslint/ban-ts-comment': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', destructuredArrayIgnorePattern: '^_' },
+      ],
+      // Numbers in sentences are the rule here; objects in sentences stay an error.
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+      // An async function without await is how a port's method keeps its type.
+      '@typescript-eslint/require-await': 'off',
+      eqeqeq: 'error',
+      'no-console': 'off',
+    },
+  },
+  boundary(['appliance/**/*.ts', 'tui/**/*.ts'], koffi, tests),
+  boundary(['test/**/*.ts'], koffi),
+  boundary(['native/**/*.ts'], tests, {
+    regex: '^(\\.\\./)+(appliance|tui)/',
+    allowTypeImports: true,
+    message: 'Bindings know the kernel, not the appliance: only types may come from above.',
+  }),
+  ...['balance', 'config'].map((folder) =>
+    boundary([`appliance/${folder}/**/*.ts`], koffi, tests, {
+      regex: othersThan(folder),
+      message: `appliance/${folder} is pure: it is tested without a kernel, so it uses nothing of other folders.`,
+    }),
+  ),
+  ...['net', 'health', 'l4', 'api', 'telemetry', 'offload'].map((folder) =>
+    boundary([`appliance/${folder}/**/*.ts`], koffi, tests, {
+      regex: othersThan(folder, 'config', 'native', 'balance'),
+      allowTypeImports: true,
+      message: `appliance/${folder} does its one job and knows its neighbours by type only; appliance/control joins them.`,
+    }),
+  ),
+  boundary(['appliance/cli/**/*.ts'], koffi, tests, {
+    regex: othersThan('cli', 'config', 'api', 'native'),
+    allowTypeImports: true,
+    message: 'The command speaks to the daemon over its socket, and to nothing else.',
+  }),
+  boundary(['tui/**/*.ts'], koffi, tests, {
+    regex: othersThan('tui', 'config', 'api'),
+    allowTypeImports: true,
+    message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',
+  }),
+  {
+    files: ['**/*.js'],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+  },
+);

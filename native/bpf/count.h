@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * What the daemon gets to see: counters, drops by reason, events.
+ * Invariant: a packet only ever writes to memory of its own CPU, the ring of events excepted,
+ * and a CPU sends at most settings.events_per_second events.
+ */
+#ifndef WEIR_COUNT_H
+#define WEIR_COUNT_H
+
+#include "maps.h"
+
+#define WEIR_SECOND_NS 1000000000ULL
+
+static __always_inline struct weir_totals *count_totals(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&totals, &row);
+}
+
+static __always_inline int count_pass(void)
+{
+	struct weir_totals *total = count_totals();
+
+	if (total)
+		total->passed++;
+	return XDP_PASS;
+}
+
+static __always_inline void count_forward(__u32 service, __u32 member, __u32 bytes)
+{
+	struct weir_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (counters) {
+		counters->packets++;
+		counters->bytes += bytes;
+	}
+	counters = bpf_map_lookup_elem(&member_counters, &member);
+	if (counters) {
+		counters->packets++;
+		counters->bytes += bytes;
+	}
+}
+
+static __always_inline void count_reply(__u32 service, __u32 member, __u32 bytes)
+{
+	struct weir_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (counters) {
+		counters->reply_packets++;
+		counters->reply_bytes += bytes;
+	}
+	counters = bpf_map_lookup_elem(&member_counters, &member);
+	if (counters) {
+		counters->reply_packets++;
+		counters->reply_bytes += bytes;
+	}
+}
+
+static __always_inline void count_flow(__u32 service, __u32 member)
+{
+	struct weir_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (counters)
+		counters->flows++;
+	counters = bpf_map_lookup_elem(&member_counters, &member);
+	if (counters)
+		counters->flows++;
+}
+
+/* Whether this CPU may send one more event now. */
+static __always_inline int event_allowed(void)
+{
+	__u32 row = 0;
+	struct weir_settings *limits = bpf_map_lookup_elem(&settings, &row);
+	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &row);
+	__u64 now;
+
+	if (!limits || !budget)
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
+	if (now - budget->second >= WEIR_SECOND_NS) {
+		budget->second = now;
+		budget->spent = 0;
+	}
+	if (budget->spent >= limits->events_per_second)
+		return 0;
+	budget->spent++;
+	return 1;
+}
+
+/* What happened to a flow, beside its key. */
+struct weir_happening {
+	__u32 service;
+	__u32 member;
+	__u32 previous;
+	__u8 kind;
+	__u8 reason;
+};
+
+/* Rare, so out of the way of the packets that nothing happens to. */
+static __noinline void event_send(const struct weir_flow_key *flow,
+				  const struct weir_happening *what)
+{
+	struct weir_event *event = 0;
+
+	if (event_allowed())
+		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		struct weir_totals *total = count_totals();
+
+		if (total)
+			total->events_lost++;
+		return;
+	}
+	event->time_ns = bpf_ktime_get_ns();
+	event->flow = *flow;
+	event->service = what->service;
+	event->member = what->member;
+	event->previous = what->previous;
+	event->kind = what->kind;
+	event->reason = what->reason;
+	event->zero[0] = 0;
+	event->zero[1] = 0;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* Drops a packet: counted always, told as far as the budget goes. */
+static __noinline int count_drop(const struct weir_flow_key *flow, __u32 reason, __u32 service,
+				 __u32 member)
+{
+	struct weir_happening what = {
+		.service = service,
+		.member = member,
+		.kind = WEIR_EVENT_DROP,
+		.reason = reason,
+	};
+	__u64 *dropped = bpf_map_lookup_elem(&drops, &reason);
+
+	if (dropped)
+		++*dropped;
+	event_send(flow, &what);
+	return XDP_DROP;
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The maps, each with what it is. The structures in them are described in tables.h.
+ * Invariant: the daemon pins all of them by these names except event_budget, so a new
+ * version of the programs continues with the tables of the old one.
+ */
+#ifndef WEIR_MAPS_H
+#define WEIR_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "tables.h"
+
+#define WEIR_EVENT_BYTES (256 * 1024)
+
+/* Services by address, port and protocol. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, struct weir_service_key);
+	__type(value, struct weir_service);
+} services SEC(".maps");
+
+/* Addresses of services, with what the unit does for each: enum weir_address_flags. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, struct weir_address);
+	__type(value, __u32);
+} addresses SEC(".maps");
+
+/* Members by row. Row 0 is never used: an empty slot of a lookup table points at it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, __u32);
+	__type(value, struct weir_member);
+} members SEC(".maps");
+
+/* The pools' lookup tables, in chunks; written by the daemon through shared memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, WEIR_DEFAULT_LOOKUP_CHUNKS);
+	__type(key, __u32);
+	__type(value, struct weir_chunk);
+} lookup SEC(".maps");
+
+/* Flows in both directions; the least recently used give way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WEIR_DEFAULT_FLOWS);
+	__type(key, struct weir_flow_key);
+	__type(value, struct weir_flow);
+} flows SEC(".maps");
+
+/* Where replies of nat services come from, with the number of services that use the source. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, struct weir_reply_key);
+	__type(value, __u32);
+} reply_sources SEC(".maps");
+
+/* Traffic of each service, by its id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct weir_counters);
+} service_counters SEC(".maps");
+
+/* Traffic of each member, by its row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, __u32);
+	__type(value, struct weir_counters);
+} member_counters SEC(".maps");
+
+/* Dropped packets by reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_DROP_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+/* What happened outside of any service. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weir_totals);
+} totals SEC(".maps");
+
+struct weir_event_budget {
+	__u64 second; /* when the running second began, CLOCK_MONOTONIC_COARSE */
+	__u64 spent;  /* events sent in it */
+};
+
+/* How many events this CPU has sent in the running second; nobody else's business. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weir_event_budget);
+} event_budget SEC(".maps");
+
+/* Flow and drop events for the daemon. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, WEIR_EVENT_BYTES);
+} events SEC(".maps");
+
+/* What the administrator can tune, read by every packet that needs it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weir_settings);
+} settings SEC(".maps");
+
+/* Interfaces that packets may leave by, each under its own index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, WEIR_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ports SEC(".maps");
+
+#endif

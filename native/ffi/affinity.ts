@@ -1,0 +1,45 @@
+/**
+ * Ties the calling thread to CPUs: what a measurement needs to be repeatable.
+ * Source: sched_setaffinity(2).
+ */
+import koffi from 'koffi';
+import { BpfError } from './bpf-error.js';
+
+const libc = koffi.load(null);
+const setAffinity: (thread: number, size: number, mask: Uint8Array) => number = libc.func(
+  'sched_setaffinity',
+  'int',
+  ['int', 'size_t', 'void*'],
+);
+
+const getAffinity: (thread: number, size: number, mask: Uint8Array) => number = libc.func(
+  'sched_getaffinity',
+  'int',
+  ['int', 'size_t', 'void*'],
+);
+
+/** Bytes of a CPU mask: 1,024 CPUs, as glibc's cpu_set_t. */
+const MASK_BYTES = 128;
+
+function set(mask: Uint8Array, what: string): void {
+  if (setAffinity(0, MASK_BYTES, mask) !== 0) {
+    throw new BpfError(what, { errno: koffi.errno() });
+  }
+}
+
+/**
+ * Runs this thread on one CPU until the returned function is called. Throws BpfError (`EINVAL`
+ * when there is no such CPU).
+ */
+export function pinThread(cpu: number): () => void {
+  const before = new Uint8Array(MASK_BYTES);
+  if (getAffinity(0, MASK_BYTES, before) !== 0) {
+    throw new BpfError('cannot ask which CPUs this thread may use', { errno: koffi.errno() });
+  }
+  const mask = new Uint8Array(MASK_BYTES);
+  mask[cpu >> 3] = 1 << (cpu & 7);
+  set(mask, `cannot run on CPU ${cpu} alone`);
+  return () => {
+    set(before, 'cannot let this thread use its CPUs again');
+  };
+}

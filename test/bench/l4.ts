@@ -1,0 +1,243 @@
+/**
+ * ns of CPU a packet in the XDP program, measured with BPF_PROG_TEST_RUN through the wrapper of
+ * native/bpf/bench.bpf.c, on one CPU. The floor is the empty program through the same wrapper.
+ *
+ *     npm run bench -- l4 [--json] [--runs N] [--repeat N]
+ *
+ * Invariant: before a case is timed, one run must give the expected verdict and length: a
+ * program that only drops is fast and worth nothing.
+ */
+import { fileURLToPath } from 'node:url';
+import { pinThread } from '../../native/ffi/affinity.js';
+import { BpfObject, type BpfProgram } from '../../native/ffi/libbpf.js';
+import { Datapath } from '../bpf/datapath.js';
+import { echo, frame } from '../bpf/packets.js';
+import { combinations, Scene, type Combination } from '../bpf/scene.js';
+import { spread, type Spread } from './report.js';
+
+export interface BenchOptions {
+  readonly json: boolean;
+  /** Timed runs of each case. */
+  readonly runs: number;
+  /** Packets in each run. */
+  readonly repeat: number;
+}
+
+export const defaults: BenchOptions = { json: false, runs: 9, repeat: 500_000 };
+
+interface Case {
+  readonly name: string;
+  readonly combination: string;
+  /** How many flows take turns; 1 unless told. A power of two; more than 1 only with IPv4. */
+  readonly flows?: number;
+  readonly verdict: 'pass' | 'tx';
+  /** Prepares the scene and returns the frame. */
+  readonly prepare: (scene: Scene) => Buffer;
+}
+
+/** Long enough for the wrapper to restore, and nobody's maximum. */
+const payload = new Uint8Array(64);
+
+const established = (scene: Scene): Buffer => frame(scene.request({ payload }));
+
+/** Benchmarked in this order. */
+const cases: readonly Case[] = [
+  {
+    name: 'l4.pass',
+    combination: 'dsr tcp ipv4',
+    verdict: 'pass',
+    prepare: (scene) => {
+      scene.path.settings({ natServices: 0 });
+      return frame(scene.request({ destination: scene.addresses.other, payload }));
+    },
+  },
+  {
+    name: 'l4.pass.nat',
+    combination: 'nat tcp ipv4',
+    verdict: 'pass',
+    prepare: (scene) => frame(scene.request({ destination: scene.addresses.other, payload })),
+  },
+  {
+    name: 'l4.dsr.established.tcp4',
+    combination: 'dsr tcp ipv4',
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
+    name: 'l4.dsr.established.tcp6',
+    combination: 'dsr tcp ipv6',
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
+    name: 'l4.dsr.established.udp4',
+    combination: 'dsr udp ipv4',
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
+    name: 'l4.nat.established.tcp4',
+    combination: 'nat tcp ipv4',
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
+    name: 'l4.nat.established.reply',
+    combination: 'nat tcp ipv4',
+    verdict: 'tx',
+    prepare: (scene) => {
+      scene.expectAt(scene.home);
+      return frame(scene.answer(scene.home, { payload }));
+    },
+  },
+  {
+    name: 'l4.dsr.established.64k',
+    combination: 'dsr tcp ipv4',
+    flows: 1 << 16,
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
+    name: 'l4.dsr.new',
+    combination: 'dsr tcp ipv4',
+    flows: 2 ** 31,
+    verdict: 'tx',
+    prepare: (scene) => frame(scene.request({ payload, flags: 'S' })),
+  },
+  {
+    name: 'l4.echo',
+    combination: 'dsr tcp ipv4',
+    verdict: 'tx',
+    prepare: (scene) =>
+      echo({ source: scene.addresses.client, destination: scene.addresses.service, payload }),
+  },
+];
+
+const FRAME_BYTES = 96;
+/** What production would allow; new flows each want one. */
+const EVENTS_PER_SECOND = 100;
+const PRODUCTION_FLOWS = 1 << 20;
+const verdicts = { pass: 2, tx: 3 } as const;
+
+function u32(value: number): Uint8Array {
+  return new Uint8Array(new Uint32Array([value]).buffer);
+}
+
+class Wrapper {
+  readonly #object: BpfObject;
+
+  constructor() {
+    const path = fileURLToPath(new URL('../../native/bpf/bench.bpf.o', import.meta.url));
+    const object = BpfObject.open(path);
+    try {
+      this.#object = object.load();
+    } catch (cause) {
+      object.close();
+      throw cause;
+    }
+  }
+
+  get empty(): BpfProgram {
+    return this.#object.program('bench_empty');
+  }
+
+  close(): void {
+    this.#object.close();
+  }
+
+  /** Nanoseconds a packet, and what the last run gave back. */
+  run(
+    program: BpfProgram,
+    bytes: Buffer,
+    repeat: number,
+  ): { nanoseconds: number; action: number; length: number } {
+    this.#object.map('bench_target').update(u32(0), u32(program.fd));
+    const result = this.#object.program('bench_xdp').testRun({ data: bytes, repeat });
+    return {
+      nanoseconds: result.nanoseconds,
+      action: result.action,
+      length: result.data.length,
+    };
+  }
+
+  /** The frame that every repeat starts from. */
+  load(bytes: Buffer, flows: number): void {
+    const value = new Uint8Array(FRAME_BYTES + 8);
+    value.set(bytes.subarray(0, FRAME_BYTES));
+    const view = new DataView(value.buffer);
+    view.setUint32(FRAME_BYTES + 4, flows - 1, true);
+    this.#object.map('bench_frame').update(u32(0), value);
+  }
+}
+
+function combinationOf(name: string): Combination {
+  const found = combinations.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no combination ${name}`);
+  return found;
+}
+
+function measure(one: Case, path: Datapath, wrapper: Wrapper, options: BenchOptions): void {
+  const scene = new Scene(path, combinationOf(one.combination));
+  path.settings({ eventsPerSecond: EVENTS_PER_SECOND });
+  const bytes = one.prepare(scene);
+  wrapper.load(bytes, one.flows ?? 1);
+  const program = path.object.program('weir_xdp');
+  const check = wrapper.run(program, bytes, 1);
+  if (check.action !== verdicts[one.verdict] || check.length !== bytes.length) {
+    throw new Error(
+      `${one.name}: verdict ${check.action} and ${check.length} bytes, expected ${one.verdict} and ${bytes.length}; drops ${JSON.stringify(path.drops())}`,
+    );
+  }
+  // Warm caches and, with many flows, the table.
+  wrapper.run(program, bytes, Math.max(options.repeat / 4, Math.min(one.flows ?? 1, 1 << 17)));
+  const ours: number[] = [];
+  const floor: number[] = [];
+  // In turns, so that a change of the machine's mood hits both.
+  for (let run = 0; run < options.runs; run++) {
+    floor.push(wrapper.run(wrapper.empty, bytes, options.repeat).nanoseconds);
+    ours.push(wrapper.run(program, bytes, options.repeat).nanoseconds);
+  }
+  const dropped = path.drops();
+  if (Object.keys(dropped).length > 0) {
+    throw new Error(`${one.name}: packets were dropped: ${JSON.stringify(dropped)}`);
+  }
+  report(one.name, spread(ours), spread(floor), options);
+}
+
+function report(name: string, ours: Spread, floor: Spread, options: BenchOptions): void {
+  const net = ours.min - floor.min;
+  if (options.json) {
+    console.log(JSON.stringify({ case: name, unit: 'ns/packet', ours, floor, net }));
+    return;
+  }
+  const text = (value: number): string => String(value).padStart(6);
+  console.log(
+    `${name.padEnd(26)}${text(ours.min)}${text(ours.median)}${text(ours.max)}   floor${text(floor.min)}   net${text(net)}`,
+  );
+}
+
+/** Measures every case and prints it. Needs root and BPF; throws BpfError without. */
+export function run(options: BenchOptions = defaults): Promise<void> {
+  const unpinThread = pinThread(0);
+  if (!options.json) {
+    console.log(
+      `ns a packet: min median max of ${options.runs} runs of ${options.repeat}; net is min less the floor`,
+    );
+  }
+  try {
+    const path = Datapath.open(PRODUCTION_FLOWS);
+    try {
+      const wrapper = new Wrapper();
+      try {
+        for (const one of cases) measure(one, path, wrapper, options);
+      } finally {
+        wrapper.close();
+      }
+    } finally {
+      path.close();
+    }
+  } finally {
+    unpinThread();
+  }
+  return Promise.resolve();
+}

@@ -1,0 +1,77 @@
+/**
+ * Runs benchmarks by name: `npm run bench -- [l4|control …] [--json] [--runs N] [--repeat N]`.
+ *
+ * Invariant: a benchmark never passes or fails on a clock; it fails only when what it measures
+ * does not work. With --json it prints one object a line, a stable interface.
+ */
+import { parseArgs } from 'node:util';
+
+/** Each has a module beside this one that exports `run(options)`. */
+const names = ['l4', 'control'] as const;
+type Name = (typeof names)[number];
+
+export interface BenchArguments {
+  readonly json: boolean;
+  readonly runs?: number;
+  readonly repeat?: number;
+}
+
+interface Bench {
+  readonly defaults?: object;
+  readonly run: (options: object) => Promise<void>;
+}
+
+function isName(text: string): text is Name {
+  return (names as readonly string[]).includes(text);
+}
+
+function isBench(module: unknown): module is Bench {
+  return (
+    typeof module === 'object' &&
+    module !== null &&
+    'run' in module &&
+    typeof module.run === 'function'
+  );
+}
+
+/** Loaded only when asked for: a benchmark may need what another does not. */
+async function load(name: Name): Promise<Bench> {
+  const module: unknown = await import(new URL(`./${name}.js`, import.meta.url).href);
+  if (!isBench(module)) throw new Error(`test/bench/${name}.ts exports no function run`);
+  return module;
+}
+
+function count(text: string | undefined, option: string): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) {
+    throw new Error(`${option} takes a whole number above 0, not "${text}"`);
+  }
+  return value;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    runs: { type: 'string' },
+    repeat: { type: 'string' },
+  },
+});
+const unknown = positionals.filter((name) => !isName(name));
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(', ')}: there are ${names.join(', ')}`);
+  process.exit(2);
+}
+const wanted = positionals.length === 0 ? [...names] : positionals.filter(isName);
+const runs = count(values.runs, '--runs');
+const repeat = count(values.repeat, '--repeat');
+const given: BenchArguments = {
+  json: values.json,
+  ...(runs === undefined ? {} : { runs }),
+  ...(repeat === undefined ? {} : { repeat }),
+};
+for (const name of wanted) {
+  const bench = await load(name);
+  await bench.run({ ...bench.defaults, ...given });
+}

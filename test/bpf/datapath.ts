@@ -1,0 +1,372 @@
+/**
+ * The XDP program under test with tables of its own, and packet cases against it.
+ *
+ * Invariant: every case starts from empty tables and the scene it sets up, so cases run in any
+ * order; `close` leaves nothing in the kernel.
+ */
+import { fileURLToPath } from 'node:url';
+import type { BpfMap } from '../../native/ffi/libbpf.js';
+import { BpfObject, possibleCpus, type TestResult } from '../../native/ffi/libbpf.js';
+import { RingBuffer } from '../../native/ffi/ringbuf.js';
+import { macBytes, mappedBytes, type Protocol } from './packets.js';
+
+export const objectPath = fileURLToPath(new URL('../../native/bpf/weir.bpf.o', import.meta.url));
+
+export type Forwarding = 'dsr' | 'nat';
+export type MemberState = 'free' | 'serving' | 'draining' | 'down';
+
+const forwardings = { dsr: 1, nat: 2 } as const;
+const states = { free: 0, serving: 1, draining: 2, down: 3 } as const;
+const protocols = { tcp: 6, udp: 17 } as const;
+
+/** Names of enum weir_drop_reason in tables.h, in order. */
+export const dropReasons = [
+  'NONE',
+  'MALFORMED',
+  'FRAGMENT',
+  'TTL_EXCEEDED',
+  'NO_MEMBER',
+  'NO_FLOW',
+  'FLOW_CONFLICT',
+  'FLOW_TABLE',
+  'REDIRECT',
+  'HEADROOM',
+] as const;
+export type DropReason = (typeof dropReasons)[number];
+
+const actions = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const;
+export type Action = (typeof actions)[number];
+
+const eventKinds = ['none', 'flow-new', 'flow-moved', 'drop'] as const;
+
+export interface Event {
+  readonly kind: (typeof eventKinds)[number];
+  readonly service: number;
+  readonly member: number;
+  readonly previous: number;
+  readonly reason: DropReason;
+  readonly timeNs: bigint;
+  readonly sourcePort: number;
+}
+
+export interface ServiceSpec {
+  readonly id: number;
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+  readonly forwarding: Forwarding;
+  /** Rows, slot by slot. */
+  readonly table: readonly number[];
+}
+
+export interface MemberSpec {
+  readonly row: number;
+  readonly address: string;
+  readonly port?: number;
+  readonly mac: string;
+  readonly sourceMac: string;
+  readonly state?: MemberState;
+  readonly interface?: number;
+  readonly generation?: number;
+}
+
+export interface Counters {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly flows: number;
+  readonly replyPackets: number;
+  readonly replyBytes: number;
+}
+
+export interface Tuple {
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly protocol: Protocol;
+}
+
+/** A flow entry as C lays it out (struct weir_flow), with what tests change or look at. */
+export interface FlowEntry {
+  readonly member: number;
+  readonly generation: number;
+  readonly service: number;
+  readonly direction: 'forward' | 'reply';
+  readonly closing: number;
+  readonly interface: number;
+  readonly seenNs: bigint;
+  readonly clientMac: string;
+}
+
+const chunkSlots = 16;
+const lookupChunks = 1024;
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+function macText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}
+
+export class Datapath {
+  readonly #object: BpfObject;
+  readonly #ring: RingBuffer;
+  readonly #lookup: Uint32Array;
+  #nextChunk = 0;
+  readonly #chunks = new Map<number, number>();
+
+  private constructor(object: BpfObject) {
+    this.#object = object;
+    this.#ring = RingBuffer.open(object.map('events'));
+    this.#lookup = new Uint32Array(
+      object.map('lookup').mmap().buffer,
+      0,
+      lookupChunks * chunkSlots,
+    );
+  }
+
+  static open(flows = 4096): Datapath {
+    const object = BpfObject.open(objectPath, {
+      mapMaxEntries: new Map([
+        ['flows', flows],
+        ['lookup', lookupChunks],
+      ]),
+    });
+    try {
+      return new Datapath(object.load());
+    } catch (cause) {
+      object.close();
+      throw cause;
+    }
+  }
+
+  get object(): BpfObject {
+    return this.#object;
+  }
+
+  close(): void {
+    this.#ring.close();
+    this.#object.close();
+  }
+
+  /** Empty tables, zero counters, defaults in settings. */
+  reset(): void {
+    for (const name of ['services', 'addresses', 'flows', 'reply_sources', 'ports']) {
+      const map = this.map(name);
+      map.deleteBatch(map.readAll().keys);
+    }
+    const zero = (name: string, rows: number): void => {
+      const map = this.map(name);
+      const empty = new Uint8Array(map.valueBytes);
+      for (let row = 0; row < rows; row++) map.update(u32(row), empty);
+    };
+    zero('members', 16);
+    zero('member_counters', 16);
+    zero('service_counters', 16);
+    zero('drops', dropReasons.length);
+    zero('totals', 1);
+    zero('event_budget', 1);
+    this.#lookup.fill(0);
+    this.#nextChunk = 0;
+    this.#chunks.clear();
+    this.#ring.drain(() => undefined);
+    this.settings({});
+  }
+
+  map(name: string): BpfMap {
+    return this.#object.map(name);
+  }
+
+  settings(values: {
+    readonly eventsPerSecond?: number;
+    readonly natServices?: number;
+    readonly seed?: number;
+  }): void {
+    const bytes = new Uint8Array(16);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, values.eventsPerSecond ?? 1000, true);
+    view.setUint32(4, values.natServices ?? 1, true);
+    view.setUint32(8, values.seed ?? 0x5eed, true);
+    this.map('settings').update(u32(0), bytes);
+  }
+
+  service(spec: ServiceSpec): void {
+    const key = new Uint8Array(20);
+    key.set(mappedBytes(spec.address));
+    new DataView(key.buffer).setUint16(16, spec.port);
+    key[18] = protocols[spec.protocol];
+    const chunk = this.table(spec.id, spec.table);
+    const value = new Uint8Array(16);
+    const view = new DataView(value.buffer);
+    view.setUint32(0, spec.id, true);
+    view.setUint32(4, chunk, true);
+    view.setUint32(8, spec.table.length, true);
+    view.setUint8(12, forwardings[spec.forwarding]);
+    this.map('services').update(key, value);
+    this.map('addresses').update(mappedBytes(spec.address), u32(1));
+  }
+
+  /** Writes the lookup table of a service; the same number of slots lands in the same place. */
+  table(id: number, rows: readonly number[]): number {
+    let chunk = this.#chunks.get(id);
+    if (chunk === undefined) {
+      chunk = this.#nextChunk;
+      this.#nextChunk += Math.ceil(rows.length / chunkSlots);
+      this.#chunks.set(id, chunk);
+    }
+    rows.forEach((row, slot) => {
+      this.#lookup[(chunk ?? 0) * chunkSlots + slot] = row;
+    });
+    return chunk;
+  }
+
+  member(spec: MemberSpec): void {
+    const bytes = new Uint8Array(48);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, BigInt(spec.row), true);
+    bytes.set(mappedBytes(spec.address), 8);
+    view.setUint16(24, spec.port ?? 0);
+    bytes.set(macBytes(spec.mac), 26);
+    bytes.set(macBytes(spec.sourceMac), 32);
+    view.setUint8(38, states[spec.state ?? 'serving']);
+    view.setUint32(40, spec.interface ?? 1, true);
+    view.setUint32(44, spec.generation ?? 1, true);
+    this.map('members').update(u32(spec.row), bytes);
+  }
+
+  replySource(address: string, port: number, protocol: Protocol): void {
+    const key = new Uint8Array(20);
+    key.set(mappedBytes(address));
+    new DataView(key.buffer).setUint16(16, port);
+    key[18] = protocols[protocol];
+    this.map('reply_sources').update(key, u32(1));
+  }
+
+  port(interfaceIndex: number): void {
+    this.map('ports').update(u32(interfaceIndex), u32(interfaceIndex));
+  }
+
+  #flowKey(tuple: Tuple): Uint8Array {
+    const key = new Uint8Array(40);
+    key.set(mappedBytes(tuple.source));
+    key.set(mappedBytes(tuple.destination), 16);
+    const view = new DataView(key.buffer);
+    view.setUint16(32, tuple.sourcePort);
+    view.setUint16(34, tuple.destinationPort);
+    view.setUint8(36, protocols[tuple.protocol]);
+    return key;
+  }
+
+  flow(tuple: Tuple): FlowEntry | null {
+    const value = this.map('flows').lookup(this.#flowKey(tuple));
+    if (value === null) return null;
+    const view = new DataView(value.buffer);
+    return {
+      member: view.getUint32(0, true),
+      generation: view.getUint32(4, true),
+      service: view.getUint32(8, true),
+      direction: view.getUint8(14) === 0 ? 'forward' : 'reply',
+      closing: view.getUint8(15),
+      clientMac: macText(value.subarray(32, 38)),
+      interface: view.getUint32(44, true),
+      seenNs: view.getBigUint64(48, true),
+    };
+  }
+
+  /** Changes bytes of a flow entry (struct weir_flow). */
+  patch(tuple: Tuple, change: (entry: DataView) => void): void {
+    const key = this.#flowKey(tuple);
+    const value = this.map('flows').lookup(key);
+    if (value === null) throw new Error('there is no such flow to change');
+    change(new DataView(value.buffer));
+    this.map('flows').update(key, value);
+  }
+
+  /** Makes an entry look as if its last packet came so many seconds ago. */
+  age(tuple: Tuple, seconds: number): void {
+    const seen = process.hrtime.bigint() - BigInt(seconds) * 1_000_000_000n;
+    this.patch(tuple, (entry) => {
+      entry.setBigUint64(48, seen, true);
+    });
+  }
+
+  forget(tuple: Tuple): boolean {
+    return this.map('flows').delete(this.#flowKey(tuple));
+  }
+
+  run(frame: Uint8Array, ingressInterface?: number): TestResult & { readonly verdict: Action } {
+    const result = this.#object.program('weir_xdp').testRun({
+      data: frame,
+      ...(ingressInterface === undefined ? {} : { ingressInterface }),
+    });
+    return { ...result, verdict: actions[result.action] ?? 'aborted' };
+  }
+
+  #sum(name: string, row: number, field: number): number {
+    const map = this.map(name);
+    const value = map.lookup(u32(row));
+    if (value === null) throw new Error(`no row ${row} in ${name}`);
+    const view = new DataView(value.buffer, value.byteOffset);
+    let sum = 0n;
+    for (let cpu = 0; cpu < possibleCpus; cpu++) {
+      sum += view.getBigUint64((cpu * map.valueBytes) / possibleCpus + field * 8, true);
+    }
+    return Number(sum);
+  }
+
+  #counters(name: string, row: number): Counters {
+    return {
+      packets: this.#sum(name, row, 0),
+      bytes: this.#sum(name, row, 1),
+      flows: this.#sum(name, row, 2),
+      replyPackets: this.#sum(name, row, 3),
+      replyBytes: this.#sum(name, row, 4),
+    };
+  }
+
+  serviceCounters(id: number): Counters {
+    return this.#counters('service_counters', id);
+  }
+
+  memberCounters(row: number): Counters {
+    return this.#counters('member_counters', row);
+  }
+
+  /** Reasons that dropped something, with how often. */
+  drops(): Partial<Record<DropReason, number>> {
+    const found: Partial<Record<DropReason, number>> = {};
+    dropReasons.forEach((reason, row) => {
+      const count = this.#sum('drops', row, 0);
+      if (count > 0) found[reason] = count;
+    });
+    return found;
+  }
+
+  totals(): { passed: number; echoReplies: number; eventsLost: number } {
+    return {
+      passed: this.#sum('totals', 0, 0),
+      echoReplies: this.#sum('totals', 0, 1),
+      eventsLost: this.#sum('totals', 0, 2),
+    };
+  }
+
+  events(): Event[] {
+    const found: Event[] = [];
+    this.#ring.drain((record) => {
+      const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+      found.push({
+        timeNs: view.getBigUint64(0, true),
+        sourcePort: view.getUint16(8 + 32),
+        service: view.getUint32(48, true),
+        member: view.getUint32(52, true),
+        previous: view.getUint32(56, true),
+        kind: eventKinds[view.getUint8(60)] ?? 'none',
+        reason: dropReasons[view.getUint8(61)] ?? 'NONE',
+      });
+    });
+    return found;
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The layout of the shared tables as the object's BTF has it, written down a second time: a
+ * change of tables.h that moves a byte has to be made here as well, and is a new layout for
+ * every unit that upgrades.
+ */
+import { existsSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BpfError } from '../../native/ffi/libbpf.js';
+import { Btf } from '../../native/ffi/btf.js';
+import { dropReasons, objectPath } from './datapath.js';
+
+const test = suite('bpf layout');
+
+/** Name to offset and size of each field; the last entry is the size of the whole. */
+const layouts: Readonly<Record<string, readonly (readonly [string, number, number])[]>> = {
+  weir_address: [['word', 0, 16]],
+  weir_service_key: [
+    ['address', 0, 16],
+    ['port', 16, 2],
+    ['protocol', 18, 1],
+    ['zero', 19, 1],
+  ],
+  weir_service: [
+    ['id', 0, 4],
+    ['first_chunk', 4, 4],
+    ['slots', 8, 4],
+    ['forwarding', 12, 1],
+    ['zero', 13, 3],
+  ],
+  weir_member: [
+    ['identity', 0, 8],
+    ['address', 8, 16],
+    ['port', 24, 2],
+    ['mac', 26, 6],
+    ['source_mac', 32, 6],
+    ['state', 38, 1],
+    ['zero', 39, 1],
+    ['interface', 40, 4],
+    ['generation', 44, 4],
+  ],
+  weir_chunk: [['member', 0, 64]],
+  weir_flow_key: [
+    ['source', 0, 16],
+    ['destination', 16, 16],
+    ['source_port', 32, 2],
+    ['destination_port', 34, 2],
+    ['protocol', 36, 1],
+    ['zero', 37, 3],
+  ],
+  weir_flow: [
+    ['member', 0, 4],
+    ['generation', 4, 4],
+    ['service', 8, 4],
+    ['port', 12, 2],
+    ['direction', 14, 1],
+    ['closing', 15, 1],
+    ['address', 16, 16],
+    ['client_mac', 32, 6],
+    ['unit_mac', 38, 6],
+    ['interface', 44, 4],
+    ['seen_ns', 48, 8],
+  ],
+  weir_reply_key: [
+    ['address', 0, 16],
+    ['port', 16, 2],
+    ['protocol', 18, 1],
+    ['zero', 19, 1],
+  ],
+  weir_counters: [
+    ['packets', 0, 8],
+    ['bytes', 8, 8],
+    ['flows', 16, 8],
+    ['reply_packets', 24, 8],
+    ['reply_bytes', 32, 8],
+  ],
+  weir_event: [
+    ['time_ns', 0, 8],
+    ['flow', 8, 40],
+    ['service', 48, 4],
+    ['member', 52, 4],
+    ['previous', 56, 4],
+    ['kind', 60, 1],
+    ['reason', 61, 1],
+    ['zero', 62, 2],
+  ],
+  weir_settings: [
+    ['events_per_second', 0, 4],
+    ['nat_services', 4, 4],
+    ['hash_seed', 8, 4],
+    ['zero', 12, 4],
+  ],
+  weir_totals: [
+    ['passed', 0, 8],
+    ['echo_replies', 8, 8],
+    ['events_lost', 16, 8],
+    ['zero', 24, 8],
+  ],
+};
+
+function object(): Btf {
+  if (!existsSync(objectPath)) throw new Error(`build ${objectPath} with native/bpf/build.sh`);
+  return Btf.ofObjectFile(objectPath);
+}
+
+for (const [name, fields] of Object.entries(layouts)) {
+  test(name, () => {
+    const layout = object().struct(name);
+    assert.ok(layout !== null, `${name} is in the object`);
+    assert.equal(
+      layout.fields.map((field) => [field.name, field.offset, field.size]),
+      fields,
+    );
+    const end = Math.max(...fields.map(([, offset, size]) => offset + size));
+    assert.is(layout.size, end, 'no byte of padding is hidden');
+  });
+}
+
+test('enumerations', () => {
+  const btf = object();
+  assert.equal(Object.fromEntries(btf.enum('weir_event_kind')?.values ?? []), {
+    WEIR_EVENT_FLOW_NEW: 1,
+    WEIR_EVENT_FLOW_MOVED: 2,
+    WEIR_EVENT_DROP: 3,
+  });
+  assert.is(btf.enum('nonsense'), null);
+});
+
+test('drop reasons of the tests are those of the header', () => {
+  // The enumeration may be absent from BTF when no variable has its type.
+  const values = object().enum('weir_drop_reason')?.values;
+  assert.ok(values !== undefined, 'enum weir_drop_reason is in the object');
+  dropReasons.forEach((reason, index) => {
+    assert.is(values.get(`WEIR_DROP_${reason}`), index, reason);
+  });
+  assert.is(values.get('WEIR_DROP_REASONS'), dropReasons.length);
+});
+
+test('a field says its C type', () => {
+  const fields = object().struct('weir_flow')?.fields ?? [];
+  const types = new Map(fields.map((field) => [field.name, field.type]));
+  assert.is(types.get('member'), '__u32');
+  assert.is(types.get('address'), 'struct weir_address');
+  assert.is(types.get('client_mac'), '__u8[6]');
+  assert.is(types.get('port'), '__be16');
+});
+
+test('damaged type information is refused', () => {
+  const refused = (bytes: Uint8Array): void => {
+    assert.throws(
+      () => Btf.parse(bytes),
+      (error: unknown) => error instanceof BpfError && error.code === 'EBTF',
+    );
+  };
+  refused(new Uint8Array(0));
+  refused(new Uint8Array(24));
+  const header = new Uint8Array(24);
+  const view = new DataView(header.buffer);
+  view.setUint16(0, 0xeb9f, true);
+  view.setUint8(2, 1);
+  view.setUint32(4, 24, true);
+  view.setUint32(12, 4096, true);
+  refused(header);
+});
+
+test.run();

@@ -1,0 +1,241 @@
+/**
+ * The three ways in which the lab's client talks to a service, behind one small face:
+ * open, ask and be told who answered, close. Every wait has the same limit.
+ *
+ * Invariant: an answer counts only if it repeats the question, so a lost, doubled or
+ * misdirected packet can never look like success.
+ */
+import { createSocket, type Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
+
+export interface Exchange {
+  /** Sends a question and resolves with the name of the member that answered it. */
+  ask(question: string): Promise<string>;
+  /** Ends in order; rejects when the other side does not. */
+  close(): Promise<void>;
+  /** Gives up everything at once. Safe after `close`. */
+  destroy(): void;
+}
+
+export interface Target {
+  readonly address: string;
+  readonly port: number;
+  readonly timeout: number;
+}
+
+export type Opener = (target: Target) => Promise<Exchange>;
+
+/**
+ * Source ports, one after another: a port used twice would be the same flow twice, and so
+ * go where the earlier one went instead of by the weights.
+ */
+const sourcePorts = { first: 10_000, last: 64_999, next: 10_000 };
+
+function nextPort(): number {
+  const port = sourcePorts.next;
+  sourcePorts.next = port === sourcePorts.last ? sourcePorts.first : port + 1;
+  return port;
+}
+
+/** A question under way: settled by an answer, an error, or the time limit. */
+class Pending {
+  private settle: { resolve: (text: string) => void; reject: (error: Error) => void } | null = null;
+  private failure: Error | null = null;
+
+  constructor(private readonly timeout: number) {}
+
+  wait(): Promise<string> {
+    if (this.failure !== null) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.fail(new Error('timeout'));
+      }, this.timeout);
+      const end = (): void => {
+        clearTimeout(timer);
+        this.settle = null;
+      };
+      this.settle = {
+        resolve: (text) => {
+          end();
+          resolve(text);
+        },
+        reject: (error) => {
+          end();
+          reject(error);
+        },
+      };
+    });
+  }
+
+  answer(text: string): void {
+    if (this.settle === null) this.fail(new Error('garbled'));
+    else this.settle.resolve(text);
+  }
+
+  fail(error: Error): void {
+    this.failure ??= error;
+    this.settle?.reject(this.failure);
+  }
+}
+
+/** Takes `NAME QUESTION` apart; anything but the question that was asked is garbled. */
+function memberOf(answer: string, question: string): string {
+  const space = answer.indexOf(' ');
+  if (space <= 0 || answer.slice(space + 1) !== question) throw new Error('garbled');
+  return answer.slice(0, space);
+}
+
+/** A TCP connection to the line echo. */
+export const openTcp: Opener = async (target) => {
+  const socket = connect({
+    host: target.address,
+    port: target.port,
+    localPort: nextPort(),
+    noDelay: true,
+  });
+  const pending = new Pending(target.timeout);
+  let rest = '';
+  let closing = false;
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    rest += text;
+    for (let end = rest.indexOf('\n'); end !== -1; end = rest.indexOf('\n')) {
+      pending.answer(rest.slice(0, end));
+      rest = rest.slice(end + 1);
+    }
+  });
+  socket.on('connect', () => {
+    pending.answer('');
+  });
+  socket.on('error', (error) => {
+    pending.fail(error);
+  });
+  socket.on('close', () => {
+    if (closing) pending.answer('');
+    else pending.fail(new Error('closed'));
+  });
+  try {
+    await pending.wait();
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  return {
+    async ask(question) {
+      const answer = pending.wait();
+      socket.write(`${question}\n`);
+      return memberOf(await answer, question);
+    },
+    async close() {
+      closing = true;
+      const answer = pending.wait();
+      socket.end();
+      await answer;
+    },
+    destroy: () => socket.destroy(),
+  };
+};
+
+/** Binds to the next port that nobody else in the namespace has. */
+async function bindUdp(family: 'udp4' | 'udp6'): Promise<Socket> {
+  for (;;) {
+    const socket = createSocket(family);
+    try {
+      socket.bind(nextPort());
+      await once(socket, 'listening');
+      return socket;
+    } catch (error) {
+      socket.close();
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
+}
+
+/** One UDP socket, so one flow. There is nothing to open, and a lost datagram stays lost. */
+export const openUdp: Opener = async (target) => {
+  const socket = await bindUdp(target.address.includes(':') ? 'udp6' : 'udp4');
+  const pending = new Pending(target.timeout);
+  let open = true;
+  socket.on('message', (message) => {
+    pending.answer(message.toString('utf8'));
+  });
+  socket.on('error', (error) => {
+    pending.fail(error);
+  });
+  // Connected, so that an ICMP error for this flow is heard.
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.connect(target.port, target.address, () => {
+      socket.removeListener('error', reject);
+      resolve();
+    });
+  });
+  const destroy = (): void => {
+    if (open) socket.close();
+    open = false;
+  };
+  return {
+    async ask(question) {
+      const answer = pending.wait();
+      socket.send(question);
+      return memberOf(await answer, question);
+    },
+    async close() {
+      destroy();
+    },
+    destroy,
+  };
+};
+
+/** One HTTP/1.1 connection, kept alive between questions. */
+export const openHttp: Opener = async (target) => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  let connections = 0;
+  const localPort = nextPort();
+  const host = target.address.includes(':') ? `[${target.address}]` : target.address;
+  return {
+    ask: () =>
+      new Promise((resolve, reject) => {
+        const asked = request(
+          {
+            host: target.address,
+            port: target.port,
+            localPort,
+            path: '/',
+            agent,
+            headers: { host },
+          },
+          (response) => {
+            let body = '';
+            response.setEncoding('utf8');
+            response.on('data', (text: string) => (body += text));
+            response.on('error', reject);
+            response.on('end', () => {
+              const member = body.trim();
+              if (response.statusCode !== 200 || response.headers['x-member'] !== member) {
+                reject(new Error(`status ${response.statusCode}`));
+              } else resolve(member);
+            });
+          },
+        );
+        asked.setNoDelay(true);
+        asked.once('socket', (socket) => {
+          if (asked.reusedSocket) return;
+          connections += 1;
+          // A second connection would hide the loss of the first.
+          if (connections > 1) socket.destroy(new Error('closed'));
+        });
+        asked.setTimeout(target.timeout, () => asked.destroy(new Error('timeout')));
+        asked.once('error', reject);
+        asked.end();
+      }),
+    async close() {
+      agent.destroy();
+    },
+    destroy() {
+      agent.destroy();
+    },
+  };
+};

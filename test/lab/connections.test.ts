@@ -1,0 +1,83 @@
+/**
+ * 20,000 TCP connections in each forwarding mode and family, and UDP flows beside them,
+ * while a member dies and returns, another drains, weights change, the daemon is killed
+ * and restarted, and a change is rolled back. None may be lost but those of the member
+ * that died.
+ *
+ * Each act is a test; they build on each other, so they share one lab and stop at the
+ * first that throws.
+ */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { lacking, needs } from '../support/needs.js';
+import * as acts from './acts.js';
+import { everyPath } from './configuration.js';
+import { Lab } from './lab.js';
+import { describeSeen, Stage, type Act, type Seen } from './stage.js';
+import { pause } from './unit.js';
+
+const test = suite('connections');
+const wanted = 20_000;
+/** Long enough for the slowest machine that is supported, in milliseconds. */
+const patience = 150_000;
+
+let lab: Lab | undefined;
+let stage: Stage | undefined;
+
+test.before(async () => {
+  if (lacking('lab') !== null) return;
+  lab = await Lab.open(everyPath);
+  stage = await Stage.open(lab, ({ protocol }) =>
+    protocol === 'udp'
+      ? { rate: 40, concurrency: 64, long: 30, heartbeat: 250 }
+      : { rate: 400, concurrency: 256, long: 100, heartbeat: 500 },
+  );
+});
+
+test.after(async () => {
+  await lab?.close();
+});
+
+function expectGood(what: string, seen: Seen): void {
+  console.log(`\n${what}: ${describeSeen(seen)}`);
+  assert.is(seen.troubles.join('\n'), '', `${what}: expected no trouble`);
+}
+
+function opened(): Stage {
+  if (stage === undefined) throw new Error('the lab did not open');
+  return stage;
+}
+
+const script: readonly Act[] = [
+  acts.baseline,
+  acts.distribution,
+  acts.death,
+  acts.comeback,
+  acts.drain,
+  acts.weights,
+  acts.restart,
+  acts.rollback,
+];
+for (const act of script) {
+  needs.lab(test)(act.name, async () => {
+    expectGood(act.name, await opened().play(act));
+  });
+}
+
+needs.lab(test)(`${wanted} connections a mode and family, none lost`, async () => {
+  const { connections } = opened();
+  const tcp = (): [string, number][] => [...connections].filter(([name]) => name.includes('tcp'));
+  const until = performance.now() + patience;
+  while (tcp().some(([, count]) => count < wanted) && performance.now() < until) {
+    await pause(500);
+    await opened().window('more');
+  }
+  expectGood('the rest', await opened().close());
+  console.log(JSON.stringify(Object.fromEntries(connections)));
+  assert.is(tcp().length, 4, 'expected dsr and nat in both families');
+  for (const [name, count] of tcp()) {
+    assert.ok(count >= wanted, `${name}: expected ${wanted} connections, seen ${count}`);
+  }
+});
+
+test.run();

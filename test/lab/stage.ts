@@ -1,0 +1,211 @@
+/**
+ * Where acts are played: a lab with clients at work on every service, and the judgement
+ * of what those clients saw. Nothing that a client ever saw is left out: every window
+ * between two marks belongs to one act.
+ *
+ * Invariant: a failed connection is a trouble unless a recorded death explains it.
+ */
+import type { EventRow } from '../../appliance/api/contract.js';
+import type { LoadSettings } from './client-process.js';
+import {
+  describeReport,
+  explainedBy,
+  type Death,
+  type Failure,
+  type Load,
+  type LoadReport,
+} from './clients.js';
+import type { Lab, ServiceTarget } from './lab.js';
+import { memberNames, type MemberName } from './topology.js';
+
+export type Reports = ReadonlyMap<string, LoadReport>;
+export type Weights = Readonly<Record<MemberName, number>>;
+
+/** What an act has to say besides what the clients saw. */
+export interface Outcome {
+  readonly notes?: readonly string[];
+  readonly troubles?: readonly string[];
+}
+
+export interface Act {
+  readonly name: string;
+  play(stage: Stage): Promise<Outcome>;
+}
+
+export interface Seen {
+  readonly reports: Reports;
+  readonly notes: readonly string[];
+  /** What went wrong; an act without troubles has passed. */
+  readonly troubles: readonly string[];
+  /** Failures that the death of a member explains. */
+  readonly explained: number;
+}
+
+/** Two windows of one client as one. */
+function joined(first: LoadReport, second: LoadReport): LoadReport {
+  const byMember = { ...first.byMember };
+  for (const [member, count] of Object.entries(second.byMember)) {
+    byMember[member] = (byMember[member] ?? 0) + count;
+  }
+  return {
+    window: second.window,
+    seconds: first.seconds + second.seconds,
+    requests: first.requests + second.requests,
+    connections: first.connections + second.connections,
+    open: second.open,
+    failed: first.failed + second.failed,
+    failures: [...first.failures, ...second.failures],
+    byMember,
+    longestGap: Math.max(first.longestGap, second.longestGap),
+    slowest: Math.max(first.slowest, second.slowest),
+  };
+}
+
+export function joinedAll(first: Reports, second: Reports): Map<string, LoadReport> {
+  const all = new Map(first);
+  for (const [name, report] of second) {
+    const before = all.get(name);
+    all.set(name, before === undefined ? report : joined(before, report));
+  }
+  return all;
+}
+
+function describeFailure(service: string, failure: Failure): string {
+  const on = failure.member === null ? 'before any answer' : `on ${failure.member}`;
+  return `${service}: a ${failure.kind} connection failed ${on}: ${failure.reason}`;
+}
+
+/** Pure, so that it can be tested that a lost connection is not overlooked. */
+export function judge(reports: Reports, deaths: readonly Death[], outcome: Outcome = {}): Seen {
+  const troubles = [...(outcome.troubles ?? [])];
+  let explained = 0;
+  for (const [service, report] of reports) {
+    const bad = report.failures.filter(
+      (failure) => !deaths.some((death) => explainedBy(death, failure)),
+    );
+    explained += report.failures.length - bad.length;
+    const unlisted = report.failed - report.failures.length;
+    if (unlisted > 0) troubles.push(`${service}: ${unlisted} failures beyond those listed`);
+    for (const failure of bad.slice(0, 5)) troubles.push(describeFailure(service, failure));
+    if (bad.length > 5) troubles.push(`${service}: ${bad.length - 5} more failures`);
+    if (report.requests === 0) troubles.push(`${service}: no request was answered`);
+  }
+  return { reports, notes: outcome.notes ?? [], troubles, explained };
+}
+
+/** Share of new connections that went to a member, over all given reports, from 0 to 1. */
+export function share(reports: Reports, member: MemberName): number {
+  let all = 0;
+  let its = 0;
+  for (const report of reports.values()) {
+    for (const [name, count] of Object.entries(report.byMember)) {
+      all += count;
+      if (name === member) its += count;
+    }
+  }
+  return all === 0 ? 0 : its / all;
+}
+
+export function describeShares(reports: Reports): string {
+  return memberNames
+    .map((member) => `${member} ${(100 * share(reports, member)).toFixed(1)} %`)
+    .join(' ');
+}
+
+/** Troubles unless the shares follow the weights within `tolerance` (0.05: five points). */
+export function unlike(reports: Reports, weights: Weights, tolerance: number): string[] {
+  const total = Object.values(weights).reduce((sum, weight) => sum + weight, 0);
+  return memberNames.flatMap((member) => {
+    const seen = share(reports, member);
+    const expected = weights[member] / total;
+    if (Math.abs(seen - expected) <= tolerance) return [];
+    return [
+      `${member}: expected ${(100 * expected).toFixed(1)} % of new connections, seen ${(100 * seen).toFixed(1)} %`,
+    ];
+  });
+}
+
+export class Stage {
+  /** Deaths so far: what they explain may show only when a client stops waiting. */
+  readonly deaths: Death[] = [];
+  /** New connections so far, by service. */
+  readonly connections = new Map<string, number>();
+  private act: Reports = new Map();
+
+  private constructor(
+    readonly lab: Lab,
+    private readonly loads: ReadonlyMap<string, Load>,
+  ) {}
+
+  static async open(
+    lab: Lab,
+    settings: (target: ServiceTarget) => Partial<LoadSettings>,
+  ): Promise<Stage> {
+    const loads = await Promise.all(
+      lab.targets.map(
+        async (target) => [target.name, await lab.load(target, settings(target))] as const,
+      ),
+    );
+    return new Stage(lab, new Map(loads));
+  }
+
+  private async collect(ask: (load: Load) => Promise<LoadReport>): Promise<Reports> {
+    const window = new Map(
+      await Promise.all(
+        [...this.loads].map(async ([name, load]) => [name, await ask(load)] as const),
+      ),
+    );
+    for (const [name, report] of window) {
+      this.connections.set(name, (this.connections.get(name) ?? 0) + report.connections);
+    }
+    this.act = joinedAll(this.act, window);
+    return window;
+  }
+
+  /** Closes the current window of every client, and returns what was seen in it. */
+  window(name: string): Promise<Reports> {
+    return this.collect((load) => load.mark(name));
+  }
+
+  /** Plays an act; what the clients saw since the one before it counts as its own. */
+  async play(act: Act): Promise<Seen> {
+    const begun = Date.now();
+    const outcome = await act.play(this);
+    await this.window(act.name);
+    const seen = this.verdict(outcome);
+    if (seen.troubles.length === 0) return seen;
+    return { ...seen, troubles: [...seen.troubles, ...(await this.told(begun))] };
+  }
+
+  /** What the unit has to say of a troubled act: its events about members, not about flows. */
+  private async told(since: number): Promise<string[]> {
+    const events = await this.lab.unit.get<EventRow[]>('/v1/events?limit=1000');
+    return events
+      .filter(({ kind, time }) => time >= since && !['flow-new', 'flow-moved'].includes(kind))
+      .slice(-20)
+      .map(({ time, message }) => `unit, ${time - since} ms into the act: ${message}`);
+  }
+
+  /** Lets every client finish, and judges what was seen since the last act. */
+  async close(): Promise<Seen> {
+    await this.collect((load) => load.stop());
+    return this.verdict({});
+  }
+
+  private verdict(outcome: Outcome): Seen {
+    const seen = judge(this.act, this.deaths, outcome);
+    this.act = new Map();
+    return seen;
+  }
+}
+
+/** One line for people on all services of an act together. */
+export function describeSeen(seen: Seen): string {
+  const all = [...seen.reports.values()].reduce(joined);
+  const [slowest] = [...seen.reports].sort(([, a], [, b]) => b.longestGap - a.longestGap);
+  const gone = seen.explained > 0 ? ` (${seen.explained} of them on the member that died)` : '';
+  const text = describeReport(all)
+    .replace(/\d+ failed/, `$&${gone}`)
+    .replace(/longest gap \d+ ms/, `$& (${slowest?.[0] ?? 'none'})`);
+  return [text, ...seen.notes].join('; ');
+}

@@ -1,0 +1,97 @@
+/**
+ * What a test needs of the machine. A test whose need is not met is never left out
+ * silently: it is registered as a skip, and its name and the reason are printed in
+ * the form that the runner (test/run.ts) reads and repeats at the end.
+ *
+ * Invariant: the reason is one sentence that tells what to change to run the test.
+ */
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { Callback, Test } from 'uvu';
+
+export type Need = 'root' | 'bpf' | 'lab';
+
+/** How a skip looks on standard output; `skipPattern` reads it back. */
+const skipMark = '~ skipped ';
+export const skipPattern = /^~ skipped "(.*)": (.*)$/;
+
+/** Tools of the lab beyond what Node can do itself, by the Debian package that has them. */
+const labTools: Readonly<Record<string, string>> = {
+  ip: 'iproute2',
+  ethtool: 'ethtool',
+  nsenter: 'util-linux',
+  tcpdump: 'tcpdump',
+  curl: 'curl',
+  ping: 'iputils-ping',
+};
+
+function executable(name: string): boolean {
+  return (process.env['PATH'] ?? '').split(delimiter).some((directory) => {
+    try {
+      accessSync(join(directory, name), constants.X_OK);
+      return true;
+    } catch {
+      return false; // not in this directory, or not ours to run
+    }
+  });
+}
+
+function lacksRoot(): string | null {
+  return process.getuid?.() === 0 ? null : 'it needs root.';
+}
+
+function lacksBpf(): string | null {
+  const release = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
+  const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
+  if (major < 6 || (major === 6 && minor < 1)) {
+    return `it needs kernel 6.1 or newer; this is ${release}.`;
+  }
+  if (!existsSync('/proc/sys/kernel/unprivileged_bpf_disabled')) {
+    return 'it needs a kernel with the bpf system call.';
+  }
+  if (!existsSync('/sys/kernel/btf/vmlinux')) {
+    return 'it needs a kernel with BTF (/sys/kernel/btf/vmlinux).';
+  }
+  return null;
+}
+
+function lacksLab(): string | null {
+  if (!existsSync('/proc/self/ns/net')) return 'it needs a kernel with network namespaces.';
+  const missing = Object.keys(labTools).filter((tool) => !executable(tool));
+  if (missing.length === 0) return null;
+  const packages = [...new Set(missing.map((tool) => labTools[tool] ?? tool))];
+  return `it needs ${missing.join(', ')}: install the package${packages.length > 1 ? 's' : ''} ${packages.join(', ')}.`;
+}
+
+/** What this machine lacks for a need, as a sentence, or null when it has it all. */
+export function lacking(need: Need): string | null {
+  switch (need) {
+    case 'root':
+      return lacksRoot();
+    case 'bpf':
+      return lacksRoot() ?? lacksBpf();
+    case 'lab':
+      return lacksRoot() ?? lacksBpf() ?? lacksLab();
+  }
+}
+
+type Register = <T>(test: Test<T>) => (name: string, fn: Callback<T>) => void;
+
+function register(need: Need): Register {
+  return (test) => (name, fn) => {
+    const reason = lacking(need);
+    if (reason === null) {
+      test(name, fn);
+    } else {
+      test.skip(name, fn);
+      console.log(`${skipMark}"${name}": ${reason}`);
+    }
+  };
+}
+
+/** `needs.root(test)('name', fn)` instead of `test('name', fn)`. */
+export const needs: Readonly<Record<Need, Register>> = {
+  root: register('root'),
+  bpf: register('bpf'),
+  lab: register('lab'),
+};

@@ -1,0 +1,391 @@
+/**
+ * A daemon made of values: it answers what it was given, remembers what it was
+ * asked, and publishes what a test tells it to. No kernel, no store.
+ *
+ * Invariant: every row here has each of its keys set to something that a mix-up of
+ * two keys would change, so that a test sees it.
+ */
+import type {
+  ApplyResult,
+  Change,
+  ConfigView,
+  ConfirmResult,
+  CounterDeltas,
+  Counters,
+  CounterSet,
+  DiffResult,
+  Document,
+  EventRow,
+  FlowRow,
+  MemberRow,
+  PoolRow,
+  RevisionDetail,
+  RevisionRow,
+  ServiceRow,
+  Status,
+  TierRow,
+} from '../../../appliance/api/contract.js';
+import {
+  type ApplyRequest,
+  type DaemonPort,
+  type DocumentSource,
+  type Observation,
+  PortError,
+  type RollbackRequest,
+  type SetMemberRequest,
+} from '../../../appliance/api/port.js';
+
+/** 2026-03-01 14:05:09 UTC. */
+export const THEN = Date.UTC(2026, 2, 1, 14, 5, 9);
+
+export const DOCUMENT: Document = {
+  version: 1,
+  unit: { name: 'weir-a' },
+  pools: { web: { algorithm: 'maglev', members: [{ address: '10.0.1.11', port: 8080 }] } },
+};
+
+export const CHANGES: readonly Change[] = [
+  {
+    path: 'pools.web.members[10.0.1.12:8080]',
+    kind: 'added',
+    after: { address: '10.0.1.12', port: 8080 },
+  },
+  { path: 'pools.web.members[10.0.1.11:8080].weight', kind: 'changed', before: 1, after: 3 },
+  { path: 'services.old', kind: 'removed', before: { pool: 'web' } },
+];
+
+const TOTALS: CounterSet = {
+  flows: 1200,
+  packets: 34_000,
+  bytes: 5_600_000,
+  replyPackets: 30_000,
+  replyBytes: 78_000_000,
+};
+const RATES = { flowsPerSecond: 12, packetsPerSecond: 3400, bitsPerSecond: 45_600_000 };
+
+export const STATUS: Status = {
+  unit: 'weir-a',
+  version: '9.8.7',
+  revision: 7,
+  startedAt: THEN - 7_500_000,
+  uptimeMs: 7_500_000,
+  pendingConfirm: { revision: 7, previous: 6, deadline: THEN + 43_000, secondsLeft: 43 },
+  role: 'standalone',
+  services: 2,
+  membersServing: 2,
+  membersTotal: 4,
+  alarms: [
+    {
+      code: 'member-down',
+      severity: 'error',
+      message: 'web: 10.0.1.12:8080 is down: connection refused',
+      since: THEN - 60_000,
+    },
+  ],
+  kernel: '6.1.0-13-amd64',
+};
+
+export const SERVICES: ServiceRow[] = [
+  {
+    name: 'shop',
+    address: '10.0.0.80',
+    port: 80,
+    protocol: 'tcp',
+    state: 'DEGRADED',
+    tier: 'xdp',
+    tierReason: 'native mode on eth0',
+    forwarding: 'nat',
+    pool: 'web',
+    membersServing: 2,
+    membersTotal: 4,
+    rates: RATES,
+    totals: TOTALS,
+    since: THEN - 3_600_000,
+  },
+  {
+    name: 'dns',
+    address: '2001:db8::53',
+    port: 53,
+    protocol: 'udp',
+    state: 'UP',
+    tier: 'none',
+    tierReason: 'no interface is attached',
+    forwarding: null,
+    pool: 'resolvers',
+    membersServing: 0,
+    membersTotal: 0,
+    rates: { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 },
+    totals: { flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0 },
+    since: THEN,
+  },
+];
+
+export const POOLS: PoolRow[] = [
+  {
+    name: 'web',
+    algorithm: 'maglev',
+    monitor: 'http',
+    services: ['shop'],
+    membersUp: 1,
+    membersDraining: 1,
+    membersDown: 1,
+    membersDisabled: 1,
+    membersTotal: 4,
+    rates: RATES,
+    totals: TOTALS,
+    since: THEN - 3_600_000,
+  },
+  {
+    name: 'resolvers',
+    algorithm: 'maglev',
+    monitor: null,
+    services: ['dns'],
+    membersUp: 0,
+    membersDraining: 0,
+    membersDown: 0,
+    membersDisabled: 0,
+    membersTotal: 0,
+    rates: RATES,
+    totals: TOTALS,
+    since: THEN,
+  },
+];
+
+function member(last: number, state: MemberRow['state'], reason: string): MemberRow {
+  return {
+    pool: 'web',
+    member: `10.0.1.${last}:8080`,
+    address: `10.0.1.${last}`,
+    port: 8080,
+    weight: last - 10,
+    state,
+    reason,
+    since: THEN - last * 1000,
+    nextHop: state === 'DOWN' ? null : { interface: 'eth1', mac: `02:00:00:00:00:${last}` },
+    nextHopProblem: state === 'DOWN' ? 'no MAC address known' : null,
+    health:
+      state === 'DISABLED'
+        ? null
+        : {
+            monitor: 'http',
+            state: state === 'DOWN' ? 'down' : 'up',
+            reason,
+            lastProbe: THEN - 2000,
+            latencyMs: 1.25,
+          },
+    rates: RATES,
+    totals: TOTALS,
+  };
+}
+
+export const MEMBERS: MemberRow[] = [
+  member(11, 'UP', 'monitor: 200'),
+  member(12, 'DOWN', 'monitor: connection refused'),
+  member(13, 'DRAINING', 'set by the administrator'),
+  {
+    ...member(14, 'DISABLED', 'set by the administrator'),
+    member: '[2001:db8::14]:8080',
+    address: '2001:db8::14',
+  },
+];
+
+export const FLOWS: FlowRow[] = [
+  {
+    protocol: 'tcp',
+    clientAddress: '192.0.2.7',
+    clientPort: 40_001,
+    service: 'shop',
+    address: '10.0.0.80',
+    port: 80,
+    pool: 'web',
+    member: '10.0.1.11:8080',
+    idleMs: 3000,
+  },
+];
+
+export function event(sequence: number, message = `event ${sequence}`): EventRow {
+  return {
+    sequence,
+    time: THEN + sequence * 1000,
+    kind: 'member-state',
+    severity: sequence % 2 === 0 ? 'error' : 'info',
+    message,
+    subject: { pool: 'web', member: '10.0.1.12:8080', before: 'UP', after: 'DOWN' },
+  };
+}
+
+export const TIERS: TierRow[] = [
+  {
+    tier: 'xdp',
+    interface: 'eth0',
+    mode: 'generic',
+    profile: 'virtio_net',
+    why: 'the driver has too few queues for native mode',
+    degraded: true,
+    attachedSince: THEN - 86_400_000,
+    programTag: '0123456789abcdef',
+    maps: [
+      { name: 'services', entries: 2, limit: 4096 },
+      { name: 'flows', entries: null, limit: 1_048_576 },
+    ],
+  },
+];
+
+export const COUNTERS: Counters = {
+  time: THEN,
+  since: THEN - 3_600_000,
+  totals: { passed: 17, echoReplies: 5, eventsLost: 1 },
+  drops: { malformed: 3, 'no-member': 0 },
+  services: { shop: TOTALS },
+  members: { 'web/10.0.1.11:8080': TOTALS },
+};
+
+export const DELTAS: CounterDeltas = {
+  time: THEN,
+  intervalMs: 1000,
+  totals: { passed: 1, echoReplies: 0, eventsLost: 0 },
+  drops: { malformed: 2 },
+  services: { shop: { flows: 2, packets: 20, bytes: 2000, replyPackets: 10, replyBytes: 8000 } },
+  members: {},
+};
+
+export const REVISIONS: RevisionRow[] = [
+  {
+    revision: 7,
+    author: 'root',
+    time: THEN,
+    comment: 'two more members',
+    digest: 'sha256:77',
+    changes: CHANGES,
+  },
+  {
+    revision: 6,
+    author: 'uid 1234',
+    time: THEN - 60_000,
+    comment: '',
+    digest: 'sha256:66',
+    changes: [],
+  },
+];
+
+/** One call of the port: the method and its argument. */
+export interface Asked {
+  readonly method: keyof DaemonPort;
+  readonly argument: unknown;
+}
+
+export class FakeDaemon implements DaemonPort {
+  readonly asked: Asked[] = [];
+  readonly listeners = new Set<(observation: Observation) => void>();
+  /** Thrown by the next call of that method instead of an answer. */
+  readonly failures = new Map<keyof DaemonPort, Error>();
+  /** What the next answers of these are. */
+  view: ConfigView = { revision: 7, document: DOCUMENT };
+  current: Status = STATUS;
+  applied: ApplyResult = { revision: 8, changes: CHANGES, dryRun: false, warnings: [] };
+  log: EventRow[] = [event(1), event(2)];
+  /** When set, calls wait for it: a slow daemon. */
+  gate: Promise<void> | null = null;
+
+  publish(observation: Observation): void {
+    for (const listener of [...this.listeners]) listener(observation);
+  }
+
+  /** The only argument of the last call of a method. */
+  last(method: keyof DaemonPort): unknown {
+    return this.asked.filter((one) => one.method === method).at(-1)?.argument;
+  }
+
+  async #answer<T>(method: keyof DaemonPort, argument: unknown, value: T): Promise<T> {
+    this.asked.push({ method, argument });
+    if (this.gate !== null) await this.gate;
+    const failure = this.failures.get(method);
+    this.failures.delete(method);
+    if (failure !== undefined) throw failure;
+    return value;
+  }
+
+  status(): Promise<Status> {
+    return this.#answer('status', undefined, this.current);
+  }
+  config(): Promise<ConfigView> {
+    return this.#answer('config', undefined, this.view);
+  }
+  apply(request: ApplyRequest): Promise<ApplyResult> {
+    this.#match(request.ifMatch);
+    const { confirm, dryRun } = request;
+    const result: ApplyResult = {
+      ...this.applied,
+      dryRun,
+      ...(dryRun ? { revision: this.view.revision } : {}),
+      ...(confirm === undefined ? {} : { confirmBy: Date.now() + confirm }),
+    };
+    return this.#answer('apply', request, result);
+  }
+  confirm(request: { readonly author: string }): Promise<ConfirmResult> {
+    return this.#answer('confirm', request, { revision: 7 });
+  }
+  diff(source: DocumentSource): Promise<DiffResult> {
+    return this.#answer('diff', source, { revision: 7, changes: CHANGES, warnings: [] });
+  }
+  history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]> {
+    return this.#answer('history', query, REVISIONS.slice(0, query.limit));
+  }
+  revision(number: number): Promise<RevisionDetail> {
+    const row = REVISIONS.find(({ revision }) => revision === number);
+    if (row === undefined) {
+      this.failures.set('revision', new PortError('not-found', `There is no revision ${number}.`));
+    }
+    return this.#answer('revision', number, { ...(row ?? REVISIONS[0]!), document: DOCUMENT });
+  }
+  rollback(request: RollbackRequest): Promise<ApplyResult> {
+    this.#match(request.ifMatch);
+    return this.#answer('rollback', request, this.applied);
+  }
+  setMember(request: SetMemberRequest): Promise<ApplyResult> {
+    this.#match(request.ifMatch);
+    return this.#answer('setMember', request, this.applied);
+  }
+  services(): Promise<ServiceRow[]> {
+    return this.#answer('services', undefined, SERVICES);
+  }
+  pools(): Promise<PoolRow[]> {
+    return this.#answer('pools', undefined, POOLS);
+  }
+  members(query: { readonly pool?: string }): Promise<MemberRow[]> {
+    const rows = MEMBERS.filter(({ pool }) => query.pool === undefined || pool === query.pool);
+    return this.#answer('members', query, rows);
+  }
+  flows(query: {
+    readonly limit: number;
+    readonly service?: string;
+    readonly member?: string;
+  }): Promise<FlowRow[]> {
+    return this.#answer('flows', query, FLOWS.slice(0, query.limit));
+  }
+  events(query: { readonly limit: number }): Promise<EventRow[]> {
+    return this.#answer('events', query, this.log.slice(-query.limit));
+  }
+  tiers(): Promise<TierRow[]> {
+    return this.#answer('tiers', undefined, TIERS);
+  }
+  counters(): Promise<Counters> {
+    return this.#answer('counters', undefined, COUNTERS);
+  }
+
+  subscribe(listener: (observation: Observation) => void): () => void {
+    this.asked.push({ method: 'subscribe', argument: undefined });
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  #match(revision: number | undefined): void {
+    const current = this.view.revision ?? 0;
+    if (revision !== undefined && revision !== current) {
+      throw new PortError(
+        'revision-mismatch',
+        `Revision ${current} is the current one, not ${revision}: look at what changed and try again.`,
+      );
+    }
+  }
+}

@@ -1,0 +1,410 @@
+/** What each command asks of the daemon, prints and exits with. */
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { BODY_LIMIT_BYTES } from '../../../appliance/api/contract.js';
+import { PortError } from '../../../appliance/api/port.js';
+import {
+  COUNTERS,
+  DELTAS,
+  DOCUMENT,
+  event,
+  FLOWS,
+  MEMBERS,
+  POOLS,
+  REVISIONS,
+  SERVICES,
+  STATUS,
+  TIERS,
+} from '../api/fake-daemon.js';
+import { eventually, withApi, withFolder } from '../api/fixture.js';
+import { following, weir, weirHead } from './weir.js';
+
+const test = suite('cli: commands');
+
+for (const [words, expected] of [
+  [['status'], STATUS],
+  [['show', 'services'], SERVICES],
+  [['show', 'pools'], POOLS],
+  [['show', 'members', '--pool', 'web'], MEMBERS],
+  [['show', 'flows', '--limit', '7'], FLOWS],
+  [
+    ['show', 'events'],
+    [event(1), event(2)],
+  ],
+  [['show', 'tiers'], TIERS],
+  [['show', 'counters'], COUNTERS],
+  [['history'], REVISIONS],
+  [['export'], { revision: 7, document: DOCUMENT }],
+] as const) {
+  test(`${words.join(' ')} --json is what the API answers`, () =>
+    withApi(async ({ socket }) => {
+      const ran = await weir([...words, '--json'], { socket });
+      assert.equal([ran.code, ran.err], [0, '']);
+      assert.equal(JSON.parse(ran.out), JSON.parse(JSON.stringify(expected)));
+    }));
+}
+
+/** Each of these must be found in the output for people. */
+const printed: readonly (readonly [words: readonly string[], patterns: readonly RegExp[]])[] = [
+  [
+    ['status'],
+    [
+      /Unit +weir-a \(standalone\)/,
+      /9\.8\.7, kernel 6\.1\.0/,
+      /Uptime +2h05m/,
+      /2 of 4 members serving/,
+      /goes back to revision 6 in 43 s unless confirmed: weir confirm/,
+      /Alarms +1\n +error: web: 10\.0\.1\.12:8080 is down/,
+    ],
+  ],
+  [
+    ['show', 'services'],
+    [
+      /^SERVICE +STATE +LISTEN/,
+      /shop +DEGRADED ◐ +10\.0\.0\.80:80\/tcp +2\/4 +xdp +nat +web .*45\.6Mbit\/s.*native mode on eth0/,
+      /dns +UP ● +\[2001:db8::53\]:53\/udp +0\/0 +none +- +resolvers/,
+    ],
+  ],
+  [
+    ['show', 'pools'],
+    [/web +maglev +http +1 +1 +1 +1 +shop/, /resolvers +maglev +- /],
+  ],
+  [
+    ['show', 'members'],
+    [
+      /web +10\.0\.1\.11:8080 +UP ● .* monitor: 200 +1 +http 1\.3ms .* ago +02:00:00:00:00:11 eth1/,
+      /10\.0\.1\.12:8080 +DOWN ✖ .* monitor: connection refused .* no MAC address known/,
+      /10\.0\.1\.13:8080 +DRAINING ◐/,
+      /\[2001:db8::14\]:8080 +DISABLED ○/,
+    ],
+  ],
+  [
+    ['show', 'flows'],
+    [/tcp +192\.0\.2\.7:40001 +shop +10\.0\.0\.80:80 +web +10\.0\.1\.11:8080 +3s/],
+  ],
+  [
+    ['show', 'events'],
+    [/2026-03-01 14:05:10 +member-state +event 1\n/, /member-state +error: event 2\n/],
+  ],
+  [
+    ['show', 'tiers'],
+    [
+      /xdp on eth0\n/,
+      /Mode +generic \(degraded\)/,
+      /too few queues/,
+      /Profile +virtio_net/,
+      /0123456789abcdef/,
+      /services 2\/4096 \(<1%\)/,
+      /flows \?\/1048576/,
+    ],
+  ],
+  [
+    ['show', 'counters'],
+    [
+      /passed to the kernel +17\n/,
+      /dropped: malformed +3\n/,
+      /dropped: no-member +0\n/,
+      /shop +1200 +34000 +5600000 +30000 +78000000/,
+    ],
+  ],
+  [
+    ['history'],
+    [/7 +2026-03-01 14:05:09 +root +\+1 -1 ~1 +two more members/, /6 .* uid 1234 +-\n/],
+  ],
+  [
+    ['history', '--changes'],
+    [/Revision 7 .*root\n +two more members\n +\+ pools\.web\.members\[10\.0\.1\.12:8080\]/],
+  ],
+  [['export'], [/^version: 1\n/]],
+  [['export', '--revision', '6'], [/^version: 1\n/]],
+  [['confirm'], [/Confirmed: revision 7 stays/]],
+  [
+    ['rollback', '6'],
+    [
+      /Rolled back to the document of revision 6: revision 8, 3 changes:/,
+      /~ pools\.web\.members\[10\.0\.1\.11:8080\]\.weight: 1 → 3/,
+      /- services\.old/,
+    ],
+  ],
+  [['set', 'member', 'web', '10.0.1.11:8080', 'draining'], [/Set: revision 8, 3 changes:/]],
+];
+
+for (const [words, patterns] of printed) {
+  test(`${words.join(' ')} for people`, () =>
+    withApi(async ({ socket }) => {
+      const ran = await weir(words, { socket });
+      assert.equal([ran.code, ran.err], [0, '']);
+      for (const pattern of patterns) assert.match(ran.out, pattern);
+    }));
+}
+
+test('an empty unit has sentences, not empty tables', () =>
+  withApi(async ({ daemon, socket }) => {
+    daemon.view = { revision: null, document: null };
+    daemon.current = { ...STATUS, revision: null, pendingConfirm: null, alarms: [] };
+    daemon.log = [];
+    assert.match(
+      (await weir(['status'], { socket })).out,
+      /none: nothing was applied yet.*\n[^]*Alarms +none\n/,
+    );
+    assert.is((await weir(['show', 'events'], { socket })).out, 'No events.\n');
+    assert.is((await weir(['show', 'members', '--pool', 'none'], { socket })).out, 'No members.\n');
+    const ran = await weir(['export'], { socket });
+    assert.equal([ran.code, ran.out], [6, '']);
+    assert.match(ran.err, /nothing was ever applied/);
+  }));
+
+test('apply sends the file as it is, with its options', () =>
+  withApi(async ({ daemon, folder, socket }) => {
+    const file = join(folder, 'weir.yaml');
+    const text = 'version: 1 # a comment that must survive\n';
+    writeFileSync(file, text);
+    const ran = await weir(
+      ['apply', file, '--comment', 'because & so', '--confirm', '60s', '--if-match', '7'],
+      { socket },
+    );
+    assert.is(ran.code, 0, ran.err);
+    const { author, ...asked } = daemon.last('apply') as { author: string };
+    assert.type(author, 'string');
+    assert.equal(asked, {
+      source: { text },
+      dryRun: false,
+      comment: 'because & so',
+      confirm: 60_000,
+      ifMatch: 7,
+    });
+    assert.match(ran.out, /Applied: revision 8, 3 changes:\n {2}\+ pools\.web/);
+    assert.match(
+      ran.out,
+      /This holds for (60s|1m00s)\. To keep it: {2}weir confirm\nOtherwise the unit goes back .* at \d\d:\d\d:\d\d/,
+    );
+  }));
+
+test('apply: stdin, a dry run, nothing to change, warnings', () =>
+  withApi(async ({ daemon, socket }) => {
+    const dry = await weir(['apply', '-', '--dry-run'], { socket, input: 'a: 1' });
+    assert.match(dry.out, /Would make 3 changes to revision 7 \(nothing was changed\)/);
+    assert.equal((daemon.last('apply') as { source: unknown }).source, { text: 'a: 1' });
+
+    daemon.applied = {
+      revision: 7,
+      changes: [],
+      dryRun: false,
+      warnings: ['web: no MAC address known'],
+    };
+    const same = await weir(['apply', '-'], { socket, input: 'a: 1' });
+    assert.match(same.out, /Nothing to change: the current revision \(7\)/);
+    assert.is(same.err, 'warning: web: no MAC address known\n');
+  }));
+
+test('apply: errors name file, line and column; exit 4, 5 and 7', () =>
+  withApi(async ({ daemon, folder, socket }) => {
+    const file = join(folder, 'web.yaml');
+    writeFileSync(file, 'x');
+    const details = [
+      {
+        code: 'value',
+        line: 12,
+        column: 7,
+        path: 'pools.web.algorithm',
+        message: 'no such algorithm',
+        suggestion: 'maglev',
+      },
+      { code: 'missing', line: 14, path: 'services.a.pool', message: 'is missing' },
+    ] as const;
+    daemon.failures.set(
+      'apply',
+      new PortError('invalid', 'The document is not valid: 2 errors.', { details }),
+    );
+    const invalid = await weir(['apply', file], { socket });
+    assert.equal([invalid.code, invalid.out], [4, '']);
+    assert.match(
+      invalid.err,
+      new RegExp(`${file}:12:7: pools\\.web\\.algorithm: no such algorithm .*maglev`),
+    );
+    assert.match(invalid.err, new RegExp(`${file}:14: services\\.a\\.pool: is missing`));
+    assert.match(invalid.err, /2 errors/);
+
+    daemon.failures.set('apply', new PortError('invalid', 'Not valid.', { details }));
+    const json = await weir(['--json', 'apply', file], { socket });
+    assert.is(json.code, 4);
+    assert.equal(JSON.parse(json.err), {
+      error: { code: 'invalid', message: 'Not valid.', details },
+    });
+
+    daemon.failures.set('apply', new PortError('unsupported', 'No tier can do it.'));
+    assert.is((await weir(['apply', file], { socket })).code, 7);
+
+    const lacking = [
+      { code: 'unsupported', path: 'pools.web.algorithm', message: 'not yet' },
+    ] as const;
+    daemon.failures.set('rollback', new PortError('unsupported', 'Lacking.', { details: lacking }));
+    const rollback = await weir(['rollback', '6'], { socket });
+    assert.is(rollback.code, 7);
+    assert.match(
+      rollback.err,
+      /^weir: revision 6: pools\.web\.algorithm: not yet\nThis build cannot execute 1 part/,
+    );
+
+    const conflict = await weir(['apply', file, '--if-match', '6'], { socket });
+    assert.is(conflict.code, 5);
+    assert.match(conflict.err, /Revision 7 is the current one, not 6/);
+  }));
+
+test('each refusal has its exit status', () =>
+  withApi(async ({ daemon, socket }) => {
+    for (const [code, exit] of [
+      ['not-found', 6],
+      ['conflict', 5],
+      ['unavailable', 1],
+      ['internal', 1],
+      ['syntax', 4],
+    ] as const) {
+      daemon.failures.set('confirm', new PortError(code, `Because of ${code}.`));
+      const ran = await weir(['confirm'], { socket });
+      assert.is(ran.code, exit, code);
+      assert.match(
+        ran.err,
+        code === 'internal' ? /./ : new RegExp(`^weir: Because of ${code}\\.\n$`),
+      );
+    }
+  }));
+
+test('set member: IPv6 in any spelling, weight alone, nothing at all', () =>
+  withApi(async ({ daemon, socket }) => {
+    const state = await weir(['set', 'member', 'web', '[2001:DB8:0::14]:8080', 'disabled'], {
+      socket,
+    });
+    assert.is(state.code, 0, state.err);
+    assert.is((daemon.last('setMember') as { member: string }).member, '[2001:db8::14]:8080');
+    const weight = await weir(
+      ['set', 'member', 'web', '10.0.1.11', '--weight', '0', '--comment', 'c'],
+      { socket },
+    );
+    assert.is(weight.code, 0, weight.err);
+    const { author, ...asked } = daemon.last('setMember') as { author: string };
+    assert.type(author, 'string');
+    assert.equal(asked, { pool: 'web', member: '10.0.1.11', weight: 0, comment: 'c' });
+    const nothing = await weir(['set', 'member', 'web', '10.0.1.11:8080'], { socket });
+    assert.is(nothing.code, 2);
+    assert.match(nothing.err, /enabled, draining, disabled, or --weight/);
+    assert.is((await weir(['set', 'member', 'web', '10.0.1:80', 'enabled'], { socket })).code, 2);
+  }));
+
+test('export writes a file that only its owner reads', () =>
+  withApi(async ({ folder, socket }) => {
+    const file = join(folder, 'out.yaml');
+    const ran = await weir(['export', '--output', file], { socket });
+    assert.equal([ran.code, ran.out, ran.err], [0, '', '']);
+    assert.match(readFileSync(file, 'utf8'), /^version: 1\n/);
+    assert.is((statSync(file).mode & 0o777).toString(8), '600');
+    const failed = await weir(['export', '--output', join(folder, 'none', 'x')], { socket });
+    assert.is(failed.code, 1);
+    assert.match(failed.err, /Cannot write/);
+  }));
+
+test('events follow: the past, then the stream, nothing twice', () =>
+  withApi(async ({ daemon, socket }) => {
+    await following(['show', 'events', '--follow', '--json'], { socket }, async ({ lines }) => {
+      await eventually('the past', () => lines.length === 2);
+      // The second was in the past already: the stream may bring it once more.
+      for (const sequence of [2, 3, 4]) daemon.publish({ type: 'event', event: event(sequence) });
+      await eventually('two events more', () => lines.length === 4);
+      assert.equal(
+        lines.map((line) => (JSON.parse(line) as { sequence: number }).sequence),
+        [1, 2, 3, 4],
+      );
+    });
+  }));
+
+test('counters follow, and the end of the daemon ends it with status 3', () =>
+  withApi(async ({ api, daemon, socket }) => {
+    await following(
+      ['show', 'counters', '--follow'],
+      { socket },
+      async ({ lines, errors, ended }) => {
+        await eventually('the subscription', () => daemon.listeners.size === 1);
+        daemon.publish({ type: 'counters', counters: DELTAS });
+        await eventually('a line', () => lines.length === 1);
+        assert.is(lines[0], '14:05:09  flows 2/s  packets 30/s  80.0kbit/s  drops malformed 2');
+        await api.close();
+        assert.is(await ended, 3);
+        assert.match(errors.join(''), /ended the stream/);
+      },
+    );
+  }));
+
+test('no daemon: exit 3 and what to do, for each way of not being there', () =>
+  withFolder(async (folder) => {
+    const none = await weir(['status'], { socket: join(folder, 'weir.sock') });
+    assert.is(none.code, 3);
+    assert.match(none.err, /there is no socket .*weir\.sock\. Start it with 'weir daemon'/);
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    const refused = await weir(['status', '--socket', file]);
+    assert.is(refused.code, 3);
+    const json = await weir(['status', '--json'], { socket: join(folder, 'weir.sock') });
+    assert.is((JSON.parse(json.err) as { error: { code: string } }).error.code, 'unavailable');
+  }));
+
+test('a document too large is not even sent; one that cannot be read says why', () =>
+  withApi(async ({ daemon, folder, socket }) => {
+    const file = join(folder, 'large.yaml');
+    writeFileSync(file, Buffer.alloc(BODY_LIMIT_BYTES + 1, 0x20));
+    const large = await weir(['apply', file], { socket });
+    assert.is(large.code, 4);
+    assert.match(large.err, /larger than 16777216 bytes/);
+    const missing = await weir(['apply', join(folder, 'none.yaml')], { socket });
+    assert.is(missing.code, 1);
+    assert.match(missing.err, /Cannot read .*none\.yaml: ENOENT/);
+    const binary = await weir(['apply', '-'], { socket, input: Uint8Array.of(0xff, 0xfe) });
+    assert.is(binary.code, 4);
+    assert.equal(daemon.asked, []);
+  }));
+
+test('what others wrote cannot drive the terminal', () =>
+  withApi(async ({ daemon, socket }) => {
+    daemon.log = [event(1, 'red \u001b[31malert\u0007\u202e\n2026 forged')];
+    const ran = await weir(['show', 'events'], { socket });
+    assert.match(ran.out, /red \?\[31malert\?\?\?2026 forged\n$/);
+  }));
+
+test('without UTF-8 the words alone', () =>
+  withApi(async ({ socket }) => {
+    const ran = await weir(['show', 'members'], { socket, environment: { LC_ALL: 'C' } });
+    assert.match(ran.out, / DOWN +/);
+    assert.not.match(ran.out, /[^\n\x20-\x7e]/);
+    const rollback = await weir(['rollback', '6'], { socket, environment: { LC_ALL: 'C' } });
+    assert.match(rollback.out, /weight: 1 -> 3/);
+  }));
+
+for (const [words, says] of [
+  [['shw'], /Did you mean show/],
+  [['show', 'servces'], /Did you mean services/],
+  [['apply'], /missing required argument 'file'/],
+  [['apply', 'x', '--confirm', 'soon'], /60s or 5m/],
+  [['apply', 'x', '--confirm', '25h'], /1s to 24h/],
+  [['apply', 'x', '--dryrun'], /Did you mean --dry-run/],
+  [['rollback', 'latest'], /whole number/],
+  [['set', 'member', 'web', '10.0.0.1:80', 'dead'], /enabled, draining, disabled/],
+  [['completion', 'csh'], /bash, zsh, fish/],
+  [[], /Usage: weir/],
+] as const) {
+  test(`wrong use: ${words.join(' ') || '(nothing)'}`, async () => {
+    const ran = await weir(words);
+    assert.equal([ran.code, ran.out], [2, '']);
+    assert.match(ran.err, says);
+  });
+}
+
+test('a reader that leaves early is no error', () =>
+  withApi(async ({ daemon, socket }) => {
+    // Far more than a pipe holds.
+    daemon.log = Array.from({ length: 20_000 }, (_, index) => event(index + 1));
+    const ran = await weirHead(['show', 'events', '--limit', '20000'], { socket });
+    assert.equal([ran.code, ran.err], [0, '']);
+  }));
+
+test.run();

@@ -1,0 +1,277 @@
+/** Changes as transactions: what is refused changes nothing, what is committed is executed. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PortError, type ApplyRequest } from '../../../appliance/api/port.js';
+import type { Document } from '../../../appliance/config/schema.js';
+import { ConfigStore } from '../../../appliance/config/store.js';
+import { Changes } from '../../../appliance/control/changes.js';
+import { Reconciler } from '../../../appliance/control/reconciler.js';
+import { EventLog } from '../../../appliance/telemetry/event-log.js';
+import { FakeFastPath, FakeMonitors, FakeNetwork } from './stand-ins.js';
+
+interface Bench {
+  readonly store: ConfigStore;
+  readonly changes: Changes;
+  readonly reconciler: Reconciler;
+  readonly fastPath: FakeFastPath;
+  readonly events: EventLog;
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+const test = suite<{ bench: Bench }>('changes');
+
+function open(path: string): Bench {
+  const store = ConfigStore.open(path);
+  const fastPath = new FakeFastPath();
+  const events = new EventLog({
+    onListenerError: (error) => {
+      throw error;
+    },
+  });
+  const reconciler = new Reconciler(
+    { fastPath, network: new FakeNetwork(), monitors: new FakeMonitors(), inspect: () => null },
+    { retryMs: 10, onRun: () => undefined, onFailure: () => undefined },
+  );
+  const changes = new Changes({
+    store,
+    reconciler,
+    fastPath,
+    events,
+    warnings: async () => [],
+    onError: (error) => {
+      throw error;
+    },
+  });
+  return {
+    store,
+    changes,
+    reconciler,
+    fastPath,
+    events,
+    path,
+    close: async () => {
+      await changes.close();
+      await reconciler.close();
+      store.close();
+    },
+  };
+}
+
+test.before.each((context) => {
+  context.bench = open(join(mkdtempSync(join(tmpdir(), 'weir-changes-')), 'weir.db'));
+});
+
+test.after.each(async ({ bench }) => {
+  await bench.close();
+  rmSync(join(bench.path, '..'), { recursive: true });
+});
+
+function document(port = 80): Document {
+  return {
+    version: 1,
+    unit: { name: 'weir-a' },
+    pools: {
+      web: {
+        algorithm: 'maglev',
+        members: [
+          { address: '10.0.0.1', port: 8080 },
+          { address: '10.0.0.2', port: 8080 },
+        ],
+      },
+    },
+    services: { shop: { listen: { address: '10.0.0.80', port, protocol: 'tcp' }, pool: 'web' } },
+  };
+}
+
+function request(from: Document | string, change: Partial<ApplyRequest> = {}): ApplyRequest {
+  const source = typeof from === 'string' ? { text: from } : { document: from };
+  return { source, author: 'ada', comment: '', dryRun: false, ...change };
+}
+
+async function refused(work: Promise<unknown>, code: string): Promise<PortError> {
+  try {
+    await work;
+  } catch (error) {
+    assert.instance(error, PortError);
+    assert.is((error as PortError).code, code);
+    return error as PortError;
+  }
+  throw new Error(`expected a refusal with code ${code}, but it was done`);
+}
+
+test('a document is committed once and executed', async ({ bench }) => {
+  const { changes, store, fastPath } = bench;
+  const result = await changes.apply(request(document(), { comment: 'first' }));
+  assert.is(result.revision, 1);
+  assert.is(store.head()?.comment, 'first');
+  assert.is(fastPath.programmed.at(-1)?.services.get('shop')?.port, 80);
+  const again = await changes.apply(request(document()));
+  assert.equal([again.revision, again.changes], [1, []], 'the same document is no revision');
+});
+
+for (const [name, text, code] of [
+  ['not YAML', 'pools: [', 'syntax'],
+  ['not valid', 'version: 1\nunit: {}\n', 'invalid'],
+  [
+    'not executable',
+    JSON.stringify({
+      ...document(),
+      pools: { web: { ...document().pools!['web'], algorithm: 'random' } },
+    }),
+    'unsupported',
+  ],
+] as const) {
+  test(`what is ${name} is refused and changes nothing`, async ({ bench }) => {
+    await bench.changes.apply(request(document()));
+    const programmed = bench.fastPath.programmed.length;
+    const error = await refused(bench.changes.apply(request(text)), code);
+    assert.ok(error.details.length > 0, 'the refusal says where');
+    assert.is(bench.store.head()?.number, 1);
+    assert.is(bench.fastPath.programmed.length, programmed);
+  });
+}
+
+test('what does not fit into the fast path is refused before it is committed', async ({
+  bench,
+}) => {
+  bench.fastPath.maxServices = 0;
+  await refused(bench.changes.apply(request(document())), 'unsupported');
+  assert.is(bench.store.head(), null);
+});
+
+test('a dry run says what would change and changes nothing', async ({ bench }) => {
+  const result = await bench.changes.apply(request(document(), { dryRun: true }));
+  assert.ok(result.changes.length > 0);
+  assert.is(bench.store.head(), null);
+  assert.is(bench.fastPath.programmed.length, 0);
+});
+
+test('If-Match with another revision is refused', async ({ bench }) => {
+  await bench.changes.apply(request(document(), { ifMatch: 0 }));
+  await refused(bench.changes.apply(request(document(81), { ifMatch: 0 })), 'revision-mismatch');
+  assert.is((await bench.changes.apply(request(document(81), { ifMatch: 1 }))).revision, 2);
+});
+
+test('changes at one moment happen one after the other', async ({ bench }) => {
+  await bench.changes.apply(request(document(80)));
+  const results = await Promise.all(
+    [81, 82, 83].map((port) => bench.changes.apply(request(document(port)))),
+  );
+  assert.equal(
+    results.map((one) => one.revision),
+    [2, 3, 4],
+  );
+  assert.is(bench.fastPath.programmed.at(-1)?.services.get('shop')?.port, 83);
+});
+
+test('one member is set without touching the rest', async ({ bench }) => {
+  const { changes, store, reconciler } = bench;
+  await changes.apply(request(document()));
+  const set = { pool: 'web', member: '10.0.0.2:8080', author: 'ada', comment: '' };
+  await changes.setMember({ ...set, state: 'draining' });
+  await changes.setMember({ ...set, weight: 7 });
+  const member = store.head()?.document.pools?.['web']?.members[1];
+  assert.equal(member, { address: '10.0.0.2', port: 8080, state: 'draining', weight: 7 });
+  assert.is(reconciler.intent?.pools['web']?.members[1]?.weight, 7);
+  assert.is(reconciler.intent?.services['shop']?.listen.port, 80);
+  assert.is(store.head()?.comment, 'set member web 10.0.0.2:8080 weight 7');
+  await refused(
+    changes.setMember({ ...set, member: '10.0.0.9:8080', state: 'enabled' }),
+    'not-found',
+  );
+  await refused(changes.setMember({ ...set, pool: 'nil', state: 'enabled' }), 'not-found');
+});
+
+test('a member change that the rules forbid is refused', async ({ bench }) => {
+  const { changes, store } = bench;
+  await changes.apply(request(document()));
+  const set = { pool: 'web', author: 'ada', comment: '', weight: 0 };
+  await changes.setMember({ ...set, member: '10.0.0.1:8080' });
+  await refused(changes.setMember({ ...set, member: '10.0.0.2:8080' }), 'invalid');
+  assert.is(store.head()?.number, 2);
+});
+
+test('a rollback brings a document back as a new revision', async ({ bench }) => {
+  const { changes, store, fastPath } = bench;
+  await changes.apply(request(document(80)));
+  await changes.apply(request(document(81)));
+  const result = await changes.rollback({ to: 1, author: 'bob', comment: '' });
+  assert.is(result.revision, 3);
+  assert.is(store.head()?.author, 'bob');
+  assert.is(fastPath.programmed.at(-1)?.services.get('shop')?.port, 80);
+  await refused(changes.rollback({ to: 9, author: 'bob', comment: '' }), 'not-found');
+});
+
+test('what nobody confirms goes back by itself and is executed', async ({ bench }) => {
+  const { changes, store, fastPath, events } = bench;
+  await changes.apply(request(document(80)));
+  const back = new Promise<void>((resolve) => {
+    events.subscribe((event) => {
+      if (event.kind === 'rolled-back') resolve();
+    });
+  });
+  const result = await changes.apply(request(document(81), { confirm: 30 }));
+  assert.is(fastPath.programmed.at(-1)?.services.get('shop')?.port, 81);
+  assert.type(result.confirmBy, 'number');
+  await back;
+  await changes.close();
+  assert.is(store.head()?.number, 3);
+  assert.is(store.head()?.document.services?.['shop']?.listen.port, 80);
+  assert.is(fastPath.programmed.at(-1)?.services.get('shop')?.port, 80);
+  assert.is(store.pendingConfirm(), null);
+});
+
+test('what is confirmed stays', async ({ bench }) => {
+  const { changes, store } = bench;
+  await changes.apply(request(document(80)));
+  await changes.apply(request(document(81), { confirm: 60_000 }));
+  assert.equal(await changes.confirm('ada'), { revision: 2 });
+  assert.is(store.pendingConfirm(), null);
+  assert.is(store.head()?.number, 2);
+  await refused(changes.confirm('ada'), 'conflict');
+});
+
+test('while a revision awaits confirmation other changes wait for its fate', async ({ bench }) => {
+  const { changes, store } = bench;
+  await changes.apply(request(document(80)));
+  await changes.apply(request(document(81), { confirm: 60_000 }));
+  await refused(changes.apply(request(document(82))), 'conflict');
+  const result = await changes.rollback({ to: 1, author: 'ada', comment: '' });
+  assert.is(result.revision, 3);
+  assert.is(store.pendingConfirm(), null);
+  assert.is((await changes.apply(request(document(82)))).revision, 4);
+});
+
+test('a deadline that passed while no daemon ran takes effect at the next start', async (context) => {
+  const { changes, path } = context.bench;
+  await changes.apply(request(document(80)));
+  const { confirmBy } = await changes.apply(request(document(81), { confirm: 20 }));
+  // As a kill would: the timer is gone, the store is not.
+  await context.bench.close();
+  while (Date.now() <= confirmBy!) await new Promise((resolve) => setImmediate(resolve));
+  context.bench = open(path);
+  assert.is(context.bench.changes.restore()?.number, 3);
+  assert.is(context.bench.store.head()?.document.services?.['shop']?.listen.port, 80);
+});
+
+test('a deadline that is still ahead goes on at the next start', async (context) => {
+  await context.bench.changes.apply(request(document(80)));
+  await context.bench.changes.apply(request(document(81), { confirm: 60_000 }));
+  await context.bench.close();
+  context.bench = open(context.bench.path);
+  assert.is(context.bench.changes.restore()?.number, 2);
+  assert.is(context.bench.store.pendingConfirm()?.revision, 2);
+});
+
+test('the first document cannot wait for confirmation: there is nothing to go back to', async ({
+  bench,
+}) => {
+  await refused(bench.changes.apply(request(document(), { confirm: 1000 })), 'conflict');
+  assert.is(bench.store.head(), null);
+});
+
+test.run();

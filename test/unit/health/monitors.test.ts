@@ -1,0 +1,197 @@
+/** The monitors as a whole: differences, seeds, changes told, real members that die and return. */
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { MonitorTarget } from '../../../appliance/control/tables.js';
+import {
+  Monitors,
+  type HealthStatus,
+  type MonitorsOptions,
+  type Probe,
+  type ProbeResult,
+} from '../../../appliance/health/monitors.js';
+
+const quiet: MonitorsOptions['log'] = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+function target(member: string, port = 80, interval = 100): MonitorTarget {
+  return {
+    id: `web/${member}`,
+    pool: 'web',
+    member,
+    address: '127.0.0.1',
+    port,
+    settings: { type: 'tcp', interval, timeout: 100, rise: 2, fall: 2 },
+  };
+}
+
+function targets(...list: MonitorTarget[]): Map<string, MonitorTarget> {
+  return new Map(list.map((item) => [item.id, item]));
+}
+
+/** Collects changes and lets a test wait for the next one. */
+class Changes {
+  readonly seen: string[] = [];
+  #waiting: (() => void)[] = [];
+
+  readonly add = (id: string, status: HealthStatus, previous: HealthStatus): void => {
+    this.seen.push(`${id} ${previous.state}>${status.state} ${status.reason}`);
+    for (const wake of this.#waiting.splice(0)) wake();
+  };
+
+  async until(count: number): Promise<void> {
+    const deadline = Date.now() + 5000;
+    while (this.seen.length < count) {
+      if (Date.now() > deadline)
+        throw new Error(`expected ${count} changes, seen ${this.seen.join(', ')}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 500);
+        this.#waiting.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+}
+
+async function withMonitors(
+  probe: Probe | null,
+  work: (monitors: Monitors, changes: Changes) => Promise<void>,
+): Promise<void> {
+  const changes = new Changes();
+  const monitors = new Monitors({
+    onChange: changes.add,
+    log: quiet,
+    ...(probe === null ? {} : { probe }),
+  });
+  try {
+    await work(monitors, changes);
+  } finally {
+    await monitors.close();
+  }
+}
+
+const pass: ProbeResult = { outcome: 'pass', reason: 'connected', latencyMs: 1 };
+const fail: ProbeResult = { outcome: 'fail', reason: 'connection refused' };
+
+function listen(port: number): Promise<Server> {
+  const server = createServer((socket) => socket.on('error', () => socket.destroy()).resume());
+  return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve(server)));
+}
+
+const closed = (server: Server): Promise<unknown> =>
+  new Promise((resolve) => server.close(resolve));
+
+test('a real member dies and returns', async () => {
+  let server = await listen(0);
+  const { port } = server.address() as AddressInfo;
+  try {
+    await withMonitors(null, async (monitors, changes) => {
+      monitors.reconcile(targets(target('a', port)));
+      await changes.until(1);
+      await closed(server);
+      await changes.until(2);
+      server = await listen(port);
+      await changes.until(3);
+      assert.equal(changes.seen, [
+        'web/a unknown>up connected',
+        'web/a up>down connection refused',
+        'web/a down>up connected',
+      ]);
+    });
+  } finally {
+    await closed(server);
+  }
+});
+
+test('an unchanged target keeps its state and its schedule over a reconcile', async () => {
+  let probes = 0;
+  const count: Probe = () => {
+    probes += 1;
+    return Promise.resolve(pass);
+  };
+  await withMonitors(count, async (monitors, changes) => {
+    monitors.reconcile(targets(target('a', 80, 60_000)));
+    await changes.until(1);
+    const before = monitors.status('web/a');
+    // An equal object, not the same one.
+    monitors.reconcile(targets(target('a', 80, 60_000), target('b', 80, 60_000)));
+    await changes.until(2);
+    assert.is(monitors.status('web/a'), before);
+    assert.is(probes, 2, 'one probe of each target');
+  });
+});
+
+test('changed settings keep the state and are probed at once', async () => {
+  const ports: number[] = [];
+  const probe: Probe = ({ port }) => {
+    ports.push(port);
+    return Promise.resolve(port === 80 ? pass : fail);
+  };
+  await withMonitors(probe, async (monitors, changes) => {
+    monitors.reconcile(targets(target('a', 80, 100)));
+    await changes.until(1);
+    monitors.reconcile(targets(target('a', 81, 100)));
+    assert.is(monitors.status('web/a')?.state, 'up', 'a change of settings is no reason to fall');
+    await changes.until(2);
+    assert.is(changes.seen[1], 'web/a up>down connection refused');
+    assert.equal(ports.filter((port) => port === 81).length, 2, 'fall was two probes');
+  });
+});
+
+test('a removed target is forgotten, its probe in flight is cancelled and tells nobody', async () => {
+  let cancelled = 0;
+  const hang: Probe = (_, signal) =>
+    new Promise((resolve) =>
+      signal.addEventListener('abort', () => {
+        cancelled += 1;
+        resolve(fail);
+      }),
+    );
+  await withMonitors(hang, async (monitors, changes) => {
+    monitors.reconcile(targets(target('a'), target('b')));
+    while (monitors.stats().running < 2) await new Promise((resolve) => setImmediate(resolve));
+    monitors.reconcile(targets(target('b')));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.is(cancelled, 1);
+    assert.equal([...monitors.view().keys()], ['web/b']);
+    assert.equal(changes.seen, []);
+  });
+});
+
+test('a seeded state counts until the probes say otherwise', async () => {
+  await withMonitors(
+    () => Promise.resolve(fail),
+    async (monitors, changes) => {
+      monitors.seed('web/a', 'up');
+      monitors.reconcile(targets(target('a')));
+      assert.is(monitors.status('web/a')?.state, 'up');
+      await changes.until(1);
+      assert.equal(changes.seen, ['web/a up>down connection refused']);
+      assert.is(monitors.status('web/a')?.consecutive, 2, 'fall was counted from the seed');
+    },
+  );
+});
+
+test('a monitor type without a probe never decides', async () => {
+  await withMonitors(null, async (monitors) => {
+    const unsupported: MonitorTarget = {
+      ...target('a'),
+      settings: { type: 'icmp', interval: 100, timeout: 100, rise: 1, fall: 1 },
+    };
+    monitors.reconcile(targets(unsupported));
+    while (monitors.status('web/a')?.lastProbe === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const status = monitors.status('web/a');
+    assert.is(status?.state, 'unknown');
+    assert.match(status?.reason ?? '', 'this build has no monitor of type icmp');
+  });
+});
+
+test.run();

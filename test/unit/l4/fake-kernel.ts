@@ -1,0 +1,76 @@
+/** Maps in memory that behave like the kernel's, and can refuse. Records the order of writes. */
+import type { HashTable, KernelTables, RowTable } from '../../../appliance/l4/kernel-tables.js';
+import { CHUNK_SLOTS, member, settings } from '../../../appliance/l4/layouts.js';
+
+export class FakeKernel implements KernelTables {
+  readonly writes: string[] = [];
+  /** Name of a table whose next write fails. */
+  failNext: string | null = null;
+  readonly resets: string[] = [];
+  readonly services = this.#hash('services');
+  readonly addresses = this.#hash('addresses');
+  readonly replySources = this.#hash('reply_sources');
+  readonly members: RowTable;
+  readonly settings: RowTable;
+  readonly serviceCounters = { reset: (row: number) => void this.resets.push(`service ${row}`) };
+  readonly memberCounters = { reset: (row: number) => void this.resets.push(`member ${row}`) };
+  readonly lookup: Uint32Array;
+  readonly memberBytes: Uint8Array;
+
+  constructor(
+    readonly limits = { services: 4096, members: 4096 },
+    chunks = 4096,
+  ) {
+    this.lookup = new Uint32Array(chunks * CHUNK_SLOTS);
+    this.memberBytes = new Uint8Array(limits.members * member.size);
+    this.members = this.#rows('members', this.memberBytes, member.size);
+    this.settings = this.#rows('settings', new Uint8Array(settings.size), settings.size);
+  }
+
+  #note(table: string): void {
+    if (this.failNext === table) {
+      this.failNext = null;
+      throw new Error(`${table} refused`);
+    }
+    this.writes.push(table);
+  }
+
+  #hash(name: string): HashTable & { readonly content: Map<string, Uint8Array> } {
+    const content = new Map<string, Uint8Array>();
+    return {
+      content,
+      updateMany: (keys, values, count) => {
+        this.#note(name);
+        const keySize = keys.length / count;
+        const valueSize = values.length / count;
+        for (let i = 0; i < count; i++) {
+          content.set(
+            Buffer.from(keys.slice(i * keySize, (i + 1) * keySize)).toString('hex'),
+            values.slice(i * valueSize, (i + 1) * valueSize),
+          );
+        }
+      },
+      remove: (key) => {
+        this.#note(`${name} remove`);
+        content.delete(Buffer.from(key).toString('hex'));
+      },
+      entries: () =>
+        Array.from(content, ([key, value]) => ({
+          key: Uint8Array.from(Buffer.from(key, 'hex')),
+          value: Uint8Array.from(value),
+        })),
+    };
+  }
+
+  #rows(name: string, bytes: Uint8Array, size: number): RowTable {
+    return {
+      setMany: (rows, values) => {
+        this.#note(name);
+        rows.forEach((row, index) => {
+          bytes.set(values.subarray(index * size, (index + 1) * size), row * size);
+        });
+      },
+      readAll: () => Uint8Array.from(bytes),
+    };
+  }
+}
