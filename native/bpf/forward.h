@@ -143,6 +143,8 @@ static __always_inline int forward_to_member(struct packet *packet,
 
 		if (due)
 			flow->seen_ns = packet->now;
+		if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST))
+			flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
 		if (service->forwarding == WEIR_FORWARDING_NAT &&
 		    (due ||
 		     packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST))) {

@@ -101,7 +101,7 @@ struct weir_flow {
 	__u32 service;    /* id of the service */
 	__be16 port;      /* reply: the service's port to put back */
 	__u8 direction;   /* enum weir_flow_direction */
-	__u8 closing;     /* reply: who has ended the TCP connection, enum weir_flow_closing */
+	__u8 closing;     /* who has ended the TCP connection, enum weir_flow_closing */
 	struct weir_address address; /* reply: the service's address to put back */
 	__u8 client_mac[6];          /* reply: where the client's packets came from, so where answers go */
 	__u8 unit_mac[6];            /* reply: the address of ours that they came to */

@@ -197,6 +197,22 @@ for (const combination of combinations) {
       scene.expectAt(scene.home, scene.request(start));
     });
 
+    for (const [how, end] of [
+      ['closed', 'FA'],
+      ['reset', 'R'],
+    ] as const) {
+      at(`a SYN in the tuple of a connection that its client ${how} is balanced anew`, (scene) => {
+        scene.expectAt(scene.home, scene.request(start));
+        scene.expectAt(scene.home, scene.request({ flags: end }));
+        scene.send(2);
+        scene.expectAt(scene.home, scene.request({ flags: 'A' }));
+        scene.expectAt(scene.spare, scene.request(start));
+        scene.expectAt(scene.spare, scene.request({ flags: 'A' }));
+        scene.send(1);
+        scene.expectAt(scene.spare, scene.request(start));
+      });
+    }
+
     at('TCP options are carried along', (scene) => {
       scene.expectAt(scene.home, scene.request({ tcpOptions: 40, flags: 'S' }));
     });
