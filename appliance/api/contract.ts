@@ -142,20 +142,24 @@ export interface FlowRow {
 
 export type Severity = 'info' | 'warning' | 'error';
 
-export type EventKind =
-  | 'flow-new'
-  | 'flow-moved'
-  | 'drop'
-  | 'member-state'
-  | 'next-hop'
-  | 'revision'
-  | 'confirm-pending'
-  | 'confirmed'
-  | 'rolled-back'
-  | 'tier'
-  | 'link'
-  | 'repair'
-  | 'daemon';
+/** What happens to single flows: many a second under traffic, so kept apart from the rest. */
+export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;
+
+export const EVENT_KINDS = [
+  ...FLOW_EVENT_KINDS,
+  'member-state',
+  'next-hop',
+  'revision',
+  'confirm-pending',
+  'confirmed',
+  'rolled-back',
+  'tier',
+  'link',
+  'repair',
+  'daemon',
+] as const;
+
+export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** What an event is about; only the keys that have a meaning for it. */
 export interface EventSubject {

@@ -16,6 +16,7 @@ import type {
   DiffResult,
   Document,
   ErrorCode,
+  EventKind,
   EventRow,
   FlowRow,
   MemberRow,
@@ -113,8 +114,11 @@ export interface DaemonPort {
     readonly service?: string;
     readonly member?: string;
   }): Promise<FlowRow[]>;
-  /** The newest `limit`, oldest first. */
-  events(query: { readonly limit: number }): Promise<EventRow[]>;
+  /** The newest `limit` of these kinds (all, when none is named), oldest first. */
+  events(query: {
+    readonly limit: number;
+    readonly kinds?: readonly EventKind[];
+  }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
   counters(): Promise<Counters>;
 

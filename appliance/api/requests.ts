@@ -7,7 +7,7 @@
  * so that a misspelt `dry-run` never commits.
  */
 import { z } from 'zod';
-import type { Document } from './contract.js';
+import { EVENT_KINDS, type Document } from './contract.js';
 import { type DocumentSource, PortError } from './port.js';
 
 /** A body as it came, by its media type. */
@@ -91,7 +91,14 @@ const flowsQuery = z.strictObject({
   service: z.string().optional(),
   member: z.string().optional(),
 });
-const eventsQuery = z.strictObject({ limit: wholeNumber(1, 100_000).optional() });
+const eventsQuery = z.strictObject({
+  limit: wholeNumber(1, 100_000).optional(),
+  kind: z
+    .string()
+    .transform((value) => value.split(','))
+    .pipe(z.array(z.enum(EVENT_KINDS)).min(1))
+    .optional(),
+});
 const streamQuery = z.strictObject({
   topics: z
     .string()

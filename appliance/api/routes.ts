@@ -14,7 +14,7 @@
  *   GET    /v1/members                        ?pool=NAME
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
- *   GET    /v1/events                         ?limit=N
+ *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
@@ -158,8 +158,8 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   });
 
   app.get('/v1/events', (request) => {
-    const { limit } = parseQuery.events(request.query);
-    return daemon.events({ limit: limit ?? DEFAULT_LIMIT.events });
+    const { limit = DEFAULT_LIMIT.events, kind } = parseQuery.events(request.query);
+    return daemon.events({ limit, ...(kind === undefined ? {} : { kinds: kind }) });
   });
 }
 

@@ -6,18 +6,15 @@
  * address has one text, so comparing addresses is comparing strings. IPv4-mapped IPv6
  * addresses (`::ffff:10.0.0.1`) would give one address two texts and are refused.
  */
+import {
+  formatAddress,
+  isMapped,
+  readAddress,
+  type Family,
+  type IpAddress,
+} from './address-codec.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { quote } from './words.js';
-
-export type Family = 4 | 6;
-
-export interface IpAddress {
-  readonly family: Family;
-  /** 4 or 16 bytes in network order. */
-  readonly bytes: Uint8Array;
-  /** The canonical text. */
-  readonly text: string;
-}
 
 export interface IpPrefix {
   readonly address: IpAddress;
@@ -42,8 +39,8 @@ export function parseAddress(text: string): Parsed<IpAddress> {
     return refused(`${quote(text)} has a zone: addresses with a zone are not used here`);
   }
   if (!text.includes(':')) {
-    const bytes = parseIpv4(text);
-    if (bytes !== null) return parsed({ family: 4, bytes, text: bytes.join('.') });
+    const address = readAddress(text);
+    if (address !== null) return parsed(address);
     if (/^[0-9]+(\.[0-9]+){3}$/.test(text) && /(^|\.)0[0-9]/.test(text)) {
       return refused(`${quote(text)} is no IP address: write its numbers without leading zeros`);
     }
@@ -52,91 +49,19 @@ export function parseAddress(text: string): Parsed<IpAddress> {
       `${quote(text)} is no IP address: host names are not looked up here; ${HOW_TO_WRITE}`,
     );
   }
-  const bytes = parseIpv6(text);
-  if (bytes === null) return refused(noAddress(text));
-  if (isMapped(bytes)) {
-    return refused(`${quote(text)} is an IPv4-mapped address: write ${bytes.slice(12).join('.')}`);
+  const address = readAddress(text);
+  if (address === null) return refused(noAddress(text));
+  if (isMapped(address.bytes)) {
+    const inner = formatAddress(address.bytes.subarray(12));
+    return refused(`${quote(text)} is an IPv4-mapped address: write ${inner}`);
   }
-  return parsed({ family: 6, bytes, text: formatIpv6(bytes) });
+  return parsed(address);
 }
 
 const HOW_TO_WRITE = 'write IPv4 as 10.0.0.1 or IPv6 as 2001:db8::1';
 
 function noAddress(text: string): string {
   return `${quote(text)} is no IP address: ${HOW_TO_WRITE}`;
-}
-
-function parseIpv4(text: string): Uint8Array | null {
-  const parts = text.split('.');
-  if (parts.length !== 4) return null;
-  const bytes = new Uint8Array(4);
-  for (const [index, part] of parts.entries()) {
-    if (!/^(?:0|[1-9][0-9]{0,2})$/.test(part) || Number(part) > 255) return null;
-    bytes[index] = Number(part);
-  }
-  return bytes;
-}
-
-/** RFC 4291 §2.2, all three forms; null when it is none. */
-function parseIpv6(text: string): Uint8Array | null {
-  const halves = text.split('::');
-  if (halves.length > 2) return null;
-  const head = parseGroups(halves[0] ?? '', halves.length === 1);
-  const tail = halves.length === 2 ? parseGroups(halves[1] ?? '', true) : [];
-  if (head === null || tail === null) return null;
-  const missing = 8 - head.length - tail.length;
-  // "::" stands for at least one group (RFC 4291 §2.2), of which RFC 5952 asks two when writing.
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return null;
-  const groups = [...head, ...new Array<number>(missing).fill(0), ...tail];
-  const bytes = new Uint8Array(16);
-  groups.forEach((group, index) => {
-    bytes[index * 2] = group >> 8;
-    bytes[index * 2 + 1] = group & 0xff;
-  });
-  return bytes;
-}
-
-function parseGroups(text: string, last: boolean): number[] | null {
-  if (text === '') return [];
-  const groups: number[] = [];
-  const parts = text.split(':');
-  for (const [index, part] of parts.entries()) {
-    if (part.includes('.')) {
-      const bytes = last && index === parts.length - 1 ? parseIpv4(part) : null;
-      if (bytes === null) return null;
-      const [a = 0, b = 0, c = 0, d = 0] = bytes;
-      groups.push((a << 8) | b, (c << 8) | d);
-    } else {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return null;
-      groups.push(parseInt(part, 16));
-    }
-  }
-  return groups.length <= 8 ? groups : null;
-}
-
-function isMapped(bytes: Uint8Array): boolean {
-  return (
-    bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff
-  );
-}
-
-/** RFC 5952 §4: lower case, no leading zeros, the first longest run of two or more zero groups is "::". */
-function formatIpv6(bytes: Uint8Array): string {
-  const groups = Array.from(
-    { length: 8 },
-    (_, i) => ((bytes[i * 2] ?? 0) << 8) | (bytes[i * 2 + 1] ?? 0),
-  );
-  let start = -1;
-  let length = 1;
-  for (let i = 0; i < 8; i++) {
-    let run = 0;
-    while (i + run < 8 && groups[i + run] === 0) run++;
-    if (run > length) [start, length] = [i, run];
-    i += run;
-  }
-  const hex = groups.map((group) => group.toString(16));
-  if (start < 0) return hex.join(':');
-  return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
 }
 
 /** Addresses that one host on a routed network can own; a message when this one is none. */

@@ -16,6 +16,7 @@ import { diffDocuments, type Change } from './changes.js';
 import { migrations as allMigrations, type Migration } from './migrations.js';
 import type { Document } from './schema.js';
 import { StoreError, toStoreError } from './store-errors.js';
+import { findDamage, sealed, type Row } from './store-rows.js';
 import { backUp, newestBackup, openStoreFile } from './store-file.js';
 
 export { StoreError, type StoreErrorCode } from './store-errors.js';
@@ -65,20 +66,6 @@ export interface IntegrityReport {
   /** Sentences; empty when all is well. */
   readonly problems: readonly string[];
   readonly revisions: number;
-}
-
-interface SummaryRow {
-  readonly number: number;
-  readonly time: number;
-  readonly author: string;
-  readonly comment: string;
-  readonly changes: string;
-  readonly digest: string;
-  readonly seal: string;
-}
-
-interface Row extends SummaryRow {
-  readonly document: string;
 }
 
 export interface StoreOptions {
@@ -393,23 +380,4 @@ export class ConfigStore {
       throw toStoreError(error, this.path);
     }
   }
-}
-
-function sealed(row: Omit<Row, 'seal'>): Row {
-  return { ...row, seal: sealOf(row) };
-}
-
-/** Over every column, so that no part of the history can change unnoticed. */
-function sealOf(row: Omit<Row, 'seal'>): string {
-  const { number, time, author, comment, digest } = row;
-  return sha256(canonicalJson([number, time, author, comment, digest, sha256(row.changes)]));
-}
-
-/** A sentence when a row is not what was once written; null when it is. */
-function findDamage(row: Row): string | null {
-  if (sha256(row.document) !== row.digest)
-    return `the document of revision ${row.number} does not match its digest.`;
-  if (sealOf(row) !== row.seal)
-    return `the record of revision ${row.number} does not match its seal.`;
-  return null;
 }

@@ -261,8 +261,8 @@ export class Daemon implements DaemonPort {
     return this.#show.counters();
   }
 
-  async events({ limit }: { readonly limit: number }): Promise<EventRow[]> {
-    return this.#parts.events.latest(limit);
+  async events({ limit, kinds }: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
+    return this.#parts.events.latest(limit, kinds);
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

@@ -16,7 +16,7 @@ import type {
   NetOutcome,
   NetworkPort,
 } from './ports.js';
-import type { Tables } from './tables.js';
+import type { NextHop, Tables } from './tables.js';
 
 export interface ReconcilerPorts {
   readonly network: NetworkPort;
@@ -48,6 +48,8 @@ export class Reconciler {
   #again = false;
   #retry: NodeJS.Timeout | null = null;
   #closed = false;
+  /** Interfaces that packets may leave by; null before the first attachment, when all are hoped for. */
+  #usable: ReadonlySet<number> | null = null;
   /** What the network came to; null when it must be asked again. */
   #net: NetOutcome | null = null;
   /** What the last run could not do; null when it did all. */
@@ -144,16 +146,37 @@ export class Reconciler {
       .map((link) => inspect(link))
       .filter((found): found is FastPathInterface => found !== null);
     const outcomes = fastPath.attach(interfaces);
+    const usable = new Set(outcomes.map((outcome) => outcome.interface.index));
+    // Members behind an interface that came or went are compiled anew.
+    const hoped = this.#usable ?? interfacesOf(tables);
+    if (![...hoped].every((index) => usable.has(index)) || hoped.size < usable.size) {
+      this.#again = true;
+    }
+    this.#usable = usable;
     const netProblems = net.problems.map(({ message }) => message);
     this.#options.onRun({ before, tables, netProblems, outcomes });
   }
 
   #input(intent: Intent): Parameters<typeof compile>[0] {
-    const { network, monitors } = this.#ports;
     return {
       intent,
-      health: { get: (id) => monitors.status(id) },
-      nextHop: (address) => network.nextHop(address),
+      health: { get: (id) => this.#ports.monitors.status(id) },
+      nextHop: (address) => this.nextHop(address),
+    };
+  }
+
+  /**
+   * Where frames for an address go, or why they cannot. An interface that the fast path is not
+   * on is no way: packets would be dropped there without anybody knowing.
+   */
+  nextHop(address: string): NextHop | { readonly unresolved: string } {
+    const hop = this.#ports.network.nextHop(address);
+    if ('unresolved' in hop || this.#usable === null || this.#usable.has(hop.interfaceIndex)) {
+      return hop;
+    }
+    const { interfaceName } = hop;
+    return {
+      unresolved: `${address} is reached by ${interfaceName}, which the fast path is not on; add it to unit.interfaces`,
     };
   }
 
@@ -164,4 +187,13 @@ export class Reconciler {
       this.request();
     }, this.#options.retryMs);
   }
+}
+
+/** Interfaces that members are reached by. */
+function interfacesOf(tables: Tables): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const { members } of tables.l4.pools.values()) {
+    for (const { nextHop } of members) if (nextHop !== null) found.add(nextHop.interfaceIndex);
+  }
+  return found;
 }

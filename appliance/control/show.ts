@@ -18,7 +18,6 @@ import { version } from '../api/version.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Tier } from '../l4/tier.js';
-import type { Network } from '../net/network.js';
 import { alarms } from './alarms.js';
 import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
@@ -29,7 +28,6 @@ import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 export interface ShowParts {
   readonly store: ConfigStore;
   readonly tier: L4Tier;
-  readonly network: Network;
   readonly monitors: Monitors;
   readonly reconciler: Reconciler;
   readonly history: MemberHistory;
@@ -191,12 +189,12 @@ export class Show {
   #view(): ViewInput | null {
     const intent = this.#parts.reconciler.intent;
     if (intent === null) return null;
-    const { monitors, network } = this.#parts;
+    const { monitors, reconciler } = this.#parts;
     return {
       intent,
       tables: this.tables,
       health: (id) => monitors.status(id),
-      nextHop: (address) => network.nextHop(address),
+      nextHop: (address) => reconciler.nextHop(address),
       counters: this.counters(),
       deltas: this.#sampler.deltas,
       memberSince: this.#parts.history.since,

@@ -9,7 +9,7 @@
  * Invariant: an interface that carries traffic is never without a program during an
  * upgrade: tables are filled first, then the link is told to run the new program.
  */
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   BpfError,
@@ -249,17 +249,27 @@ export class Datapath {
   }
 }
 
-/** Takes a unit's program off all its interfaces and forgets its tables: `weir daemon --detach`. */
-export function removeDatapath(directory: string): void {
+/**
+ * Takes a unit's program off all its interfaces and forgets its tables. Only while no daemon
+ * uses them. Returns the indices of the interfaces that it was on.
+ */
+export function removeDatapath(directory: string): number[] {
+  const detached: number[] = [];
   const links = join(directory, 'links');
-  for (const name of readdirSync(links)) {
+  for (const name of existsSync(links) ? readdirSync(links) : []) {
     const link = BpfLink.open(join(links, name));
-    if (link.info().interfaceIndex !== 0) link.detach();
+    const index = link.info().interfaceIndex;
+    if (index !== 0) {
+      link.detach();
+      detached.push(index);
+    }
     link.close();
     unpin(join(links, name));
   }
   unpin(join(directory, 'program'));
   for (const { name } of TABLES) unpin(join(directory, 'maps', name));
+  rmSync(directory, { recursive: true });
+  return detached;
 }
 
 function prepareDirectory(directory: string): void {

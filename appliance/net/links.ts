@@ -4,7 +4,8 @@
  *
  * Invariant: an interface that did not change keeps its Link object.
  */
-import { inPrefix, isLinkLocal, parseAddress } from './ip.js';
+import { readAddress } from '../config/address-codec.js';
+import { inPrefix, isLinkLocal } from './prefix.js';
 import { sameBytes } from './next-hop.js';
 import type { InterfaceAddress, Link } from './wire.js';
 
@@ -94,7 +95,7 @@ export function connectedInterface(
   links: Pick<LinkTable, 'get'>,
   addresses: readonly InterfaceAddress[],
 ): number | null {
-  const wanted = parseAddress(address);
+  const wanted = readAddress(address);
   if (wanted === null || isLinkLocal(wanted)) return null;
   let best: InterfaceAddress | null = null;
   for (const candidate of addresses) {

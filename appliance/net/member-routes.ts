@@ -8,7 +8,8 @@
  */
 import type { NextHop } from '../control/tables.js';
 import { SystemError } from '../../native/ffi/libc.js';
-import { inPrefix, formatAddress, parseAddress, type IpAddress } from './ip.js';
+import { formatAddress, readAddress, type IpAddress } from '../config/address-codec.js';
+import { inPrefix } from './prefix.js';
 import type { Mirror } from './mirror.js';
 import { neighbourKey, type NeighbourCare, type NeighbourKey } from './neighbours.js';
 import {
@@ -238,7 +239,7 @@ export class MemberRoutes {
 }
 
 function newMember(name: string): Member | null {
-  const address = parseAddress(name);
+  const address = readAddress(name);
   if (address === null) return null;
   const text = formatAddress(address.bytes);
   return {

@@ -13,7 +13,7 @@ import { SystemError } from '../../native/ffi/libc.js';
 import { NLM_F_CREATE } from '../../native/ffi/netlink-message.js';
 import type { Poller } from '../../native/ffi/poller.js';
 import { AddressKeeper, PAUSE_MS } from './address-keeper.js';
-import { formatAddress, parseAddress } from './ip.js';
+import { formatAddress, readAddress } from '../config/address-codec.js';
 import { chooseInterfaces } from './links.js';
 import { MemberRoutes, type RouteChanges } from './member-routes.js';
 import { Mirror, type Log, type MirrorEvent } from './mirror.js';
@@ -238,7 +238,7 @@ export class Network {
 
   async #ask(vias: readonly Via[]): Promise<void> {
     const requests = vias.flatMap((via) => {
-      const address = parseAddress(via.address);
+      const address = readAddress(via.address);
       return address === null ? [] : [{ via, address }];
     });
     const answers = await this.#mirror.requests.batch(
@@ -307,14 +307,14 @@ function sameItems<T>(a: readonly T[], b: readonly T[]): boolean {
 
 /** One address, one text; what is no address stays as it is. */
 function canonical(text: string): string {
-  const address = parseAddress(text);
+  const address = readAddress(text);
   return address === null ? text : formatAddress(address.bytes);
 }
 
 function refusalText(error: SystemError, via: Via): string {
-  const family = parseAddress(via.address)?.family ?? 'ipv4';
+  const family = readAddress(via.address)?.family ?? 4;
   if (error.code === 'ENOBUFS') {
-    return `its neighbour table is full; raise net.${family}.neigh.default.gc_thresh3`;
+    return `its neighbour table is full; raise net.ipv${family}.neigh.default.gc_thresh3`;
   }
   return error.message;
 }

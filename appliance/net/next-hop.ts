@@ -8,7 +8,7 @@
  * Invariant: whatever is not a complete next hop is a sentence for people that says what is missing.
  */
 import type { NextHop } from '../control/tables.js';
-import { parseAddress } from './ip.js';
+import { readAddress } from '../config/address-codec.js';
 import type { Link, Neighbour, Route } from './wire.js';
 import { RTN_LOCAL, RTN_UNICAST } from './wire.js';
 
@@ -112,7 +112,7 @@ export function nextHopOf(
 
 function whyUnknown(via: Via, neighbour: Neighbour | undefined, resolution: Resolution): string {
   if (resolution.refusal !== null) return `the kernel refuses to ask: ${resolution.refusal}`;
-  const question = parseAddress(via.address)?.family === 'ipv6' ? 'neighbour solicitation' : 'ARP';
+  const question = readAddress(via.address)?.family === 6 ? 'neighbour solicitation' : 'ARP';
   // A repeated question does not hide that the last one went unanswered.
   if (neighbour?.state === 'failed' || resolution.failures > 0) return `no answer to ${question}`;
   return `asking by ${question}`;

@@ -6,15 +6,15 @@
  *   administrator or another program configured stays.
  * - An address that is where it belongs is not touched.
  */
-import { formatAddress, parseAddress, type IpAddress } from './ip.js';
+import { formatAddress, readAddress } from '../config/address-codec.js';
 import { connectedInterface, type LinkTable } from './links.js';
-import type { InterfaceAddress, Link } from './wire.js';
+import type { AddressBytes, InterfaceAddress, Link } from './wire.js';
 
 /** IFA_PROTO of addresses that Weir added: `W`. No number of iproute2's rt_addrprotos. */
 export const ADDRESS_ORIGIN = 0x57;
 
 export interface AddressStep {
-  readonly address: IpAddress;
+  readonly address: AddressBytes;
   /** Canonical. */
   readonly text: string;
   readonly interfaceIndex: number;
@@ -58,7 +58,7 @@ export function planServiceAddresses(options: {
   }
 
   for (const subject of wanted) {
-    const address = parseAddress(subject);
+    const address = readAddress(subject);
     if (address === null) {
       problems.push({ subject, message: `${subject} is no IP address` });
       continue;

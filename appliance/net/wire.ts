@@ -14,7 +14,10 @@ import {
   splitAttributes,
   type Attribute,
 } from '../../native/ffi/netlink-message.js';
-import { formatAddress, type Family, type IpAddress } from './ip.js';
+import { formatAddress, type Family, type IpAddress } from '../config/address-codec.js';
+
+/** What a message carries of an address. */
+export type AddressBytes = Pick<IpAddress, 'family' | 'bytes'>;
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -94,7 +97,7 @@ export interface InterfaceAddress {
   readonly interfaceIndex: number;
   /** Canonical text. */
   readonly address: string;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
   readonly family: Family;
   readonly prefixLength: number;
   /** IFA_PROTO: who put it there; 0 unknown. */
@@ -105,7 +108,7 @@ export interface Route {
   readonly family: Family;
   /** Kind as RTN_*. */
   readonly type: number;
-  readonly destination: Buffer | null;
+  readonly destination: Uint8Array | null;
   readonly prefixLength: number;
   /** 0 when the message names none (multipath, blackhole). */
   readonly interfaceIndex: number;
@@ -149,12 +152,12 @@ const neighbourStates: ReadonlyMap<number, NeighbourState> = new Map([
 ]);
 
 function familyOf(code: number): Family | null {
-  if (code === AF_INET) return 'ipv4';
-  return code === AF_INET6 ? 'ipv6' : null;
+  if (code === AF_INET) return 4;
+  return code === AF_INET6 ? 6 : null;
 }
 
 function codeOf(family: Family): number {
-  return family === 'ipv4' ? AF_INET : AF_INET6;
+  return family === 4 ? AF_INET : AF_INET6;
 }
 
 function need(payload: Buffer, size: number, what: string): void {
@@ -170,9 +173,9 @@ function u32(value: Buffer): number {
 
 /** An address of the family that the message announced, copied. */
 function addressBytes(value: Buffer, family: Family): Buffer {
-  const size = family === 'ipv4' ? 4 : 16;
+  const size = family === 4 ? 4 : 16;
   if (value.length !== size) {
-    throw new NetlinkFormatError(`${family} address of ${value.length} bytes`);
+    throw new NetlinkFormatError(`IPv${family} address of ${value.length} bytes`);
   }
   return Buffer.from(value);
 }
@@ -290,7 +293,7 @@ export function encodeDump(type: number): Buffer {
 }
 
 /** Payload of RTM_GETROUTE: which way would a packet to this address go? */
-export function encodeRouteQuery({ family, bytes }: IpAddress): Buffer {
+export function encodeRouteQuery({ family, bytes }: AddressBytes): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt8(codeOf(family), 0);
   header.writeUInt8(bytes.length * 8, 1);
@@ -304,7 +307,7 @@ export function encodeRouteQuery({ family, bytes }: IpAddress): Buffer {
  * rule 3); IPv4 chooses its source by subnet and needs no such care.
  */
 export function encodeOwnAddress(
-  { family, bytes }: IpAddress,
+  { family, bytes }: AddressBytes,
   interfaceIndex: number,
   origin: number,
 ): Buffer {
@@ -318,7 +321,7 @@ export function encodeOwnAddress(
     encodeAttribute(IFA_ADDRESS, bytes),
     encodeAttribute(IFA_PROTO, Uint8Array.of(origin)),
   ];
-  if (family === 'ipv6') {
+  if (family === 6) {
     const flags = Buffer.alloc(4);
     flags.writeUInt32LE(IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
     // struct ifa_cacheinfo: preferred, valid, created, updated.
@@ -333,7 +336,10 @@ export function encodeOwnAddress(
  * Payload of RTM_NEWNEIGH that asks the kernel to use the entry as a packet would: an unknown or
  * failed one is resolved, a stale one verified, and nothing else changes (NTF_USE).
  */
-export function encodeNeighbourUse({ family, bytes }: IpAddress, interfaceIndex: number): Buffer {
+export function encodeNeighbourUse(
+  { family, bytes }: AddressBytes,
+  interfaceIndex: number,
+): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt8(codeOf(family), 0);
   header.writeInt32LE(interfaceIndex, 4);

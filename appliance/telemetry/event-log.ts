@@ -1,11 +1,18 @@
 /**
- * The latest events of this run of the daemon, in memory: a ring of fixed size, each
- * event with the next sequence number, and those who want to hear of new ones.
+ * The latest events of this run of the daemon, in memory, each with the next sequence
+ * number, and those who want to hear of new ones. Events of single flows have a ring of
+ * their own: hundreds a second of them must not push out the one that says a member died.
  *
- * Invariant: sequence numbers grow by one without gaps, so a reader that sees a gap
- * knows that it missed something; memory never grows past `capacity` events.
+ * Invariant: subscribers hear every sequence number, so one that sees a gap knows that it
+ * missed something; memory never grows past `capacity` events in each ring.
  */
-import type { EventKind, EventRow, EventSubject, Severity } from '../api/contract.js';
+import {
+  FLOW_EVENT_KINDS,
+  type EventKind,
+  type EventRow,
+  type EventSubject,
+  type Severity,
+} from '../api/contract.js';
 
 export interface NewEvent {
   readonly kind: EventKind;
@@ -18,7 +25,7 @@ export interface NewEvent {
 }
 
 export interface EventLogOptions {
-  /** Events kept; default 4096. */
+  /** Events kept in each ring; default 4096. */
   readonly capacity?: number;
   readonly now?: () => number;
   /** Hears what a listener threw; the other listeners hear the event all the same. */
@@ -26,11 +33,10 @@ export interface EventLogOptions {
 }
 
 export class EventLog {
-  readonly #capacity: number;
   readonly #now: () => number;
   readonly #onListenerError: (error: unknown) => void;
-  /** Event `n` lies at `n % capacity`; the first has sequence number 1. */
-  readonly #ring: EventRow[] = [];
+  readonly #flows: Ring;
+  readonly #others: Ring;
   readonly #listeners = new Set<(event: EventRow) => void>();
   #sequence = 0;
 
@@ -39,7 +45,8 @@ export class EventLog {
     if (!Number.isSafeInteger(capacity) || capacity < 1) {
       throw new RangeError(`an event log holds at least 1 event, got capacity ${capacity}`);
     }
-    this.#capacity = capacity;
+    this.#flows = new Ring(capacity);
+    this.#others = new Ring(capacity);
     this.#now = options.now ?? Date.now;
     this.#onListenerError = options.onListenerError;
   }
@@ -59,7 +66,7 @@ export class EventLog {
       message: event.message,
       subject: event.subject ?? {},
     };
-    this.#ring[this.#sequence % this.#capacity] = row;
+    (isFlowKind(row.kind) ? this.#flows : this.#others).push(row);
     // A copy, so that a listener may leave while it is being called.
     for (const listener of [...this.#listeners]) {
       try {
@@ -71,19 +78,14 @@ export class EventLog {
     return row;
   }
 
-  /**
-   * The newest `limit` events, oldest first; with `after`, only those whose sequence
-   * number is greater.
-   */
-  latest(limit: number, after = 0): EventRow[] {
-    const oldestKept = Math.max(1, this.#sequence - this.#capacity + 1);
-    const first = Math.max(oldestKept, after + 1, this.#sequence - Math.max(0, limit) + 1);
-    const rows: EventRow[] = [];
-    for (let sequence = first; sequence <= this.#sequence; sequence += 1) {
-      const row = this.#ring[sequence % this.#capacity];
-      if (row !== undefined) rows.push(row);
-    }
-    return rows;
+  /** The newest `limit` events of these kinds (all, when none is named), oldest first. */
+  latest(limit: number, kinds?: readonly EventKind[]): EventRow[] {
+    const wanted = kinds === undefined ? null : new Set<EventKind>(kinds);
+    const rows = [this.#flows, this.#others].flatMap((ring) =>
+      ring.rows().filter(({ kind }) => wanted === null || wanted.has(kind)),
+    );
+    rows.sort((a, b) => a.sequence - b.sequence);
+    return rows.slice(Math.max(0, rows.length - Math.max(0, limit)));
   }
 
   /** Returns what ends the subscription; calling that twice does no harm. */
@@ -95,4 +97,30 @@ export class EventLog {
       this.#listeners.delete(entry);
     };
   }
+}
+
+/** The latest so many events, in the order in which they came. */
+class Ring {
+  readonly #rows: EventRow[] = [];
+  readonly #capacity: number;
+  #next = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  push(row: EventRow): void {
+    this.#rows[this.#next] = row;
+    this.#next = (this.#next + 1) % this.#capacity;
+  }
+
+  rows(): EventRow[] {
+    // Until it is full the oldest is at the front, afterwards at the place to be filled next.
+    const oldest = this.#rows.length < this.#capacity ? 0 : this.#next;
+    return [...this.#rows.slice(oldest), ...this.#rows.slice(0, oldest)];
+  }
+}
+
+function isFlowKind(kind: EventKind): boolean {
+  return (FLOW_EVENT_KINDS as readonly EventKind[]).includes(kind);
 }

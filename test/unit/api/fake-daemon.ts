@@ -363,8 +363,10 @@ export class FakeDaemon implements DaemonPort {
   }): Promise<FlowRow[]> {
     return this.#answer('flows', query, FLOWS.slice(0, query.limit));
   }
-  events(query: { readonly limit: number }): Promise<EventRow[]> {
-    return this.#answer('events', query, this.log.slice(-query.limit));
+  events(query: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
+    const { limit, kinds } = query;
+    const rows = this.log.filter(({ kind }) => kinds === undefined || kinds.includes(kind));
+    return this.#answer('events', query, rows.slice(-limit));
   }
   tiers(): Promise<TierRow[]> {
     return this.#answer('tiers', undefined, TIERS);

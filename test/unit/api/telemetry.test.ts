@@ -120,10 +120,6 @@ test('events: the newest, numbered without gaps', () => {
     log.latest(2).map(({ message }) => message),
     ['d', 'e'],
   );
-  assert.equal(
-    log.latest(10, 4).map(({ message }) => message),
-    ['e'],
-  );
   assert.equal(log.latest(0), []);
   assert.is(log.lastSequence, 5);
   assert.equal(log.latest(1)[0], {
@@ -134,6 +130,21 @@ test('events: the newest, numbered without gaps', () => {
     message: 'e',
     subject: {},
   });
+});
+
+test('events of flows push out no others, and kinds can be asked for', () => {
+  const log = failing();
+  log.append({ kind: 'daemon', severity: 'info', message: 'start' });
+  for (const message of ['1', '2', '3', '4', '5']) {
+    log.append({ kind: 'flow-new', severity: 'info', message });
+  }
+  log.append({ kind: 'member-state', severity: 'warning', message: 'down' });
+  const messages = (...args: Parameters<EventLog['latest']>): string[] =>
+    log.latest(...args).map(({ message }) => message);
+  assert.equal(messages(10), ['start', '3', '4', '5', 'down']);
+  assert.equal(messages(2), ['5', 'down']);
+  assert.equal(messages(10, ['daemon', 'member-state']), ['start', 'down']);
+  assert.equal(messages(1, ['flow-new']), ['5']);
 });
 
 test('subscribers: each hears all, may leave at any time, and cannot harm the others', () => {

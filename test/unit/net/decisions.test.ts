@@ -1,7 +1,7 @@
 /** The pure decisions: next hops, interfaces, service addresses, when to ask for a neighbour. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formatAddress, parseAddress } from '../../../appliance/net/ip.js';
+import { formatAddress, readAddress } from '../../../appliance/config/address-codec.js';
 import { chooseInterfaces, connectedInterface, LinkTable } from '../../../appliance/net/links.js';
 import { NeighbourCare, neighbourKey } from '../../../appliance/net/neighbours.js';
 import { nextHopOf, routeRefusal, viaOf } from '../../../appliance/net/next-hop.js';
@@ -31,7 +31,7 @@ function links(...list: Link[]): LinkTable {
 
 function held(interfaceIndex: number, prefix: string, origin = 0): InterfaceAddress {
   const [text = '', length = ''] = prefix.split('/');
-  const parsed = parseAddress(text);
+  const parsed = readAddress(text);
   if (parsed === null) throw new Error(`${text} is test data`);
   return {
     interfaceIndex,
@@ -44,7 +44,7 @@ function held(interfaceIndex: number, prefix: string, origin = 0): InterfaceAddr
 
 function route(more: Partial<Route> = {}): Route {
   return {
-    family: 'ipv4',
+    family: 4,
     type: 1,
     destination: null,
     prefixLength: 0,

@@ -145,7 +145,7 @@ test('a batch answers each request in its place, failures among them', () =>
     try {
       const query = (last: number): { type: number; payload: Buffer } => ({
         type: wire.RTM_GETROUTE,
-        payload: wire.encodeRouteQuery({ family: 'ipv4', bytes: Buffer.from([127, 0, 0, last]) }),
+        payload: wire.encodeRouteQuery({ family: 4, bytes: Buffer.from([127, 0, 0, last]) }),
       });
       const requests = Array.from({ length: 200 }, (_, index) =>
         index === 100 ? { type: wire.RTM_GETROUTE, payload: Buffer.alloc(4) } : query(index + 1),

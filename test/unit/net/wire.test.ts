@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseAddress } from '../../../appliance/net/ip.js';
+import { readAddress } from '../../../appliance/config/address-codec.js';
 import * as wire from '../../../appliance/net/wire.js';
 import {
   encodeAttribute,
@@ -15,8 +15,8 @@ import {
   splitMessages,
 } from '../../../native/ffi/netlink-message.js';
 
-function address(text: string): NonNullable<ReturnType<typeof parseAddress>> {
-  const parsed = parseAddress(text);
+function address(text: string): NonNullable<ReturnType<typeof readAddress>> {
+  const parsed = readAddress(text);
   if (parsed === null) throw new Error(`${text} is test data`);
   return parsed;
 }
