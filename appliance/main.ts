@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { lockFile } from '../native/ffi/lock-file.js';
+import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
 import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
 import { createApi } from './api/server.js';
@@ -23,6 +23,8 @@ import { EventLog } from './telemetry/event-log.js';
 
 /** Flow events that a CPU may send in a second; what is over is counted. */
 const EVENTS_PER_SECOND = 200;
+/** How long the whole daemon may wait for somebody else who writes to the store. */
+const BUSY_MS = 200;
 /** The same on every unit, so that both of a pair pick the same members. */
 const HASH_SEED = 0x7765_6972;
 
@@ -35,8 +37,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
   try {
     mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
-    closing.push(lockFile(join(options.stateDir, 'lock')));
-    const store = ConfigStore.open(join(options.stateDir, 'weir.db'));
+    closing.push(lock(join(options.stateDir, 'lock')));
+    const store = ConfigStore.open(join(options.stateDir, 'weir.db'), { busyTimeout: BUSY_MS });
     closing.push(() => {
       store.close();
     });

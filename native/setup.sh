@@ -29,6 +29,19 @@ step() {
   fi
 }
 
+# apt ARGUMENT…, as a step: apt-get waits for dpkg's lock by itself, but not for those of its
+# lists and archives, which Debian's daily refresh holds, most often just after the boot.
+apt() {
+  tries=24
+  until apt-get -o DPkg::Lock::Timeout=120 "$@"; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ] || ! tail -n 2 "$log" | grep -Eq '/(lists|archives)/lock'; then
+      return 1
+    fi
+    sleep 5
+  done
+}
+
 # at_least SEEN FLOOR: compares MAJOR.MINOR.
 at_least() {
   seen_major=${1%%.*} seen_rest=${1#*.}
@@ -46,6 +59,11 @@ root=yes
   root=no
   say 'not root: nothing can be installed by apt, the lab cannot run, and the tests that need root are skipped.'
 }
+# Bits of CAP_NET_ADMIN and CAP_SYS_ADMIN, which the root of a container may not have.
+admin=$((1 << 12 | 1 << 21))
+capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+[ "$root" = no ] || [ $((0x$capabilities & admin)) -eq "$admin" ] ||
+  say 'this root has no CAP_NET_ADMIN and CAP_SYS_ADMIN: the lab cannot run, and the tests that need root are skipped.'
 at_least "$(uname -r)" 6.1 ||
   say "kernel $(uname -r) is older than 6.1: the fast path does not load here, and its tests are skipped."
 if [ ! -e /proc/sys/kernel/unprivileged_bpf_disabled ]; then
@@ -62,10 +80,13 @@ node_version=${node_facts% *} node_abi=${node_facts#* }
 at_least "$node_version" 20.19 || stop "Node.js 20.19 or newer is needed; this is $node_version."
 
 # --- Debian packages ----------------------------------------------------------------
-# For the BPF objects; for the lab and its captures; for better-sqlite3's own build.
-packages='clang libbpf1 libbpf-dev linux-libc-dev
-  iproute2 ethtool tcpdump curl iputils-ping util-linux
-  make g++ python3'
+# For the BPF objects and better-sqlite3's own build; for the lab, which only root can run.
+packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ python3'
+commands='clang make g++ python3'
+if [ "$root" = yes ]; then
+  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux"
+  commands="$commands ip ethtool tcpdump curl ping sysctl nsenter"
+fi
 if command -v dpkg-query >/dev/null 2>&1; then
   # shellcheck disable=SC2086
   have=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null)
@@ -81,13 +102,12 @@ installed $package
     [ "$root" = yes ] ||
       stop "these Debian packages are missing, and only root can install them:$missing. Run: sudo apt-get install$missing"
     export DEBIAN_FRONTEND=noninteractive
-    step 'refreshing the list of Debian packages' apt-get -o DPkg::Lock::Timeout=120 update
+    step 'refreshing the list of Debian packages' apt update
     # shellcheck disable=SC2086
-    step "installing Debian packages:$missing" \
-      apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $missing
+    step "installing Debian packages:$missing" apt install -y --no-install-recommends $missing
   fi
 else
-  for command in clang ip ethtool tcpdump curl ping nsenter make g++ python3; do
+  for command in $commands; do
     command -v "$command" >/dev/null 2>&1 ||
       stop "not a Debian system, so nothing is installed here, and \"$command\" is missing: install it with your package manager."
   done

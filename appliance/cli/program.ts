@@ -13,6 +13,7 @@ import { examples } from './arguments.js';
 import { addCompletionCommands } from './completion.js';
 import type { Context } from './context.js';
 import { addDaemonCommand } from './daemon.js';
+import { addDetachCommand } from './detach.js';
 import { EXIT_CODE_HELP } from './exit-codes.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
@@ -66,6 +67,7 @@ export function createProgram(context: Context): Command {
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');
   addDaemonCommand(program, context);
+  addDetachCommand(program, context);
   addCompletionCommands(program, context);
   program.addHelpCommand(
     new Command('help').argument('[command]').helpOption(false).description('how to use a command'),

@@ -195,7 +195,7 @@ export class ConfigStore {
   }
 
   /** Commits the document from before the unconfirmed revision as a new one. @throws StoreError `not-pending` */
-  rollbackPending(author: string): Revision {
+  rollbackPending(author: string, comment?: string): Revision {
     return this.#writeHead(() => {
       const pending = this.pendingConfirm();
       if (pending === null) {
@@ -208,7 +208,9 @@ export class ConfigStore {
       return this.#commit({
         document: this.revision(pending.previous).document,
         author,
-        comment: `Rolled back to revision ${pending.previous}: revision ${pending.revision} was not confirmed`,
+        comment:
+          comment ||
+          `Rolled back to revision ${pending.previous}: revision ${pending.revision} was not confirmed`,
       });
     });
   }

@@ -21,9 +21,9 @@ import {
 } from '../api/port.js';
 import { CapacityError } from '../l4/programmer.js';
 import type { EventLog } from '../telemetry/event-log.js';
-import { ConfirmTimer } from './confirm-timer.js';
 import type { Reconciler } from './reconciler.js';
 import type { FastPathPort } from './ports.js';
+import { Unconfirmed } from './unconfirmed.js';
 
 export interface ChangesOptions {
   readonly store: ConfigStore;
@@ -43,27 +43,27 @@ interface Checked {
 
 export class Changes {
   readonly #options: ChangesOptions;
-  readonly #timer: ConfirmTimer;
+  readonly #unconfirmed: Unconfirmed;
   /** Changes wait for one another here. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: ChangesOptions) {
     this.#options = options;
-    this.#timer = new ConfirmTimer(() => {
-      this.#inTurn(async () => this.#rollBackUnconfirmed()).catch(options.onError);
+    this.#unconfirmed = new Unconfirmed({
+      ...options,
+      inTurn: (work) => this.#inTurn(work),
+      execute: async (revision) => {
+        const checked = checkDocument(revision.document);
+        if (!checked.ok) throw refusal(checked.errors);
+        options.reconciler.setIntent(checked.intent);
+        await options.reconciler.settle();
+      },
     });
   }
 
-  /**
-   * What the store says is current, at start. A revision whose time to be confirmed ran
-   * out while no daemon ran goes back here, before it is executed.
-   */
+  /** The revision to execute at start. */
   restore(): Revision | null {
-    const pending = this.#options.store.pendingConfirm();
-    if (pending !== null && pending.deadline <= Date.now())
-      this.#commitRollback(pending.revision, 'weir');
-    this.#watchPending();
-    return this.#options.store.head();
+    return this.#unconfirmed.restore();
   }
 
   apply(request: ApplyRequest): Promise<ApplyResult> {
@@ -89,7 +89,9 @@ export class Changes {
       const checked = this.#check(checkDocument(revision.document));
       const pending = this.#options.store.pendingConfirm();
       if (pending !== null && pending.previous === request.to) {
-        const back = this.#commitRollback(pending.revision, request.author);
+        this.#checkParent(request);
+        const { author, comment } = request;
+        const back = this.#store(() => this.#unconfirmed.takeBack(author, comment));
         return this.#execute(back, checked, back.changes);
       }
       const comment = request.comment || `rollback to revision ${request.to}`;
@@ -119,8 +121,8 @@ export class Changes {
     return this.#inTurn(async () => {
       const pending = this.#options.store.pendingConfirm();
       if (pending === null) throw new PortError('conflict', 'Nothing awaits confirmation.');
-      this.#options.store.confirm(pending.revision);
-      this.#watchPending();
+      this.#store(() => this.#options.store.confirm(pending.revision));
+      this.#unconfirmed.watch();
       this.#options.events.append({
         kind: 'confirmed',
         severity: 'info',
@@ -136,7 +138,7 @@ export class Changes {
   }
 
   async close(): Promise<void> {
-    this.#timer.close();
+    this.#unconfirmed.close();
     await this.#turn.catch(() => undefined);
   }
 
@@ -177,23 +179,26 @@ export class Changes {
     return {
       document: result.document,
       intent: result.intent,
-      warnings: result.warnings.map(formatConfigError),
+      warnings: [
+        ...result.warnings.map(formatConfigError),
+        ...forwardingChanges(this.#options.reconciler.intent, result.intent),
+      ],
     };
   }
 
   async #commit(checked: Checked, request: ChangeRequest, dryRun: boolean): Promise<ApplyResult> {
     const { store, events } = this.#options;
     const head = store.head();
-    const current = head?.number ?? 0;
-    if (request.ifMatch !== undefined && request.ifMatch !== current) {
-      throw new PortError(
-        'revision-mismatch',
-        `The current revision is ${current}, not ${request.ifMatch}: look at what changed (weir history) and try again.`,
-      );
-    }
+    const current = this.#checkParent(request);
     const changes = diffDocuments(head?.document ?? null, checked.document);
-    if (dryRun || (head !== null && changes.length === 0)) {
-      return { revision: head?.number ?? null, changes, dryRun, warnings: checked.warnings };
+    const pending = store.pendingConfirm();
+    const nothing = head !== null && changes.length === 0;
+    // The same document with a new time to confirm is how that time is extended.
+    if (dryRun || (nothing && (pending === null || request.confirm === undefined))) {
+      const result = { revision: head?.number ?? null, changes, dryRun };
+      if (pending === null || dryRun) return { ...result, warnings: checked.warnings };
+      const still = `revision ${pending.revision} still goes back by itself unless it is confirmed`;
+      return { ...result, confirmBy: pending.deadline, warnings: [...checked.warnings, still] };
     }
     const confirmBy = request.confirm === undefined ? undefined : Date.now() + request.confirm;
     const revision = this.#store(() =>
@@ -207,7 +212,7 @@ export class Changes {
     );
     events.append(committed(revision, changes));
     if (confirmBy !== undefined) {
-      this.#watchPending();
+      this.#unconfirmed.watch();
       events.append({
         kind: 'confirm-pending',
         severity: 'warning',
@@ -236,34 +241,16 @@ export class Changes {
     };
   }
 
-  async #rollBackUnconfirmed(): Promise<void> {
-    const pending = this.#options.store.pendingConfirm();
-    // Somebody confirmed it while this waited its turn.
-    if (pending === null || pending.deadline > Date.now()) {
-      this.#watchPending();
-      return;
+  /** Returns the number of the current revision, 0 for none. Throws when If-Match names another. */
+  #checkParent({ ifMatch }: ChangeRequest): number {
+    const current = this.#options.store.head()?.number ?? 0;
+    if (ifMatch !== undefined && ifMatch !== current) {
+      throw new PortError(
+        'revision-mismatch',
+        `The current revision is ${current}, not ${ifMatch}: look at what changed (weir history) and try again.`,
+      );
     }
-    const revision = this.#commitRollback(pending.revision, 'weir');
-    const checked = checkDocument(revision.document);
-    if (!checked.ok) throw refusal(checked.errors);
-    this.#options.reconciler.setIntent(checked.intent);
-    await this.#options.reconciler.settle();
-  }
-
-  #commitRollback(unconfirmed: number, author: string): Revision {
-    const revision = this.#store(() => this.#options.store.rollbackPending(author));
-    this.#watchPending();
-    this.#options.events.append({
-      kind: 'rolled-back',
-      severity: 'warning',
-      message: `revision ${unconfirmed} was not confirmed: revision ${revision.number} takes it back`,
-      subject: { revision: revision.number, author },
-    });
-    return revision;
-  }
-
-  #watchPending(): void {
-    this.#timer.set(this.#options.store.pendingConfirm()?.deadline ?? null);
+    return current;
   }
 
   #store<T>(work: () => T): T {
@@ -289,6 +276,17 @@ const STORE_CODES: Partial<Record<StoreError['code'], PortError['code']>> = {
   'nothing-to-return-to': 'conflict',
   'no-such-revision': 'not-found',
 };
+
+/** Services whose established connections cannot survive the change, in sentences. */
+function forwardingChanges(before: Intent | null, now: Intent): string[] {
+  return Object.entries(now.services).flatMap(([name, { forwarding }]) => {
+    const was = before?.services[name]?.forwarding;
+    if (was === undefined || forwarding === undefined || was === forwarding) return [];
+    return [
+      `service ${name} goes from ${was} to ${forwarding}: its established connections end, because their members see other addresses`,
+    ];
+  });
+}
 
 /** A document of one pool and the services that lead to it, with the other pools that those need. */
 function partAround(document: Document, name: string): Document {

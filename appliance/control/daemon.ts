@@ -24,7 +24,6 @@ import type {
   TierRow,
 } from '../api/contract.js';
 import {
-  PortError,
   type ApplyRequest,
   type DaemonPort,
   type DocumentSource,
@@ -34,6 +33,7 @@ import {
 } from '../api/port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
+import { formatConfigError } from '../config/errors.js';
 import type { Intent } from '../config/schema.js';
 import type { ConfigStore, Revision } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
@@ -46,6 +46,7 @@ import { MemberHistory } from './member-history.js';
 import type { InspectInterface } from './ports.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
+import type { L4Pool } from './tables.js';
 import { memberState } from './views.js';
 
 export interface DaemonParts {
@@ -73,6 +74,8 @@ export class Daemon implements DaemonPort {
   /** Called after each run and each change of the network, by those who wait for one. */
   readonly #waiting = new Set<() => void>();
   #lastRun: RunReport | null = null;
+  /** Why the current revision cannot be executed at all. */
+  #unreadable: Error | null = null;
 
   constructor(parts: DaemonParts) {
     this.#parts = parts;
@@ -105,10 +108,12 @@ export class Daemon implements DaemonPort {
         reconciler: this.#reconciler,
         history: this.#history,
         lastRun: () => this.#lastRun,
+        failure: () => this.#reconciler.failure ?? this.#unreadable,
       },
       {
         onSample: (counters) => {
           this.#tell({ type: 'counters', counters });
+          this.#guardAttachments();
         },
         onError: (error) => {
           log.error({ err: error }, 'cannot read the counters');
@@ -157,14 +162,15 @@ export class Daemon implements DaemonPort {
       }
       return;
     }
-    const intent = intentOf(head);
+    const intent = this.#intentOf(head);
+    if (intent === null) return;
     const tables = this.#reconciler.preview(intent);
     const known = new Set<string>();
     for (const [pool, { members }] of tables.pools) {
       for (const { id, key, address } of members) {
         const state = tier.adoptedState({ pool, member: key });
         if (state === null) continue;
-        monitors.seed(id, state === 'down' ? 'down' : 'up');
+        if (tables.monitors.has(id)) monitors.seed(id, state === 'down' ? 'down' : 'up');
         if (state !== 'down') known.add(address);
       }
     }
@@ -249,7 +255,7 @@ export class Daemon implements DaemonPort {
     return this.#show.members(query);
   }
 
-  async flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {
+  flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {
     return this.#show.flows(query);
   }
 
@@ -286,6 +292,7 @@ export class Daemon implements DaemonPort {
       });
     }
     this.#lastRun = report;
+    this.#unreadable = null;
     for (const wake of [...this.#waiting]) wake();
   }
 
@@ -300,12 +307,9 @@ export class Daemon implements DaemonPort {
         `the fast path does not match the configuration yet: ${failure.message}; it is tried again by itself`,
       );
     }
-    for (const [name, pool] of this.#show.tables.l4.pools) {
-      for (const member of pool.members) {
-        if (member.nextHop === null && memberState(member) === 'DOWN') {
-          found.push(`member ${member.key} of pool ${name} takes no traffic: ${member.reason}`);
-        }
-      }
+    for (const pool of this.#show.tables.l4.pools.values()) {
+      const sentence = unreachable(pool);
+      if (sentence !== null) found.push(sentence);
     }
     for (const outcome of this.#lastRun?.outcomes ?? []) {
       if (outcome.attachment === null) found.push(`${outcome.interface.name}: ${outcome.why}`);
@@ -336,18 +340,52 @@ export class Daemon implements DaemonPort {
     });
   }
 
+  /**
+   * What a revision means. It was valid when it was committed; a later version of the language may
+   * be stricter. Then the fast path goes on as it is, and the API is there for the remedy.
+   */
+  #intentOf(revision: Revision): Intent | null {
+    const checked = checkDocument(revision.document);
+    if (checked.ok) return checked.intent;
+    this.#unreadable = new Error(
+      `revision ${revision.number} is not valid for this version: ${checked.errors.map(formatConfigError).join('; ')}`,
+    );
+    this.#parts.events.append({
+      kind: 'daemon',
+      severity: 'error',
+      message: `${this.#unreadable.message}: nothing is changed until a valid document is applied`,
+    });
+    return null;
+  }
+
+  /** The kernel tells nobody that a program was taken off an interface: look once a second. */
+  #guardAttachments(): void {
+    const { tier, events } = this.#parts;
+    if (tier.intact) return;
+    events.append({
+      kind: 'repair',
+      severity: 'warning',
+      message: 'somebody took the fast path off an interface: attaching it again',
+    });
+    this.#reconciler.request();
+  }
+
   #tell(observation: Observation): void {
     for (const listener of [...this.#listeners]) listener(observation);
   }
 }
 
-/** A revision of the store was checked before it was committed; an older build may have been laxer. */
-function intentOf(revision: Revision): Intent {
-  const checked = checkDocument(revision.document);
-  if (checked.ok) return checked.intent;
-  throw new PortError(
-    'invalid',
-    `Revision ${revision.number} is not valid for this version: ${checked.errors.map(({ path, message }) => `${path}: ${message}`).join('; ')}`,
-    { details: checked.errors },
+/** How many reasons a sentence names before it only counts. */
+const REASONS_NAMED = 3;
+
+/** Members of a pool that no frame can reach, in one sentence; null when there are none. */
+function unreachable(pool: L4Pool): string | null {
+  const lost = pool.members.filter(
+    (member) => member.nextHop === null && memberState(member) === 'DOWN',
   );
+  if (lost.length === 0) return null;
+  const reasons = [...new Set(lost.map((member) => member.reason))];
+  const named = reasons.slice(0, REASONS_NAMED).join('; ');
+  const more = reasons.length > REASONS_NAMED ? '; …' : '';
+  return `${lost.length} of ${pool.members.length} members of pool ${pool.name} take no traffic: ${named}${more}`;
 }

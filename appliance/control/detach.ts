@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BaseLogger } from 'pino';
-import { lockFile } from '../../native/ffi/lock-file.js';
+import { lock } from '../../native/ffi/lock-file.js';
 import { Poller } from '../../native/ffi/poller.js';
 import type { DaemonOptions } from '../api/daemon-options.js';
 import { removeDatapath } from '../l4/datapath.js';
@@ -27,7 +27,7 @@ export async function detachUnit(
   log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>,
 ): Promise<DetachReport> {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const unlock = lockFile(join(options.stateDir, 'lock'));
+  const unlock = lock(join(options.stateDir, 'lock'));
   const poller = new Poller();
   try {
     // Addresses first: a packet that comes meanwhile finds a balancer or nobody, not a closed port.

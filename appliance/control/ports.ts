@@ -31,7 +31,11 @@ export interface NetworkPort {
 export interface FastPathPort {
   checkCapacity(tables: L4Tables): void;
   program(tables: L4Tables): ProgramReport;
-  attach(interfaces: readonly FastPathInterface[]): AttachOutcome[];
+  /** @param present indices of all wanted interfaces, also of those that could not be inspected */
+  attach(
+    interfaces: readonly FastPathInterface[],
+    present: ReadonlySet<number>,
+  ): readonly AttachOutcome[];
 }
 
 export interface MonitorsPort {

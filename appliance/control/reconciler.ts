@@ -44,6 +44,8 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   #intent: Intent | null = null;
   #tables: Tables | undefined;
+  /** The tables of the last run that ended well: what the next one is compared with in public. */
+  #reported: Tables | undefined;
   #running: Promise<void> | null = null;
   #again = false;
   #retry: NodeJS.Timeout | null = null;
@@ -145,8 +147,13 @@ export class Reconciler {
     const interfaces = net.interfaces
       .map((link) => inspect(link))
       .filter((found): found is FastPathInterface => found !== null);
-    const outcomes = fastPath.attach(interfaces);
-    const usable = new Set(outcomes.map((outcome) => outcome.interface.index));
+    const present = new Set(net.interfaces.map(({ index }) => index));
+    const outcomes = fastPath.attach(interfaces, present);
+    const usable = new Set(
+      outcomes
+        .filter(({ attachment }) => attachment !== null)
+        .map((outcome) => outcome.interface.index),
+    );
     // Members behind an interface that came or went are compiled anew.
     const hoped = this.#usable ?? interfacesOf(tables);
     if (![...hoped].every((index) => usable.has(index)) || hoped.size < usable.size) {
@@ -154,7 +161,8 @@ export class Reconciler {
     }
     this.#usable = usable;
     const netProblems = net.problems.map(({ message }) => message);
-    this.#options.onRun({ before, tables, netProblems, outcomes });
+    this.#options.onRun({ before: this.#reported, tables, netProblems, outcomes });
+    this.#reported = tables;
   }
 
   #input(intent: Intent): Parameters<typeof compile>[0] {

@@ -3,6 +3,7 @@
  * unit's status. Reads only.
  */
 import { release } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   Counters,
   FlowRow,
@@ -17,12 +18,12 @@ import { PortError } from '../api/port.js';
 import { version } from '../api/version.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
-import type { L4Tier } from '../l4/tier.js';
+import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
 import { alarms } from './alarms.js';
 import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
-import type { Tables } from './tables.js';
+import type { L4Service, Tables } from './tables.js';
 import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
@@ -32,6 +33,7 @@ export interface ShowParts {
   readonly reconciler: Reconciler;
   readonly history: MemberHistory;
   readonly lastRun: () => RunReport | null;
+  readonly failure: () => Error | null;
 }
 
 const EMPTY: Tables = {
@@ -83,7 +85,7 @@ export class Show {
         outcomes: run?.outcomes ?? [],
         netProblems: run?.netProblems ?? [],
         pending,
-        failure: this.#parts.reconciler.failure,
+        failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
       }),
       kernel: release(),
@@ -108,45 +110,47 @@ export class Show {
     return view === null ? [] : memberRows(view, pool);
   }
 
-  flows(query: {
+  /** Looks through the whole flow table if it must, without keeping anybody else waiting. */
+  async flows(query: {
     readonly limit: number;
     readonly service?: string;
     readonly member?: string;
-  }): FlowRow[] {
+  }): Promise<FlowRow[]> {
     const { services, pools } = this.tables.l4;
-    if (query.service !== undefined && !services.has(query.service)) {
+    const service = query.service === undefined ? undefined : services.get(query.service);
+    if (query.service !== undefined && service === undefined) {
       throw new PortError(
         'not-found',
         `The fast path has no service ${query.service}: see "weir show services".`,
       );
     }
-    const isMember = [...pools.values()].some((pool) =>
-      pool.members.some(({ key }) => key === query.member),
-    );
-    if (query.member !== undefined && !isMember) {
+    const members =
+      query.member === undefined
+        ? undefined
+        : [...pools.values()].flatMap((pool) =>
+            pool.members
+              .filter(({ key }) => key === query.member)
+              .map(({ key }) => ({ pool: pool.name, member: key })),
+          );
+    if (members?.length === 0) {
       throw new PortError(
         'not-found',
         `The fast path has no member ${query.member}: see "weir show members".`,
       );
     }
+    const wanted = {
+      ...(service === undefined ? {} : { service }),
+      ...(members === undefined ? {} : { members }),
+    };
     const rows: FlowRow[] = [];
     const now = process.hrtime.bigint();
-    for (const flow of this.#parts.tier.flows()) {
-      if (rows.length >= query.limit) break;
-      if (flow.service === undefined || flow.member === undefined) continue;
-      if (query.service !== undefined && flow.service.name !== query.service) continue;
-      if (query.member !== undefined && flow.member.member !== query.member) continue;
-      rows.push({
-        protocol: flow.protocol,
-        clientAddress: flow.clientAddress,
-        clientPort: flow.clientPort,
-        service: flow.service.name,
-        address: flow.address,
-        port: flow.port,
-        pool: flow.member.pool,
-        member: flow.member.member,
-        idleMs: Math.max(0, Number((now - flow.seenNs) / 1_000_000n)),
-      });
+    for (const batch of this.#parts.tier.flows(wanted)) {
+      for (const flow of batch) {
+        if (flow.service === undefined || flow.member === undefined) continue;
+        if (rows.length >= query.limit) return rows;
+        rows.push(flowRow(flow, flow.service, flow.member, now));
+      }
+      await nextTurn();
     }
     return rows;
   }
@@ -200,4 +204,18 @@ export class Show {
       memberSince: this.#parts.history.since,
     };
   }
+}
+
+function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {
+  return {
+    protocol: flow.protocol,
+    clientAddress: flow.clientAddress,
+    clientPort: flow.clientPort,
+    service: service.name,
+    address: flow.address,
+    port: flow.port,
+    pool: member.pool,
+    member: member.member,
+    idleMs: Math.max(0, Number((nowNs - flow.seenNs) / 1_000_000n)),
+  };
 }

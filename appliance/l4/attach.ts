@@ -1,6 +1,9 @@
 /**
  * Attaches the program to an interface in the best mode that works there, trying the
  * hardware profile's modes in turn, and says in one sentence what came of it.
+ *
+ * Invariant: where the program runs already it stays as it is. To try another mode it would
+ * have to come off first, and meanwhile the kernel would reset the services' connections.
  */
 import { BpfError, type XdpMode } from '../../native/ffi/libbpf.js';
 import type { Attachment, Datapath } from './datapath.js';
@@ -29,7 +32,18 @@ export interface AttachOutcome {
   readonly why: string;
 }
 
-export function attachInterface(datapath: Datapath, wanted: FastPathInterface): AttachOutcome {
+/** @param before what came of it in an earlier run, if there was one */
+export function attachInterface(
+  datapath: Datapath,
+  wanted: FastPathInterface,
+  before: AttachOutcome | undefined,
+): AttachOutcome {
+  const request = { interfaceName: wanted.name, interfaceIndex: wanted.index };
+  const current = datapath.current(request);
+  if (current !== null) {
+    if (before?.attachment === current) return { ...before, interface: wanted };
+    return adopted(wanted, current);
+  }
   const refusals: string[] = [];
   for (const { mode, obstacle } of wanted.modes) {
     if (obstacle !== null) {
@@ -37,17 +51,9 @@ export function attachInterface(datapath: Datapath, wanted: FastPathInterface): 
       continue;
     }
     try {
-      const attachment = datapath.attach({
-        interfaceName: wanted.name,
-        interfaceIndex: wanted.index,
-        mode,
-      });
-      return {
-        interface: wanted,
-        attachment,
-        degraded: refusals.length > 0,
-        why: attached(wanted, mode, refusals),
-      };
+      const attachment = datapath.attach({ ...request, mode });
+      const why = refusals.length === 0 ? bestOf(wanted, mode) : slower(mode, refusals.join('; '));
+      return { interface: wanted, attachment, degraded: refusals.length > 0, why };
     } catch (cause) {
       if (!(cause instanceof BpfError)) throw cause;
       // Another program on the interface is in the way of every mode.
@@ -64,10 +70,47 @@ export function attachInterface(datapath: Datapath, wanted: FastPathInterface): 
   return { interface: wanted, attachment: null, degraded: true, why };
 }
 
-function attached(wanted: FastPathInterface, mode: XdpMode, refusals: readonly string[]): string {
+/**
+ * Brings an interface from native to generic mode, because another of the fast path has no
+ * native mode: a driver can hand a frame only to one that takes frames in the same form.
+ */
+export function makeGeneric(
+  datapath: Datapath,
+  outcome: AttachOutcome,
+  because: string,
+): AttachOutcome {
+  const { name, index } = outcome.interface;
+  datapath.detach(index);
+  const attachment = datapath.attach({
+    interfaceName: name,
+    interfaceIndex: index,
+    mode: 'generic',
+  });
+  const why = slower(
+    'generic',
+    `${because} has no native mode, and frames go from native mode to native mode only`,
+  );
+  return { ...outcome, attachment, degraded: true, why };
+}
+
+function adopted(wanted: FastPathInterface, attachment: Attachment): AttachOutcome {
+  const best = wanted.modes.find(({ obstacle }) => obstacle === null)?.mode;
+  const degraded = attachment.mode !== best;
+  const why = degraded
+    ? slower(
+        attachment.mode,
+        `it ran so before this start; to try another, stop the daemon, run weir detach, and start it again`,
+      )
+    : bestOf(wanted, attachment.mode);
+  return { interface: wanted, attachment, degraded, why };
+}
+
+function bestOf(wanted: FastPathInterface, mode: XdpMode): string {
   const of =
     wanted.driver === '' ? 'a device without a driver name' : `the driver ${wanted.driver}`;
-  if (refusals.length === 0)
-    return `${mode} mode, the best that the profile ${wanted.profile} knows for ${of}`;
-  return `${mode} mode, slower than wanted, because ${refusals.join('; ')}`;
+  return `${mode} mode, the best that the profile ${wanted.profile} knows for ${of}`;
+}
+
+function slower(mode: XdpMode, because: string): string {
+  return `${mode} mode, not the best for this interface, because ${because}`;
 }

@@ -11,6 +11,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { lock } from '../../native/ffi/lock-file.js';
 import {
   BpfError,
   BpfLink,
@@ -28,7 +29,7 @@ const PROGRAM = 'weir_xdp';
 
 /** Every table that outlives the daemon. `needs`: a table without which its content has no meaning. */
 const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
-  { name: 'services' },
+  { name: 'services', needs: 'lookup' },
   { name: 'addresses' },
   { name: 'members' },
   { name: 'lookup', needs: 'members' },
@@ -52,9 +53,12 @@ export interface DatapathOptions {
   readonly sizes: ReadonlyMap<string, number>;
 }
 
-export interface AttachRequest {
+export interface InterfaceRef {
   readonly interfaceName: string;
   readonly interfaceIndex: number;
+}
+
+export interface AttachRequest extends InterfaceRef {
   readonly mode: XdpMode;
 }
 
@@ -63,6 +67,12 @@ export interface Attachment extends AttachRequest {
   readonly adopted: boolean;
   /** When it was attached, milliseconds since 1970: the age of its pin. */
   readonly since: number;
+}
+
+interface Attached {
+  readonly link: BpfLink;
+  readonly attachment: Attachment;
+  readonly pin: string;
 }
 
 export class Datapath {
@@ -77,7 +87,8 @@ export class Datapath {
   readonly #program: BpfProgram;
   readonly #pinnedProgram: BpfProgram | null;
   readonly #directory: string;
-  readonly #links = new Map<number, { link: BpfLink; attachment: Attachment; pin: string }>();
+  readonly #links = new Map<number, Attached>();
+  readonly #unlock: () => void;
 
   private constructor(
     object: BpfObject,
@@ -85,7 +96,9 @@ export class Datapath {
     directory: string,
     findings: readonly string[],
     adopted: boolean,
+    unlock: () => void,
   ) {
+    this.#unlock = unlock;
     this.#object = object;
     this.#pinnedProgram = pinnedProgram;
     this.#program = pinnedProgram ?? object.program(PROGRAM);
@@ -109,6 +122,7 @@ export class Datapath {
       limits: {
         services: object.map('services').maxEntries,
         members: object.map('members').maxEntries,
+        replySources: object.map('reply_sources').maxEntries,
       },
     };
   }
@@ -116,6 +130,16 @@ export class Datapath {
   /** Throws BpfError when the kernel refuses, or the daemon and the object disagree on a layout. */
   static open(options: DatapathOptions): Datapath {
     prepareDirectory(options.directory);
+    const unlock = lock(options.directory);
+    try {
+      return Datapath.#openLocked(options, unlock);
+    } catch (cause) {
+      unlock();
+      throw cause;
+    }
+  }
+
+  static #openLocked(options: DatapathOptions, unlock: () => void): Datapath {
     const pins = new Map(TABLES.map(({ name }) => [name, join(options.directory, 'maps', name)]));
     const { object, findings } = openWithPins(options, pins);
     try {
@@ -138,7 +162,7 @@ export class Datapath {
         object.map(name).pin(pin);
       }
       const same = continueProgram(object, join(options.directory, 'program'));
-      return new Datapath(object, same, options.directory, findings, reused > 0);
+      return new Datapath(object, same, options.directory, findings, reused > 0, unlock);
     } catch (cause) {
       object.close();
       throw cause;
@@ -163,15 +187,22 @@ export class Datapath {
   }
 
   /**
-   * Runs the program on this interface: adopts a pinned link, or makes one. Throws BpfError;
-   * `EOPNOTSUPP`-like codes say that the driver cannot do the mode.
+   * How the program runs on this interface now, in whatever mode: by this run, or pinned by an
+   * earlier one, which is adopted. Null when it does not, or when somebody took it off.
    */
+  current(request: InterfaceRef): Attachment | null {
+    const known = this.#links.get(request.interfaceIndex);
+    if (known !== undefined) {
+      if (known.link.info().interfaceIndex === request.interfaceIndex) return known.attachment;
+      this.#forget(known);
+      return null;
+    }
+    return this.#adoptLink(request);
+  }
+
+  /** Runs the program on an interface that it is not on. Throws BpfError when the driver refuses. */
   attach(request: AttachRequest): Attachment {
-    const before = this.#links.get(request.interfaceIndex);
-    if (before !== undefined) return before.attachment;
     this.#allowRedirect(request.interfaceIndex);
-    const adopted = this.#adoptLink(request);
-    if (adopted !== null) return adopted;
     const link = BpfLink.attachXdp(this.#program, request.interfaceIndex, request.mode);
     const pin = join(this.#directory, 'links', `${request.interfaceIndex}-${request.mode}`);
     try {
@@ -184,6 +215,20 @@ export class Datapath {
     const attachment = { ...request, adopted: false, since: statSync(pin).mtimeMs };
     this.#links.set(request.interfaceIndex, { link, attachment, pin });
     return attachment;
+  }
+
+  /** Takes the program off an interface that it is on. */
+  detach(interfaceIndex: number): void {
+    const known = this.#links.get(interfaceIndex);
+    if (known === undefined) return;
+    if (known.link.info().interfaceIndex !== 0) known.link.detach();
+    this.#forget(known);
+  }
+
+  #forget({ link, attachment, pin }: Attached): void {
+    link.close();
+    unpin(pin);
+    this.#links.delete(attachment.interfaceIndex);
   }
 
   /** Takes the program off every interface that is not in `wanted`, also off those of earlier runs. */
@@ -211,33 +256,41 @@ export class Datapath {
     this.#links.clear();
     this.#pinnedProgram?.close();
     this.#object.close();
+    this.#unlock();
   }
 
-  #adoptLink(request: AttachRequest): Attachment | null {
+  #adoptLink(request: InterfaceRef): Attachment | null {
     for (const { index, mode, pin } of this.#pinnedLinks()) {
       if (index !== request.interfaceIndex) continue;
       const link = BpfLink.open(pin);
-      const info = link.info();
-      if (info.interfaceIndex !== request.interfaceIndex || mode !== request.mode) {
-        if (info.interfaceIndex !== 0) link.detach();
+      try {
+        const info = link.info();
+        // The index may have gone to another interface since, and this link died with the old one.
+        if (info.interfaceIndex !== request.interfaceIndex) {
+          link.close();
+          unpin(pin);
+          continue;
+        }
+        if (info.programId !== this.#program.info().id) link.update(this.#program);
+      } catch (cause) {
         link.close();
-        unpin(pin);
-        continue;
+        throw cause;
       }
-      if (info.programId !== this.#program.info().id) link.update(this.#program);
-      const attachment = { ...request, adopted: true, since: statSync(pin).mtimeMs };
+      this.#allowRedirect(index);
+      const attachment = { ...request, mode, adopted: true, since: statSync(pin).mtimeMs };
       this.#links.set(index, { link, attachment, pin });
       return attachment;
     }
     return null;
   }
 
-  #pinnedLinks(): { index: number; mode: string; pin: string }[] {
+  #pinnedLinks(): { index: number; mode: XdpMode; pin: string }[] {
     const directory = join(this.#directory, 'links');
     return readdirSync(directory).flatMap((name) => {
       const match = /^(\d+)-(native|generic)$/.exec(name);
       if (match === null) return [];
-      return [{ index: Number(match[1]), mode: match[2]!, pin: join(directory, name) }];
+      const mode: XdpMode = match[2] === 'native' ? 'native' : 'generic';
+      return [{ index: Number(match[1]), mode, pin: join(directory, name) }];
     });
   }
 
@@ -251,9 +304,18 @@ export class Datapath {
 
 /**
  * Takes a unit's program off all its interfaces and forgets its tables. Only while no daemon
- * uses them. Returns the indices of the interfaces that it was on.
+ * uses them. Returns the indices of the interfaces that it was on. Throws LockError, BpfError.
  */
 export function removeDatapath(directory: string): number[] {
+  const unlock = lock(directory);
+  try {
+    return removeLocked(directory);
+  } finally {
+    unlock();
+  }
+}
+
+function removeLocked(directory: string): number[] {
   const detached: number[] = [];
   const links = join(directory, 'links');
   for (const name of existsSync(links) ? readdirSync(links) : []) {

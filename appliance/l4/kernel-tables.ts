@@ -33,5 +33,9 @@ export interface KernelTables {
   readonly memberCounters: CounterTable;
   /** The lookup chunks as one array of slots, mapped: a store is seen by the next packet. */
   readonly lookup: Uint32Array;
-  readonly limits: { readonly services: number; readonly members: number };
+  readonly limits: {
+    readonly services: number;
+    readonly members: number;
+    readonly replySources: number;
+  };
 }

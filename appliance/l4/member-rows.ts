@@ -39,6 +39,17 @@ export class MemberRows {
     }
   }
 
+  /** Rows that `pools` would take beside those that are taken now. */
+  missing(pools: ReadonlyMap<string, L4Pool>): number {
+    let count = 0;
+    for (const [name, pool] of pools) {
+      for (const { key } of pool.members) {
+        if (this.#rows.get(memberIdentityOf(this.#identities, name, key)) === undefined) count++;
+      }
+    }
+    return count;
+  }
+
   /** Gives each member its row and prepares what it must hold; `flush` writes it. */
   place(pool: string, members: readonly L4Member[]): Uint32Array {
     const rows = new Uint32Array(members.length);
@@ -116,12 +127,8 @@ export class MemberRows {
   }
 
   #identity(pool: string, key: string): bigint {
-    const name = cacheKey(pool, key);
-    let identity = this.#identities.get(name);
-    if (identity === undefined) {
-      identity = memberIdentity(pool, key);
-      this.#identities.set(name, identity);
-    }
+    const identity = memberIdentityOf(this.#identities, pool, key);
+    this.#identities.set(cacheKey(pool, key), identity);
     return identity;
   }
 
@@ -174,6 +181,11 @@ const FREE_ROW = {
   zero: 0,
   interface: 0,
 };
+
+/** From memory where it is known: a digest costs as much as all else about a member. */
+function memberIdentityOf(known: ReadonlyMap<string, bigint>, pool: string, key: string): bigint {
+  return known.get(cacheKey(pool, key)) ?? memberIdentity(pool, key);
+}
 
 function cacheKey(pool: string, key: string): string {
   return `${pool}\0${key}`;

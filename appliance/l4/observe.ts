@@ -72,14 +72,36 @@ export function readDrops(datapath: Datapath): Record<string, number> {
   return drops;
 }
 
-/** Flows from clients, in the table's own order, until the caller stops asking. */
-export function* readFlows(map: BpfMap): Generator<KnownFlow, void, void> {
-  for (const batch of map.batches(BATCH)) {
+/** Which flows somebody wants, by row: what does not match is not decoded. */
+export interface FlowFilter {
+  readonly service?: number;
+  readonly members?: ReadonlySet<number>;
+}
+
+const AT = {
+  direction: flowLayout.offsetOf('direction'),
+  member: flowLayout.offsetOf('member'),
+  service: flowLayout.offsetOf('service'),
+} as const;
+/** Small enough that a batch is no noticeable pause for the rest of the daemon. */
+const FLOW_BATCH = 1024;
+
+/** Flows from clients, in the table's own order, a batch at a time until the caller stops asking. */
+export function* readFlows(map: BpfMap, only: FlowFilter): Generator<KnownFlow[], void, void> {
+  for (const batch of map.batches(FLOW_BATCH)) {
+    const { values, keys } = batch;
+    const view = new DataView(values.buffer, values.byteOffset, values.byteLength);
+    const flows: KnownFlow[] = [];
     for (let index = 0; index < batch.count; index++) {
-      const value = flowLayout.decode(batch.values, index * map.valueBytes);
-      if (value.direction !== FLOW_DIRECTION.forward) continue;
-      const key = flowKeyLayout.decode(batch.keys, index * map.keySize);
-      yield {
+      const at = index * map.valueBytes;
+      if (view.getUint8(at + AT.direction) !== FLOW_DIRECTION.forward) continue;
+      if (only.service !== undefined && view.getUint32(at + AT.service, true) !== only.service) {
+        continue;
+      }
+      if (only.members?.has(view.getUint32(at + AT.member, true)) === false) continue;
+      const value = flowLayout.decode(values, at);
+      const key = flowKeyLayout.decode(keys, index * map.keySize);
+      flows.push({
         clientAddress: key.source,
         clientPort: key.source_port,
         serviceAddress: key.destination,
@@ -89,8 +111,9 @@ export function* readFlows(map: BpfMap): Generator<KnownFlow, void, void> {
         generation: value.generation,
         serviceRow: value.service,
         seenNs: value.seen_ns,
-      };
+      });
     }
+    yield flows;
   }
 }
 

@@ -77,32 +77,34 @@ export class Programmer {
     }
   }
 
-  /** Throws `CapacityError` when `tables` would not fit beside what is there now. */
+  /**
+   * Throws `CapacityError` when `tables` would not fit beside what is there now: old and new
+   * stand side by side until the last packet of the old has found its way.
+   */
   checkCapacity(tables: L4Tables): void {
     const { limits } = this.kernel;
-    if (tables.services.size > limits.services - 1) {
+    const fit = (what: string, needed: number, room: number): void => {
+      if (needed <= room) return;
       throw new CapacityError(
-        `${tables.services.size} services do not fit: the fast path holds ${limits.services - 1}`,
+        `${needed} ${what} do not fit: the fast path holds ${room}, and what goes counts until what comes is in place; ` +
+          'make the change in smaller steps, or use a hardware profile with more',
       );
+    };
+    const services = tables.services.values();
+    fit('services', this.services.used + this.services.missing(services), limits.services - 1);
+    fit('members', this.members.used + this.members.missing(tables.pools), limits.members - 1);
+    fit('sources of replies', this.#replySources.needed(tables), limits.replySources);
+    let chunks = this.#chunks.used;
+    for (const [name, pool] of tables.pools) {
+      const count = Math.ceil(pool.lookup.length / CHUNK_SLOTS);
+      if (this.#pools.get(name)?.range?.count !== count && !this.#adoptable(count)) chunks += count;
     }
-    let members = 0;
-    let chunks = 0;
-    for (const pool of tables.pools.values()) {
-      members += pool.members.length;
-      const slots = pool.lookup.length;
-      chunks += Math.ceil(slots / CHUNK_SLOTS);
-    }
-    if (members > limits.members - 1) {
-      throw new CapacityError(
-        `${members} members do not fit: the fast path holds ${limits.members - 1}`,
-      );
-    }
-    if (chunks > this.#chunks.total) {
-      throw new CapacityError(
-        `the pools' lookup tables need ${chunks} chunks of memory and the fast path has ` +
-          `${this.#chunks.total}; use fewer or smaller pools, or a hardware profile with more`,
-      );
-    }
+    fit('chunks of lookup tables', chunks, this.#chunks.total);
+  }
+
+  /** Before the first programming most tables find the place that they had. */
+  #adoptable(count: number): boolean {
+    return this.#adoptedRanges.some((range) => range.count === count);
   }
 
   /** Brings the kernel to `tables`. Throws when the kernel refuses; calling again goes on from there. */

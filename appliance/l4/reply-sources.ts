@@ -37,6 +37,18 @@ export class ReplySources {
     this.#stale = this.#present.size > 0;
   }
 
+  /** Entries that there would be at once while `tables` takes the place of what is there now. */
+  needed(tables: L4Tables): number {
+    const names = new Set(this.#present.keys());
+    for (const service of tables.services.values()) {
+      const pool = service.forwarding === 'nat' ? tables.pools.get(service.pool) : undefined;
+      for (const member of pool?.members ?? []) {
+        names.add(nameOf(member.address, member.port || service.port, service.protocol));
+      }
+    }
+    return names.size;
+  }
+
   /** Adds what the nat services of `tables` need. */
   add(tables: L4Tables): void {
     const missing = new Map<string, Source>();

@@ -65,6 +65,13 @@ export class ServiceRows {
     return entry === undefined ? undefined : placementOf(entry.value);
   }
 
+  /** Rows that these services would take beside those that are taken now. */
+  missing(services: Iterable<L4Service>): number {
+    let count = 0;
+    for (const service of services) if (this.#rows.get(nameOf(service)) === undefined) count++;
+    return count;
+  }
+
   program(wanted: readonly ServicePlacement[]): { written: number; removed: number } {
     const names = new Set<string>();
     const writes: { name: string; entry: Entry; placement: ServicePlacement }[] = [];
@@ -86,6 +93,12 @@ export class ServiceRows {
       ({ name, entry }) => !sameEntry(this.#entries.get(name), entry),
     );
     if (different.length > 0) {
+      // Should the kernel stop half-way, each of these may or may not be there: they are then
+      // known as entries of unknown value, to be written again or removed.
+      for (const { name, entry } of different) {
+        this.#entries.set(name, { key: entry.key, value: UNKNOWN });
+        this.#placed.delete(name);
+      }
       this.#table.updateMany(
         concat(different.map(({ entry }) => entry.key)),
         concat(different.map(({ entry }) => entry.value)),
@@ -153,14 +166,17 @@ export class ServiceRows {
 
   #removeOthers(names: ReadonlySet<string>, wanted: readonly ServicePlacement[]): number {
     let removed = 0;
-    for (const [name, entry] of this.#entries) {
+    for (const [name, row] of [...this.#rows.names()]) {
       if (names.has(name)) continue;
-      this.#table.remove(entry.key);
+      const entry = this.#entries.get(name);
+      if (entry !== undefined) {
+        this.#table.remove(entry.key);
+        removed++;
+      }
       this.#entries.delete(name);
       this.#placed.delete(name);
-      this.#byRow.delete(this.#rows.get(name)!);
+      this.#byRow.delete(row);
       this.#rows.release(name);
-      removed++;
     }
     const used = new Set(wanted.map(({ service }) => service.address));
     for (const address of this.#addresses) {
@@ -171,6 +187,9 @@ export class ServiceRows {
     return removed;
   }
 }
+
+/** In place of bytes that the kernel may or may not have taken: equal to none. */
+const UNKNOWN = new Uint8Array(0);
 
 function nameOf(service: L4Service): string {
   return endpoint(service.address, service.port, service.protocol);

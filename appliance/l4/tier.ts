@@ -4,7 +4,12 @@
  */
 import type { L4Member, L4Service, L4Tables, MemberKey } from '../control/tables.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
-import { attachInterface, type AttachOutcome, type FastPathInterface } from './attach.js';
+import {
+  attachInterface,
+  makeGeneric,
+  type AttachOutcome,
+  type FastPathInterface,
+} from './attach.js';
 import { Datapath, type DatapathOptions } from './datapath.js';
 import { EVENT_KIND, MEMBER_STATE, event as eventLayout, protocolName } from './layouts.js';
 import {
@@ -113,13 +118,33 @@ export class L4Tier {
   }
 
   /**
-   * Attaches to these interfaces and to no others. Programs the tables first: an attached
-   * interface must find its services there.
+   * Attaches to these interfaces and to no others, but leaves those alone that are `present`
+   * and only cannot be looked at now. Programs the tables first: an attached interface must
+   * find its services there.
    */
-  attach(interfaces: readonly FastPathInterface[]): AttachOutcome[] {
-    this.#outcomes = interfaces.map((wanted) => attachInterface(this.datapath, wanted));
-    this.datapath.detachOthers(new Set(interfaces.map((wanted) => wanted.index)));
+  attach(
+    interfaces: readonly FastPathInterface[],
+    present: ReadonlySet<number>,
+  ): readonly AttachOutcome[] {
+    const before = new Map(this.#outcomes.map((outcome) => [outcome.interface.index, outcome]));
+    const outcomes = interfaces.map((wanted) =>
+      attachInterface(this.datapath, wanted, before.get(wanted.index)),
+    );
+    const generic = outcomes.find(({ attachment }) => attachment?.mode === 'generic');
+    this.#outcomes = outcomes.map((outcome) =>
+      generic !== undefined && outcome.attachment?.mode === 'native'
+        ? makeGeneric(this.datapath, outcome, generic.interface.name)
+        : outcome,
+    );
+    this.datapath.detachOthers(present);
     return this.#outcomes;
+  }
+
+  /** Whether the program still runs wherever it was attached: somebody may have taken it off. */
+  get intact(): boolean {
+    return this.#outcomes.every(
+      ({ attachment }) => attachment === null || this.datapath.current(attachment) === attachment,
+    );
   }
 
   get outcomes(): readonly AttachOutcome[] {
@@ -150,22 +175,32 @@ export class L4Tier {
     };
   }
 
-  /** Flows of clients that the table holds, as long as the caller asks. */
-  *flows(): Generator<L4Flow, void, void> {
+  /** Flows of clients that the table holds, in batches, as long as the caller asks. */
+  *flows(wanted: {
+    readonly service?: L4Service;
+    readonly members?: readonly MemberName[];
+  }): Generator<L4Flow[], void, void> {
     const { members, services } = this.#programmer;
-    for (const flow of readFlows(this.datapath.map('flows'))) {
-      const owner = members.owner(flow.member);
-      const current = owner !== undefined && members.generation(flow.member) === flow.generation;
-      yield {
-        protocol: protocolName(flow.protocol),
-        clientAddress: flow.clientAddress,
-        clientPort: flow.clientPort,
-        service: services.owner(flow.serviceRow),
-        address: flow.serviceAddress,
-        port: flow.servicePort,
-        member: current ? nameOf(owner) : undefined,
-        seenNs: flow.seenNs,
-      };
+    const rows = wanted.members?.map(({ pool, member }) => members.row(pool, member) ?? -1);
+    const only = {
+      ...(wanted.service === undefined ? {} : { service: services.row(wanted.service) ?? -1 }),
+      ...(rows === undefined ? {} : { members: new Set(rows) }),
+    };
+    for (const batch of readFlows(this.datapath.map('flows'), only)) {
+      yield batch.map((flow) => {
+        const owner = members.owner(flow.member);
+        const current = owner !== undefined && members.generation(flow.member) === flow.generation;
+        return {
+          protocol: protocolName(flow.protocol),
+          clientAddress: flow.clientAddress,
+          clientPort: flow.clientPort,
+          service: services.owner(flow.serviceRow),
+          address: flow.serviceAddress,
+          port: flow.servicePort,
+          member: current ? nameOf(owner) : undefined,
+          seenNs: flow.seenNs,
+        };
+      });
     }
   }
 

@@ -14,7 +14,7 @@ import { NLM_F_CREATE } from '../../native/ffi/netlink-message.js';
 import type { Poller } from '../../native/ffi/poller.js';
 import { AddressKeeper, PAUSE_MS } from './address-keeper.js';
 import { formatAddress, readAddress } from '../config/address-codec.js';
-import { chooseInterfaces } from './links.js';
+import { chooseInterfaces, connectedInterface } from './links.js';
 import { MemberRoutes, type RouteChanges } from './member-routes.js';
 import { Mirror, type Log, type MirrorEvent } from './mirror.js';
 import { NeighbourCare, neighbourKey } from './neighbours.js';
@@ -193,10 +193,14 @@ export class Network {
   async #settle(): Promise<NetReport> {
     this.#lastSettle = performance.now();
     this.#note(await this.#routes.refresh());
+    const { links } = this.#mirror;
+    const addresses = this.#mirror.addresses
+      .all()
+      .filter(({ origin }) => origin !== ADDRESS_ORIGIN);
     const choice = chooseInterfaces({
       names: this.#wanted.interfaces,
-      links: this.#mirror.links,
-      addresses: this.#mirror.addresses.all().filter(({ origin }) => origin !== ADDRESS_ORIGIN),
+      links,
+      addresses,
       serviceAddresses: this.#wanted.serviceAddresses,
       towardsMembers: this.#routes.interfaces(),
     });
@@ -209,10 +213,20 @@ export class Network {
       subject,
       message: `interface ${subject} of unit.interfaces does not exist`,
     }));
+    // Its packets may come in where the fast path is not, and there the kernel would refuse them.
+    const unconnected =
+      this.#wanted.interfaces.length > 0
+        ? []
+        : this.#wanted.serviceAddresses
+            .filter((address) => connectedInterface(address, links, addresses) === null)
+            .map((subject) => ({
+              subject,
+              message: `service address ${subject} is in no network of this unit, so it is not known by which interface its clients come: name all interfaces of the fast path in unit.interfaces`,
+            }));
     const placed = await this.#keeper.place(this.#wanted.serviceAddresses, this.#interfaces);
     if (placed.again) this.#settleLater(PAUSE_MS);
     if (placed.added.length + placed.removed.length > 0) this.#addressesChanged();
-    const problems = [...missing, ...placed.problems];
+    const problems = [...missing, ...unconnected, ...placed.problems];
     this.#logProblems(problems);
     this.#askDue();
     const { added, removed, present } = placed;

@@ -14,6 +14,8 @@ import {
   type Severity,
 } from '../api/contract.js';
 
+const FLOW_KINDS: ReadonlySet<EventKind> = new Set(FLOW_EVENT_KINDS);
+
 export interface NewEvent {
   readonly kind: EventKind;
   readonly severity: Severity;
@@ -66,7 +68,7 @@ export class EventLog {
       message: event.message,
       subject: event.subject ?? {},
     };
-    (isFlowKind(row.kind) ? this.#flows : this.#others).push(row);
+    (FLOW_KINDS.has(row.kind) ? this.#flows : this.#others).push(row);
     // A copy, so that a listener may leave while it is being called.
     for (const listener of [...this.#listeners]) {
       try {
@@ -119,8 +121,4 @@ class Ring {
     const oldest = this.#rows.length < this.#capacity ? 0 : this.#next;
     return [...this.#rows.slice(oldest), ...this.#rows.slice(0, oldest)];
   }
-}
-
-function isFlowKind(kind: EventKind): boolean {
-  return (FLOW_EVENT_KINDS as readonly EventKind[]).includes(kind);
 }

@@ -178,9 +178,11 @@ static __always_inline int forward_to_member(struct packet *packet,
 }
 
 /*
- * A packet from a member's service port that no flow explains. The unit's own connections to its
- * members, its monitors above all, look like this: what a socket here waits for is the kernel's.
- * Anything else would reach a client from an address that it never spoke to.
+ * A packet from a member's service port that no flow explains. A member's own traffic may have
+ * that source port too (NTP speaks from 123 to 123): datagrams and new connections are the
+ * kernel's. So is what a socket here waits for, the unit's monitors above all. Any other segment
+ * is most likely of a flow whose entry the table gave away: it would reach the client from an
+ * address that it never spoke to, and the client's reset would end a connection that is well.
  */
 static __noinline int reply_unknown(struct xdp_md *context, const struct packet *packet, int ipv6)
 {
@@ -188,6 +190,8 @@ static __noinline int reply_unknown(struct xdp_md *context, const struct packet 
 	struct bpf_sock *owner;
 	__u32 size;
 
+	if (packet->flow.protocol != IPPROTO_TCP || packet_opens(packet))
+		return count_pass();
 	if (ipv6) {
 		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, 16);
 		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, 16);
@@ -201,10 +205,7 @@ static __noinline int reply_unknown(struct xdp_md *context, const struct packet 
 		tuple.ipv4.dport = packet->flow.destination_port;
 		size = sizeof(tuple.ipv4);
 	}
-	if (packet->flow.protocol == IPPROTO_TCP)
-		owner = bpf_skc_lookup_tcp(context, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	else
-		owner = bpf_sk_lookup_udp(context, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	owner = bpf_skc_lookup_tcp(context, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!owner)
 		return count_drop(&packet->flow, WEIR_DROP_NO_FLOW, 0, 0);
 	bpf_sk_release(owner);

@@ -14,9 +14,13 @@
 
 #define WEIR_EVENT_BYTES (256 * 1024)
 
-/* Services by address, port and protocol. */
+/*
+ * Services by address, port and protocol. Not preallocated, here and in addresses: an entry that
+ * is rewritten would else be reused at once while another CPU still reads it.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, WEIR_MAX_SERVICES);
 	__type(key, struct weir_service_key);
 	__type(value, struct weir_service);
@@ -25,6 +29,7 @@ struct {
 /* Addresses of services, with what the unit does for each: enum weir_address_flags. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, WEIR_MAX_SERVICES);
 	__type(key, struct weir_address);
 	__type(value, __u32);

@@ -132,12 +132,11 @@ enum weir_drop_reason {
 	WEIR_DROP_FRAGMENT = 2,    /* a fragment for a service: not balanced yet */
 	WEIR_DROP_TTL_EXCEEDED = 3,
 	WEIR_DROP_NO_MEMBER = 4,   /* no member of the pool can serve */
-	WEIR_DROP_NO_FLOW = 5,     /* a nat reply whose flow is not known */
+	WEIR_DROP_NO_FLOW = 5,     /* a TCP reply (nat) whose flow is not known */
 	WEIR_DROP_FLOW_CONFLICT = 6, /* two nat services would give one member the same tuple */
 	WEIR_DROP_FLOW_TABLE = 7,  /* the flow table refused an entry */
 	WEIR_DROP_REDIRECT = 8,    /* the way out is no interface of the fast path */
-	WEIR_DROP_HEADROOM = 9,
-	WEIR_DROP_REASONS = 10,
+	WEIR_DROP_REASONS = 9,
 };
 
 enum weir_event_kind {

@@ -41,7 +41,7 @@ const advice: Readonly<Record<string, string>> = {
     'the machine has too little free memory for this table; choose a smaller hardware profile',
   E2BIG:
     'a structure or table is larger than this kernel accepts; choose smaller table sizes or update the kernel',
-  ENOSPC: 'the table or the log buffer is full',
+  ENOSPC: 'there is no room: the table, the verifier log or the queues of the device are too few',
   ENOTSUPP: 'this kernel or driver does not support it; kernel 6.1 is the oldest that works',
   EOPNOTSUPP: 'this kernel or driver does not support it; try the generic XDP mode',
   EBUSY: 'something else holds it; look for another XDP program with `bpftool net` and detach it',

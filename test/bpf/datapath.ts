@@ -30,7 +30,6 @@ export const dropReasons = [
   'FLOW_CONFLICT',
   'FLOW_TABLE',
   'REDIRECT',
-  'HEADROOM',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 

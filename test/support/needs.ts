@@ -23,6 +23,7 @@ const labTools: Readonly<Record<string, string>> = {
   tcpdump: 'tcpdump',
   curl: 'curl',
   ping: 'iputils-ping',
+  sysctl: 'procps',
 };
 
 function executable(name: string): boolean {
@@ -36,8 +37,17 @@ function executable(name: string): boolean {
   });
 }
 
+/** CAP_NET_ADMIN and CAP_SYS_ADMIN, as bits (capabilities(7), linux/capability.h). */
+const adminCapabilities = (1n << 12n) | (1n << 21n);
+
+/** Root of a container is not enough where the container was given less than the host's root. */
 function lacksRoot(): string | null {
-  return process.getuid?.() === 0 ? null : 'it needs root.';
+  if (process.getuid?.() !== 0) return 'it needs root.';
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  if (effective === undefined) throw new Error('/proc/self/status has no line CapEff');
+  return (BigInt(`0x${effective}`) & adminCapabilities) === adminCapabilities
+    ? null
+    : 'it needs root with CAP_NET_ADMIN and CAP_SYS_ADMIN: run it outside the container, or give it both.';
 }
 
 function lacksBpf(): string | null {

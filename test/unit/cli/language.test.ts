@@ -103,6 +103,7 @@ const COMMANDS = [
   'schema',
   'reference',
   'daemon',
+  'detach',
   'completion',
 ];
 const golden = fileURLToPath(new URL('../../../../test/unit/cli/golden/help.txt', import.meta.url));

@@ -31,6 +31,7 @@ documents('the example is complete, and the first build can execute all of it', 
   const { intent, warnings } = read(text);
   assert.equal(warnings, []);
   assert.equal(unsupported(intent, firstSliceCapabilities), []);
+  assert.equal(intent.unit.interfaces, ['eth0', 'eth1']);
   assert.equal(Object.keys(intent.services), ['web', 'web6', 'files', 'dns', 'web-udp']);
   for (const pool of Object.values(intent.pools)) {
     assert.is(pool.algorithm, 'maglev');
@@ -38,8 +39,11 @@ documents('the example is complete, and the first build can execute all of it', 
       pool.members.map((member) => member.weight),
       [3, 2, 1],
     );
-    assert.is(pool.monitor?.interval, 500);
-    assert.is(pool.monitor?.timeout, 300);
+    const { interval, timeout, rise, fall } = pool.monitor ?? {};
+    assert.equal(
+      { interval, timeout, rise, fall },
+      { interval: 500, timeout: 400, rise: 2, fall: 3 },
+    );
   }
   assert.equal(
     Object.values(intent.services).map((service) => service.forwarding),

@@ -43,7 +43,13 @@ export class FakeFastPath implements FastPathPort {
   attach(interfaces: readonly FastPathInterface[]): AttachOutcome[] {
     return interfaces.map((one) => ({
       interface: one,
-      attachment: null,
+      attachment: {
+        interfaceName: one.name,
+        interfaceIndex: one.index,
+        mode: 'native',
+        adopted: false,
+        since: 0,
+      },
       degraded: false,
       why: '',
     }));

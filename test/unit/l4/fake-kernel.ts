@@ -18,7 +18,7 @@ export class FakeKernel implements KernelTables {
   readonly memberBytes: Uint8Array;
 
   constructor(
-    readonly limits = { services: 4096, members: 4096 },
+    readonly limits = { services: 4096, members: 4096, replySources: 4096 },
     chunks = 4096,
   ) {
     this.lookup = new Uint32Array(chunks * CHUNK_SLOTS);
@@ -40,15 +40,17 @@ export class FakeKernel implements KernelTables {
     return {
       content,
       updateMany: (keys, values, count) => {
-        this.#note(name);
         const keySize = keys.length / count;
         const valueSize = values.length / count;
-        for (let i = 0; i < count; i++) {
+        // A batch that fails has done a part of its work, as the kernel's does.
+        const done = this.failNext === name ? Math.ceil(count / 2) : count;
+        for (let i = 0; i < done; i++) {
           content.set(
             Buffer.from(keys.slice(i * keySize, (i + 1) * keySize)).toString('hex'),
             values.slice(i * valueSize, (i + 1) * valueSize),
           );
         }
+        this.#note(name);
       },
       remove: (key) => {
         this.#note(`${name} remove`);

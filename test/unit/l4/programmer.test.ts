@@ -288,7 +288,7 @@ for (const table of ['members', 'services', 'addresses', 'reply_sources', 'setti
 }
 
 test('too many services, members or lookup chunks are refused before anything changes', () => {
-  const small = new FakeKernel({ services: 2, members: 3 }, 17);
+  const small = new FakeKernel({ services: 2, members: 3, replySources: 2 }, 17);
   const programmer = new Programmer(small, options);
   const refuses = (wanted: L4Tables): void => {
     small.writes.length = 0;
@@ -301,7 +301,39 @@ test('too many services, members or lookup chunks are refused before anything ch
   refuses(tables([service('one'), service('two', { port: 81 })], [pool('web', [member(1)])]));
   refuses(tables([service('one')], [pool('web', [member(1), member(2), member(3)])]));
   refuses(tables([service('one')], [pool('web', [member(1)], 1021)]));
+  refuses(
+    tables(
+      [service('one', { forwarding: 'nat' })],
+      [pool('web', [member(1, { port: 0 }), member(2), member(3)])],
+    ),
+  );
   programmer.program(tables([service('one')], [pool('web', [member(1)])]));
+});
+
+test('what does not fit beside what is there is refused, and goes in two steps', () => {
+  const small = new FakeKernel({ services: 3, members: 4, replySources: 9 }, 64);
+  const programmer = new Programmer(small, options);
+  const one = [service('one')];
+  programmer.program(tables(one, [pool('web', [member(1), member(2)])]));
+  const swap = tables(one, [pool('web', [member(3), member(4)])]);
+  assert.throws(() => programmer.program(swap), /side by side|smaller steps/);
+  programmer.program(tables(one, [pool('web', [member(1), member(3)])]));
+  programmer.program(swap);
+  assert.equal(resolve(small, one[0]!), expected(swap.pools.get('web')!));
+});
+
+test('a batch that stopped half-way leaves nothing behind when the change is taken back', () => {
+  const kernel = new FakeKernel();
+  const programmer = new Programmer(kernel, options);
+  const web = pool('web', [member(1)]);
+  const before = tables([service('one')], [web]);
+  programmer.program(before);
+  const services = [1, 2, 3, 4].map((n) => service(`more-${n}`, { port: 8000 + n }));
+  kernel.failNext = 'services';
+  assert.throws(() => programmer.program(tables([service('one'), ...services], [web])), /refused/);
+  programmer.program(before);
+  assert.is(kernel.services.entries().length, 1, 'half of the batch must not stay');
+  assert.is(programmer.services.used, 1, 'rows must not leak');
 });
 
 test('the reply look-up is on while there is a nat service', () => {
