@@ -16,8 +16,8 @@ import type {
 import { examples, parseDuration, parseIfMatch, parseRevision } from './arguments.js';
 import { changeLines, describeChange, warn } from './changes.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
-import { namingErrorsOf, readDocument } from './document-file.js';
-import { CliError, EXIT } from './exit-codes.js';
+import { namingErrorsOf, readDocument, refuseEmpty } from './document-file.js';
+import { CliError, EXIT, whyNot } from './exit-codes.js';
 import { plural } from './format.js';
 
 /** Options of every command that changes the unit. */
@@ -55,8 +55,9 @@ function addApply(program: Command, context: Context): void {
       .command('apply')
       .summary('make a document the configuration of the unit')
       .description(
-        'Checks the whole document, shows what it changes and commits it as one revision.\n' +
-          'Either all of it takes effect or nothing does. Established flows are not disturbed.',
+        'Checks the whole document, commits it as one revision and shows what that changes.\n' +
+          'Either all of it takes effect or nothing does. Established flows stay with their members\n' +
+          'as long as those serve or drain.',
       )
       .argument('<file>', "the document (YAML or JSON), '-' for stdin")
       .option('--dry-run', 'check and show only, change nothing'),
@@ -74,6 +75,7 @@ function addApply(program: Command, context: Context): void {
     .action(
       async (file: string, options: ChangeOptions & { dryRun?: boolean }, command: Command) => {
         const document = await readDocument(file);
+        refuseEmpty(document);
         const result = await namingErrorsOf(document.name, () =>
           clientOf(command, context).json<ApplyResult>({
             method: 'PUT',
@@ -131,6 +133,7 @@ function addDiff(program: Command, context: Context): void {
     .addHelpText('after', examples(['weir diff weir.yaml', '+ added, - removed, ~ changed']))
     .action(async (file: string, _options: object, command: Command) => {
       const document = await readDocument(file);
+      refuseEmpty(document);
       const result = await namingErrorsOf(document.name, () =>
         clientOf(command, context).json<DiffResult>({
           method: 'POST',
@@ -179,10 +182,9 @@ function addExport(program: Command, context: Context): void {
         // Documents may hold secrets: for the owner alone unless the file is there already.
         await writeFile(options.output, text, { mode: 0o600 });
       } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause);
         throw new CliError(
           EXIT.failure,
-          `Cannot write ${options.output}: ${why}.`,
+          `Cannot write ${options.output}: ${whyNot(cause)}.`,
           undefined,
           cause,
         );

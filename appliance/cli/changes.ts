@@ -20,11 +20,9 @@ export async function changeLines(context: Context, changes: readonly Change[]):
   // Imported here: it brings the language's schema along, which takes longer to load
   // than all the rest, and most commands show no changes.
   const { formatChange } = await import('../config/changes.js');
-  const lines = changes.map((change) => {
-    const text = clean(formatChange(change));
-    const shown = context.look.unicode ? text : text.replaceAll('→', '->').replaceAll('…', '~');
-    return `  ${paint(context.look, COLOURS[change.kind], shown)}\n`;
-  });
+  const lines = changes.map(
+    (change) => `  ${paint(context.look, COLOURS[change.kind], clean(formatChange(change)))}\n`,
+  );
   return lines.join('');
 }
 
@@ -54,11 +52,16 @@ function confirmNotice(context: Context, result: ApplyResult): string {
   );
 }
 
+/** More would hide what was done from the screen. */
+const MOST_WARNINGS = 5;
+
 /** On stderr: they must not disturb what reads the answer. */
 export function warn(context: Context, warnings: readonly string[]): void {
-  for (const warning of warnings) {
-    context.err(`${paint(context.look, 'yellow', 'warning:')} ${clean(warning)}\n`);
-  }
+  const mark = paint(context.look, 'yellow', 'warning:');
+  const most = warnings.length > MOST_WARNINGS + 1 ? MOST_WARNINGS : warnings.length;
+  for (const warning of warnings.slice(0, most)) context.err(`${mark} ${clean(warning)}\n`);
+  const rest = warnings.length - most;
+  if (rest > 0) context.err(`${mark} and ${rest} more like these: weir status\n`);
 }
 
 /** A revision's changes in a few characters: `+2 -1 ~4`. */

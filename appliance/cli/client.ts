@@ -81,7 +81,12 @@ export class Client {
     } catch (error) {
       if (signal?.aborted === true) return;
       if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') {
-        throw new CliError(EXIT.unreachable, 'The daemon ended the stream.', undefined, error);
+        throw new CliError(
+          EXIT.unreachable,
+          'The stream broke off: the daemon died, or this reader was too slow.',
+          undefined,
+          error,
+        );
       }
       throw error;
     }

@@ -6,7 +6,13 @@
  * no names, and that is all.
  */
 import type { Argument, Command, Option } from 'commander';
-import type { MemberRow, PoolRow, RevisionRow, ServiceRow } from '../api/contract.js';
+import {
+  EVENT_KINDS,
+  type MemberRow,
+  type PoolRow,
+  type RevisionRow,
+  type ServiceRow,
+} from '../api/contract.js';
 
 export interface Candidate {
   readonly word: string;
@@ -121,10 +127,19 @@ async function offer(place: Place, typed: string, names: NameSource): Promise<Ca
     return [...options, { word: '--help', description: 'how to use this' }];
   }
   if (command.commands.length > 0 && before.length === 0) {
-    return visible(command).map((one) => ({ word: one.name(), description: one.summary() }));
+    return visible(command).map(asCandidate);
   }
   const argument: Argument | undefined = command.registeredArguments[before.length];
+  if (argument?.name() === 'command') return visible(root(command)).map(asCandidate);
   return argument === undefined ? [] : values(argument.name(), argument.argChoices, before, names);
+}
+
+function asCandidate(command: Command): Candidate {
+  return { word: command.name(), description: command.summary() };
+}
+
+function root(command: Command): Command {
+  return command.parent === null ? command : root(command.parent);
 }
 
 /** A command's own options and those of all above it. */
@@ -170,6 +185,8 @@ async function values(
           word: row.member,
           description: `${row.pool} ${row.state}`,
         }));
+      case 'kind':
+        return EVENT_KINDS.map((word) => ({ word, description: '' }));
       case 'revision':
       case 'before':
       case 'if-match':

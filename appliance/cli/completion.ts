@@ -7,11 +7,10 @@
  * `:files`.
  */
 import { Argument, type Command } from 'commander';
-import { DEFAULT_SOCKET } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { Client } from './client.js';
 import { complete, type NameSource, splitLine } from './complete.js';
-import type { Context } from './context.js';
+import { socketOf, type Context } from './context.js';
 import { clean } from './format.js';
 
 /** A Tab must not hang longer than people wait for one. */
@@ -108,8 +107,7 @@ export function addCompletionCommands(program: Command, context: Context): void 
 }
 
 function daemonNames(socket: string | undefined, context: Context): NameSource {
-  const path = socket ?? context.environment['WEIR_SOCKET'] ?? DEFAULT_SOCKET;
-  const client = new Client(path, PATIENCE_MS);
+  const client = new Client(socket ?? socketOf(context), PATIENCE_MS);
   return {
     services: () => client.json({ path: '/v1/services' }),
     pools: () => client.json({ path: '/v1/pools' }),

@@ -8,14 +8,19 @@
 import type { Command } from 'commander';
 import { DEFAULT_SOCKET } from '../api/contract.js';
 import { Client } from './client.js';
-import type { Look } from './format.js';
+import { readable, unpainted, type Look } from './format.js';
 
 export interface Context {
   readonly look: Look;
   /** Columns of the terminal; null when stdout is none. */
   readonly width: number | null;
   readonly environment: NodeJS.ProcessEnv;
+  /** Whether `--json` is on the command line: errors are JSON too, then. */
+  readonly json: boolean;
+  /** Data: as it is. */
   out(text: string): void;
+  /** Words for people: in what their terminal can show. */
+  say(text: string): void;
   err(text: string): void;
   now(): number;
 }
@@ -29,16 +34,22 @@ export interface GlobalOptions {
 export function processContext(): Context {
   const environment = process.env;
   const terminal = process.stdout.isTTY === true;
+  const look: Look = {
+    colour: terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb',
+    unicode: speaksUtf8(environment),
+  };
   return {
-    look: {
-      colour: terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb',
-      unicode: speaksUtf8(environment),
-    },
+    look,
     // A serial console reports 0 columns: take the usual 80.
     width: terminal ? process.stdout.columns || 80 : null,
     environment,
+    json: process.argv.includes('--json'),
     out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    say: (text) => void process.stdout.write(readable(look, text)),
+    err: (text) => {
+      const words = readable(look, text);
+      process.stderr.write(process.stderr.isTTY === true ? words : unpainted(words));
+    },
     now: Date.now,
   };
 }
@@ -51,7 +62,13 @@ export function speaksUtf8(environment: NodeJS.ProcessEnv): boolean {
 
 export function clientOf(command: Command, context: Context): Client {
   const { socket } = command.optsWithGlobals<GlobalOptions>();
-  return new Client(socket ?? context.environment['WEIR_SOCKET'] ?? DEFAULT_SOCKET);
+  return new Client(socket ?? socketOf(context));
+}
+
+/** The daemon's socket unless `--socket` names one. */
+export function socketOf({ environment }: Context): string {
+  // Set but empty is as good as not set.
+  return environment['WEIR_SOCKET'] || DEFAULT_SOCKET;
 }
 
 export function wantsJson(command: Command): boolean {
@@ -65,5 +82,6 @@ export async function answer<T>(
   value: T,
   text: (value: T) => string | Promise<string>,
 ): Promise<void> {
-  context.out(wantsJson(command) ? `${JSON.stringify(value, null, 2)}\n` : await text(value));
+  if (wantsJson(command)) context.out(`${JSON.stringify(value, null, 2)}\n`);
+  else context.say(await text(value));
 }

@@ -50,7 +50,7 @@ export function addDaemonCommand(program: Command, context: Context): void {
       'after',
       examples(
         ['weir daemon', 'as an appliance does'],
-        ['weir daemon --state-dir ./state --run-dir ./run', 'beside another one'],
+        ['weir daemon --log-level warn', 'only what somebody should look at'],
       ),
     )
     .action(async (_options: object, command: Command) => {
@@ -60,7 +60,8 @@ export function addDaemonCommand(program: Command, context: Context): void {
 
 function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel } = options;
-  const socket = options.socket ?? context.environment['WEIR_SOCKET'] ?? join(runDir, 'weir.sock');
+  const { WEIR_SOCKET: named } = context.environment;
+  const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
   return { stateDir, runDir, bpfDir, group, logLevel, socket };
 }
 

@@ -7,7 +7,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { BODY_LIMIT_BYTES, type ErrorBody } from '../api/contract.js';
 import { formatConfigError } from '../config/errors.js';
-import { CliError, EXIT, refusal } from './exit-codes.js';
+import { CliError, EXIT, refusal, whyNot } from './exit-codes.js';
 import { clean, plural } from './format.js';
 
 export interface DocumentText {
@@ -20,11 +20,24 @@ export interface DocumentText {
 export async function readDocument(path: string): Promise<DocumentText> {
   const name = path === '-' ? '<stdin>' : path;
   const bytes = path === '-' ? await collect(name, process.stdin) : await readFileOf(path);
+  return { name, text: decode(name, bytes) };
+}
+
+function decode(name: string, bytes: Buffer): string {
   try {
-    return { name, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new CliError(EXIT.invalid, `${name} is not UTF-8 text.`, undefined, cause);
   }
+}
+
+/** For those who send it: nothing at all is no document. */
+export function refuseEmpty({ name, text }: DocumentText): void {
+  if (text.trim() !== '') return;
+  throw new CliError(
+    EXIT.invalid,
+    `${name} is empty. A document begins with "version: 1"; see 'weir reference'.`,
+  );
 }
 
 async function readFileOf(path: string): Promise<Buffer> {
@@ -62,8 +75,7 @@ async function collect(name: string, stream: AsyncIterable<Buffer>): Promise<Buf
 }
 
 function unreadable(path: string, error: unknown): CliError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new CliError(EXIT.failure, `Cannot read ${path}: ${why}.`, undefined, error);
+  return new CliError(EXIT.failure, `Cannot read ${path}: ${whyNot(error)}.`, undefined, error);
 }
 
 /**
@@ -81,7 +93,7 @@ export async function namingErrorsOf<T>(origin: string, act: () => Promise<T>): 
   }
 }
 
-/** All errors of a refused document, a line each, and how many there are. */
+/** All errors of a refused document, a line each, and in the last line how many there are. */
 export function documentProblem(origin: string, { error }: ErrorBody): string {
   const details = error.details ?? [];
   const lines = details.map((detail) => clean(formatConfigError({ ...detail, file: origin })));

@@ -15,6 +15,7 @@ export const EXIT = {
   conflict: 5,
   notFound: 6,
   unsupported: 7,
+  attention: 8,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -28,7 +29,8 @@ export const EXIT_CODE_HELP = `Exit status:
   4  the configuration is not valid
   5  conflict: somebody else changed it, or nothing awaits confirmation
   6  no such pool, member, service or revision
-  7  valid, but this build cannot execute it`;
+  7  valid, but this build cannot execute it
+  8  there is an alarm (weir status --check)`;
 
 const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   syntax: EXIT.invalid,
@@ -64,6 +66,23 @@ export function refusal(body: ErrorBody, message = body.error.message): CliError
   // A newer daemon may have a code that this client does not know.
   const exit: ExitCode | undefined = EXIT_OF_ERROR[body.error.code];
   return new CliError(exit ?? EXIT.failure, message, body);
+}
+
+const WHY_NOT: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is no directory',
+  EACCES: 'permission denied',
+  EPERM: 'not permitted',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space left on the device',
+};
+
+/** What the system said about a file, in people's words. */
+export function whyNot(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return WHY_NOT[code] ?? error.message;
 }
 
 function errorCodeOf(code: ExitCode): ErrorCode {

@@ -30,9 +30,25 @@ export function paint(look: Look, colour: Colour, text: string): string {
   return `\u001b[${on}m${text}\u001b[${off}m`;
 }
 
+export function unpainted(text: string): string {
+  // eslint's no-control-regex forbids the escape character in a literal.
+  return text.split('\u001b').map(withoutParameters).join('');
+}
+
+function withoutParameters(part: string, index: number): string {
+  return index === 0 ? part : part.replace(/^\[\d+m/, '');
+}
+
 /** Control characters of C0 and C1, DEL, and what turns text around, as `?`. */
 export function clean(text: string): string {
   return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069\u2028\u2029]/gu, '?');
+}
+
+const ASCII: Readonly<Record<string, string>> = { '→': '->', '…': '...', '×': 'x', '–': '-' };
+
+/** Weir's own signs in letters where the terminal knows no others. */
+export function readable(look: Look, text: string): string {
+  return look.unicode ? text : text.replace(/[→…×–]/g, (sign) => ASCII[sign] ?? sign);
 }
 
 type StateWord = MemberState | ServiceState;

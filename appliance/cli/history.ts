@@ -53,7 +53,7 @@ export function addHistoryCommands(program: Command, context: Context): void {
       await answer(command, context, rows, () =>
         options.changes === true && rows.length > 0
           ? withChanges(context, rows)
-          : table(rows, COLUMNS, context.look, context.width, 'No revisions.'),
+          : table(rows, COLUMNS, context.look, { width: context.width }, 'No revisions.'),
       );
     });
 

@@ -6,7 +6,7 @@
  * as an exception, and weir.ts decides the exit status.
  */
 import { Command, Option } from 'commander';
-import { DEFAULT_SOCKET } from '../api/contract.js';
+import { DEFAULT_SOCKET, type ErrorBody } from '../api/contract.js';
 import { version } from '../api/version.js';
 import { addDocumentCommands } from './apply.js';
 import { examples } from './arguments.js';
@@ -14,7 +14,8 @@ import { addCompletionCommands } from './completion.js';
 import type { Context } from './context.js';
 import { addDaemonCommand } from './daemon.js';
 import { addDetachCommand } from './detach.js';
-import { EXIT_CODE_HELP } from './exit-codes.js';
+import { CliError, EXIT, EXIT_CODE_HELP } from './exit-codes.js';
+import { paint } from './format.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
 import { addSetCommands } from './set.js';
@@ -35,10 +36,12 @@ export function createProgram(context: Context): Command {
     .option('--json', 'print JSON, a stable interface')
     .exitOverride()
     .showSuggestionAfterError()
+    .helpCommand(false)
     .configureHelp({ showGlobalOptions: true, subcommandTerm: (command) => command.name() })
     .configureOutput({
-      writeOut: (text) => context.out(text),
+      writeOut: (text) => context.say(text),
       writeErr: (text) => context.err(text),
+      outputError: (text) => context.err(usageError(context, text)),
       getOutHelpWidth: () => context.width ?? 100,
       getErrHelpWidth: () => context.width ?? 100,
       getOutHasColors: () => context.look.colour,
@@ -69,8 +72,42 @@ export function createProgram(context: Context): Command {
   addDaemonCommand(program, context);
   addDetachCommand(program, context);
   addCompletionCommands(program, context);
-  program.addHelpCommand(
-    new Command('help').argument('[command]').helpOption(false).description('how to use a command'),
-  );
+  addHelpCommand(program);
   return program;
+}
+
+/** What commander says of a wrong command line: `error: …`, perhaps with a suggestion below. */
+function usageError(context: Context, text: string): string {
+  const message = text.replace(/^error: /, '').trimEnd();
+  if (context.json) {
+    const body: ErrorBody = { error: { code: 'bad-request', message } };
+    return `${JSON.stringify(body)}\n`;
+  }
+  return `${paint(context.look, 'red', 'weir:')} ${message}\nSee 'weir --help', or --help after a command.\n`;
+}
+
+/** commander's own takes one word, and has none for a command that is not there. */
+function addHelpCommand(program: Command): void {
+  program
+    .command('help')
+    .summary('how to use a command')
+    .description('Shows how to use a command, as --help after it does.')
+    .argument('[command...]', 'its words, such as: show members')
+    .addHelpText('after', examples(['weir help show members', 'as weir show members --help']))
+    .action((words: readonly string[]) => {
+      let command = program;
+      for (const word of words) {
+        const next = command.commands.find((one) => one.name() === word);
+        if (next === undefined) {
+          const known = command.createHelp().visibleCommands(command);
+          const names = known.map((one) => one.name()).join(', ');
+          throw new CliError(
+            EXIT.usage,
+            `There is no command '${words.join(' ')}'. ${names === '' ? `'${command.name()}' has none below it` : `There are ${names}`}.`,
+          );
+        }
+        command = next;
+      }
+      command.outputHelp();
+    });
 }

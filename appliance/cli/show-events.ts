@@ -1,12 +1,21 @@
 /**
- * `show events` and what follows the stream.
+ * `show events` and what follows the stream. Events of single flows are many a second and
+ * drown the rest, so they are shown only when they are asked for.
  *
  * Invariant: with `--follow` no event is shown twice and none is lost between those
  * of the past and those of the stream: the stream is opened first, and sequence
  * numbers decide.
  */
-import type { Command } from 'commander';
-import type { CounterDeltas, CounterSet, EventRow, StreamMessage } from '../api/contract.js';
+import { InvalidArgumentError, type Command } from 'commander';
+import {
+  EVENT_KINDS,
+  FLOW_EVENT_KINDS,
+  type CounterDeltas,
+  type CounterSet,
+  type EventKind,
+  type EventRow,
+  type StreamMessage,
+} from '../api/contract.js';
 import { examples, wholeNumber } from './arguments.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -23,6 +32,21 @@ import {
 interface EventOptions {
   readonly limit: number;
   readonly follow?: boolean;
+  readonly kind?: readonly EventKind[];
+  readonly all?: boolean;
+}
+
+const flowKinds: readonly EventKind[] = FLOW_EVENT_KINDS;
+const usualKinds = EVENT_KINDS.filter((kind) => !flowKinds.includes(kind));
+
+function parseKinds(text: string): EventKind[] {
+  return text.split(',').map((word) => {
+    const kind = EVENT_KINDS.find((one) => one === word);
+    if (kind === undefined) {
+      throw new InvalidArgumentError(`Give one or several of ${EVENT_KINDS.join(',')}.`);
+    }
+    return kind;
+  });
 }
 
 export function addEvents(show: Command, context: Context): void {
@@ -30,16 +54,21 @@ export function addEvents(show: Command, context: Context): void {
     .command('events')
     .summary('what happened')
     .description(
-      'Lists the latest events, oldest first. With --follow and --json: one JSON object a line.',
+      'Lists the latest events, oldest first. Those of single flows (flow-new, flow-moved, drop)\n' +
+        'are shown only when asked for. With --follow and --json: one JSON object a line.',
     )
     .option('--limit <number>', 'at most so many of the past', wholeNumber(1, 100_000), 50)
+    .option('--kind <kinds>', 'only these kinds, with commas between them', parseKinds)
+    .option('--all', 'every kind, those of single flows too')
     .option('--follow', 'go on with new ones as they happen, until interrupted')
     .addHelpText(
       'after',
-      examples(
+      `${examples(
         ['weir show events', 'the latest 50'],
         ['weir show events --follow', 'and what happens from now on'],
-      ),
+        ['weir show events --kind member-state,revision', 'who came, who went, who changed what'],
+        ['weir show events --kind drop --follow', 'which packets are dropped, and why'],
+      )}\n\nKinds: ${EVENT_KINDS.join(', ')}`,
     )
     .action(async (options: EventOptions, command: Command) => {
       if (options.follow === true) {
@@ -48,12 +77,16 @@ export function addEvents(show: Command, context: Context): void {
       }
       const rows = await clientOf(command, context).json<EventRow[]>({
         path: '/v1/events',
-        query: { limit: options.limit },
+        query: { limit: options.limit, kind: kindsOf(options).join() },
       });
       await answer(command, context, rows, () =>
         rows.length === 0 ? 'No events.\n' : rows.map((row) => eventLine(context, row)).join(''),
       );
     });
+}
+
+function kindsOf({ kind, all }: EventOptions): readonly EventKind[] {
+  return kind ?? (all === true ? EVENT_KINDS : usualKinds);
 }
 
 async function followEvents(
@@ -63,22 +96,23 @@ async function followEvents(
 ): Promise<void> {
   const client = clientOf(command, context);
   const json = wantsJson(command);
+  const kinds = kindsOf(options);
   let shown = 0;
+  /** Number of the last event of the stream, shown or not. */
+  let streamed = 0;
   /** What the stream brought while the past was still being fetched. */
   let waiting: EventRow[] | null = [];
   const show = (row: EventRow): void => {
     if (row.sequence <= shown) return;
-    if (shown > 0 && row.sequence > shown + 1) {
-      context.err(`(${row.sequence - shown - 1} events were missed)\n`);
-    }
     shown = row.sequence;
-    context.out(json ? `${JSON.stringify(row)}\n` : eventLine(context, row));
+    if (json) context.out(`${JSON.stringify(row)}\n`);
+    else context.say(eventLine(context, row));
   };
   const aborter = new AbortController();
   const fetchPast = async (): Promise<void> => {
     const rows = await client.json<EventRow[]>({
       path: '/v1/events',
-      query: { limit: options.limit },
+      query: { limit: options.limit, kind: kinds.join() },
     });
     for (const row of [...rows, ...(waiting ?? [])]) show(row);
     waiting = null;
@@ -91,8 +125,14 @@ async function followEvents(
       run.past.catch(() => aborter.abort());
     }
     if (message.type !== 'event') return;
-    if (waiting === null) show(message.event);
-    else waiting.push(message.event);
+    const { event } = message;
+    if (streamed > 0 && event.sequence > streamed + 1) {
+      context.err(`(${event.sequence - streamed - 1} events were missed)\n`);
+    }
+    streamed = event.sequence;
+    if (!kinds.includes(event.kind)) return;
+    if (waiting === null) show(event);
+    else waiting.push(event);
   };
   const call = { path: '/v1/stream', query: { topics: 'events' } };
   await client.stream(call, onMessage, aborter.signal);
@@ -116,7 +156,8 @@ export async function followCounters(command: Command, context: Context): Promis
     { path: '/v1/stream', query: { topics: 'counters' } },
     (message) => {
       if (message.type !== 'counters') return;
-      context.out(json ? `${JSON.stringify(message.counters)}\n` : counterLine(message.counters));
+      if (json) context.out(`${JSON.stringify(message.counters)}\n`);
+      else context.say(counterLine(message.counters));
     },
   );
   throw ended();
@@ -135,7 +176,7 @@ function counterLine(counters: CounterDeltas): string {
   return `${clock(counters.time)}  flows ${flows}  packets ${packets}  ${bits}  drops ${drops.join(', ') || '0'}\n`;
 }
 
-/** A stream only ends when the daemon does. */
+/** A stream only ends when the daemon does, or when the daemon gave this reader up. */
 function ended(): CliError {
   return new CliError(
     EXIT.unreachable,

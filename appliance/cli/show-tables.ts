@@ -35,48 +35,80 @@ interface Traffic {
   readonly totals: CounterSet;
 }
 
-function traffic<Row extends Traffic>(dispensable: number): Column<Row>[] {
-  return [
-    {
-      title: 'FLOWS/S',
-      align: 'right',
-      value: ({ rates }) => perSecond(rates.flowsPerSecond),
-      dispensable,
-    },
-    {
-      title: 'PACKETS/S',
-      align: 'right',
-      value: ({ rates }) => perSecond(rates.packetsPerSecond),
-      dispensable: dispensable + 1,
-    },
-    {
-      title: 'BITS/S',
-      align: 'right',
-      value: ({ rates }) => bitsPerSecond(rates.bitsPerSecond),
-      dispensable,
-    },
-    {
-      title: 'FLOWS',
-      align: 'right',
-      value: ({ totals }) => quantity(totals.flows),
-      dispensable: dispensable + 2,
-    },
-    {
-      title: 'PACKETS',
-      align: 'right',
-      value: ({ totals }) => quantity(totals.packets + totals.replyPackets),
-      dispensable: dispensable + 4,
-    },
-    {
-      title: 'BYTES',
-      align: 'right',
-      value: ({ totals }) => bytes(totals.bytes + totals.replyBytes),
-      dispensable: dispensable + 3,
-    },
-  ];
-}
+/** How soon a column goes; what is not named here stays. Rates go after everything else. */
+const GOES = {
+  packets: 14,
+  bytes: 13,
+  flows: 12,
+  since: 11,
+  health: 10,
+  nextHop: 9,
+  packetsPerSecond: 8,
+  forwarding: 7,
+  pool: 6,
+  services: 5,
+  bitsPerSecond: 4,
+  flowsPerSecond: 3,
+  weight: 2,
+  memberSince: 1,
+} as const;
 
-export function serviceColumns(context: Context): Column<ServiceRow>[] {
+const RATES: readonly Column<Traffic>[] = [
+  {
+    title: 'FLOWS/S',
+    align: 'right',
+    value: ({ rates }) => perSecond(rates.flowsPerSecond),
+    dispensable: GOES.flowsPerSecond,
+  },
+  {
+    title: 'PACKETS/S',
+    align: 'right',
+    value: ({ rates }) => perSecond(rates.packetsPerSecond),
+    dispensable: GOES.packetsPerSecond,
+  },
+  {
+    title: 'BITS/S',
+    align: 'right',
+    value: ({ rates }) => bitsPerSecond(rates.bitsPerSecond),
+    dispensable: GOES.bitsPerSecond,
+  },
+];
+
+const TOTALS: readonly Column<Traffic>[] = [
+  {
+    title: 'FLOWS',
+    align: 'right',
+    value: ({ totals }) => quantity(totals.flows),
+    dispensable: GOES.flows,
+    wideOnly: true,
+  },
+  {
+    title: 'PACKETS',
+    align: 'right',
+    value: ({ totals }) => quantity(totals.packets + totals.replyPackets),
+    dispensable: GOES.packets,
+    wideOnly: true,
+  },
+  {
+    title: 'BYTES',
+    align: 'right',
+    value: ({ totals }) => bytes(totals.bytes + totals.replyBytes),
+    dispensable: GOES.bytes,
+    wideOnly: true,
+  },
+];
+
+/** `WHY` is there while some service has no tier: then it is what one has to read. */
+export function serviceColumns(
+  context: Context,
+  rows: readonly ServiceRow[],
+): Column<ServiceRow>[] {
+  const why: Column<ServiceRow> = {
+    title: 'WHY',
+    value: ({ tierReason }) => tierReason,
+    shrinkTo: 20,
+  };
+  const unserved = rows.some(({ tier }) => tier === 'none');
   return [
     { title: 'SERVICE', value: ({ name }) => name, shrinkTo: 10 },
     {
@@ -99,16 +131,22 @@ export function serviceColumns(context: Context): Column<ServiceRow>[] {
       value: ({ tier }) => tier,
       colour: ({ tier }) => (tier === 'none' ? 'red' : null),
     },
-    { title: 'FORWARDING', value: ({ forwarding }) => forwarding ?? '-', dispensable: 3 },
-    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: 2 },
-    ...traffic<ServiceRow>(4),
+    {
+      title: 'FORWARDING',
+      value: ({ forwarding }) => forwarding ?? '-',
+      dispensable: GOES.forwarding,
+    },
+    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: GOES.pool },
+    ...RATES,
+    ...TOTALS,
     {
       title: 'SINCE',
       align: 'right',
       value: ({ since }) => duration(context.now() - since),
-      dispensable: 9,
+      dispensable: GOES.since,
+      wideOnly: true,
     },
-    { title: 'WHY', value: ({ tierReason }) => tierReason, shrinkTo: 20 },
+    unserved ? why : { ...why, dispensable: GOES.packets + 1, wideOnly: true },
   ];
 }
 
@@ -129,9 +167,10 @@ export const poolColumns: readonly Column<PoolRow>[] = [
     title: 'SERVICES',
     value: ({ services }) => services.join(',') || '-',
     shrinkTo: 10,
-    dispensable: 1,
+    dispensable: GOES.services,
   },
-  ...traffic<PoolRow>(2),
+  ...RATES,
+  ...TOTALS,
 ];
 
 export function memberColumns(context: Context): Column<MemberRow>[] {
@@ -147,13 +186,30 @@ export function memberColumns(context: Context): Column<MemberRow>[] {
       title: 'SINCE',
       align: 'right',
       value: ({ since }) => duration(context.now() - since),
-      dispensable: 1,
+      dispensable: GOES.memberSince,
     },
     { title: 'REASON', value: ({ reason }) => reason, shrinkTo: 20 },
-    { title: 'WEIGHT', align: 'right', value: ({ weight }) => String(weight), dispensable: 2 },
-    { title: 'HEALTH', value: (row) => health(row, context.now()), dispensable: 4 },
-    { title: 'NEXT HOP', value: nextHop, shrinkTo: 24, dispensable: 3 },
-    ...traffic<MemberRow>(5),
+    {
+      title: 'WEIGHT',
+      align: 'right',
+      value: ({ weight }) => String(weight),
+      dispensable: GOES.weight,
+    },
+    ...RATES,
+    {
+      title: 'HEALTH',
+      value: (row) => health(row, context.now()),
+      dispensable: GOES.health,
+      wideOnly: true,
+    },
+    {
+      title: 'NEXT HOP',
+      value: nextHop,
+      shrinkTo: 24,
+      dispensable: GOES.nextHop,
+      wideOnly: true,
+    },
+    ...TOTALS,
   ];
 }
 
@@ -237,7 +293,7 @@ export function counterText(context: Context, counters: Counters): string {
   const totalsText = lines.map(([name, count]) => `${name.padEnd(width)}  ${count}\n`).join('');
   const services = Object.entries(counters.services).map(([name, set]) => ({ name, set }));
   const span = duration(counters.time - counters.since);
-  return `Counted over ${span}\n\n${totalsText}\n${table(services, counterColumns, context.look, context.width, 'No services.')}`;
+  return `Counted over ${span}\n\n${totalsText}\n${table(services, counterColumns, context.look, { width: context.width }, 'No services.')}`;
 }
 
 const counterColumns: readonly Column<{ readonly name: string; readonly set: CounterSet }>[] = [

@@ -24,7 +24,7 @@ import {
   tierText,
 } from './show-tables.js';
 import { addEvents, followCounters } from './show-events.js';
-import { table } from './table.js';
+import { table, type Column } from './table.js';
 
 export function addShowCommands(program: Command, context: Context): void {
   const show = program
@@ -36,7 +36,7 @@ export function addShowCommands(program: Command, context: Context): void {
       'after',
       examples(
         ['weir show services', 'which tier serves what, how much'],
-        ['weir show members --pool web', 'state, reason and next hop of each'],
+        ['weir show members --pool web', 'state, reason and traffic of each'],
         ['weir show events --follow', 'as they happen'],
         ['weir show services --json', 'for programs'],
       ),
@@ -48,11 +48,18 @@ export function addShowCommands(program: Command, context: Context): void {
     .description(
       'Lists the services: which tier serves each and why, members that serve, and traffic.',
     )
-    .addHelpText('after', examples(['weir show services', 'all of them']))
-    .action(async (_options: object, command: Command) => {
+    .option(...WIDE)
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show services', 'all of them'],
+        ['weir show services --wide', 'with totals, and why this tier'],
+      ),
+    )
+    .action(async ({ wide }: WideOption, command: Command) => {
       const rows = await clientOf(command, context).json<ServiceRow[]>({ path: '/v1/services' });
       await answer(command, context, rows, () =>
-        table(rows, serviceColumns(context), context.look, context.width, 'No services.'),
+        wideTable(context, wide, rows, serviceColumns(context, rows), 'No services.'),
       );
     });
 
@@ -60,11 +67,12 @@ export function addShowCommands(program: Command, context: Context): void {
     .command('pools')
     .summary('pools and how many members serve')
     .description('Lists the pools: algorithm, monitor, members by state, and traffic.')
+    .option(...WIDE)
     .addHelpText('after', examples(['weir show pools', 'all of them']))
-    .action(async (_options: object, command: Command) => {
+    .action(async ({ wide }: WideOption, command: Command) => {
       const rows = await clientOf(command, context).json<PoolRow[]>({ path: '/v1/pools' });
       await answer(command, context, rows, () =>
-        table(rows, poolColumns, context.look, context.width, 'No pools.'),
+        wideTable(context, wide, rows, poolColumns, 'No pools.'),
       );
     });
 
@@ -73,17 +81,21 @@ export function addShowCommands(program: Command, context: Context): void {
     .summary('members: state, reason, health, next hop')
     .description('Lists the members: state and why, since when, health, next hop, and traffic.')
     .option('--pool <pool>', 'only those of this pool')
+    .option(...WIDE)
     .addHelpText(
       'after',
-      examples(['weir show members', 'of all pools'], ['weir show members --pool web', 'of one']),
+      examples(
+        ['weir show members', 'of all pools'],
+        ['weir show members --pool web --wide', 'of one, with health, next hop and totals'],
+      ),
     )
-    .action(async ({ pool }: { pool?: string }, command: Command) => {
+    .action(async ({ pool, wide }: WideOption & { readonly pool?: string }, command: Command) => {
       const rows = await clientOf(command, context).json<MemberRow[]>({
         path: '/v1/members',
         query: { pool },
       });
       await answer(command, context, rows, () =>
-        table(rows, memberColumns(context), context.look, context.width, 'No members.'),
+        wideTable(context, wide, rows, memberColumns(context), 'No members.'),
       );
     });
 
@@ -124,6 +136,22 @@ export function addShowCommands(program: Command, context: Context): void {
     });
 }
 
+const WIDE = ['--wide', 'every column in full, however wide the terminal is'] as const;
+
+interface WideOption {
+  readonly wide?: boolean;
+}
+
+function wideTable<Row>(
+  context: Context,
+  wide: boolean | undefined,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  empty: string,
+): string {
+  return table(rows, columns, context.look, { width: context.width, wide: wide === true }, empty);
+}
+
 interface FlowOptions {
   readonly limit: number;
   readonly service?: string;
@@ -152,7 +180,7 @@ function addFlows(show: Command, context: Context): void {
         query: { limit, service, member },
       });
       await answer(command, context, rows, () =>
-        table(rows, flowColumns, context.look, context.width, 'No flows.'),
+        table(rows, flowColumns, context.look, { width: context.width }, 'No flows.'),
       );
       if (rows.length === limit) {
         context.err(`There may be more than these ${limit}: see --limit.\n`);

@@ -5,30 +5,46 @@
  * always shown, in words.
  */
 import type { Command } from 'commander';
-import type { Status } from '../api/contract.js';
+import type { Alarm, MemberRow, Severity, Status } from '../api/contract.js';
 import { examples } from './arguments.js';
+import { causesOf, type Cause } from './causes.js';
 import { answer, clientOf, type Context } from './context.js';
+import { EXIT } from './exit-codes.js';
 import { clean, duration, paint, plural, severityColour } from './format.js';
 
 export function addStatusCommand(program: Command, context: Context): void {
   program
     .command('status')
     .summary('is the unit well?')
-    .description('Shows unit, version, revision, role, members that serve, and alarms.')
+    .description(
+      'Shows unit, version, revision, role, members that serve, and alarms: members that are down\n' +
+        'for one common reason in one line. With --json every alarm by itself.',
+    )
+    .option('--check', `end with exit status ${EXIT.attention} while there is an alarm`)
     .addHelpText(
       'after',
       examples(
         ['weir status', 'one look'],
-        ["weir status --json | jq '.alarms | length'", 'for a check'],
+        ['weir status --check > /dev/null', 'for monitoring: 0 well, 8 alarms, 3 no daemon'],
+        ["weir status --json | jq '.alarms | length'", 'how many alarms'],
       ),
     )
-    .action(async (_options: object, command: Command) => {
-      const status = await clientOf(command, context).json<Status>({ path: '/v1/status' });
-      await answer(command, context, status, () => statusText(context, status));
+    .action(async ({ check }: { readonly check?: boolean }, command: Command) => {
+      const client = clientOf(command, context);
+      const status = await client.json<Status>({ path: '/v1/status' });
+      await answer(command, context, status, async () => {
+        const grouped = status.alarms.filter(isMemberAlarm).length > 1;
+        const members = grouped ? await client.json<MemberRow[]>({ path: '/v1/members' }) : [];
+        return statusText(context, status, causesOf(members));
+      });
+      if (check === true && status.alarms.length > 0) process.exitCode = EXIT.attention;
     });
 }
 
-function statusText(context: Context, status: Status): string {
+const isMemberAlarm = ({ code }: Alarm): boolean =>
+  code === 'member-down' || code === 'next-hop-unresolved';
+
+function statusText(context: Context, status: Status, causes: readonly Cause[]): string {
   const serving = `${status.membersServing} of ${plural(status.membersTotal, 'member')} serving`;
   const lines: [string, string][] = [
     ['Unit', `${status.unit || '(no name yet)'} (${status.role})`],
@@ -43,7 +59,7 @@ function statusText(context: Context, status: Status): string {
     ['Services', `${status.services}, ${serving}`],
   ];
   const text = lines.map(([name, value]) => `${name.padEnd(9)} ${clean(value)}\n`).join('');
-  return text + pendingText(context, status) + alarmText(context, status);
+  return text + pendingText(context, status) + alarmText(context, status, causes);
 }
 
 function pendingText(context: Context, { pendingConfirm: pending }: Status): string {
@@ -54,13 +70,33 @@ function pendingText(context: Context, { pendingConfirm: pending }: Status): str
   return `${'Confirm'.padEnd(9)} ${paint(context.look, 'yellow', notice)}\n`;
 }
 
-function alarmText(context: Context, { alarms }: Status): string {
+/** More would push the rest off the screen. */
+const MOST_LINES = 12;
+
+/** What is worst first; that a change waits for confirmation stands above already. */
+function alarmText(context: Context, { alarms }: Status, causes: readonly Cause[]): string {
   if (alarms.length === 0) return `${'Alarms'.padEnd(9)} none\n`;
-  const lines = alarms.map(({ severity, code, message, since }) => {
-    const age = since === null ? '' : `, for ${duration(context.now() - since)}`;
-    const text = `${severity}: ${clean(message)} (${clean(code)}${age})`;
+  const single = alarms.filter(
+    (alarm) => alarm.code !== 'confirm-pending' && !(causes.length > 0 && isMemberAlarm(alarm)),
+  );
+  const found = [
+    ...single.map(({ severity, code, message, since }) => {
+      const age = since === null ? '' : `, for ${duration(context.now() - since)}`;
+      return { severity, text: `${clean(message)} (${clean(code)}${age})` };
+    }),
+    ...causes.map(({ text, since }) => ({
+      severity: 'warning' as const,
+      text: `${text} (for ${duration(context.now() - since)})`,
+    })),
+  ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+  const most = found.length > MOST_LINES + 1 ? MOST_LINES : found.length;
+  const lines = found.slice(0, most).map(({ severity, text }) => {
     const colour = severityColour(severity);
-    return `  ${colour === null ? text : paint(context.look, colour, text)}\n`;
+    const line = `${severity}: ${text}`;
+    return `  ${colour === null ? line : paint(context.look, colour, line)}\n`;
   });
+  if (most < found.length) lines.push(`  and ${found.length - most} more: weir status --json\n`);
   return `${'Alarms'.padEnd(9)} ${alarms.length}\n${lines.join('')}`;
 }
+
+const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };

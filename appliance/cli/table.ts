@@ -2,8 +2,8 @@
  * Tables that fit the terminal: columns shrink first, then the least important ones
  * go, and a line below says which.
  *
- * Invariant: without a terminal (`width` null) nothing is cut or left out, so that
- * `weir … | grep` sees everything.
+ * Invariant: without a terminal (`width` null) no text is cut, and which columns there
+ * are does not depend on what is in them, so that `weir … | awk` can rely on it.
  */
 import { clean, type Colour, type Look, paint } from './format.js';
 
@@ -15,20 +15,33 @@ export interface Column<Row> {
   readonly shrinkTo?: number;
   /** The higher, the sooner it goes when the terminal is narrow; 0 (default) never does. */
   readonly dispensable?: number;
+  /** Left out without a terminal, unless all columns are asked for (`--wide`). */
+  readonly wideOnly?: boolean;
   readonly colour?: (row: Row) => Colour | null;
 }
 
 const GAP = '  ';
 
+/** Where a table goes: columns of the terminal, and whether all is wanted anyway. */
+export interface Room {
+  readonly width: number | null;
+  readonly wide?: boolean;
+}
+
 /** Lines with their ends. `empty` is the sentence for no rows. */
 export function table<Row>(
   rows: readonly Row[],
-  columns: readonly Column<Row>[],
+  allColumns: readonly Column<Row>[],
   look: Look,
-  width: number | null,
+  room: Room,
   empty: string,
 ): string {
   if (rows.length === 0) return `${empty}\n`;
+  const width = room.wide === true ? null : room.width;
+  const columns =
+    width === null && room.wide !== true
+      ? allColumns.filter(({ wideOnly }) => wideOnly !== true)
+      : allColumns;
   const cells = rows.map((row) => columns.map((column) => clean(column.value(row))));
   const natural = columns.map((column, index) =>
     cells.reduce((most, line) => Math.max(most, length(line[index] ?? '')), length(column.title)),
@@ -55,7 +68,8 @@ export function table<Row>(
   }
   const hidden = columns.filter((_, index) => !shown.includes(index)).map(({ title }) => title);
   if (hidden.length > 0) {
-    lines.push(paint(look, 'dim', `(not shown at this width: ${hidden.join(', ')})`));
+    const more = room.wide === undefined ? '' : '; --wide shows all';
+    lines.push(paint(look, 'dim', `(not shown at this width: ${hidden.join(', ')}${more})`));
   }
   return `${lines.join('\n')}\n`;
 }

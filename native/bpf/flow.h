@@ -32,11 +32,10 @@ static __always_inline int packet_opens(const struct packet *packet)
 	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
 }
 
-/* The member that the entry names, unless this packet has to be balanced again. */
+/* The member in the row that the entry names, unless this packet has to be balanced again. */
 static __always_inline struct weir_member *flow_member(const struct packet *packet,
-						       const struct weir_flow *flow)
+						       const struct weir_flow *flow, __u32 row)
 {
-	__u32 row = flow->member;
 	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
 
 	if (!member || member->generation != flow->generation)

@@ -16,14 +16,10 @@
 
 #define WEIR_TTL_LEAST 2 /* the next hop must still get at least 1 */
 
-/* A MAC address in two moves; the struct's own alignment would make it six. */
-typedef __u32 __attribute__((may_alias)) mac_head;
-typedef __u16 __attribute__((may_alias)) mac_tail;
-
 static __always_inline void mac_copy(void *to, const void *from)
 {
-	*(mac_head *)to = *(const mac_head *)from;
-	*(mac_tail *)(to + 4) = *(const mac_tail *)(from + 4);
+	*(move32 *)to = *(const move32 *)from;
+	*(move16 *)(to + 4) = *(const move16 *)(from + 4);
 }
 
 static __always_inline __u32 packet_ttl(const struct packet *packet, const int ipv6)
@@ -74,7 +70,7 @@ static __always_inline __u64 address_change(const struct weir_address *from,
 static __always_inline void address_write(void *at, const struct weir_address *to, const int ipv6)
 {
 	if (ipv6)
-		__builtin_memcpy(at, to, sizeof(*to));
+		address_copy(at, to);
 	else
 		*(__be32 *)at = to->word[3];
 }
@@ -134,7 +130,7 @@ static __always_inline int forward_to_member(struct packet *packet,
 	flow = bpf_map_lookup_elem(&flows, &packet->flow);
 	if (flow && flow->direction == WEIR_FLOW_FORWARD) {
 		row = flow->member;
-		member = flow_member(packet, flow);
+		member = flow_member(packet, flow, row);
 		if (!member && flow_lost_member(packet, flow))
 			previous = row;
 	}
@@ -216,18 +212,18 @@ static __noinline int reply_unknown(struct xdp_md *context, const struct packet 
 static __always_inline int forward_to_client(struct xdp_md *context, struct packet *packet,
 					     const int ipv6)
 {
-	struct weir_reply_key key = {
-		.address = packet->flow.source,
-		.port = packet->flow.source_port,
-		.protocol = packet->flow.protocol,
-	};
+	struct weir_reply_key key __attribute__((aligned(8)));
 	struct weir_settings *tuning;
 	struct weir_flow *flow;
 	__u32 row = 0;
 	int action;
 
 	tuning = bpf_map_lookup_elem(&settings, &row);
-	if (!tuning || !tuning->nat_services || !bpf_map_lookup_elem(&reply_sources, &key))
+	if (!tuning || !tuning->nat_services)
+		return count_pass();
+	address_copy(&key.address, &packet->flow.source);
+	*(move32 *)&key.port = key_end(packet->flow.source_port, packet->flow.protocol);
+	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
 	flow = bpf_map_lookup_elem(&flows, &packet->flow);
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)

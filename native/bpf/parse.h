@@ -38,8 +38,23 @@ enum parse_result {
 	PARSE_FRAGMENT,  /* part of a TCP or UDP packet */
 };
 
+/*
+ * This many bytes in one move, whatever they are declared as. A packed or less aligned structure
+ * would be moved in parts, and a key stored in parts makes the processor wait when hashing reads
+ * it back in larger ones.
+ */
+typedef __u16 __attribute__((may_alias)) move16;
+typedef __u32 __attribute__((may_alias)) move32;
+typedef __u64 __attribute__((may_alias)) move64;
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "moves are put together low bytes first");
+
+/*
+ * Not cleared for each frame. Both parsers set `flow` whole as soon as they know the addresses,
+ * and everything but `now` and `interface` before they return PARSE_FLOW.
+ */
 struct packet {
-	struct weir_flow_key flow;
+	struct weir_flow_key flow; /* first, for the alignment that move64 needs */
 	__u64 now;       /* CLOCK_MONOTONIC_COARSE, once something needs it */
 	__u32 bytes;     /* of the frame */
 	__u32 interface; /* that it came in on */
@@ -50,24 +65,38 @@ struct packet {
 	__u16 *check;    /* the checksum in it: a pointer each verified on its own path */
 };
 
-/* 4 and 16 bytes into the one form that the tables have. */
+/* 4 bytes into the one form that the tables have; 16 are copied. */
 static __always_inline void address_from_ipv4(struct weir_address *address, __be32 ipv4)
 {
-	address->word[0] = 0;
-	address->word[1] = 0;
-	address->word[2] = bpf_htonl(0xffff);
-	address->word[3] = ipv4;
+	move64 *half = (move64 *)address;
+
+	half[0] = 0;
+	half[1] = (__u64)ipv4 << 32 | bpf_htonl(0xffff);
 }
 
-static __always_inline void address_from_ipv6(struct weir_address *address,
-					      const struct in6_addr *ipv6)
+static __always_inline void address_copy(void *to, const void *from)
 {
-	__builtin_memcpy(address, ipv6, sizeof(*address));
+	((move64 *)to)[0] = ((const move64 *)from)[0];
+	((move64 *)to)[1] = ((const move64 *)from)[1];
 }
 
 static __always_inline int address_is_ipv4(const struct weir_address *address)
 {
-	return address->word[2] == bpf_htonl(0xffff) && !address->word[0] && !address->word[1];
+	const move64 *half = (const move64 *)address;
+
+	return !half[0] && (__u32)half[1] == bpf_htonl(0xffff);
+}
+
+/* What follows the addresses in a flow's key: both ports as one word, the protocol, zeros. */
+static __always_inline void flow_end(struct packet *packet, __u32 ports, __u8 protocol)
+{
+	*(move64 *)&packet->flow.source_port = ports | (__u64)protocol << 32;
+}
+
+/* What follows the address in the key of a service or of a source of replies. */
+static __always_inline __u32 key_end(__be16 port, __u8 protocol)
+{
+	return port | (__u32)protocol << 16;
 }
 
 /* Ports and what lies behind them. `length` is what the IP header leaves for the transport. */
@@ -85,8 +114,6 @@ static __always_inline enum parse_result parse_transport(struct packet *packet, 
 			return PARSE_MALFORMED;
 		packet->tcp_flags = ((__u8 *)tcp)[13];
 		packet->check = &tcp->check;
-		packet->flow.source_port = tcp->source;
-		packet->flow.destination_port = tcp->dest;
 	} else {
 		struct udphdr *udp = packet->transport;
 		__u32 whole;
@@ -96,10 +123,11 @@ static __always_inline enum parse_result parse_transport(struct packet *packet, 
 		whole = bpf_ntohs(udp->len);
 		if (whole < sizeof(*udp) || whole > length)
 			return PARSE_MALFORMED;
+		packet->tcp_flags = 0;
 		packet->check = &udp->check;
-		packet->flow.source_port = udp->source;
-		packet->flow.destination_port = udp->dest;
 	}
+	/* TCP and UDP have the ports in the same place. */
+	flow_end(packet, *(move32 *)packet->transport, packet->flow.protocol);
 	return PARSE_FLOW;
 }
 
@@ -112,7 +140,7 @@ static __always_inline enum parse_result parse_ipv4(struct packet *packet, void 
 		return PARSE_OTHER;
 	address_from_ipv4(&packet->flow.source, ip->saddr);
 	address_from_ipv4(&packet->flow.destination, ip->daddr);
-	packet->flow.protocol = ip->protocol;
+	flow_end(packet, 0, ip->protocol);
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < WEIR_IPV4_MIN_WORDS * 4 || total < header ||
@@ -145,9 +173,9 @@ static __always_inline enum parse_result parse_ipv6(struct packet *packet, void 
 
 	if ((void *)(ip + 1) > end)
 		return PARSE_OTHER;
-	address_from_ipv6(&packet->flow.source, &ip->saddr);
-	address_from_ipv6(&packet->flow.destination, &ip->daddr);
-	packet->flow.protocol = ip->nexthdr;
+	address_copy(&packet->flow.source, &ip->saddr);
+	address_copy(&packet->flow.destination, &ip->daddr);
+	flow_end(packet, 0, ip->nexthdr);
 	/* Such addresses never stand on a wire, and would pass for IPv4 in the tables. */
 	if (address_is_ipv4(&packet->flow.source) ||
 	    address_is_ipv4(&packet->flow.destination))
@@ -166,7 +194,7 @@ static __always_inline enum parse_result parse_ipv6(struct packet *packet, void 
 		if ((void *)(fragment + 1) > end || length < sizeof(*fragment))
 			return PARSE_MALFORMED;
 		if (fragment->next == IPPROTO_TCP || fragment->next == IPPROTO_UDP) {
-			packet->flow.protocol = fragment->next;
+			flow_end(packet, 0, fragment->next);
 			return PARSE_FRAGMENT;
 		}
 	}

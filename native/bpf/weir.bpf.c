@@ -45,13 +45,12 @@ static __noinline int refuse(const struct packet *packet, __u32 reason)
 
 static __always_inline int balance(struct xdp_md *context, struct packet *packet, const int ipv6)
 {
-	struct weir_service_key key = {
-		.address = packet->flow.destination,
-		.port = packet->flow.destination_port,
-		.protocol = packet->flow.protocol,
-	};
-	struct weir_service *service = bpf_map_lookup_elem(&services, &key);
+	struct weir_service_key key __attribute__((aligned(8)));
+	struct weir_service *service;
 
+	address_copy(&key.address, &packet->flow.destination);
+	*(move32 *)&key.port = key_end(packet->flow.destination_port, packet->flow.protocol);
+	service = bpf_map_lookup_elem(&services, &key);
 	packet->interface = context->ingress_ifindex;
 	if (service)
 		return forward_to_member(packet, service, ipv6);
@@ -81,7 +80,8 @@ int weir_xdp(struct xdp_md *context)
 	void *data = (void *)(long)context->data;
 	void *end = (void *)(long)context->data_end;
 	struct ethhdr *ethernet = data;
-	struct packet packet = {};
+	struct packet packet;
+	__u16 type;
 
 	if ((void *)(ethernet + 1) > end)
 		return count_pass();
@@ -91,9 +91,10 @@ int weir_xdp(struct xdp_md *context)
 	packet.ethernet = ethernet;
 	packet.network = ethernet + 1;
 	packet.bytes = end - data;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+	type = *(move16 *)(data + 2 * ETH_ALEN);
+	if (type == bpf_htons(ETH_P_IP))
 		return handle(context, &packet, end, parse_ipv4(&packet, end), 0);
-	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6))
+	if (type == bpf_htons(ETH_P_IPV6))
 		return handle(context, &packet, end, parse_ipv6(&packet, end), 1);
 	return count_pass();
 }

@@ -32,6 +32,15 @@ export function errnoName(errno: number): string {
   return systemNames.get(errno) ?? extraNames.get(errno) ?? `E${errno}`;
 }
 
+/** Major and minor number of the oldest kernel that the programs load on. */
+const OLDEST_KERNEL = [6, 1] as const;
+
+/** Whether a kernel's release (`5.10.0-46-amd64`) is of a version older than those that we support. */
+export function isOldKernel(release: string): boolean {
+  const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
+  return major < OLDEST_KERNEL[0] || (major === OLDEST_KERNEL[0] && minor < OLDEST_KERNEL[1]);
+}
+
 /** What an administrator can do about the common ones. */
 const advice: Readonly<Record<string, string>> = {
   EPERM:
@@ -42,9 +51,10 @@ const advice: Readonly<Record<string, string>> = {
   E2BIG:
     'a structure or table is larger than this kernel accepts; choose smaller table sizes or update the kernel',
   ENOSPC: 'there is no room: the table, the verifier log or the queues of the device are too few',
-  ENOTSUPP: 'this kernel or driver does not support it; kernel 6.1 is the oldest that works',
+  ENOTSUPP: `this kernel or driver does not support it; kernel ${OLDEST_KERNEL.join('.')} is the oldest that works`,
   EOPNOTSUPP: 'this kernel or driver does not support it; try the generic XDP mode',
   EBUSY: 'something else holds it; look for another XDP program with `bpftool net` and detach it',
+  EOLDKERNEL: `boot kernel ${OLDEST_KERNEL.join('.')} or newer`,
   ENODEV: 'there is no such network interface in this network namespace',
   LIBBPF_EFORMAT: 'the file is not a BPF object of this release; build it again',
 };

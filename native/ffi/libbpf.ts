@@ -7,7 +7,8 @@
  * pinned or attached ones live on in the kernel.
  */
 import { existsSync, mkdirSync, statfsSync } from 'node:fs';
-import { BpfError, errnoName, tailOf } from './bpf-error.js';
+import { release } from 'node:os';
+import { BpfError, errnoName, isOldKernel, tailOf } from './bpf-error.js';
 import { mapInfo } from './bpf-info.js';
 import { BpfMap, mapTypes } from './bpf-map.js';
 import { BpfProgram } from './bpf-program.js';
@@ -131,7 +132,7 @@ export class BpfObject {
 
   /**
    * Creates the maps and has the kernel verify the programs. Throws BpfError with the tail of the
-   * verifier's log; the object is then to be closed.
+   * verifier's log, or `EOLDKERNEL` with that as its cause; the object is then to be closed.
    */
   load(): this {
     if (this.#state !== 'open') {
@@ -145,9 +146,15 @@ export class BpfObject {
       const end = log.indexOf(0);
       const text = Buffer.from(log.subarray(0, end < 0 ? log.length : end)).toString('utf8');
       this.#log = null;
-      throw new BpfError(`the kernel did not take the BPF object ${this.path}`, {
+      const refusal = new BpfError(`the kernel did not take the BPF object ${this.path}`, {
         errno: -loaded.result,
         detail: `${tailOf(text, LOG_TAIL_LINES)}\n${loaded.messages}`,
+      });
+      // Asked only now: distributions carry what we need back to kernels with older numbers.
+      if (!isOldKernel(release())) throw refusal;
+      throw new BpfError(`kernel ${release()} is too old for the BPF object ${this.path}`, {
+        code: 'EOLDKERNEL',
+        cause: refusal,
       });
     }
     // libbpf still holds the buffer's address but only loading, which happens once, uses it.

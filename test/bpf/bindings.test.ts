@@ -22,6 +22,7 @@ import {
   unmountBpffs,
   unpin,
 } from '../../native/ffi/libbpf.js';
+import { isOldKernel } from '../../native/ffi/bpf-error.js';
 import { enterNetworkNamespace } from '../../native/ffi/namespace.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
 import { needs } from '../support/needs.js';
@@ -237,6 +238,12 @@ needs.bpf(test)('a missing and a broken object are told in a sentence', () => {
       rmSync(folder, { recursive: true });
     }
   });
+});
+
+test('kernels before 6.1 are told by their release', () => {
+  const old = ['5.10.0-46-cloud-amd64', '6.0.19', '4.19', '2.6.32-754.el6.x86_64'];
+  const supported = ['6.1.0-56-cloud-amd64', '6.1', '6.18.44', '10.0.1-rc2'];
+  assert.equal([...old, ...supported].filter(isOldKernel), old);
 });
 
 needs.bpf(test)('a program that the verifier rejects carries the end of its log', () => {

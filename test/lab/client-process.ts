@@ -4,8 +4,9 @@
  * ones that ask again and again and must be answered by the same member to their end.
  *
  * It speaks lines over its standard streams. In: `mark NAME` closes the current window
- * and prints its report; `stop` lets what is under way finish, prints the last report
- * and ends. Out: `ready`, then one JSON report a window.
+ * and prints its report, once every connection begun in it was answered or has failed;
+ * `stop` lets what is under way finish, prints the last report and ends. Out: `ready`
+ * once every long connection was begun, then one JSON report a window.
  *
  * Invariant: it is bounded in rate and connections, and ends when its input closes.
  */
@@ -35,6 +36,8 @@ export interface Failure {
   readonly reason: string;
   /** Who had answered on this connection before, if anyone. */
   readonly member: string | null;
+  /** The connection's source port; null when it did not even get one. */
+  readonly port: number | null;
 }
 
 export interface LoadReport {
@@ -47,7 +50,7 @@ export interface LoadReport {
   readonly open: number;
   readonly failed: number;
   readonly failures: readonly Failure[];
-  /** First answers of a connection by member: where new connections went. */
+  /** Connections begun in this window, by the member that answered first. */
   readonly byMember: Readonly<Record<string, number>>;
   /** Longest time without any answer, and slowest answer, in milliseconds. */
   readonly longestGap: number;
@@ -55,7 +58,14 @@ export interface LoadReport {
 }
 
 /** No window lists more failures than this; `failed` still counts them all. */
-const listedFailures = 2000;
+const listedFailures = 10_000;
+/** How many long connections may be without their first answer while they are being opened. */
+const openingAtOnce = 32;
+/**
+ * UDP has no end that anybody could see: to Weir a port that comes again within two
+ * minutes is the same flow, and it stays where it is. Milliseconds, with some to spare.
+ */
+const udpMemory = 130_000;
 
 class Window {
   readonly begun = performance.now();
@@ -67,6 +77,25 @@ class Window {
   longestGap = 0;
   slowest = 0;
   private last = this.begun;
+  /** Connections begun here that were neither answered nor have failed. */
+  private open = 0;
+  private readonly waiting: (() => void)[] = [];
+
+  opened(): void {
+    this.connections += 1;
+    this.open += 1;
+  }
+
+  /** Exactly once for each connection that was opened here. */
+  settled(): void {
+    this.open -= 1;
+    if (this.open > 0) return;
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  async allSettled(): Promise<void> {
+    if (this.open > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
 
   answered(took: number): void {
     const now = performance.now();
@@ -99,6 +128,19 @@ const openers: Readonly<Record<LoadSettings['protocol'], Opener>> = {
   udp: openUdp,
 };
 
+/** A connection while it is under way. */
+interface Connection {
+  readonly kind: Failure['kind'];
+  /** Where it was begun. */
+  readonly window: Window;
+  /** Epoch milliseconds. */
+  readonly began: number;
+  member: string | null;
+  port: number | null;
+  /** Whether Weir may still know it from an earlier one. */
+  resumed: boolean;
+}
+
 class Load {
   private window = new Window();
   private stopping = false;
@@ -106,20 +148,30 @@ class Load {
   private longOpen = 0;
   private serial = 0;
   private readonly idle = new Set<() => void>();
+  /** When a UDP port was last used, by port; `performance.now` milliseconds. */
+  private readonly udpUsed = new Map<number, number>();
 
   constructor(private readonly settings: LoadSettings) {}
 
-  mark(name: string): void {
-    const report = this.window.report(name, this.longOpen);
+  async mark(name: string): Promise<void> {
+    const window = this.window;
+    const report = window.report(name, this.longOpen);
     this.window = new Window();
+    await window.allSettled();
+    // `byMember` is the window's own, so it is complete by now; all the rest is as at the mark.
     console.log(JSON.stringify(report));
   }
 
-  begin(): void {
-    for (let n = 0; n < this.settings.long; n += 1) {
-      // Spread over one heartbeat, so that the beats do not come in step.
-      setTimeout(() => void this.keepLong(), (n / this.settings.long) * this.settings.heartbeat);
-    }
+  /** Resolves when the long connections are open, or have failed; the short ones begin then. */
+  async begin(): Promise<void> {
+    let left = this.settings.long;
+    const open = async (): Promise<void> => {
+      while (left > 0) {
+        left -= 1;
+        await new Promise<void>((resolve) => void this.keepLong(resolve));
+      }
+    };
+    await Promise.all(Array.from({ length: openingAtOnce }, open));
     if (this.settings.rate > 0) this.keepRate();
   }
 
@@ -150,67 +202,91 @@ class Load {
     return member;
   }
 
-  private fail(kind: Failure['kind'], began: number, member: string | null, error: unknown): void {
+  private fail(connection: Connection, error: unknown): void {
     this.window.failed += 1;
     if (this.window.failures.length >= listedFailures) return;
+    const { began, kind, member, port } = connection;
     const { code, message } = error as NodeJS.ErrnoException;
-    this.window.failures.push({ time: Date.now(), began, kind, reason: code ?? message, member });
+    this.window.failures.push({
+      ...{ time: Date.now(), began, kind, reason: code ?? message, member, port },
+    });
   }
 
-  private first(member: string): void {
-    this.window.byMember[member] = (this.window.byMember[member] ?? 0) + 1;
+  /** Counts the first answer on a connection; a UDP flow that goes on is no new one. */
+  private first(connection: Connection, member: string): void {
+    connection.member = member;
+    const { byMember } = connection.window;
+    if (!connection.resumed) byMember[member] = (byMember[member] ?? 0) + 1;
+    connection.window.settled();
   }
 
-  private async short(): Promise<void> {
-    const began = Date.now();
-    let member: string | null = null;
-    this.shortOpen += 1;
-    this.window.connections += 1;
+  /** Opens a connection, lets `use` have it, and counts a failure of either. */
+  private async connection(
+    kind: Failure['kind'],
+    use: (exchange: Exchange, connection: Connection) => Promise<void>,
+  ): Promise<boolean> {
+    const connection: Connection = {
+      ...{ kind, window: this.window, began: Date.now(), member: null, port: null },
+      resumed: false,
+    };
+    connection.window.opened();
     try {
-      const exchange = await openers[this.settings.protocol](this.settings);
+      const exchange = await openers[this.settings.protocol](this.settings, (port) => {
+        connection.port = port;
+        const used = this.udpUsed.get(port) ?? -Infinity;
+        connection.resumed = performance.now() - used < udpMemory;
+      });
       try {
-        member = await this.ask(exchange);
-        this.first(member);
-        await exchange.close();
+        await use(exchange, connection);
       } finally {
         exchange.destroy();
       }
+      return true;
     } catch (error) {
-      this.fail('short', began, member, error);
+      this.fail(connection, error);
+      return false;
     } finally {
-      this.shortOpen -= 1;
-      this.finished();
+      if (connection.member === null) connection.window.settled();
+      if (this.settings.protocol === 'udp' && connection.port !== null) {
+        this.udpUsed.set(connection.port, performance.now());
+      }
     }
   }
 
-  /** One long connection after another: a failed one is counted and replaced. */
-  private async keepLong(): Promise<void> {
+  private async short(): Promise<void> {
+    this.shortOpen += 1;
+    await this.connection('short', async (exchange, connection) => {
+      this.first(connection, await this.ask(exchange));
+      await exchange.close();
+    });
+    this.shortOpen -= 1;
+    this.finished();
+  }
+
+  /**
+   * One long connection after another: a failed one is counted and replaced. `onOpen` is
+   * called once, when the first one was answered or has failed.
+   */
+  private async keepLong(onOpen: () => void): Promise<void> {
+    const { heartbeat } = this.settings;
     while (!this.stopping) {
-      const began = Date.now();
-      let member: string | null = null;
       this.longOpen += 1;
-      this.window.connections += 1;
-      try {
-        const exchange = await openers[this.settings.protocol](this.settings);
-        try {
-          while (!this.stopping) {
-            const answered = await this.ask(exchange);
-            if (member === null) this.first(answered);
-            else if (answered !== member) throw new Error('moved');
-            member = answered;
-            await pause(this.settings.heartbeat);
-          }
-          await exchange.close();
-        } finally {
-          exchange.destroy();
+      const good = await this.connection('long', async (exchange, connection) => {
+        this.first(connection, await this.ask(exchange));
+        onOpen();
+        // Connections that opened together do not beat in step.
+        await pause(heartbeat * Math.random());
+        while (!this.stopping) {
+          if ((await this.ask(exchange)) !== connection.member) throw new Error('moved');
+          await pause(heartbeat);
         }
-      } catch (error) {
-        this.fail('long', began, member, error);
-        await pause(this.settings.heartbeat);
-      } finally {
-        this.longOpen -= 1;
-        this.finished();
-      }
+        await exchange.close();
+      });
+      this.longOpen -= 1;
+      this.finished();
+      onOpen();
+      // What failed together does not come back together.
+      if (!good && !this.stopping) await pause(heartbeat * Math.random());
     }
   }
 
@@ -224,7 +300,7 @@ class Load {
     if (this.longOpen + this.shortOpen > 0) {
       await new Promise<void>((resolve) => this.idle.add(resolve));
     }
-    this.mark('stop');
+    await this.mark('stop');
   }
 }
 
@@ -239,10 +315,10 @@ if (process.argv[1]?.endsWith('client-process.js') === true) {
     if (line === 'stop') {
       void load.stop().then(() => process.exit(0));
     } else if (line.startsWith('mark ')) {
-      load.mark(line.slice('mark '.length));
+      void load.mark(line.slice('mark '.length));
     }
   });
   input.once('close', () => process.exit(0));
-  load.begin();
+  await load.begin();
   console.log('ready');
 }

@@ -1,14 +1,14 @@
 /**
  * The three ways in which the lab's client talks to a service, behind one small face:
- * open, ask and be told who answered, close. Every wait has the same limit.
+ * open, ask and be told who answered, close. Every wait has the same limit. Source ports
+ * are the kernel's choice, as with any client, so tuples of ended connections come again.
  *
  * Invariant: an answer counts only if it repeats the question, so a lost, doubled or
  * misdirected packet can never look like success.
  */
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
+import { createSocket } from 'node:dgram';
 import { Agent, request } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 export interface Exchange {
   /** Sends a question and resolves with the name of the member that answered it. */
@@ -25,18 +25,34 @@ export interface Target {
   readonly timeout: number;
 }
 
-export type Opener = (target: Target) => Promise<Exchange>;
+/** `onPort` hears the source port as soon as the kernel has chosen it: also when opening fails. */
+export type Opener = (target: Target, onPort: (port: number) => void) => Promise<Exchange>;
+
+/** Tells the source port of a socket that has begun to connect. */
+function tellPort(socket: Socket, onPort: (port: number) => void): void {
+  // None when the kernel had no port left; the failure that follows says so.
+  if (socket.localPort !== undefined) onPort(socket.localPort);
+}
 
 /**
- * Source ports, one after another: a port used twice would be the same flow twice, and so
- * go where the earlier one went instead of by the weights.
+ * Calls `late` after so many milliseconds, unless the returned function is called before. A
+ * client that got no CPU for long wakes to timers first: what the kernel has received
+ * for it by then is read before the time counts as up.
  */
-const sourcePorts = { first: 10_000, last: 64_999, next: 10_000 };
-
-function nextPort(): number {
-  const port = sourcePorts.next;
-  sourcePorts.next = port === sourcePorts.last ? sourcePorts.first : port + 1;
-  return port;
+function deadline(milliseconds: number, late: () => void): () => void {
+  let over = false;
+  const timer = setTimeout(() => {
+    // The loop polls for input between the two.
+    setImmediate(() =>
+      setImmediate(() => {
+        if (!over) late();
+      }),
+    );
+  }, milliseconds);
+  return () => {
+    over = true;
+    clearTimeout(timer);
+  };
 }
 
 /** A question under way: settled by an answer, an error, or the time limit. */
@@ -49,11 +65,11 @@ class Pending {
   wait(): Promise<string> {
     if (this.failure !== null) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const inTime = deadline(this.timeout, () => {
         this.fail(new Error('timeout'));
-      }, this.timeout);
+      });
       const end = (): void => {
-        clearTimeout(timer);
+        inTime();
         this.settle = null;
       };
       this.settle = {
@@ -88,13 +104,10 @@ function memberOf(answer: string, question: string): string {
 }
 
 /** A TCP connection to the line echo. */
-export const openTcp: Opener = async (target) => {
-  const socket = connect({
-    host: target.address,
-    port: target.port,
-    localPort: nextPort(),
-    noDelay: true,
-  });
+export const openTcp: Opener = async (target, onPort) => {
+  const socket = connect({ host: target.address, port: target.port, noDelay: true });
+  // It begins to connect in a turn that was queued before this one.
+  process.nextTick(() => tellPort(socket, onPort));
   const pending = new Pending(target.timeout);
   let rest = '';
   let closing = false;
@@ -138,24 +151,9 @@ export const openTcp: Opener = async (target) => {
   };
 };
 
-/** Binds to the next port that nobody else in the namespace has. */
-async function bindUdp(family: 'udp4' | 'udp6'): Promise<Socket> {
-  for (;;) {
-    const socket = createSocket(family);
-    try {
-      socket.bind(nextPort());
-      await once(socket, 'listening');
-      return socket;
-    } catch (error) {
-      socket.close();
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    }
-  }
-}
-
 /** One UDP socket, so one flow. There is nothing to open, and a lost datagram stays lost. */
-export const openUdp: Opener = async (target) => {
-  const socket = await bindUdp(target.address.includes(':') ? 'udp6' : 'udp4');
+export const openUdp: Opener = async (target, onPort) => {
+  const socket = createSocket(target.address.includes(':') ? 'udp6' : 'udp4');
   const pending = new Pending(target.timeout);
   let open = true;
   socket.on('message', (message) => {
@@ -172,6 +170,7 @@ export const openUdp: Opener = async (target) => {
       resolve();
     });
   });
+  onPort(socket.address().port);
   const destroy = (): void => {
     if (open) socket.close();
     open = false;
@@ -190,23 +189,15 @@ export const openUdp: Opener = async (target) => {
 };
 
 /** One HTTP/1.1 connection, kept alive between questions. */
-export const openHttp: Opener = async (target) => {
+export const openHttp: Opener = async (target, onPort) => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   let connections = 0;
-  const localPort = nextPort();
   const host = target.address.includes(':') ? `[${target.address}]` : target.address;
   return {
     ask: () =>
       new Promise((resolve, reject) => {
         const asked = request(
-          {
-            host: target.address,
-            port: target.port,
-            localPort,
-            path: '/',
-            agent,
-            headers: { host },
-          },
+          { host: target.address, port: target.port, path: '/', agent, headers: { host } },
           (response) => {
             let body = '';
             response.setEncoding('utf8');
@@ -223,11 +214,13 @@ export const openHttp: Opener = async (target) => {
         asked.setNoDelay(true);
         asked.once('socket', (socket) => {
           if (asked.reusedSocket) return;
+          tellPort(socket, onPort);
           connections += 1;
           // A second connection would hide the loss of the first.
           if (connections > 1) socket.destroy(new Error('closed'));
         });
-        asked.setTimeout(target.timeout, () => asked.destroy(new Error('timeout')));
+        const inTime = deadline(target.timeout, () => asked.destroy(new Error('timeout')));
+        asked.once('close', inTime);
         asked.once('error', reject);
         asked.end();
       }),

@@ -6,9 +6,10 @@ import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Failure, LoadReport, LoadSettings } from './client-process.js';
-import { ended, start } from './commands.js';
+import { ended, last, start } from './commands.js';
+import type { ServiceTarget } from './lab.js';
 import { said } from './servers.js';
-import type { MemberName, Topology } from './topology.js';
+import { addressOf, type MemberName, type Topology } from './topology.js';
 
 export type { Failure, LoadReport, LoadSettings };
 
@@ -43,9 +44,8 @@ export class Load {
   }
 
   static async start(topology: Topology, name: string, settings: LoadSettings): Promise<Load> {
-    // Clients come last when the CPU is short, so that they do not starve what they test.
     const child = start(topology.namespace('client'), [
-      ...['nice', '-n', '10', process.execPath, program],
+      ...[...last, process.execPath, program],
       JSON.stringify(settings),
     ]);
     const load = new Load(name, child);
@@ -83,27 +83,35 @@ export class Load {
 
 export interface Death {
   readonly member: MemberName;
-  /** Epoch milliseconds: when it died, and when the last packet can have gone there. */
+  /** Epoch milliseconds: when it died, and when the last packet from a client came there. */
   readonly from: number;
   readonly to: number;
+  /** The flows that a packet came there of, from shortly before its death on (Capture.flows). */
+  readonly flows: ReadonlySet<string>;
 }
-
-/** How long a connection may have been without any answer on a busy machine, in milliseconds. */
-const longestWait = 1500;
 
 /** How a dead member shows itself to a client, as opposed to a packet that Weir lost. */
 const deadReasons = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'closed', 'timeout', 'moved']);
+/** How late a failure may show after its cause: the longest wait of a client that gets no CPU. */
+const latest = defaultLoad.timeout + 10_000;
+
+/** A flow as Capture sees it at the member: nat has rewritten its destination, dsr has not. */
+export function flowAt(member: MemberName, target: ServiceTarget, port: number): string {
+  const family = target.address.includes(':') ? 6 : 4;
+  const address = target.forwarding === 'dsr' ? target.address : addressOf(member, family);
+  return `${addressOf('client', family, 'outside')}.${port} > ${address}.${target.memberPort}`;
+}
 
 /**
- * Whether a member's death explains a failure: a connection that the dead member had, or
- * one that was begun while new ones still went there.
+ * Whether a member's death explains a failure: of a connection that the dead member had
+ * answered, or of one without any answer yet whose packets were seen to arrive there.
  */
-export function explainedBy(death: Death, failure: Failure): boolean {
+export function explainedBy(death: Death, failure: Failure, target: ServiceTarget): boolean {
   if (!deadReasons.has(failure.reason)) return false;
-  if (failure.time < death.from || failure.began > death.to) return false;
+  if (failure.time < death.from || failure.time > death.to + latest) return false;
+  if (failure.began > death.to) return false;
   if (failure.member !== null) return failure.member === death.member;
-  // It may have waited for its first answer when the member died.
-  return failure.began >= death.from - longestWait;
+  return failure.port !== null && death.flows.has(flowAt(death.member, target, failure.port));
 }
 
 /** One line on a window for people: `1234 requests, 0 failed, longest gap 12 ms, member-1 50 % …`. */

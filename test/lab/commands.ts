@@ -55,6 +55,14 @@ export function within(namespace: string, args: readonly string[]): string[] {
   return ['nsenter', `--net=/run/netns/${namespace}`, ...args];
 }
 
+/**
+ * Before a program's name: it comes first, or last, when the CPU is short. Units and
+ * members come first, as if they had machines of their own: a unit that is starved by the
+ * clients would find members dead that are only starved too.
+ */
+export const first = ['nice', '-n', '-10'];
+export const last = ['nice', '-n', '10'];
+
 export const children = new Set<ChildProcess>();
 
 /**

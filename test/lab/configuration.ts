@@ -7,7 +7,7 @@ import { addressesOf } from './lab.js';
 
 const memberWeights = [3, 2, 1];
 
-function pool(family: 4 | 6, port: number | null): object {
+function pool(family: 4 | 6, port: number | null, monitor: 'tcp' | 'http'): object {
   return {
     algorithm: 'maglev',
     members: memberNames.map((name, index) => ({
@@ -16,9 +16,9 @@ function pool(family: 4 | 6, port: number | null): object {
       weight: memberWeights[index],
     })),
     monitor: {
-      ...{ type: 'http', port: 8080, path: '/healthz' },
-      // Patient with a busy machine; a refused connection still counts at once.
-      ...{ interval: '500ms', timeout: '500ms', rise: 2, fall: 3 },
+      ...(monitor === 'tcp' ? { type: 'tcp' } : { type: 'http', path: '/healthz' }),
+      port: 8080,
+      ...{ interval: '500ms', timeout: '400ms', rise: 2, fall: 3 },
     },
   };
 }
@@ -31,14 +31,15 @@ function service(address: string, port: number, protocol: string, pools: string)
 /** A JSON document, which is YAML too. */
 export const everyPath = JSON.stringify({
   version: 1,
-  unit: { name: 'weir-a' },
+  // The client comes in by another interface than the members are at: both are named.
+  unit: { name: 'weir-a', interfaces: ['eth0', 'eth1'] },
   pools: {
-    direct4: pool(4, null),
-    direct6: pool(6, null),
-    tcp4: pool(4, 9000),
-    tcp6: pool(6, 9000),
-    udp4: pool(4, 5353),
-    udp6: pool(6, 5353),
+    direct4: pool(4, null, 'http'),
+    direct6: pool(6, null, 'tcp'),
+    tcp4: pool(4, 9000, 'tcp'),
+    tcp6: pool(6, 9000, 'http'),
+    udp4: pool(4, 5353, 'http'),
+    udp6: pool(6, 5353, 'tcp'),
   },
   services: {
     'dsr-tcp4': service('10.77.0.81', 9000, 'tcp', 'direct4'),

@@ -1,8 +1,8 @@
 /**
- * 20,000 TCP connections in each forwarding mode and family, and UDP flows beside them,
- * while a member dies and returns, another drains, weights change, the daemon is killed
- * and restarted, and a change is rolled back. None may be lost but those of the member
- * that died.
+ * 20,000 TCP connections in each forwarding mode and family, 2,000 of them held open at
+ * once with heartbeats, and UDP flows beside them, while a member dies and returns,
+ * another drains, weights change, the daemon is killed and restarted, and a change is
+ * rolled back. None may be lost but those of the member that died.
  *
  * Each act is a test; they build on each other, so they share one lab and stop at the
  * first that throws.
@@ -18,6 +18,7 @@ import { pause } from './unit.js';
 
 const test = suite('connections');
 const wanted = 20_000;
+const held = 2000;
 /** Long enough for the slowest machine that is supported, in milliseconds. */
 const patience = 150_000;
 
@@ -30,7 +31,7 @@ test.before(async () => {
   stage = await Stage.open(lab, ({ protocol }) =>
     protocol === 'udp'
       ? { rate: 40, concurrency: 64, long: 30, heartbeat: 250 }
-      : { rate: 400, concurrency: 256, long: 100, heartbeat: 500 },
+      : { rate: 400, concurrency: 256, long: held, heartbeat: 4000 },
   );
 });
 
@@ -41,6 +42,14 @@ test.after(async () => {
 function expectGood(what: string, seen: Seen): void {
   console.log(`\n${what}: ${describeSeen(seen)}`);
   assert.is(seen.troubles.join('\n'), '', `${what}: expected no trouble`);
+}
+
+/** Those that a death took come back within a heartbeat. */
+function expectHeld(what: string, seen: Seen): void {
+  for (const [name, { open }] of seen.reports) {
+    if (!name.includes('tcp')) continue;
+    assert.ok(open >= held, `${what}, ${name}: expected ${held} connections held, seen ${open}`);
+  }
 }
 
 function opened(): Stage {
@@ -60,7 +69,9 @@ const script: readonly Act[] = [
 ];
 for (const act of script) {
   needs.lab(test)(act.name, async () => {
-    expectGood(act.name, await opened().play(act));
+    const seen = await opened().play(act);
+    expectGood(act.name, seen);
+    if (act !== acts.death) expectHeld(act.name, seen);
   });
 }
 

@@ -74,6 +74,27 @@ needs.lab(test)('traffic flows while the daemon is stopped, and the next one ado
   }),
 );
 
+needs.lab(test)('a dead member stays out while the daemon restarts, and can come back after', () =>
+  withLab(async (lab) => {
+    await lab.members.kill('member-1');
+    await lab.unit.untilMembers(addressesOf('member-1'), ['DOWN']);
+    const stage = await Stage.open(lab, () => light);
+    await lab.unit.end('SIGKILL');
+    await lab.unit.start();
+    const rows = await lab.rowsOf('member-1');
+    const states = rows.map((row) => `${row.pool} ${row.state} (${row.reason})`);
+    assert.ok(
+      rows.every(({ state }) => state === 'DOWN'),
+      `expected DOWN in every pool from the daemon's first answer on, seen ${states.join(', ')}`,
+    );
+    await pause(1000);
+    const seen = await stage.close();
+    assert.is(seen.troubles.join('\n'), '', 'expected that nothing was sent to the dead member');
+    await lab.members.revive('member-1');
+    await lab.unit.untilMembers(addressesOf('member-1'), ['UP']);
+  }),
+);
+
 needs.lab(test)('a change that nobody confirms goes back, though the daemon died meanwhile', () =>
   withLab(async (lab) => {
     const state = async (): Promise<string> =>

@@ -35,6 +35,8 @@ export interface ServiceTarget {
   readonly protocol: LoadSettings['protocol'];
   readonly address: string;
   readonly port: number;
+  /** Where its members listen. */
+  readonly memberPort: number;
 }
 
 /** The services of a configuration as the lab's client can use them. */
@@ -49,7 +51,7 @@ export function targetsOf(intent: Intent): ServiceTarget[] {
       throw new Error(`the lab has no server for service ${name} (member port ${memberPort})`);
     }
     const forwarding = service.forwarding ?? 'nat';
-    return { name, pool: poolName, forwarding, protocol, address, port };
+    return { name, pool: poolName, forwarding, protocol, address, port, memberPort };
   });
 }
 
@@ -66,18 +68,13 @@ export class Lab {
     readonly targets: readonly ServiceTarget[],
   ) {}
 
-  /** Opens a lab with the configuration applied and every member up. `text` is YAML. */
+  /** Opens a lab with a configuration (YAML) applied as it stands, and every member up. */
   static async open(text: string, say: (line: string) => void = () => undefined): Promise<Lab> {
     const parsed = parseText(text);
     if (!parsed.ok) {
       throw new Error(`the lab's configuration: ${parsed.errors.map((e) => e.message).join('; ')}`);
     }
     const targets = targetsOf(parsed.intent);
-    // The client comes in by another interface than the members are at: both are named.
-    const document: Document = {
-      ...parsed.document,
-      unit: { ...parsed.document.unit, interfaces: ['eth0', 'eth1'] },
-    };
     const direct = new Set(
       targets.filter((target) => target.forwarding === 'dsr').map((target) => target.address),
     );
@@ -91,12 +88,7 @@ export class Lab {
       const took = await unit.start();
       say(`daemon: answers ${took.toFixed(0)} ms after its start`);
       const lab = new Lab(topology, members, unit, targets);
-      await unit.must(
-        'apply',
-        lab.file('start.yaml', stringify(document)),
-        '--comment',
-        'the example',
-      );
+      await unit.must('apply', lab.file('start.yaml', text), '--comment', 'the example');
       await unit.untilMembers(
         (await unit.members()).map((row) => row.address),
         ['UP'],

@@ -55,6 +55,9 @@ async function main(): Promise<number> {
   try {
     if (terminal) {
       await runLive(lab);
+      console.log('removing the lab …');
+      await lab.close();
+      console.log('The lab is over; all that it made is removed.');
       return 0;
     }
     const good = await script(lab);

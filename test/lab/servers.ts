@@ -7,7 +7,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { ended, start } from './commands.js';
+import { ended, first, start } from './commands.js';
 import type { ServerSettings } from './server-process.js';
 import { addressOf, memberNames, type MemberName, type Topology } from './topology.js';
 
@@ -66,8 +66,7 @@ export class Members {
       udpAddresses: [addressOf(name, 4), addressOf(name, 6), ...this.directAddresses],
     };
     const child = start(this.topology.namespace(name), [
-      process.execPath,
-      program,
+      ...[...first, process.execPath, program],
       JSON.stringify(settings),
     ]);
     this.running.set(name, child);
@@ -75,31 +74,39 @@ export class Members {
   }
 }
 
+/** One line of tcpdump: seconds, then both ends as ADDRESS.PORT. */
+const packetLine = /^([\d.]+) IP6? (\S+ > \S+?): /;
+
 /**
- * A capture in a member's namespace of what clients still send there, by tcpdump.
- * Monitors probe from the unit's own address and are not counted.
+ * A capture in a member's namespace of what clients send there, by tcpdump. Monitors
+ * probe from the unit's own address and are not seen.
  */
 export class Capture {
-  private constructor(
-    private readonly child: ChildProcess,
-    private readonly times: number[],
-  ) {}
+  /** Every flow that a packet came of, as `CLIENT.PORT > ADDRESS.PORT`. */
+  readonly flows = new Set<string>();
+  private readonly times: number[] = [];
+  private errors = '';
+
+  private constructor(private readonly child: ChildProcess) {
+    child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString('utf8')));
+    if (child.stdout === null) return;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const [, seconds, flow] = packetLine.exec(line) ?? [];
+      if (seconds === undefined || flow === undefined) return;
+      this.times.push(Number(seconds) * 1000);
+      this.flows.add(flow);
+    });
+  }
 
   static async start(topology: Topology, member: MemberName): Promise<Capture> {
     const filter = `inbound and (src host ${addressOf('client', 4, 'outside')} or src host ${addressOf('client', 6, 'outside')})`;
     const child = start(topology.namespace(member), [
-      ...['tcpdump', '--immediate-mode', '-l', '-n', '-tt', '-i', 'eth0', '-s', '96'],
-      ...['-Z', 'root', filter],
+      ...['tcpdump', '--immediate-mode', '-l', '-q', '-n', '-tt', '-i', 'eth0', '-s', '96'],
+      ...['-B', '16384', '-Z', 'root', filter],
     ]);
-    const times: number[] = [];
-    if (child.stdout !== null) {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        const seconds = Number.parseFloat(line);
-        if (Number.isFinite(seconds)) times.push(seconds * 1000);
-      });
-    }
+    const capture = new Capture(child);
     await said(child, 'listening on');
-    return new Capture(child, times);
+    return capture;
   }
 
   /** When the last packet from a client came, in epoch milliseconds, and how many came since. */
@@ -108,8 +115,10 @@ export class Capture {
     return { time: after.at(-1) ?? null, packets: after.length };
   }
 
-  async stop(): Promise<void> {
+  /** Ends the capture. Returns how many packets it missed. */
+  async stop(): Promise<number> {
     this.child.kill('SIGINT');
     await ended(this.child);
+    return Number(/(\d+) packets? dropped by kernel/.exec(this.errors)?.[1] ?? 0);
   }
 }

@@ -5,7 +5,6 @@
  *
  * Invariant: a failed connection is a trouble unless a recorded death explains it.
  */
-import type { EventRow } from '../../appliance/api/contract.js';
 import type { LoadSettings } from './client-process.js';
 import {
   describeReport,
@@ -17,6 +16,9 @@ import {
 } from './clients.js';
 import type { Lab, ServiceTarget } from './lab.js';
 import { memberNames, type MemberName } from './topology.js';
+
+/** A window shorter than so many seconds may well be without an answer. */
+const quiet = 1;
 
 export type Reports = ReadonlyMap<string, LoadReport>;
 export type Weights = Readonly<Record<MemberName, number>>;
@@ -72,25 +74,44 @@ export function joinedAll(first: Reports, second: Reports): Map<string, LoadRepo
 
 function describeFailure(service: string, failure: Failure): string {
   const on = failure.member === null ? 'before any answer' : `on ${failure.member}`;
-  return `${service}: a ${failure.kind} connection failed ${on}: ${failure.reason}`;
+  const times = `from port ${failure.port ?? 'none'}, begun ${clock(failure.began)}, failed ${clock(failure.time)}`;
+  return `${service}: a ${failure.kind} connection failed ${on}: ${failure.reason} (${times})`;
+}
+
+/** Time of day to the millisecond (UTC), to be compared with a capture. */
+function clock(time: number): string {
+  return new Date(time).toISOString().slice(11, 23);
 }
 
 /** Pure, so that it can be tested that a lost connection is not overlooked. */
-export function judge(reports: Reports, deaths: readonly Death[], outcome: Outcome = {}): Seen {
+export function judge(
+  reports: Reports,
+  targets: readonly ServiceTarget[],
+  deaths: readonly Death[],
+  outcome: Outcome = {},
+): Seen {
   const troubles = [...(outcome.troubles ?? [])];
   let explained = 0;
   for (const [service, report] of reports) {
+    const target = targets.find(({ name }) => name === service);
     const bad = report.failures.filter(
-      (failure) => !deaths.some((death) => explainedBy(death, failure)),
+      (failure) =>
+        target === undefined || !deaths.some((death) => explainedBy(death, failure, target)),
     );
     explained += report.failures.length - bad.length;
     const unlisted = report.failed - report.failures.length;
     if (unlisted > 0) troubles.push(`${service}: ${unlisted} failures beyond those listed`);
     for (const failure of bad.slice(0, 5)) troubles.push(describeFailure(service, failure));
     if (bad.length > 5) troubles.push(`${service}: ${bad.length - 5} more failures`);
-    if (report.requests === 0) troubles.push(`${service}: no request was answered`);
+    if (report.requests === 0 && report.seconds >= quiet) {
+      troubles.push(`${service}: no request was answered`);
+    }
   }
   return { reports, notes: outcome.notes ?? [], troubles, explained };
+}
+
+function describeDeath({ member, from, to }: Death): string {
+  return `${member} died ${clock(from)}; the last packet came there ${clock(to)}`;
 }
 
 /** Share of new connections that went to a member, over all given reports, from 0 to 1. */
@@ -167,6 +188,13 @@ export class Stage {
     return this.collect((load) => load.mark(name));
   }
 
+  /** What the clients saw since the last look, for those who judge nothing. */
+  async peek(): Promise<Reports> {
+    const reports = await this.window('look');
+    this.act = new Map();
+    return reports;
+  }
+
   /** Plays an act; what the clients saw since the one before it counts as its own. */
   async play(act: Act): Promise<Seen> {
     const begun = Date.now();
@@ -174,16 +202,16 @@ export class Stage {
     await this.window(act.name);
     const seen = this.verdict(outcome);
     if (seen.troubles.length === 0) return seen;
-    return { ...seen, troubles: [...seen.troubles, ...(await this.told(begun))] };
+    const deaths = this.deaths.map(describeDeath);
+    return { ...seen, troubles: [...seen.troubles, ...deaths, ...this.told(begun)] };
   }
 
-  /** What the unit has to say of a troubled act: its events about members, not about flows. */
-  private async told(since: number): Promise<string[]> {
-    const events = await this.lab.unit.get<EventRow[]>('/v1/events?limit=1000');
-    return events
-      .filter(({ kind, time }) => time >= since && !['flow-new', 'flow-moved'].includes(kind))
+  /** What the daemon logged during a troubled act. */
+  private told(since: number): string[] {
+    return this.lab.unit
+      .logSince(since)
       .slice(-20)
-      .map(({ time, message }) => `unit, ${time - since} ms into the act: ${message}`);
+      .map(({ time, message }) => `the daemon, ${clock(time)}: ${message}`);
   }
 
   /** Lets every client finish, and judges what was seen since the last act. */
@@ -193,7 +221,7 @@ export class Stage {
   }
 
   private verdict(outcome: Outcome): Seen {
-    const seen = judge(this.act, this.deaths, outcome);
+    const seen = judge(this.act, this.lab.targets, this.deaths, outcome);
     this.act = new Map();
     return seen;
   }

@@ -5,12 +5,12 @@
  * Invariant: nothing here reaches into the daemon; the lab sees what a user sees.
  */
 import { execFile, type ChildProcess } from 'node:child_process';
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { MemberRow, Status } from '../../appliance/api/contract.js';
 import { Client } from '../../appliance/cli/client.js';
-import { ended, start } from './commands.js';
+import { ended, first, start } from './commands.js';
 import { labPaths, type Topology, type UnitName } from './topology.js';
 
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
@@ -21,6 +21,12 @@ export interface Answer {
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface LogLine {
+  /** Epoch milliseconds. */
+  readonly time: number;
+  readonly message: string;
 }
 
 /** Something did not come about in time. */
@@ -80,7 +86,7 @@ export class Unit {
   async start(): Promise<number> {
     const begun = performance.now();
     const daemon = start(this.topology.namespace(this.name), [
-      ...[process.execPath, program, 'daemon'],
+      ...[...first, process.execPath, program, 'daemon'],
       ...['--state-dir', join(this.files, 'state'), '--run-dir', join(this.files, 'run')],
       ...['--bpf-dir', join(labPaths(process.pid).pins, this.name), '--socket', this.socket],
     ]);
@@ -107,6 +113,16 @@ export class Unit {
       }
     });
     return performance.now() - begun;
+  }
+
+  /** What the daemon logged since then (epoch milliseconds), oldest first. */
+  logSince(time: number): LogLine[] {
+    return readFileSync(join(this.files, 'daemon.log'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as { readonly time: number; readonly msg: string })
+      .filter((line) => line.time >= time)
+      .map((line) => ({ time: line.time, message: line.msg }));
   }
 
   logTail(): string {

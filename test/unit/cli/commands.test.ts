@@ -3,7 +3,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BODY_LIMIT_BYTES } from '../../../appliance/api/contract.js';
+import { BODY_LIMIT_BYTES, type Alarm, type EventRow } from '../../../appliance/api/contract.js';
 import { PortError } from '../../../appliance/api/port.js';
 import {
   COUNTERS,
@@ -19,7 +19,7 @@ import {
   TIERS,
 } from '../api/fake-daemon.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
-import { following, weir, weirHead } from './weir.js';
+import { following, weir, weirHead, weirInto } from './weir.js';
 
 const test = suite('cli: commands');
 
@@ -63,8 +63,15 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
     ['show', 'services'],
     [
       /^SERVICE +STATE +LISTEN/,
-      /shop +DEGRADED ◐ +10\.0\.0\.80:80\/tcp +2\/4 +xdp +nat +web .*45\.6Mbit\/s.*native mode on eth0/,
-      /dns +UP ● +\[2001:db8::53\]:53\/udp +0\/0 +none +- +resolvers/,
+      /shop +DEGRADED ◐ +10\.0\.0\.80:80\/tcp +2\/4 +xdp +nat +web .*45\.6Mbit\/s/,
+      /dns +UP ● +\[2001:db8::53\]:53\/udp +0\/0 +none +- +resolvers .*no interface is attached/,
+    ],
+  ],
+  [
+    ['show', 'services', '--wide'],
+    [
+      /^SERVICE .*SINCE +WHY\n/,
+      /shop .*45\.6Mbit\/s +1\.20k +64\.0k +83\.6MB .* native mode on eth0/,
     ],
   ],
   [
@@ -74,10 +81,17 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
   [
     ['show', 'members'],
     [
-      /web +10\.0\.1\.11:8080 +UP ● .* monitor: 200 +1 +http 1\.3ms .* ago +02:00:00:00:00:11 eth1/,
-      /10\.0\.1\.12:8080 +DOWN ✖ .* monitor: connection refused .* no MAC address known/,
+      /web +10\.0\.1\.11:8080 +UP ● .* monitor: 200 +1 +12\/s +3\.40k\/s +45\.6Mbit\/s\n/,
+      /10\.0\.1\.12:8080 +DOWN ✖ .* monitor: connection refused +2 /,
       /10\.0\.1\.13:8080 +DRAINING ◐/,
       /\[2001:db8::14\]:8080 +DISABLED ○/,
+    ],
+  ],
+  [
+    ['show', 'members', '--wide'],
+    [
+      /10\.0\.1\.11:8080 .* http 1\.3ms .* ago +02:00:00:00:00:11 eth1/,
+      /10\.0\.1\.12:8080 +DOWN ✖ .* monitor: connection refused .* no MAC address known/,
     ],
   ],
   [
@@ -245,7 +259,7 @@ test('apply: errors name file, line and column; exit 4, 5 and 7', () =>
     assert.is(rollback.code, 7);
     assert.match(
       rollback.err,
-      /^weir: revision 6: pools\.web\.algorithm: not yet\nThis build cannot execute 1 part/,
+      /^revision 6: pools\.web\.algorithm: not yet\nweir: This build cannot execute 1 part/,
     );
 
     const conflict = await weir(['apply', file, '--if-match', '6'], { socket });
@@ -319,6 +333,72 @@ test('events follow: the past, then the stream, nothing twice', () =>
     });
   }));
 
+test('events of single flows come only when they are asked for', () =>
+  withApi(async ({ daemon, socket }) => {
+    const flow: EventRow = { ...event(3), kind: 'flow-new' };
+    const drop: EventRow = { ...event(4), kind: 'drop' };
+    daemon.log = [event(1), event(2), flow, drop];
+    const kinds = async (...words: string[]): Promise<string[]> => {
+      const ran = await weir(['show', 'events', '--json', ...words], { socket });
+      assert.equal([ran.code, ran.err], [0, '']);
+      return (JSON.parse(ran.out) as EventRow[]).map(({ kind }) => kind);
+    };
+    assert.equal(await kinds(), ['member-state', 'member-state']);
+    assert.equal(await kinds('--all'), ['member-state', 'member-state', 'flow-new', 'drop']);
+    assert.equal(await kinds('--kind', 'drop,flow-new'), ['flow-new', 'drop']);
+    assert.equal(await kinds('--kind', 'drop', '--limit', '1'), ['drop']);
+    const wrong = await weir(['show', 'events', '--kind', 'drop,flows'], { socket });
+    assert.equal([wrong.code, wrong.out], [2, '']);
+    assert.match(wrong.err, /flow-new,flow-moved,drop,member-state/);
+
+    await following(
+      ['show', 'events', '--follow', '--kind', 'drop'],
+      { socket },
+      async ({ lines }) => {
+        await eventually('the past', () => lines.length === 1);
+        for (const sequence of [5, 6, 7]) daemon.publish({ type: 'event', event: event(sequence) });
+        daemon.publish({ type: 'event', event: { ...event(8), kind: 'drop' } });
+        await eventually('one more', () => lines.length === 2);
+        assert.match(lines[1] ?? '', / drop +error: event 8$/);
+      },
+    );
+  }));
+
+test('status: one cause is one line, and --check ends with its own status', () =>
+  withApi(async ({ daemon, socket }) => {
+    const down = (member: string): Alarm => ({
+      ...{ code: 'member-down', severity: 'warning', since: null },
+      message: `Member ${member} of pool web is down.`,
+    });
+    const pool: Alarm = { ...down(''), code: 'pool-down', severity: 'error', message: 'Pool web.' };
+    daemon.current = { ...STATUS, alarms: [down('10.0.1.12:8080'), down('10.0.1.13:8080'), pool] };
+    const ran = await weir(['status', '--check'], { socket });
+    assert.equal([ran.code, ran.err], [8, '']);
+    // What the members themselves say counts: of those only one is down.
+    assert.match(
+      ran.out,
+      /Alarms +3\n +error: Pool web\. \(pool-down\)\n +warning: member 10\.0\.1\.12:8080 of pool web is down: monitor: connection refused \(for .*\)\n$/,
+    );
+    daemon.current = { ...STATUS, alarms: [] };
+    assert.is((await weir(['status', '--check'], { socket })).code, 0);
+  }));
+
+test('many warnings of a change leave room for what it did', () =>
+  withApi(async ({ daemon, socket }) => {
+    const warnings = Array.from({ length: 12 }, (_, index) => `number ${index}`);
+    daemon.applied = { revision: 8, changes: [], dryRun: false, warnings };
+    const ran = await weir(['apply', '-'], { socket, input: 'a: 1' });
+    assert.is(ran.err.split('\n').length, 7, ran.err);
+    assert.match(ran.err, /number 4\nwarning: and 7 more like these: weir status\n$/);
+  }));
+
+test('an answer that cannot be written is a failure, in one sentence', () =>
+  withApi(async ({ socket }) => {
+    const ran = await weirInto('/dev/full', ['show', 'members'], { socket });
+    assert.is(ran.code, 1);
+    assert.is(ran.err, 'weir: Cannot write the answer: no space left on the device.\n');
+  }));
+
 test('counters follow, and the end of the daemon ends it with status 3', () =>
   withApi(async ({ api, daemon, socket }) => {
     await following(
@@ -345,6 +425,8 @@ test('no daemon: exit 3 and what to do, for each way of not being there', () =>
     writeFileSync(file, '');
     const refused = await weir(['status', '--socket', file]);
     assert.is(refused.code, 3);
+    const unset = await weir(['status'], { environment: { WEIR_SOCKET: '' } });
+    assert.match(unset.err, /there is no socket \/run\/weir\/weir\.sock/);
     const json = await weir(['status', '--json'], { socket: join(folder, 'weir.sock') });
     assert.is((JSON.parse(json.err) as { error: { code: string } }).error.code, 'unavailable');
   }));
@@ -358,7 +440,14 @@ test('a document too large is not even sent; one that cannot be read says why', 
     assert.match(large.err, /larger than 16777216 bytes/);
     const missing = await weir(['apply', join(folder, 'none.yaml')], { socket });
     assert.is(missing.code, 1);
-    assert.match(missing.err, /Cannot read .*none\.yaml: ENOENT/);
+    assert.match(missing.err, /Cannot read .*none\.yaml: there is no such file\.\n/);
+    const folderItself = await weir(['apply', folder], { socket });
+    assert.match(folderItself.err, /Cannot read .*: it is a directory\.\n/);
+    for (const command of ['apply', 'diff']) {
+      const empty = await weir([command, '-'], { socket, input: ' \n' });
+      assert.is(empty.code, 4);
+      assert.match(empty.err, /<stdin> is empty\. A document begins with "version: 1"/);
+    }
     const binary = await weir(['apply', '-'], { socket, input: Uint8Array.of(0xff, 0xfe) });
     assert.is(binary.code, 4);
     assert.equal(daemon.asked, []);
@@ -390,6 +479,8 @@ for (const [words, says] of [
   [['rollback', 'latest'], /whole number/],
   [['set', 'member', 'web', '10.0.0.1:80', 'dead'], /enabled, draining, disabled/],
   [['completion', 'csh'], /bash, zsh, fish/],
+  [['help', 'shw'], /^weir: There is no command 'shw'\. There are status, show, apply/],
+  [['nothing'], /^weir: unknown command 'nothing'\nSee 'weir --help'/],
   [[], /Usage: weir/],
 ] as const) {
   test(`wrong use: ${words.join(' ') || '(nothing)'}`, async () => {
@@ -398,6 +489,20 @@ for (const [words, says] of [
     assert.match(ran.err, says);
   });
 }
+
+test('wrong use is JSON too where JSON was asked for', async () => {
+  const ran = await weir(['status', '--nope', '--json']);
+  assert.equal([ran.code, ran.out], [2, '']);
+  assert.equal(JSON.parse(ran.err), {
+    error: { code: 'bad-request', message: "unknown option '--nope'" },
+  });
+});
+
+test('help of a command below another', async () => {
+  const ran = await weir(['help', 'show', 'members']);
+  assert.equal([ran.code, ran.err], [0, '']);
+  assert.is(ran.out, (await weir(['show', 'members', '--help'])).out);
+});
 
 test('a reader that leaves early is no error', () =>
   withApi(async ({ daemon, socket }) => {

@@ -16,6 +16,8 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir show ', ['services', 'pools', 'members', 'flows', 'events', 'tiers', 'counters']],
   ['weir show fl', ['flows']],
   ['weir help --', ['--socket', '--json', '--version', '--help']],
+  ['weir help com', ['completion']],
+  ['weir show events --kind flow', ['flow-new', 'flow-moved']],
   ['weir apply weir.yaml --dry', ['--dry-run']],
   ['weir apply ', [':files']],
   ['weir export --output ', [':files']],

@@ -10,7 +10,9 @@ import {
   endpoint,
   paint,
   quantity,
+  readable,
   state,
+  unpainted,
 } from '../../../appliance/cli/format.js';
 import { table, type Column } from '../../../appliance/cli/table.js';
 
@@ -94,6 +96,13 @@ test('control characters of every kind are made harmless; letters are not', () =
   assert.is(clean('Grüße ● 日本'), 'Grüße ● 日本');
 });
 
+test('signs become letters where the terminal knows no others', () => {
+  const text = 'weight: 1 → 3, 10×…';
+  assert.is(readable(plain, text), text);
+  assert.is(readable({ colour: true, unicode: false }, text), 'weight: 1 -> 3, 10x...');
+  assert.is(unpainted(`a ${paint({ colour: true, unicode: true }, 'red', 'b')} c`), 'a b c');
+});
+
 test('addresses with ports', () => {
   assert.is(endpoint('10.0.0.1', 80), '10.0.0.1:80');
   assert.is(endpoint('2001:db8::1', 80), '[2001:db8::1]:80');
@@ -129,17 +138,17 @@ const rows: readonly Row[] = [
 
 test('a table without a terminal shows everything', () => {
   assert.is(
-    table(rows, columns, plain, null, 'none'),
+    table(rows, columns, plain, { width: null }, 'none'),
     'NAME               COUNT  WHY\n' +
       'short                  1  because\n' +
       'quite-a-long-name  12345  for a reason that needs some words\n',
   );
-  assert.is(table([], columns, plain, null, 'none'), 'none\n');
+  assert.is(table([], columns, plain, { width: null }, 'none'), 'none\n');
 });
 
 test('a table shrinks, then drops columns and says so; no line is ever too wide', () => {
   for (let width = 16; width < 70; width += 1) {
-    const text = table(rows, columns, plain, width, 'none');
+    const text = table(rows, columns, plain, { width }, 'none');
     const lines = text.split('\n').filter((line) => !line.startsWith('(not shown'));
     for (const line of lines) {
       assert.ok(
@@ -154,8 +163,26 @@ test('a table shrinks, then drops columns and says so; no line is ever too wide'
       `width ${width}`,
     );
   }
-  assert.match(table(rows, columns, plain, 30, 'none'), /^quite-a-long… /m);
-  assert.match(table(rows, columns, plain, 16, 'none'), /^quite… .*…$/m);
+  assert.match(table(rows, columns, plain, { width: 30 }, 'none'), /^quite-a-long… /m);
+  assert.match(table(rows, columns, plain, { width: 16 }, 'none'), /^quite… .*…$/m);
+});
+
+test('columns for --wide: there with it, on a terminal with room, and not in a pipe', () => {
+  const more: readonly Column<Row>[] = [
+    ...columns,
+    { title: 'MORE', value: () => 'm', dispensable: 9, wideOnly: true },
+  ];
+  const head = (room: { width: number | null; wide?: boolean }): string =>
+    table(rows, more, plain, room, 'none').split('\n')[0] ?? '';
+  assert.match(head({ width: null, wide: true }), /COUNT.*MORE$/);
+  assert.match(head({ width: 20, wide: true }), /COUNT.*MORE$/);
+  assert.match(head({ width: 200 }), /COUNT.*MORE$/);
+  assert.match(head({ width: 200, wide: false }), /COUNT.*MORE$/);
+  assert.not.match(head({ width: null }), /MORE/);
+  assert.match(
+    table(rows, more, plain, { width: 28, wide: false }, 'none'),
+    /\(not shown at this width: MORE; --wide shows all\)\n$/,
+  );
 });
 
 test('colours do not disturb the alignment', () => {
@@ -163,12 +190,12 @@ test('colours do not disturb the alignment', () => {
     { title: 'NAME', value: ({ name }) => name, colour: () => 'red' },
     { title: 'WHY', value: ({ why }) => why },
   ];
-  const text = table(rows, coloured, { colour: true, unicode: true }, null, 'none');
+  const text = table(rows, coloured, { colour: true, unicode: true }, { width: null }, 'none');
   const bare = text
     .split('\u001b')
     .map((part, index) => (index === 0 ? part : part.replace(/^\[\d+m/, '')))
     .join('');
-  const without = table(rows, coloured, plain, null, 'none');
+  const without = table(rows, coloured, plain, { width: null }, 'none');
   assert.is(bare, without);
 });
 

@@ -3,6 +3,7 @@
  * against the fake daemon of the API's tests or against nothing.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../../../appliance/cli/weir.js', import.meta.url));
@@ -20,16 +21,18 @@ export interface RunOptions {
 }
 
 /** Nothing of the environment of whoever runs the tests reaches the command. */
+function environmentOf(options: RunOptions): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'] ?? '',
+    TZ: 'UTC',
+    LC_ALL: 'C.UTF-8',
+    ...(options.socket === undefined ? {} : { WEIR_SOCKET: options.socket }),
+    ...options.environment,
+  };
+}
+
 function start(words: readonly string[], options: RunOptions): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, [program, ...words], {
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      TZ: 'UTC',
-      LC_ALL: 'C.UTF-8',
-      ...(options.socket === undefined ? {} : { WEIR_SOCKET: options.socket }),
-      ...options.environment,
-    },
-  });
+  return spawn(process.execPath, [program, ...words], { env: environmentOf(options) });
 }
 
 export function weir(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
@@ -57,6 +60,29 @@ export function weirHead(words: readonly string[], options: RunOptions): Promise
     child.on('close', (code) => resolve({ code, err }));
     child.stdin.end();
   });
+}
+
+/** As `weir … > PATH`. */
+export async function weirInto(
+  path: string,
+  words: readonly string[],
+  options: RunOptions,
+): Promise<Omit<Ran, 'out'>> {
+  const file = await open(path, 'w');
+  try {
+    return await new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [program, ...words], {
+        env: environmentOf(options),
+        stdio: ['ignore', file.fd, 'pipe'],
+      });
+      let err = '';
+      child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (err += chunk));
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ code, err }));
+    });
+  } finally {
+    await file.close();
+  }
 }
 
 export interface Following {
