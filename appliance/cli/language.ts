@@ -71,7 +71,7 @@ export function addLanguageCommands(program: Command, context: Context): void {
 async function lint(path: string, command: Command, context: Context): Promise<void> {
   const document = await readDocument(path);
   // Loaded here and not above: the language takes longer to load than all the rest.
-  const { parseText } = await import('../config/document.js');
+  const { parseText, placeErrors } = await import('../config/document.js');
   const { firstSliceCapabilities, unsupported } = await import('../config/support.js');
   const parsed = parseText(document.text);
   if (!parsed.ok) {
@@ -86,7 +86,7 @@ async function lint(path: string, command: Command, context: Context): Promise<v
     const body: ErrorBody = { error: { code, message, details: parsed.errors } };
     throw refusal(body, documentProblem(document.name, body));
   }
-  const notes = unsupported(parsed.intent, firstSliceCapabilities);
+  const notes = placeErrors(document.text, unsupported(parsed.intent, firstSliceCapabilities));
   const result: LintResult = { valid: true, errors: [], warnings: parsed.warnings, notes };
   await answer(command, context, result, () => lintText(context, document.name, result));
 }

@@ -175,7 +175,7 @@ export const poolColumns: readonly Column<PoolRow>[] = [
 
 export function memberColumns(context: Context): Column<MemberRow>[] {
   return [
-    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8 },
+    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 12 },
     { title: 'MEMBER', value: ({ member }) => member, shrinkTo: 20 },
     {
       title: 'STATE',

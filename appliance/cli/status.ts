@@ -20,7 +20,10 @@ export function addStatusCommand(program: Command, context: Context): void {
       'Shows unit, version, revision, role, members that serve, and alarms: members that are down\n' +
         'for one common reason in one line. With --json every alarm by itself.',
     )
-    .option('--check', `end with exit status ${EXIT.attention} while there is an alarm`)
+    .option(
+      '--check',
+      `end with exit status ${EXIT.attention} while there is an alarm or a change awaits confirmation`,
+    )
     .addHelpText(
       'after',
       examples(
@@ -74,11 +77,10 @@ function pendingText(context: Context, { pendingConfirm: pending }: Status): str
 const MOST_LINES = 12;
 
 /** What is worst first; that a change waits for confirmation stands above already. */
-function alarmText(context: Context, { alarms }: Status, causes: readonly Cause[]): string {
+function alarmText(context: Context, status: Status, causes: readonly Cause[]): string {
+  const alarms = status.alarms.filter(({ code }) => code !== 'confirm-pending');
   if (alarms.length === 0) return `${'Alarms'.padEnd(9)} none\n`;
-  const single = alarms.filter(
-    (alarm) => alarm.code !== 'confirm-pending' && !(causes.length > 0 && isMemberAlarm(alarm)),
-  );
+  const single = alarms.filter((alarm) => causes.length === 0 || !isMemberAlarm(alarm));
   const found = [
     ...single.map(({ severity, code, message, since }) => {
       const age = since === null ? '' : `, for ${duration(context.now() - since)}`;

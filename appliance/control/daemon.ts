@@ -174,6 +174,8 @@ export class Daemon implements DaemonPort {
         if (state !== 'down') known.add(address);
       }
     }
+    // The monitors must know of their members, and so of the seeds, before anything is compiled.
+    monitors.reconcile(tables.monitors);
     await network.reconcile(tables.net);
     await this.#resolved([...known]);
     this.#reconciler.setIntent(intent);

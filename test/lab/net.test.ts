@@ -375,7 +375,16 @@ lab('service addresses by difference, and only our own are removed', () =>
     });
     assert.equal(first.report.added, ['10.0.0.80', 'fd00::80', '192.0.2.1']);
     assert.equal(first.report.present, ['10.0.0.70']);
-    assert.equal(first.report.problems, []);
+    assert.equal(
+      first.report.problems.map(({ subject }) => subject),
+      ['192.0.2.1'],
+      'an address in no network of the unit may be reached by any interface',
+    );
+    const named = await unit.reconcile({
+      serviceAddresses: ['10.0.0.80', 'fd00::80', '10.0.0.70', '192.0.2.1'],
+      interfaces: ['eth0'],
+    });
+    assert.equal(named.report.problems, [], 'with the interfaces named there is no doubt');
     const shown = ip(`-n ${unitSpace} address show dev eth0`);
     assert.match(shown, /inet 10\.0\.0\.80\/32/);
     assert.match(shown, /inet6 fd00::80\/128 .*nodad deprecated/);

@@ -39,8 +39,8 @@ test('lint: an error names its place, exit 4; JSON on stdout', async () => {
   const text = VALID.replace('algorithm: maglev', 'algorithm: maglew');
   const ran = await weir(['lint', '-'], { ...none, input: text });
   assert.equal([ran.code, ran.out], [4, '']);
-  assert.match(ran.err, /<stdin>:5:\d+: pools\.web\.algorithm: .*maglew.*maglev/);
-  assert.match(ran.err, /<stdin> is not valid: 1 error\./);
+  assert.match(ran.err, /^<stdin>:5:\d+: pools\.web\.algorithm: .*maglew.*maglev/);
+  assert.match(ran.err, /\nweir: <stdin> is not valid: 1 error\.\n$/);
   const json = await weir(['lint', '-', '--json'], { ...none, input: text });
   assert.is(json.code, 4);
   const result = JSON.parse(json.out) as {
@@ -54,7 +54,7 @@ test('lint: what this build cannot execute is a note, exit 0', async () => {
   const text = VALID.replace('forwarding: nat', 'forwarding: full-nat');
   const ran = await weir(['lint', '-'], { ...none, input: text });
   assert.equal([ran.code, ran.err], [0, '']);
-  assert.match(ran.out, /^note: <stdin>: services\.shop\.forwarding: .*full-nat/);
+  assert.match(ran.out, /^note: <stdin>:11:17: services\.shop\.forwarding: .*full-nat/);
   assert.match(ran.out, /is valid, but this build cannot execute one part of it/);
 });
 
@@ -105,6 +105,7 @@ const COMMANDS = [
   'daemon',
   'detach',
   'completion',
+  'help',
 ];
 const golden = fileURLToPath(new URL('../../../../test/unit/cli/golden/help.txt', import.meta.url));
 
