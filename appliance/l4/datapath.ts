@@ -9,14 +9,15 @@
  * Invariant: an interface that carries traffic is never without a program during an
  * upgrade: tables are filled first, then the link is told to run the new program.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { lock } from '../../native/ffi/lock-file.js';
 import {
   BpfError,
   BpfLink,
   BpfObject,
   BpfProgram,
+  isBpffs,
   mountBpffs,
   unpin,
   type BpfMap,
@@ -330,13 +331,20 @@ function removeLocked(directory: string): number[] {
   }
   unpin(join(directory, 'program'));
   for (const { name } of TABLES) unpin(join(directory, 'maps', name));
-  rmSync(directory, { recursive: true });
+  for (const name of ['maps', 'links']) {
+    rmSync(join(directory, name), { recursive: true, force: true });
+  }
+  // The directory itself may be where the file system is mounted: then it stays.
+  if (isBpffs(dirname(directory))) rmdirSync(directory);
   return detached;
 }
 
 function prepareDirectory(directory: string): void {
   const system = '/sys/fs/bpf';
-  mountBpffs(directory === system || directory.startsWith(`${system}/`) ? system : directory);
+  let existing = directory;
+  while (!existsSync(existing)) existing = dirname(existing);
+  if (directory === system || directory.startsWith(`${system}/`)) mountBpffs(system);
+  else if (!isBpffs(existing)) mountBpffs(directory);
   for (const name of ['maps', 'links'])
     mkdirSync(join(directory, name), { recursive: true, mode: 0o700 });
 }
