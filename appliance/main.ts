@@ -53,10 +53,12 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       ]),
       eventsPerSecond: EVENTS_PER_SECOND,
       hashSeed: HASH_SEED,
+      onSweepError: (err) => {
+        log.error({ err }, 'cannot walk over the flow table; trying again');
+      },
     });
-    closing.push(() => {
-      tier.close();
-    });
+    closing.push(() => tier.close());
+    tier.startSweeping();
     const poller = new Poller();
     closing.push(() => {
       poller.close();

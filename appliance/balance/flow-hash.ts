@@ -9,6 +9,9 @@
 /** Numbers of IPPROTO_TCP and IPPROTO_UDP. */
 export type FlowProtocol = 6 | 17;
 
+/** What of a flow is hashed. */
+export type HashChoice = 'flow-hash' | 'source-hash' | 'source-destination-hash';
+
 export interface FlowTuple {
   /** 16 bytes in network order, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2). */
   readonly source: Uint8Array;
@@ -45,16 +48,26 @@ function portWord(port: number): number {
   return ((port & 0xff) << 8) | (port >>> 8);
 }
 
+/** An IPv4 address is its last word alone: the rest is the same for all. */
+function firstWord(flow: FlowTuple): number {
+  const mapped = flow.source.subarray(0, 10).every((byte) => byte === 0);
+  return mapped && flow.source[10] === 0xff && flow.source[11] === 0xff ? 3 : 0;
+}
+
 /** The hash, 0 … 2^32 − 1. `seed` is the unit's hash seed, the same on both units of a pair. */
-export function hashFlow(flow: FlowTuple, seed: number): number {
+export function hashFlow(flow: FlowTuple, seed: number, choice: HashChoice = 'flow-hash'): number {
+  const first = firstWord(flow);
   let a = seed | 0;
-  let b = (seed ^ Math.imul(flow.protocol, PROTOCOL)) | 0;
-  for (let index = 0; index < 4; index++) {
-    a = mix(a, wordAt(flow.source, index));
-    b = mix(b, wordAt(flow.destination, index));
+  for (let index = first; index < 4; index++) a = mix(a, wordAt(flow.source, index));
+  if (choice !== 'source-hash') {
+    let b = seed | 0;
+    if (choice === 'flow-hash') b ^= Math.imul(flow.protocol, PROTOCOL);
+    for (let index = first; index < 4; index++) b = mix(b, wordAt(flow.destination, index));
+    a = mix(a, b);
+    if (choice === 'flow-hash') {
+      a = mix(a, portWord(flow.sourcePort) | (portWord(flow.destinationPort) << 16));
+    }
   }
-  a = mix(a, b);
-  a = mix(a, portWord(flow.sourcePort) | (portWord(flow.destinationPort) << 16));
   a ^= a >>> 16;
   a = Math.imul(a, FINAL_1);
   a ^= a >>> 13;

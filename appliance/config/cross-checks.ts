@@ -44,7 +44,12 @@ export function crossCheck(intent: Intent): CrossCheck {
       }
     }
   }
-  errors.push(...checkListens(intent), ...checkPair(intent), ...checkInterfaces(intent));
+  errors.push(
+    ...checkListens(intent),
+    ...checkPair(intent),
+    ...checkInterfaces(intent),
+    ...checkNatAddresses(intent),
+  );
 
   for (const [name, pool] of Object.entries(intent.pools)) {
     if (!used.has(name)) {
@@ -145,6 +150,23 @@ function checkReach(name: string, service: Service, poolName: string, pool: Pool
     }
     // One member tells enough: the others of the pool are usually wrong in the same way.
     break;
+  }
+  return problems;
+}
+
+/** An address that full nat speaks from is no service's. */
+function checkNatAddresses(intent: Intent): Problem[] {
+  const problems: Problem[] = [];
+  const own = intent.unit['nat-addresses'] ?? [];
+  for (const [name, { listen }] of Object.entries(intent.services)) {
+    const index = own.indexOf(listen.address);
+    if (index >= 0) {
+      problems.push({
+        code: 'conflict',
+        path: ['unit', 'nat-addresses', index],
+        message: `${listen.address} is the address of the service ${quote(name)}: give one of them another address`,
+      });
+    }
   }
   return problems;
 }

@@ -121,6 +121,18 @@ export const limitsSchema = z
   })
   .describe('What a service will take at most. What is over a limit is refused and counted.');
 
+export const encapsulations = ['ip', 'gue'] as const;
+
+export const tunnelSchema = z
+  .strictObject({
+    encapsulation: z
+      .enum(encapsulations)
+      .default('ip')
+      .describe('ip: IP in IP, of any two families. gue: IP in UDP (GUE variant 1).'),
+    port: port().default(6080).describe('UDP port of GUE on the members.'),
+  })
+  .describe('How packets travel inside of others, with the forwarding tunnel.');
+
 export const serviceSchema = z
   .strictObject({
     description: line(200).optional().describe('A note for people.'),
@@ -132,6 +144,22 @@ export const serviceSchema = z
         'How packets reach a member (tcp and udp). nat, the default: the destination is rewritten and the unit is the ' +
           "members' gateway. dsr: only the MAC address is rewritten, the member owns the service address too and answers " +
           'the client directly. tunnel: like dsr through IP-in-IP. full-nat: source and destination are rewritten.',
+      ),
+    tunnel: tunnelSchema.optional(),
+    mss: z
+      .int()
+      .min(536)
+      .max(65495)
+      .optional()
+      .describe(
+        'Largest TCP segment, in bytes, that a handshake through the unit may announce: a larger one is lowered. ' +
+          'Left out: none is.',
+      ),
+    quic: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether connection ids of QUIC name the member (udp), so that a client keeps it when its address changes.',
       ),
     pool: name()
       .optional()
@@ -189,6 +217,19 @@ export const serviceSchema = z
         ['forwarding'],
         `is for tcp and udp, but the protocol is ${protocol}: remove it`,
       );
+    }
+    if (service.tunnel !== undefined && service.forwarding !== 'tunnel') {
+      refuse(
+        'conflict',
+        ['tunnel'],
+        `is for the forwarding tunnel, but the forwarding is ${service.forwarding ?? 'nat'}: remove one of them`,
+      );
+    }
+    if (service.mss !== undefined && protocol !== 'tcp') {
+      refuse('conflict', ['mss'], `is for tcp, but the protocol is ${protocol}: remove it`);
+    }
+    if (service.quic !== undefined && protocol !== 'udp') {
+      refuse('conflict', ['quic'], `is for udp, but the protocol is ${protocol}: remove it`);
     }
     if (protocol === 'https' && service.certificates === undefined) {
       refuse(

@@ -5,6 +5,7 @@
  * Invariant: every key of the language that changes what happens to traffic is either
  * asked about here or executed by every build.
  */
+import { familyOf } from './addresses.js';
 import { formatPath, type ConfigError, type Path } from './errors.js';
 import type { Algorithm } from './pool.js';
 import type { MonitorSettings, MonitorType } from './monitor.js';
@@ -39,13 +40,13 @@ export interface Capabilities {
   readonly telemetry: boolean;
 }
 
-/** The first slice: maglev over TCP and UDP in XDP, by dsr and nat. */
+/** Layer 4 in XDP. */
 export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp'],
-  forwardings: ['dsr', 'nat'],
+  forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
   algorithms: ['maglev'],
   monitors: { tcp: ['port'], http: ['port', 'path', 'method', 'host', 'expect'] },
-  persistence: [],
+  persistence: ['source-address'],
   limits: [],
   tiers: ['xdp'],
   l7: false,
@@ -79,6 +80,8 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
   }
   for (const [name, service] of Object.entries(intent.services)) {
     checkService(['services', name], service, capabilities, refuse);
+    if (service.forwarding === 'full-nat')
+      checkFullNat(['services', name], service, intent, refuse);
   }
   if (intent.pair !== undefined && !capabilities.pair) refuse(['pair'], section('pairs'));
   for (const [key, able] of [
@@ -140,6 +143,25 @@ function checkService(
     if (value !== undefined && !capabilities.limits.includes(key)) {
       refuse([...path, 'limits', key], 'this build does not limit this yet; remove the key');
     }
+  }
+}
+
+/** The fast path rewrites addresses within a family, and speaks from those that it is given. */
+function checkFullNat(path: Path, service: Service, intent: Intent, refuse: Refuse): void {
+  const family = familyOf(service.listen.address);
+  const own = intent.unit['nat-addresses'] ?? [];
+  if (!own.some((address) => familyOf(address) === family)) {
+    refuse(
+      [...path, 'forwarding'],
+      `full-nat needs an IPv${family} address of this unit to speak to members from; name one in unit.nat-addresses, or use nat`,
+    );
+  }
+  const pool = service.pool === undefined ? undefined : intent.pools[service.pool];
+  if (pool?.members.some(({ address }) => familyOf(address) !== family) === true) {
+    refuse(
+      [...path, 'forwarding'],
+      'this build does not translate between IPv4 and IPv6 by full-nat yet; use tunnel, or members of one family',
+    );
   }
 }
 

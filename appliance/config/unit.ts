@@ -14,6 +14,23 @@ export const unitSchema = z
       .describe(
         'Interfaces that carry service traffic. Left out: those whose network holds a service or member address.',
       ),
+    'nat-addresses': z
+      .array(unicastAddress())
+      .max(128)
+      .optional()
+      .describe(
+        'Addresses that full-nat speaks to members from, up to 64 of each family. The unit answers for them. ' +
+          'One address has room for 32,256 connections to each member.',
+      ),
+    'tunnel-source': prefix()
+      .optional()
+      .describe(
+        'IPv4 prefix of the outer source addresses of tunnels; the bits behind it differ from flow to flow, ' +
+          'so that receive queues of a member share the work. Left out: 198.18.0.0/15, which no host has.',
+      ),
+    'tunnel-source-6': prefix()
+      .optional()
+      .describe('The same for IPv6, at most 96 bits. Left out: 100::/64.'),
     management: z
       .strictObject({
         interface: interfaceName().describe(
@@ -41,6 +58,21 @@ export const unitSchema = z
         message: 'is already in the list: remove it',
         params: { code: 'conflict' },
       });
+    }
+    const refuse = (key: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [key], message, params: { code: 'value' } });
+    };
+    if (unit['tunnel-source']?.includes(':') === true) {
+      refuse('tunnel-source', 'must be an IPv4 prefix, such as 198.18.0.0/15');
+    }
+    const source6 = unit['tunnel-source-6'];
+    if (source6 !== undefined && !(source6.includes(':') && Number(source6.split('/')[1]) <= 96)) {
+      refuse('tunnel-source-6', 'must be an IPv6 prefix of at most 96 bits, such as 100::/64');
+    }
+    for (const six of [false, true]) {
+      const count = (unit['nat-addresses'] ?? []).filter((a) => a.includes(':') === six).length;
+      if (count > 64)
+        refuse('nat-addresses', `has ${count} IPv${six ? 6 : 4} addresses: at most 64`);
     }
   })
   .describe('This box.');

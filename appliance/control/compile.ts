@@ -8,7 +8,8 @@
  */
 import { buildTable, choiceOf } from '../balance/choice.js';
 import { memberKey } from '../config/addresses.js';
-import type { Intent, Member, Pool, Service } from '../config/schema.js';
+import type { Intent, Member, Pool } from '../config/schema.js';
+import { placeService, placeUnit, sameService, sameUnit } from './place.js';
 import type {
   L4Member,
   L4Pool,
@@ -63,36 +64,10 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
 
   return {
     pools,
-    l4: { services, pools: l4Pools },
+    l4: { unit: keep(previous?.l4.unit, placeUnit(intent), sameUnit), services, pools: l4Pools },
     net: netTables(intent, services, l4Pools, previous?.net),
     monitors: monitorTargets(intent, services, previous?.monitors),
     placements,
-  };
-}
-
-function placeService(
-  name: string,
-  service: Service,
-): { l4: L4Service | null; placement: Placement } {
-  const { address, port, protocol } = service.listen;
-  const nowhere = (reason: string): { l4: null; placement: Placement } => ({
-    l4: null,
-    placement: { service: name, tier: 'none', reason },
-  });
-  if (protocol !== 'tcp' && protocol !== 'udp')
-    return nowhere(`${protocol} needs the layer-7 tier`);
-  if (service.pool === undefined) return nowhere('no pool');
-  const forwarding = service.forwarding;
-  if (forwarding !== 'dsr' && forwarding !== 'nat') {
-    return nowhere(`the fast path cannot forward by ${String(forwarding)} yet`);
-  }
-  return {
-    l4: { name, address, port, protocol, forwarding, pool: service.pool },
-    placement: {
-      service: name,
-      tier: 'xdp',
-      reason: `${protocol} with ${forwarding} needs nothing above layer 4`,
-    },
   };
 }
 
@@ -221,7 +196,10 @@ function netTables(
   pools: ReadonlyMap<string, L4Pool>,
   previous: NetTables | undefined,
 ): NetTables {
-  const serviceAddresses = unique(Array.from(services.values(), (service) => service.address));
+  const serviceAddresses = unique([
+    ...Array.from(services.values(), (service) => service.address),
+    ...(intent.unit['nat-addresses'] ?? []),
+  ]);
   const memberAddresses = unique(
     Array.from(pools.values()).flatMap((pool) => pool.members.map((member) => member.address)),
   );
@@ -292,16 +270,6 @@ function keep<T>(before: T | undefined, now: T, same: (a: T, b: T) => boolean): 
   return before !== undefined && same(before, now) ? before : now;
 }
 
-function sameService(a: L4Service, b: L4Service): boolean {
-  return (
-    a.address === b.address &&
-    a.port === b.port &&
-    a.protocol === b.protocol &&
-    a.forwarding === b.forwarding &&
-    a.pool === b.pool
-  );
-}
-
 function sameMember(a: L4Member, b: L4Member): boolean {
   return (
     a.key === b.key &&
@@ -320,6 +288,7 @@ function sameHop(a: NextHop | null, b: NextHop | null): boolean {
     a.interfaceIndex === b.interfaceIndex &&
     a.interfaceName === b.interfaceName &&
     sameNumbers(a.vlan ?? [], b.vlan ?? []) &&
+    a.mtu === b.mtu &&
     sameBytes(a.mac, b.mac) &&
     sameBytes(a.sourceMac, b.sourceMac)
   );

@@ -23,7 +23,7 @@ import { alarms } from './alarms.js';
 import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
-import type { L4Service, Tables } from './tables.js';
+import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
@@ -38,7 +38,7 @@ export interface ShowParts {
 
 const EMPTY: Tables = {
   pools: new Map(),
-  l4: { services: new Map(), pools: new Map() },
+  l4: { unit: NO_UNIT, services: new Map(), pools: new Map() },
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
   monitors: new Map(),
   placements: [],

@@ -9,7 +9,7 @@
 import type { MonitorSettings } from '../config/schema.js';
 
 /** How the fast path hands a packet to a member. */
-export type L4Forwarding = 'dsr' | 'nat';
+export type L4Forwarding = 'dsr' | 'nat' | 'tunnel' | 'full-nat';
 
 /** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the address alone when the port is the service's own. */
 export type MemberKey = string;
@@ -20,6 +20,8 @@ export interface NextHop {
   readonly interfaceName: string;
   /** Identifiers of the VLAN tags that its frames carry, the outermost first, at most two. */
   readonly vlan?: readonly number[];
+  /** Longest IP packet that it takes, in bytes; left out: any. */
+  readonly mtu?: number;
   readonly mac: Uint8Array;
   readonly sourceMac: Uint8Array;
 }
@@ -85,9 +87,41 @@ export interface L4Service {
   readonly protocol: 'tcp' | 'udp';
   readonly forwarding: L4Forwarding;
   readonly pool: string;
+  /** New flows follow the last one of their source. */
+  readonly persistence: L4Persistence | null;
+  /** Largest TCP segment that members and clients may announce; 0: any. */
+  readonly mss: number;
+  /** Connection ids of QUIC name the member. */
+  readonly quic: boolean;
+  /** tunnel: UDP port of GUE; 0: IP in IP. */
+  readonly guePort: number;
 }
 
+export interface L4Persistence {
+  /** How long a source is remembered after its last flow, seconds. */
+  readonly seconds: number;
+  /** Bits of its address that count, of 32 or 128. */
+  readonly prefix: number;
+}
+
+/** What belongs to the unit as a whole. */
+export interface L4Unit {
+  /** Sources of tunnels: the hash of the flow stands in the host bits. `ADDRESS/BITS`. */
+  readonly tunnelSource4: string;
+  readonly tunnelSource6: string;
+  /** Addresses of the unit that full nat speaks from. */
+  readonly natAddresses: readonly string[];
+}
+
+/** Of a unit without a document. */
+export const NO_UNIT: L4Unit = {
+  tunnelSource4: '0.0.0.0/32',
+  tunnelSource6: '::/96',
+  natAddresses: [],
+};
+
 export interface L4Tables {
+  readonly unit: L4Unit;
   readonly services: ReadonlyMap<string, L4Service>;
   readonly pools: ReadonlyMap<string, L4Pool>;
 }

@@ -27,6 +27,7 @@ import type { HashTable, KernelTables, RowTable, CounterTable } from './kernel-t
 import { layoutMismatches } from './layouts.js';
 
 const PROGRAM = 'weir_xdp';
+const SWEEPER = 'weir_sweep';
 
 /** Every table that outlives the daemon. `needs`: a table without which its content has no meaning. */
 const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
@@ -37,6 +38,16 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'flows', needs: 'members' },
   { name: 'member_counters', needs: 'members' },
   { name: 'service_counters', needs: 'services' },
+  { name: 'recent' },
+  { name: 'fragments', needs: 'members' },
+  { name: 'sources', needs: 'members' },
+  { name: 'quic_servers', needs: 'members' },
+  { name: 'placements', needs: 'services' },
+  { name: 'member_active', needs: 'flows' },
+  { name: 'service_active', needs: 'flows' },
+  { name: 'cursors' },
+  { name: 'nat_addresses', needs: 'flows' },
+  { name: 'nat_ports', needs: 'flows' },
   { name: 'reply_sources' },
   { name: 'drops' },
   { name: 'totals' },
@@ -115,6 +126,11 @@ export class Datapath {
       settings: rowTable(object.map('settings')),
       serviceCounters: counterTable(object.map('service_counters')),
       memberCounters: counterTable(object.map('member_counters')),
+      memberActive: counterTable(object.map('member_active')),
+      serviceActive: counterTable(object.map('service_active')),
+      placements: rowTable(object.map('placements')),
+      natAddresses: rowTable(object.map('nat_addresses')),
+      quicServers: hashTable(object.map('quic_servers')),
       lookup: new Uint32Array(
         object.map('lookup').mmap().buffer,
         0,
@@ -172,6 +188,11 @@ export class Datapath {
 
   map(name: string): BpfMap {
     return this.#object.map(name);
+  }
+
+  /** The program that walks over the flow table (native/bpf/sweep.h). */
+  get sweeper(): BpfProgram {
+    return this.#object.program(SWEEPER);
   }
 
   /** When the counters began, milliseconds since 1970: the age of their pin. */

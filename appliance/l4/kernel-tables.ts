@@ -31,6 +31,13 @@ export interface KernelTables {
   readonly settings: RowTable;
   readonly serviceCounters: CounterTable;
   readonly memberCounters: CounterTable;
+  /** Active flows by row of the member, and by id of the service. */
+  readonly memberActive: CounterTable;
+  readonly serviceActive: CounterTable;
+  /** What sweeps and replies need of a service, by its id. */
+  readonly placements: RowTable;
+  readonly natAddresses: RowTable;
+  readonly quicServers: HashTable;
   /** The lookup chunks as one array of slots, mapped: a store is seen by the next packet. */
   readonly lookup: Uint32Array;
   readonly limits: {

@@ -5,19 +5,39 @@
 import {
   Struct,
   address,
+  address4,
   mac,
   nested,
   port,
+  u16,
   u32,
   u64,
   u8,
+  vlan,
   type CompiledStruct,
   type StructValue,
 } from './struct.js';
 
-export const CHUNK_SLOTS = 16;
+export const CHUNK_SLOTS = 8;
+/** Rows of addresses that full nat speaks from: so many of each family. */
+export const MAX_NAT_ADDRESSES = 64;
 
-export const FORWARDING = { dsr: 1, nat: 2 } as const;
+export const FORWARDING = { dsr: 1, nat: 2, tunnel: 3, 'full-nat': 4 } as const;
+export const CHOICE = {
+  'flow-hash': 0,
+  'source-hash': 1,
+  'source-destination-hash': 2,
+  cursor: 3,
+  random: 4,
+  least: 5,
+} as const;
+export const SERVICE_FLAG = {
+  track: 1,
+  resetLost: 2,
+  resetDown: 4,
+  persist: 8,
+  quic: 16,
+} as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 export const FLOW_DIRECTION = { forward: 0, reply: 1 } as const;
 export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;
@@ -34,6 +54,20 @@ export const service = new Struct('weir_service', {
   first_chunk: u32,
   slots: u32,
   forwarding: u8,
+  choice: u8,
+  flags: u8,
+  prefix: u8,
+  persistence: u32,
+  mss: u16,
+  gue_port: port,
+});
+
+export const placement = new Struct('weir_placement', {
+  first_chunk: u32,
+  slots: u32,
+  choice: u8,
+  flags: u8,
+  mss: u16,
 });
 
 export const member = new Struct('weir_member', {
@@ -46,6 +80,10 @@ export const member = new Struct('weir_member', {
   zero: u8,
   interface: u32,
   generation: u32,
+  weight: u16,
+  mtu: u16,
+  vlan,
+  reserved: u64,
 });
 
 export const flowKey = new Struct('weir_flow_key', {
@@ -68,6 +106,13 @@ export const flow = new Struct('weir_flow', {
   unit_mac: mac,
   interface: u32,
   seen_ns: u64,
+  client: address,
+  client_port: port,
+  flags: u8,
+  forwarding: u8,
+  hash: u32,
+  vlan,
+  nat: u16,
 });
 
 export const replyKey = new Struct('weir_reply_key', { address, port, protocol: u8 });
@@ -78,20 +123,47 @@ export const counters = new Struct('weir_counters', {
   flows: u64,
   reply_packets: u64,
   reply_bytes: u64,
+  answers: u64,
+  answer_ns: u64,
+  resets: u64,
 });
 
 export const settings = new Struct('weir_settings', {
   events_per_second: u32,
   nat_services: u32,
   hash_seed: u32,
-  zero: u32,
+  tunnel_source4: address4,
+  tunnel_mask4: address4,
+  nat_addresses4: u32,
+  nat_addresses6: u32,
+  nat_half: u16,
+  errors_per_second: u16,
+  tunnel_source6: address,
 });
 
 export const totals = new Struct('weir_totals', {
   passed: u64,
   echo_replies: u64,
   events_lost: u64,
-  zero: u64,
+  errors_sent: u64,
+});
+
+export const natAddress = new Struct('weir_nat_address', { address });
+
+export const quicKey = new Struct('weir_quic_key', { service: u32, server: port });
+
+export const sweep = new Struct('weir_sweep', {
+  now_ns: u64,
+  tcp_open_ns: u64,
+  tcp_idle_ns: u64,
+  tcp_closing_ns: u64,
+  closed_ns: u64,
+  udp_new_ns: u64,
+  udp_idle_ns: u64,
+  entries: u64,
+  removed: u64,
+  exceptions: u64,
+  full_nat: u64,
 });
 
 export const event = new Struct('weir_event', {
@@ -115,6 +187,7 @@ export type FlowKey = StructValue<{
 const ALL = [
   serviceKey,
   service,
+  placement,
   member,
   flowKey,
   flow,
@@ -123,6 +196,9 @@ const ALL = [
   settings,
   totals,
   event,
+  natAddress,
+  quicKey,
+  sweep,
 ];
 
 /** Every difference between the daemon's and the object's idea of the tables, in words. */

@@ -10,6 +10,8 @@ import { MEMBER_STATE, member as layout } from './layouts.js';
 import { RowAllocator } from './rows.js';
 
 const NO_MAC = new Uint8Array(6);
+/** No IP packet is longer. */
+const MAX_MTU = 65_535;
 
 /** What names a member for the fast path: 8 bytes of SHA-256 over pool and key; never 0. */
 export function memberIdentity(pool: string, key: string): bigint {
@@ -20,6 +22,7 @@ export function memberIdentity(pool: string, key: string): bigint {
 export class MemberRows {
   readonly #table: RowTable;
   readonly #counters: CounterTable;
+  readonly #active: CounterTable;
   readonly #mirror: Uint8Array;
   /** Row 0 is nobody's: a lookup slot that was never written must name no member. */
   readonly #rows: RowAllocator<bigint>;
@@ -27,9 +30,11 @@ export class MemberRows {
   readonly #owners = new Map<number, { pool: string; member: L4Member }>();
   readonly #dirty = new Set<number>();
 
-  constructor(table: RowTable, counters: CounterTable, limit: number) {
+  /** @param active counts the flows of each row */
+  constructor(table: RowTable, counters: CounterTable, active: CounterTable, limit: number) {
     this.#table = table;
     this.#counters = counters;
+    this.#active = active;
     this.#mirror = table.readAll();
     this.#rows = new RowAllocator<bigint>(1, limit);
     for (let row = 1; row < limit; row++) {
@@ -136,7 +141,10 @@ export class MemberRows {
     const row = this.#rows.allocate(identity);
     if (row === null) throw new RangeError('every member row of the fast path is taken');
     const before = layout.decode(this.#mirror, row * layout.size);
-    if (before.generation > 0) this.#counters.reset(row);
+    if (before.generation > 0) {
+      this.#counters.reset(row);
+      this.#active.reset(row);
+    }
     this.#write(row, { ...FREE_ROW, generation: (before.generation + 1) >>> 0 || 1 });
     return row;
   }
@@ -153,6 +161,10 @@ export class MemberRows {
       zero: 0,
       interface: member.nextHop?.interfaceIndex ?? 0,
       generation,
+      weight: member.weight,
+      mtu: Math.min(member.nextHop?.mtu ?? 0, MAX_MTU),
+      vlan: member.nextHop?.vlan ?? [],
+      reserved: 0n,
     });
   }
 
@@ -180,6 +192,10 @@ const FREE_ROW = {
   state: MEMBER_STATE.free,
   zero: 0,
   interface: 0,
+  weight: 0,
+  mtu: 0,
+  vlan: [],
+  reserved: 0n,
 };
 
 /** From memory where it is known: a digest costs as much as all else about a member. */

@@ -20,12 +20,20 @@ export interface CounterSet {
   readonly bytes: number;
   readonly replyPackets: number;
   readonly replyBytes: number;
+  /** Handshakes that were answered, where replies pass through the unit, … */
+  readonly answers: number;
+  /** … and how long they took together, nanoseconds. */
+  readonly answerNs: number;
+  /** Connections that members reset, where replies pass through the unit. */
+  readonly resets: number;
 }
 
 export interface TotalsSet {
   readonly passed: number;
   readonly echoReplies: number;
   readonly eventsLost: number;
+  /** ICMP errors and TCP resets that the fast path sent by itself. */
+  readonly errorsSent: number;
 }
 
 /** A flow from a client to a service, as the fast path keeps it. */
@@ -53,12 +61,33 @@ export function readCounters(map: BpfMap, end: number): CounterSet[] {
     flows: sums[2]!,
     replyPackets: sums[3]!,
     replyBytes: sums[4]!,
+    answers: sums[5]!,
+    answerNs: sums[6]!,
+    resets: sums[7]!,
   }));
 }
 
 export function readTotals(map: BpfMap): TotalsSet {
   const [sums] = readRows(map, 1, totalsLayout.size);
-  return { passed: sums![0]!, echoReplies: sums![1]!, eventsLost: sums![2]! };
+  return {
+    passed: sums![0]!,
+    echoReplies: sums![1]!,
+    eventsLost: sums![2]!,
+    errorsSent: sums![3]!,
+  };
+}
+
+/** Rows 0 to `end` - 1 of an array of 32-bit numbers that all CPUs share. */
+export function readNumbers(map: BpfMap, end: number): Uint32Array {
+  const numbers = new Uint32Array(end);
+  let at = 0;
+  for (const { values, count } of map.batches(Math.min(BATCH, Math.max(end, 1)))) {
+    const batch = new Uint32Array(values.buffer, values.byteOffset, (count * map.valueBytes) / 4);
+    const step = map.valueBytes / 4;
+    for (let index = 0; index < count && at < end; index++) numbers[at++] = batch[index * step]!;
+    if (at >= end) break;
+  }
+  return numbers;
 }
 
 /** Dropped packets by name of the reason; `none` is not one. */

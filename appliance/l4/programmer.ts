@@ -10,10 +10,22 @@
 import type { L4Pool, L4Service, L4Tables } from '../control/tables.js';
 import { ChunkAllocator, type ChunkRange } from './chunks.js';
 import type { KernelTables } from './kernel-tables.js';
-import { CHUNK_SLOTS, settings } from './layouts.js';
+import { CHUNK_SLOTS } from './layouts.js';
 import { MemberRows } from './member-rows.js';
+import { QuicServers } from './quic-servers.js';
 import { ReplySources } from './reply-sources.js';
-import { ServiceRows } from './service-rows.js';
+import { ServiceRows, isHash } from './service-rows.js';
+import {
+  SLOT_WORDS,
+  contestedSlots,
+  dropPrevious,
+  fillSlots,
+  forgetPrevious,
+  growSlots,
+  moveSlots,
+  settlePrevious,
+} from './slots.js';
+import { UnitSettings, type UnitSettingsOptions } from './unit-settings.js';
 
 /** The fast path's tables cannot hold what was asked for; nothing was changed. */
 export class CapacityError extends Error {
@@ -34,38 +46,44 @@ interface PlacedPool {
   readonly rows: Uint32Array;
   /** Null while the pool never had a member that could serve. */
   readonly range: ChunkRange | null;
+  /** Of the table in the range: at least as many as the pool's own has. */
+  readonly slots: number;
+  /** When the table was last changed, by performance.now(). */
+  readonly changed: number;
 }
 
-export interface ProgrammerOptions {
-  readonly eventsPerSecond: number;
-  readonly hashSeed: number;
-}
+export type ProgrammerOptions = UnitSettingsOptions;
 
 export class Programmer {
   readonly members: MemberRows;
   readonly services: ServiceRows;
   readonly #replySources: ReplySources;
+  readonly #quicServers: QuicServers;
+  readonly #unit: UnitSettings;
   readonly #chunks: ChunkAllocator;
   readonly #pools = new Map<string, PlacedPool>();
+  /** Pools that may have slots with a former member. */
+  readonly #contested = new Set<string>();
   /** Ranges that adopted services still use, until the first programming has moved them. */
   #adoptedRanges: ChunkRange[];
   /** Ranges that nothing will point at once the services are programmed. */
   readonly #leaving: ChunkRange[] = [];
-  #natServices = -1;
 
   constructor(
     readonly kernel: KernelTables,
     readonly options: ProgrammerOptions,
   ) {
-    this.#chunks = new ChunkAllocator(Math.floor(kernel.lookup.length / CHUNK_SLOTS));
-    this.members = new MemberRows(kernel.members, kernel.memberCounters, kernel.limits.members);
-    this.services = new ServiceRows(
-      kernel.services,
-      kernel.addresses,
-      kernel.serviceCounters,
-      kernel.limits.services,
+    this.#chunks = new ChunkAllocator(Math.floor(kernel.lookup.length / CHUNK_WORDS));
+    this.members = new MemberRows(
+      kernel.members,
+      kernel.memberCounters,
+      kernel.memberActive,
+      kernel.limits.members,
     );
+    this.services = new ServiceRows(kernel, kernel.limits.services);
     this.#replySources = new ReplySources(kernel.replySources);
+    this.#quicServers = new QuicServers(kernel.quicServers);
+    this.#unit = new UnitSettings(kernel, options);
     this.#adoptedRanges = [];
     const seen = new Set<string>();
     for (const placed of this.services.placements()) {
@@ -96,8 +114,9 @@ export class Programmer {
     fit('sources of replies', this.#replySources.needed(tables), limits.replySources);
     let chunks = this.#chunks.used;
     for (const [name, pool] of tables.pools) {
-      const count = Math.ceil(pool.lookup.length / CHUNK_SLOTS);
-      if (this.#pools.get(name)?.range?.count !== count && !this.#adoptable(count)) chunks += count;
+      const placed = this.#pools.get(name);
+      const count = chunksOf(0, slotsFor(pool, placed)).count;
+      if (placed?.range?.count !== count && !this.#adoptable(count)) chunks += count;
     }
     fit('chunks of lookup tables', chunks, this.#chunks.total);
   }
@@ -119,7 +138,7 @@ export class Programmer {
         const placed = this.#pools.get(name);
         if (placed === undefined) continue;
         const unknown: L4Pool = { ...placed.pool, members: [], lookup: new Uint32Array(0) };
-        this.#pools.set(name, { pool: unknown, rows: new Uint32Array(0), range: placed.range });
+        this.#pools.set(name, { ...placed, pool: unknown, rows: new Uint32Array(0) });
       }
       throw error;
     }
@@ -136,34 +155,46 @@ export class Programmer {
       changed.push(name);
       if (placed !== undefined) before.set(name, placed);
       const rows = this.members.place(name, pool.members);
-      this.#pools.set(name, { pool, rows, range: placed?.range ?? null });
+      this.#pools.set(name, {
+        pool,
+        rows,
+        range: placed?.range ?? null,
+        slots: placed?.slots ?? 0,
+        changed: placed?.changed ?? performance.now(),
+      });
     }
     const membersWritten = this.members.flush();
 
     for (const name of changed) {
       const placed = this.#pools.get(name)!;
-      const range = this.#rangeFor(placed, before.get(name), users.get(name) ?? []);
-      if (placed.range !== null && placed.range !== range) this.#leaving.push(placed.range);
-      this.#pools.set(name, { ...placed, range });
-      if (range !== null) slotsWritten += this.#writeLookup(placed, range, before.get(name));
+      const place = this.#placeFor(placed, before.get(name), users.get(name) ?? []);
+      if (placed.range !== null && placed.range !== place?.range) this.#leaving.push(placed.range);
+      const next = { ...placed, range: place?.range ?? null, slots: place?.slots ?? 0 };
+      this.#pools.set(name, next);
+      if (place !== null && isHash(placed.pool.choice)) this.#contested.add(name);
+      const written = place === null ? 0 : this.#writeLookup(next, before.get(name), place.fresh);
+      if (written > 0) this.#pools.set(name, { ...next, changed: performance.now() });
+      slotsWritten += written;
     }
 
-    const natServices = [...tables.services.values()].filter((s) => s.forwarding === 'nat').length;
+    const natServices = [...tables.services.values()].filter(rewrites).length;
     // Replies must be recognised before the first request can cause one, and as long as one can come.
     this.#replySources.add(tables);
-    if (natServices > 0) this.#writeSettings(natServices);
+    this.#unit.write(tables.unit, Math.max(natServices, this.#unit.natServices));
     const { written, removed } = this.services.program(
       [...tables.services.values()].map((service) => {
         const placed = this.#pools.get(service.pool);
         return {
           service,
+          pool: placed?.pool ?? NO_POOL,
           firstChunk: placed?.range?.first ?? 0,
-          slots: placed?.pool.lookup.length ?? 0,
+          slots: placed?.slots ?? 0,
         };
       }),
     );
-    if (natServices === 0) this.#writeSettings(0);
+    this.#unit.write(tables.unit, natServices);
     this.#replySources.removeOthers();
+    this.#quicServers.program(this.services, this.members, tables);
 
     for (const [name, placed] of this.#pools) {
       if (tables.pools.has(name)) continue;
@@ -194,80 +225,158 @@ export class Programmer {
     return this.#chunks.total;
   }
 
-  #rangeFor(
+  /** Where a pool's table goes. `fresh`: no packet looks there yet. */
+  #placeFor(
     placed: PlacedPool,
     before: PlacedPool | undefined,
     users: readonly L4Service[],
-  ): ChunkRange | null {
-    const slots = placed.pool.lookup.length;
-    // A pool without a member keeps its place: its services say "0 slots" meanwhile.
-    if (slots === 0) return before?.range ?? this.#adoptRange(users, null);
-    const count = Math.ceil(slots / CHUNK_SLOTS);
-    if (before?.range?.count === count) return before.range;
-    const adopted = before === undefined ? this.#adoptRange(users, count) : null;
-    if (adopted !== null) return adopted;
+  ): Place | null {
+    const held = before?.range ?? null;
+    // A pool without a member keeps its place.
+    if (placed.pool.lookup.length === 0) {
+      if (held !== null) return { range: held, slots: before?.slots ?? 0, fresh: false };
+      return this.#adoptRange(users, null);
+    }
+    const slots = slotsFor(placed.pool, before);
+    const { count } = chunksOf(0, slots);
+    if (held?.count === count) return { range: held, slots, fresh: false };
+    if (before === undefined) {
+      const adopted = this.#adoptRange(users, placed.pool);
+      if (adopted !== null) return adopted;
+    }
     const range = this.#chunks.allocate(count);
     if (range === null) {
       throw new CapacityError(
         `no ${count} lookup chunks in a row are free; remove pools, or use a hardware profile with more`,
       );
     }
-    return range;
+    return { range, slots, fresh: true };
   }
 
-  /** The range that one of a pool's services used before a restart, if it has the right size. */
-  #adoptRange(users: readonly L4Service[], count: number | null): ChunkRange | null {
+  /** The place that one of a pool's services had before a restart, if the pool's table fits it. */
+  #adoptRange(users: readonly L4Service[], pool: L4Pool | null): Place | null {
     for (const user of users) {
       const placed = this.services.adopted(user);
       if (placed === undefined) continue;
-      const range = chunksOf(placed.firstChunk, placed.slots);
+      const { firstChunk, slots } = placed;
+      const range = chunksOf(firstChunk, slots);
       const index = this.#adoptedRanges.findIndex(
         (held) => held.first === range.first && held.count === range.count,
       );
-      if (index < 0 || (count !== null && range.count !== count)) continue;
-      return this.#adoptedRanges.splice(index, 1)[0] ?? null;
+      if (index < 0 || (pool !== null && slotsFor(pool, { slots }) !== slots)) continue;
+      const adopted = this.#adoptedRanges.splice(index, 1)[0];
+      return adopted === undefined ? null : { range: adopted, slots, fresh: false };
     }
     return null;
   }
 
-  #writeLookup(placed: PlacedPool, range: ChunkRange, before: PlacedPool | undefined): number {
+  #writeLookup(placed: PlacedPool, before: PlacedPool | undefined, fresh: boolean): number {
+    const { pool, rows, range, slots } = placed;
+    const { lookup } = pool;
+    if (range === null || slots === 0) return 0;
     if (
       before?.range === range &&
-      before.pool.lookup === placed.pool.lookup &&
-      sameRows(before.rows, placed.rows)
+      before.pool.lookup === lookup &&
+      before.pool.choice === pool.choice &&
+      sameRows(before.rows, rows)
     ) {
       return 0;
     }
-    const { lookup } = placed.pool;
-    const slots = this.kernel.lookup.subarray(
-      range.first * CHUNK_SLOTS,
-      (range.first + range.count) * CHUNK_SLOTS,
-    );
-    let written = 0;
-    for (let slot = 0; slot < lookup.length; slot++) {
-      const row = placed.rows[lookup[slot]!]!;
-      // An aligned store of 32 bits is atomic: a packet sees the old row or the new one.
-      if (slots[slot] !== row) {
-        slots[slot] = row;
-        written++;
-      }
+    const words = this.#words(range);
+    const hash = isHash(pool.choice);
+    // A table that is larger than the pool's own names each of its members several times.
+    const factor = slots / lookup.length;
+    // Without a member for new flows, those that are under way go on with members that drain.
+    const wanted = (slot: number): number =>
+      lookup.length === 0 ? 0 : rows[lookup[Math.floor(slot / factor)]!]!;
+    if (!fresh) {
+      const written = moveSlots(words, slots, wanted, hash);
+      const alive = new Set(rows);
+      forgetPrevious(words, slots, (row) => alive.has(row));
+      return written;
     }
-    return written;
+    const former = before?.range ?? null;
+    if (hash && former !== null && before !== undefined && isHash(before.pool.choice)) {
+      const alive = new Set(rows);
+      const written = growSlots(this.#words(former), words, slots, slots / before.slots, wanted);
+      forgetPrevious(words, slots, (row) => alive.has(row));
+      return written;
+    }
+    return fillSlots(words, slots, wanted);
   }
 
-  #writeSettings(natServices: number): void {
-    if (natServices === this.#natServices) return;
-    this.kernel.settings.setMany(
-      Uint32Array.of(0),
-      settings.encode({
-        events_per_second: this.options.eventsPerSecond,
-        nat_services: natServices,
-        hash_seed: this.options.hashSeed,
-        zero: 0,
-      }),
+  /** The words of a range's slots; a store is seen by the next packet. */
+  #words(range: ChunkRange): Uint32Array {
+    return this.kernel.lookup.subarray(
+      range.first * CHUNK_WORDS,
+      (range.first + range.count) * CHUNK_WORDS,
     );
-    this.#natServices = natServices;
   }
+
+  /** Slots whose packets look for an entry, over all pools. */
+  contested(): number {
+    let count = 0;
+    for (const name of this.#contested) {
+      const placed = this.#pools.get(name);
+      const slots =
+        placed === undefined || placed.range === null
+          ? 0
+          : contestedSlots(this.#words(placed.range), placed.slots);
+      if (slots === 0) this.#contested.delete(name);
+      count += slots;
+    }
+    return count;
+  }
+
+  /**
+   * Names no former member any more in pools whose table has not changed for so long: each flow
+   * of theirs that lives has an entry by now.
+   */
+  settle(milliseconds: number): void {
+    for (const { words, slots, changed } of this.#contestedTables()) {
+      if (performance.now() - changed > milliseconds) settlePrevious(words, slots);
+    }
+  }
+
+  /** No packet has to look for an entry, because none differs from its slot. */
+  dropContests(): void {
+    for (const { words, slots } of this.#contestedTables()) dropPrevious(words, slots);
+  }
+
+  *#contestedTables(): Generator<{ words: Uint32Array; slots: number; changed: number }> {
+    for (const name of this.#contested) {
+      const placed = this.#pools.get(name);
+      if (placed === undefined || placed.range === null) continue;
+      yield { words: this.#words(placed.range), slots: placed.slots, changed: placed.changed };
+    }
+  }
+}
+
+/** Where a pool's table stands. */
+interface Place {
+  readonly range: ChunkRange;
+  readonly slots: number;
+  /** No packet looks there yet. */
+  readonly fresh: boolean;
+}
+
+const CHUNK_WORDS = CHUNK_SLOTS * SLOT_WORDS;
+
+/** Of a service whose pool has no table. */
+const NO_POOL = { choice: 'flow-hash', whenDown: 'drop', onMemberDown: 'rehash' } as const;
+
+/**
+ * Slots that a pool's table gets. A table that flows are picked from by hash never shrinks: its
+ * former members are known for its slots, and several slots of it lie in one of a smaller table.
+ */
+function slotsFor(pool: L4Pool, before: { readonly slots: number } | undefined): number {
+  const own = pool.lookup.length;
+  const had = before?.slots ?? 0;
+  return isHash(pool.choice) && own > 0 && had > own && had % own === 0 ? had : own;
+}
+
+function rewrites({ forwarding }: L4Service): boolean {
+  return forwarding === 'nat' || forwarding === 'full-nat';
 }
 
 function chunksOf(first: number, slots: number): ChunkRange {

@@ -41,7 +41,7 @@ export class ReplySources {
   needed(tables: L4Tables): number {
     const names = new Set(this.#present.keys());
     for (const service of tables.services.values()) {
-      const pool = service.forwarding === 'nat' ? tables.pools.get(service.pool) : undefined;
+      const pool = rewrites(service) ? tables.pools.get(service.pool) : undefined;
       for (const member of pool?.members ?? []) {
         names.add(nameOf(member.address, member.port || service.port, service.protocol));
       }
@@ -54,7 +54,7 @@ export class ReplySources {
     const missing = new Map<string, Source>();
     const contributions = new Map<string, Contribution>();
     for (const service of tables.services.values()) {
-      const pool = service.forwarding === 'nat' ? tables.pools.get(service.pool) : undefined;
+      const pool = rewrites(service) ? tables.pools.get(service.pool) : undefined;
       if (pool === undefined) continue;
       const before = this.#contributions.get(service.name);
       if (before?.service === service && before.pool === pool) {
@@ -98,6 +98,10 @@ export class ReplySources {
     }
     this.#stale = false;
   }
+}
+
+function rewrites({ forwarding }: L4Service): boolean {
+  return forwarding === 'nat' || forwarding === 'full-nat';
 }
 
 function nameOf(address: string, port: number, protocol: string): string {

@@ -4,16 +4,66 @@
  * Invariant: a service keeps its row, and so its counters, for as long as its
  * (address, port, protocol) exists, whatever it is called.
  */
-import type { L4Service } from '../control/tables.js';
-import type { CounterTable, HashTable } from './kernel-tables.js';
-import { FORWARDING, PROTOCOL, protocolName, service as layout, serviceKey } from './layouts.js';
+import type { L4Pool, L4Service } from '../control/tables.js';
+import type { CounterTable, HashTable, RowTable } from './kernel-tables.js';
+import {
+  CHOICE,
+  FORWARDING,
+  PROTOCOL,
+  SERVICE_FLAG,
+  placement as placementLayout,
+  protocolName,
+  service as layout,
+  serviceKey,
+} from './layouts.js';
 import { RowAllocator } from './rows.js';
 import { address as addressField } from './struct.js';
 
 export interface ServicePlacement {
   readonly service: L4Service;
+  readonly pool: Pick<L4Pool, 'choice' | 'whenDown' | 'onMemberDown'>;
   readonly firstChunk: number;
   readonly slots: number;
+}
+
+/** Whether a hash of the packet alone picks the slot. */
+export function isHash(choice: L4Pool['choice']): boolean {
+  return CHOICE[choice] <= CHOICE['source-destination-hash'];
+}
+
+/** Whether every flow of a service needs an entry, because its hash does not say all about it. */
+export function tracksAll(service: L4Service, choice: L4Pool['choice']): boolean {
+  return (
+    service.forwarding === 'nat' ||
+    service.forwarding === 'full-nat' ||
+    !isHash(choice) ||
+    service.persistence !== null
+  );
+}
+
+function flagsOf({ service, pool }: ServicePlacement): number {
+  return (
+    (tracksAll(service, pool.choice) ? SERVICE_FLAG.track : 0) |
+    (pool.onMemberDown === 'reset' ? SERVICE_FLAG.resetLost : 0) |
+    (pool.whenDown === 'reset' ? SERVICE_FLAG.resetDown : 0) |
+    (service.persistence === null ? 0 : SERVICE_FLAG.persist) |
+    (service.quic ? SERVICE_FLAG.quic : 0)
+  );
+}
+
+/** Bits of the 128 that an address has in the tables. */
+function prefixOf(service: L4Service): number {
+  if (service.persistence === null) return 0;
+  return service.persistence.prefix + (service.address.includes(':') ? 0 : 96);
+}
+
+/** The tables of the kernel that services stand in. */
+export interface ServiceTables {
+  readonly services: HashTable;
+  readonly addresses: HashTable;
+  readonly placements: RowTable;
+  readonly serviceCounters: CounterTable;
+  readonly serviceActive: CounterTable;
 }
 
 interface Entry {
@@ -24,17 +74,21 @@ interface Entry {
 export class ServiceRows {
   readonly #table: HashTable;
   readonly #addressTable: HashTable;
-  readonly #counters: CounterTable;
+  readonly #tables: ServiceTables;
+  /** What the kernel holds of the placements map. */
+  readonly #placements: Uint8Array;
   readonly #rows: RowAllocator<string>;
   readonly #entries = new Map<string, Entry>();
   readonly #placed = new Map<string, ServicePlacement>();
   readonly #byRow = new Map<number, L4Service>();
   readonly #addresses = new Set<string>();
 
-  constructor(table: HashTable, addressTable: HashTable, counters: CounterTable, limit: number) {
+  constructor(tables: ServiceTables, limit: number) {
+    const { services: table, addresses: addressTable } = tables;
     this.#table = table;
     this.#addressTable = addressTable;
-    this.#counters = counters;
+    this.#tables = tables;
+    this.#placements = tables.placements.readAll();
     this.#rows = new RowAllocator<string>(1, limit);
     const found = table.entries().map(({ key, value }) => {
       const { address, port, protocol } = serviceKey.decode(key);
@@ -81,6 +135,9 @@ export class ServiceRows {
       const before = this.#placed.get(name);
       if (
         before?.service === placement.service &&
+        before.pool.choice === placement.pool.choice &&
+        before.pool.whenDown === placement.pool.whenDown &&
+        before.pool.onMemberDown === placement.pool.onMemberDown &&
         before.firstChunk === placement.firstChunk &&
         before.slots === placement.slots
       ) {
@@ -89,6 +146,7 @@ export class ServiceRows {
       writes.push({ name, entry: this.#encode(name, placement), placement });
     }
     this.#addAddresses(wanted);
+    this.#writePlacements(writes);
     const different = writes.filter(
       ({ name, entry }) => !sameEntry(this.#entries.get(name), entry),
     );
@@ -129,12 +187,38 @@ export class ServiceRows {
     return this.#rows.end;
   }
 
-  #encode(name: string, { service, firstChunk, slots }: ServicePlacement): Entry {
+  /** What sweeps go by; before the service itself, so that none finds an older one. */
+  #writePlacements(
+    writes: readonly { readonly name: string; readonly placement: ServicePlacement }[],
+  ): void {
+    const rows: number[] = [];
+    const values: Uint8Array[] = [];
+    for (const { name, placement } of writes) {
+      const row = this.#rows.get(name) ?? 0;
+      const bytes = placementLayout.encode({
+        first_chunk: placement.firstChunk,
+        slots: placement.slots,
+        choice: CHOICE[placement.pool.choice],
+        flags: flagsOf(placement),
+        mss: placement.service.mss,
+      });
+      const held = this.#placements.subarray(row * bytes.length, (row + 1) * bytes.length);
+      if (Buffer.compare(bytes, held) === 0) continue;
+      held.set(bytes);
+      rows.push(row);
+      values.push(bytes);
+    }
+    if (rows.length > 0) this.#tables.placements.setMany(Uint32Array.from(rows), concat(values));
+  }
+
+  #encode(name: string, placement: ServicePlacement): Entry {
+    const { service, firstChunk, slots } = placement;
     let id = this.#rows.get(name);
     if (id === undefined) {
       const row = this.#rows.allocate(name);
       if (row === null) throw new RangeError('every service row of the fast path is taken');
-      this.#counters.reset(row);
+      this.#tables.serviceCounters.reset(row);
+      this.#tables.serviceActive.reset(row);
       id = row;
     }
     return {
@@ -148,6 +232,12 @@ export class ServiceRows {
         first_chunk: firstChunk,
         slots,
         forwarding: FORWARDING[service.forwarding],
+        choice: CHOICE[placement.pool.choice],
+        flags: flagsOf(placement),
+        prefix: prefixOf(service),
+        persistence: service.persistence?.seconds ?? 0,
+        mss: service.mss,
+        gue_port: service.guePort,
       }),
     };
   }

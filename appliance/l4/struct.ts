@@ -26,6 +26,26 @@ export const u8: FieldType<number> = {
   },
 };
 
+export const u16: FieldType<number> = {
+  size: 2,
+  align: 2,
+  read: (view, offset) => view.getUint16(offset, LITTLE),
+  write: (view, offset, value) => {
+    view.setUint16(offset, value, LITTLE);
+  },
+};
+
+/** Two VLAN tags' ids in network order, the outer one first; 0 for none. */
+export const vlan: FieldType<readonly number[]> = {
+  size: 4,
+  align: 2,
+  read: (view, offset) => [view.getUint16(offset), view.getUint16(offset + 2)].filter(Boolean),
+  write: (view, offset, value) => {
+    view.setUint16(offset, value[0] ?? 0);
+    view.setUint16(offset + 2, value[1] ?? 0);
+  },
+};
+
 export const u32: FieldType<number> = {
   size: 4,
   align: 4,
@@ -61,6 +81,19 @@ export const address: FieldType<string> = {
   read: (view, offset) => addressText(new Uint8Array(view.buffer, view.byteOffset + offset, 16)),
   write: (view, offset, value) => {
     new Uint8Array(view.buffer, view.byteOffset + offset, 16).set(addressBytes(value));
+  },
+};
+
+/** An IPv4 address alone, 4 bytes in network order; dotted text in TypeScript. */
+export const address4: FieldType<string> = {
+  size: 4,
+  align: 4,
+  read: (view, offset) =>
+    [0, 1, 2, 3].map((index) => String(view.getUint8(offset + index))).join('.'),
+  write: (view, offset, value) => {
+    value.split('.').forEach((part, index) => {
+      view.setUint8(offset + index, Number(part));
+    });
   },
 };
 

@@ -16,10 +16,12 @@ import {
   readCounters,
   readDrops,
   readFlows,
+  readNumbers,
   readTotals,
   type CounterSet,
   type TotalsSet,
 } from './observe.js';
+import { Sweeper, type SweepReport } from './sweeper.js';
 import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
 
 export interface MemberName {
@@ -61,21 +63,32 @@ export interface L4Counters {
   /** By name of the service. */
   readonly services: ReadonlyMap<string, CounterSet>;
   /** By `POOL/MEMBERKEY`. */
-  readonly members: ReadonlyMap<string, CounterSet>;
+  readonly members: ReadonlyMap<string, MemberCounterSet>;
+}
+
+/** What a member's row counts. */
+export interface MemberCounterSet extends CounterSet {
+  /** Flows that are active now; only those that have an entry in the flow table are counted. */
+  readonly active: number;
 }
 
 export class L4Tier {
   readonly datapath: Datapath;
   readonly #programmer: Programmer;
   readonly #events: RingBuffer;
-  #tables: L4Tables = { services: new Map(), pools: new Map() };
+  readonly #sweeper: Sweeper;
+  #tables: Pick<L4Tables, 'services' | 'pools'> = { services: new Map(), pools: new Map() };
   #outcomes: AttachOutcome[] = [];
 
-  constructor(options: DatapathOptions & ProgrammerOptions) {
+  constructor(
+    options: DatapathOptions &
+      ProgrammerOptions & { readonly onSweepError: (error: unknown) => void },
+  ) {
     this.datapath = Datapath.open(options);
     try {
       this.#programmer = new Programmer(this.datapath.kernel, options);
       this.#events = RingBuffer.open(this.datapath.map('events'));
+      this.#sweeper = new Sweeper(this.datapath, this.#programmer, options.onSweepError);
     } catch (cause) {
       this.datapath.close();
       throw cause;
@@ -160,11 +173,13 @@ export class L4Tier {
       const counters = serviceRows[services.row(service) ?? -1];
       if (counters !== undefined) byService.set(service.name, counters);
     }
-    const byMember = new Map<string, CounterSet>();
+    const active = readNumbers(this.datapath.map('member_active'), members.end);
+    const byMember = new Map<string, MemberCounterSet>();
     for (const [pool, { members: list }] of this.#tables.pools) {
       for (const { id, key } of list) {
-        const counters = memberRows[members.row(pool, key) ?? -1];
-        if (counters !== undefined) byMember.set(id, counters);
+        const row = members.row(pool, key) ?? -1;
+        const counters = memberRows[row];
+        if (counters !== undefined) byMember.set(id, { ...counters, active: active[row] ?? 0 });
       }
     }
     return {
@@ -238,12 +253,27 @@ export class L4Tier {
         entries: this.#programmer.chunksUsed,
         limit: this.#programmer.chunksTotal,
       },
-      { name: 'flows', entries: null, limit: this.datapath.map('flows').maxEntries },
+      {
+        name: 'flows',
+        entries: this.#sweeper.last?.entries ?? null,
+        limit: this.datapath.map('flows').maxEntries,
+      },
     ];
   }
 
+  /** Begins to remove flows whose time is over, once a second or as often as it may cost. */
+  startSweeping(): void {
+    this.#sweeper.start();
+  }
+
+  /** What the last walk over the flow table saw; null before the first. */
+  get sweep(): SweepReport | null {
+    return this.#sweeper.last;
+  }
+
   /** Lets go; traffic flows on. */
-  close(): void {
+  async close(): Promise<void> {
+    await this.#sweeper.close();
     this.#events.close();
     this.datapath.close();
   }

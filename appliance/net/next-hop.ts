@@ -106,6 +106,7 @@ export function nextHopOf(
       interfaceIndex: device.index,
       interfaceName: device.name,
       vlan,
+      mtu: out.mtu,
       mac: neighbour.mac,
       // A VLAN device may have an address of its own.
       sourceMac: out.mac,
@@ -134,6 +135,7 @@ export function sameNextHop(a: NextHop | Unresolved, b: NextHop | Unresolved): b
     a.interfaceIndex === b.interfaceIndex &&
     a.interfaceName === b.interfaceName &&
     sameTags(a.vlan, b.vlan) &&
+    a.mtu === b.mtu &&
     sameBytes(a.mac, b.mac) &&
     sameBytes(a.sourceMac, b.sourceMac)
   );

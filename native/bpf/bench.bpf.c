@@ -15,9 +15,12 @@
 /* Where an IPv4 frame without options has the source's last two bytes and its port. */
 #define BENCH_ADDRESS (14 + 12 + 2)
 #define BENCH_PORT (14 + 20)
+#define BENCH_CHECK (14 + 10)
 
 struct bench_frame {
 	__u64 word[BENCH_BYTES / 8];
+	__u32 bytes; /* of the whole frame */
+	__u32 zero;
 	__u32 next; /* number of the next flow */
 	__u32 mask; /* flows less one, a power of two less one; 0: always the same */
 };
@@ -43,20 +46,37 @@ char weir_license[] SEC("license") = "Dual MIT/GPL";
 SEC("xdp")
 int bench_xdp(struct xdp_md *context)
 {
-	__u8 *data = (void *)(long)context->data;
-	void *end = (void *)(long)context->data_end;
 	__u32 row = 0;
 	struct bench_frame *frame = bpf_map_lookup_elem(&bench_frame, &row);
+	__u8 *data;
+	void *end;
+	int longer;
 
-	if (!frame || (void *)(data + BENCH_BYTES) > end)
+	if (!frame)
+		return XDP_ABORTED;
+	/* What a tunnel has put before the frame goes. */
+	longer = (int)(context->data_end - context->data) - (int)frame->bytes;
+	if (longer && bpf_xdp_adjust_head(context, longer))
+		return XDP_ABORTED;
+	data = (void *)(long)context->data;
+	end = (void *)(long)context->data_end;
+	if ((void *)(data + BENCH_BYTES) > end)
 		return XDP_ABORTED;
 	for (int i = 0; i < BENCH_BYTES / 8; i++)
 		((__u64 *)data)[i] = frame->word[i];
 	if (frame->mask) {
 		__u32 flow = frame->next++ & frame->mask;
 
+		__u16 *address = (__u16 *)(data + BENCH_ADDRESS);
+		__u16 *check = (__u16 *)(data + BENCH_CHECK);
+		__u32 sum = (__u16)~*check + (__u16)~*address + (flow >> 16);
+
 		*(__u16 *)(data + BENCH_PORT) = flow;
-		*(__u16 *)(data + BENCH_ADDRESS) = flow >> 16;
+		*address = flow >> 16;
+		/* The IPv4 header must add up again (RFC 1624). */
+		sum = (sum & 0xffff) + (sum >> 16);
+		sum = (sum & 0xffff) + (sum >> 16);
+		*check = ~sum;
 	}
 	bpf_tail_call(context, &bench_target, 0);
 	return XDP_ABORTED;

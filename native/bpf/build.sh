@@ -44,7 +44,7 @@ mkdir -p "$out"
 for source in "$here"/*.bpf.c; do
 	object=$out/$(basename "$source" .c).o
 	# Written aside and moved: a daemon that starts meanwhile never sees half an object.
-	"$clang" -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 \
+	"$clang" -O2 -g -Wall -Wextra -Werror -fms-extensions -Wno-microsoft-anon-tag -target bpf -mcpu=v3 \
 		-I"/usr/include/$multiarch" -c "$source" -o "$object.new"
 	mv "$object.new" "$object"
 	echo "built ${object#"$out"/}"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * What the daemon gets to see: counters, drops by reason, events.
+ * Functions that are not static are verified by themselves, once, whoever calls them.
+ *
  * Invariant: a packet only ever writes to memory of its own CPU, the ring of events excepted,
  * and a CPU sends at most settings.events_per_second events.
  */
@@ -68,25 +70,73 @@ static __always_inline void count_flow(__u32 service, __u32 member)
 		counters->flows++;
 }
 
-/* Whether this CPU may send one more event now. */
-static __always_inline int event_allowed(void)
+/* The member has answered a handshake. */
+static __always_inline void count_answer(__u32 service, __u32 member, __u64 took)
 {
-	__u32 row = 0;
-	struct weir_settings *limits = bpf_map_lookup_elem(&settings, &row);
-	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &row);
+	struct weir_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (counters) {
+		counters->answers++;
+		counters->answer_ns += took;
+	}
+	counters = bpf_map_lookup_elem(&member_counters, &member);
+	if (counters) {
+		counters->answers++;
+		counters->answer_ns += took;
+	}
+}
+
+/* The member has reset a connection. */
+static __always_inline void count_reset(__u32 service, __u32 member)
+{
+	struct weir_counters *counters = bpf_map_lookup_elem(&service_counters, &service);
+
+	if (counters)
+		counters->resets++;
+	counters = bpf_map_lookup_elem(&member_counters, &member);
+	if (counters)
+		counters->resets++;
+}
+
+/* Whether this CPU may send one more of this kind in the running second. */
+static __always_inline int budget_allows(__u32 kind, __u32 limit)
+{
+	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &kind);
 	__u64 now;
 
-	if (!limits || !budget)
+	if (!budget)
 		return 0;
 	now = bpf_ktime_get_coarse_ns();
 	if (now - budget->second >= WEIR_SECOND_NS) {
 		budget->second = now;
 		budget->spent = 0;
 	}
-	if (budget->spent >= limits->events_per_second)
+	if (budget->spent >= limit)
 		return 0;
 	budget->spent++;
 	return 1;
+}
+
+static __always_inline struct weir_settings *tuning_get(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&settings, &row);
+}
+
+static __always_inline int event_allowed(void)
+{
+	struct weir_settings *tuning = tuning_get();
+
+	return tuning && budget_allows(WEIR_BUDGET_EVENTS, tuning->events_per_second);
+}
+
+/* Whether an ICMP error or a reset may be sent (RFC 1812 §4.3.2.8, RFC 4443 §2.4 f). */
+static __always_inline int error_allowed(void)
+{
+	struct weir_settings *tuning = tuning_get();
+
+	return tuning && budget_allows(WEIR_BUDGET_ERRORS, tuning->errors_per_second);
 }
 
 /* What happened to a flow, beside its key. */
@@ -99,11 +149,12 @@ struct weir_happening {
 };
 
 /* Rare, so out of the way of the packets that nothing happens to. */
-static __noinline void event_send(const struct weir_flow_key *flow,
-				  const struct weir_happening *what)
+__noinline int event_send(const struct weir_flow_key *flow, const struct weir_happening *what)
 {
 	struct weir_event *event = 0;
 
+	if (!flow || !what)
+		return 0;
 	if (event_allowed())
 		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
@@ -111,7 +162,7 @@ static __noinline void event_send(const struct weir_flow_key *flow,
 
 		if (total)
 			total->events_lost++;
-		return;
+		return 0;
 	}
 	event->time_ns = bpf_ktime_get_ns();
 	event->flow = *flow;
@@ -123,11 +174,12 @@ static __noinline void event_send(const struct weir_flow_key *flow,
 	event->zero[0] = 0;
 	event->zero[1] = 0;
 	bpf_ringbuf_submit(event, 0);
+	return 1;
 }
 
 /* Drops a packet: counted always, told as far as the budget goes. */
-static __noinline int count_drop(const struct weir_flow_key *flow, __u32 reason, __u32 service,
-				 __u32 member)
+__noinline int count_drop(const struct weir_flow_key *flow, __u32 reason, __u32 service,
+			  __u32 member)
 {
 	struct weir_happening what = {
 		.service = service,
@@ -137,6 +189,8 @@ static __noinline int count_drop(const struct weir_flow_key *flow, __u32 reason,
 	};
 	__u64 *dropped = bpf_map_lookup_elem(&drops, &reason);
 
+	if (!flow)
+		return XDP_DROP;
 	if (dropped)
 		++*dropped;
 	event_send(flow, &what);

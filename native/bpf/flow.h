@@ -1,191 +1,299 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * Flows: which member a client's packets keep going to, and for nat how replies find back.
+ * Flows: which member a client's packets keep going to.
+ *
+ * Where the hash decides (maglev, ip-hash by dsr or tunnel), a flow has an entry only while its
+ * slot has a previous member (tables.h): then the hash alone does not say which of the two the
+ * flow began with. Every other flow is where its hash says, however many there are. Services that
+ * need more (other algorithms, nat, persistence) track each flow.
  *
  * Invariant: a flow entry is believed only while its generation is that of the member's row and
- * the member serves or drains. A nat flow's reply entry is looked at when the flow begins, when
- * TCP says that it begins or ends, and otherwise only along with the refresh of seen_ns: once a
- * second and flow, so a reply entry that the table gave away is back within a second at no cost
- * to the packets in between. The same visit follows a client whose MAC address or interface
- * changed.
+ * the member serves or drains. On a slot with a previous member, a packet that finds no entry and
+ * could not make one goes where the next one without an entry will go too.
  */
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
 
 #include "count.h"
 #include "lookup.h"
+#include "nat.h"
 #include "parse.h"
+#include "track.h"
 
-#define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
-#define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
-/* 2 hours and 4 minutes, the least that RFC 5382 REQ-5 lets an established connection idle. */
-#define WEIR_TCP_IDLE_NS (7440 * WEIR_SECOND_NS)
+/* In place of a row: drop for a reason (negated), or answer with a TCP reset. */
+#define WEIR_ROUTE_RESET (-1000)
 
-/* Signed: another CPU's clock reading may be newer than ours by a moment. */
-static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
+/*
+ * Whether a UDP flow without an entry has been seen within WEIR_RECENT_EPOCHS epochs. Notes that
+ * it has been now. The cell is one of 2^24, by all of the flow, whatever the choice looks at.
+ */
+static __always_inline int flow_recent(const struct facts *packet)
 {
-	return (__s64)(now - seen) > (__s64)limit;
+	__u32 hash = hash_mix(packet->hash,
+			      packet->flow.source_port | (__u32)packet->flow.destination_port << 16);
+	__u32 line = hash >> 14, cell = hash % WEIR_RECENT_CELLS;
+	__u32 epoch = (packet->now >> 32) % 255 + 1, seen, age;
+	struct weir_recent *recents = bpf_map_lookup_elem(&recent, &line);
+
+	if (!recents)
+		return 0;
+	seen = recents->epoch[cell];
+	if (seen == epoch)
+		return 1;
+	recents->epoch[cell] = epoch;
+	age = epoch > seen ? epoch - seen : epoch + 255 - seen;
+	return seen && age <= WEIR_RECENT_EPOCHS;
 }
 
-static __always_inline int packet_opens(const struct packet *packet)
+/* What happens to a new flow, or to one that lost its member, when there is nobody to take it. */
+static __always_inline int flow_nobody(const struct facts *packet,
+				       const struct weir_service *service)
 {
-	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
+	if (service->flags & WEIR_SERVICE_RESET_DOWN && packet->flow.protocol == IPPROTO_TCP)
+		return WEIR_ROUTE_RESET;
+	return -WEIR_DROP_NO_MEMBER;
 }
 
-/* The member in the row that the entry names, unless this packet has to be balanced again. */
-static __always_inline struct weir_member *flow_member(const struct packet *packet,
-						       const struct weir_flow *flow, __u32 row)
+static __always_inline int member_serves(const struct weir_member *member)
 {
-	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
-
-	if (!member || member->generation != flow->generation)
-		return 0;
-	if (member->state != WEIR_MEMBER_SERVING && member->state != WEIR_MEMBER_DRAINING)
-		return 0;
-	/*
-	 * A new connection in the tuple of one that its client has ended is balanced like any other.
-	 * While nobody ended the old one, a SYN may be forged: it must not move the flow.
-	 */
-	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
-		return 0;
-	if (packet->flow.protocol == IPPROTO_UDP &&
-	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
-		return 0;
-	return member;
+	return member && member->state == WEIR_MEMBER_SERVING;
 }
 
-/* Whether the entry was a flow under way whose member can no longer have it. */
-static __always_inline int flow_lost_member(const struct packet *packet,
-					    const struct weir_flow *flow)
+static __always_inline int member_lives(const struct weir_member *member)
 {
-	if (packet_opens(packet))
-		return 0;
-	return packet->flow.protocol != IPPROTO_UDP ||
-	       !flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS);
-}
-
-static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
-{
-	__u8 bits = 0;
-
-	for (int i = 0; i < ETH_ALEN; i++)
-		bits |= one[i] ^ other[i];
-	return bits;
-}
-
-static __always_inline __u8 closing_after(const struct packet *packet, __u8 closing, __u8 who)
-{
-	if (packet_opens(packet))
-		return 0;
-	if (packet->tcp_flags & WEIR_TCP_RST)
-		return WEIR_CLOSED;
-	if (packet->tcp_flags & WEIR_TCP_FIN)
-		return closing | who;
-	return closing;
-}
-
-/* Whether another flow still needs this reply entry. */
-static __always_inline int reply_live(const struct packet *packet, const struct weir_flow *entry)
-{
-	if (packet->flow.protocol == IPPROTO_UDP)
-		return !flow_older(packet->now, entry->seen_ns, WEIR_UDP_IDLE_NS);
-	return entry->closing != WEIR_CLOSED &&
-	       !flow_older(packet->now, entry->seen_ns, WEIR_TCP_IDLE_NS);
+	return member && (member->state == WEIR_MEMBER_SERVING ||
+			  member->state == WEIR_MEMBER_DRAINING);
 }
 
 /*
- * Makes or refreshes the entry by which the member's replies find back to the client.
- * 0, or the reason to drop the packet.
+ * A flow on a slot with a previous member. Its entry decides, if it has one. Without, it began
+ * with the previous member unless it begins now; and it gets an entry, so that it stays where it
+ * is when the slot changes again. `begins` tells back whether it is new here.
  */
-static __noinline __u32 reply_keep(const struct packet *packet, const struct weir_service *service,
-				   const struct weir_member *member, __u32 row)
+__noinline int flow_exception(struct facts *packet, const struct weir_service *service,
+			      __u64 both, __u32 *begins)
 {
-	struct weir_flow_key key = {
-		.source = member->address,
-		.destination = packet->flow.source,
-		.source_port = member->port ? member->port : packet->flow.destination_port,
-		.destination_port = packet->flow.source_port,
-		.protocol = packet->flow.protocol,
-	};
-	struct weir_flow *entry = bpf_map_lookup_elem(&flows, &key);
-	struct weir_flow fresh = {
-		.member = row,
-		.generation = member->generation,
-		.service = service->id,
-		.port = packet->flow.destination_port,
-		.direction = WEIR_FLOW_REPLY,
-		.closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT),
-		.address = packet->flow.destination,
-		.interface = packet->interface,
-		.seen_ns = packet->now,
-	};
+	__u32 current = both, previous = both >> 32, lost = 0, row, other;
+	struct weir_flow *known;
+	struct weir_member *member;
+	int fresh;
 
-	if (entry && entry->direction == WEIR_FLOW_REPLY) {
-		__u32 differs = entry->port ^ fresh.port;
-
-		for (int i = 0; i < 4; i++)
-			differs |= entry->address.word[i] ^ fresh.address.word[i];
-		if (differs && reply_live(packet, entry))
-			return WEIR_DROP_FLOW_CONFLICT;
-		if (!differs && entry->member == row && entry->generation == fresh.generation &&
-		    entry->service == fresh.service && entry->interface == fresh.interface &&
-		    !mac_differs(entry->client_mac, packet->ethernet->h_source) &&
-		    !mac_differs(entry->unit_mac, packet->ethernet->h_dest)) {
-			entry->closing = closing_after(packet, entry->closing, WEIR_CLOSING_CLIENT);
-			entry->seen_ns = packet->now;
-			return WEIR_DROP_NONE;
-		}
-		if (!differs)
-			fresh.closing = closing_after(packet, entry->closing, WEIR_CLOSING_CLIENT);
-	}
-	__builtin_memcpy(fresh.client_mac, packet->ethernet->h_source, ETH_ALEN);
-	__builtin_memcpy(fresh.unit_mac, packet->ethernet->h_dest, ETH_ALEN);
-	if (bpf_map_update_elem(&flows, &key, &fresh, BPF_ANY))
-		return WEIR_DROP_FLOW_TABLE;
-	return WEIR_DROP_NONE;
-}
-
-/*
- * Balances a flow: chooses its member and remembers it. `previous` is the row of the member that
- * it lost, 0 for a flow that begins. Returns the row, or the reason to drop, negated.
- */
-static __noinline int flow_begin(const struct packet *packet, const struct weir_service *service,
-				 __u32 previous)
-{
-	__u32 row = choose_member(&packet->flow, service);
-	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
-	struct weir_happening what = {
-		.service = service->id,
-		.member = row,
-		.previous = previous,
-		.kind = previous ? WEIR_EVENT_FLOW_MOVED : WEIR_EVENT_FLOW_NEW,
-	};
-	struct weir_flow flow = {
-		.member = row,
-		.service = service->id,
-		.direction = WEIR_FLOW_FORWARD,
-		.seen_ns = packet->now,
-	};
-
-	if (!member || member->state != WEIR_MEMBER_SERVING)
+	if (!packet || !service || !begins)
 		return -WEIR_DROP_NO_MEMBER;
-	if (service->forwarding == WEIR_FORWARDING_NAT) {
-		__u32 reason;
-
-		/* An address of the other family cannot be written into this header. */
-		if (address_is_ipv4(&member->address) !=
-		    address_is_ipv4(&packet->flow.destination))
-			return -WEIR_DROP_NO_MEMBER;
-		reason = reply_keep(packet, service, member, row);
-		if (reason)
-			return -(int)reason;
+	fresh = *begins;
+	packet->now = bpf_ktime_get_coarse_ns();
+	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	if (known && known->direction == WEIR_FLOW_FORWARD) {
+		row = known->member;
+		if (flow_member(packet, known, row)) {
+			if (flow_older(packet->now, known->seen_ns, WEIR_FLOW_REFRESH_NS))
+				known->seen_ns = packet->now;
+			flow_follow(packet, known);
+			*begins = 0;
+			return row;
+		}
+		if (!fresh && flow_lost_member(packet, known))
+			lost = row;
 	}
-	flow.generation = member->generation;
-	if (bpf_map_update_elem(&flows, &packet->flow, &flow, BPF_ANY))
-		return -WEIR_DROP_FLOW_TABLE;
-	count_flow(service->id, row);
-	event_send(&packet->flow, &what);
+	/* Where it goes if nothing can be remembered of it. */
+	other = current;
+	if (previous != WEIR_PREVIOUS_ENTRIES) {
+		member = bpf_map_lookup_elem(&members, &previous);
+		if (member_lives(member))
+			other = previous;
+		else if (!fresh && previous != current)
+			lost = previous;
+	}
+	row = fresh ? current : other;
+	if (lost && service->flags & WEIR_SERVICE_RESET_LOST &&
+	    packet->flow.protocol == IPPROTO_TCP)
+		return WEIR_ROUTE_RESET;
+	if (!row)
+		return flow_nobody(packet, service);
+	/* Once only entries are left of the past, what has none needs none. */
+	if (previous == WEIR_PREVIOUS_ENTRIES && !lost)
+		return row;
+	if (flow_remember(packet, service, row))
+		row = other;
+	else if (lost)
+		flow_announce(&packet->flow, service->id, row, lost);
+	return row ? (int)row : flow_nobody(packet, service);
+}
+
+/* The row of the member of a packet whose service tracks exceptions only. */
+static __always_inline int flow_hashed(struct facts *packet, const struct weir_service *service,
+				       const int ipv6)
+{
+	struct weir_settings *tuning = tuning_get();
+	__u32 begins;
+	__u64 both;
+	int row;
+
+	if (!tuning)
+		return -WEIR_DROP_NO_MEMBER;
+	if (packet->quic) {
+		row = quic_member(packet, service);
+		if (row)
+			return row;
+	}
+	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
+	if (packet->flow.protocol == IPPROTO_TCP) {
+		begins = packet_opens(packet);
+	} else {
+		packet->now = bpf_ktime_get_coarse_ns();
+		begins = !flow_recent(packet);
+	}
+	if (!service->slots)
+		return flow_nobody(packet, service);
+	both = slot_read(service->first_chunk, slot_of(packet->hash, service->slots));
+	row = both;
+	if (both >> 32)
+		row = flow_exception(packet, service, both, &begins);
+	else if (!row)
+		return flow_nobody(packet, service);
+	if (begins && row > 0)
+		flow_announce(&packet->flow, service->id, row, 0);
 	return row;
+}
+
+/* Where a packet of this flow would go, without anything being noted of it; 0: nowhere. */
+__noinline int flow_locate(struct facts *packet, const struct weir_service *service)
+{
+	struct weir_settings *tuning = tuning_get();
+	struct weir_member *member;
+	struct weir_flow *known;
+	__u32 previous;
+	__u64 both;
+
+	if (!packet || !service || !tuning)
+		return 0;
+	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	packet->hash = packet->ipv6 ?
+			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 1) :
+			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 0);
+	if (known && known->direction == WEIR_FLOW_FORWARD) {
+		previous = known->member;
+		member = bpf_map_lookup_elem(&members, &previous);
+		if (member_lives(member) && member->generation == known->generation)
+			return previous;
+	}
+	if (service->flags & WEIR_SERVICE_TRACK || !service->slots)
+		return 0;
+	both = slot_read(service->first_chunk, slot_of(packet->hash, service->slots));
+	previous = both >> 32;
+	if (previous && previous != WEIR_PREVIOUS_ENTRIES) {
+		member = bpf_map_lookup_elem(&members, &previous);
+		if (member_lives(member))
+			return previous;
+	}
+	return (__u32)both;
+}
+
+/*
+ * Balances a flow of a service that tracks all of them: chooses its member and remembers it.
+ * `previous` is the row of the member that it lost, 0 for a flow that begins.
+ */
+__noinline int flow_begin(const struct facts *packet, const struct weir_service *service,
+			  __u32 previous)
+{
+	struct weir_scratch *work = scratch_get();
+	struct weir_member *member;
+	struct weir_flow *flow;
+	__u32 row = 0;
+	int reason;
+
+	if (!work || !packet || !service)
+		return -WEIR_DROP_FLOW_TABLE;
+	if (packet->quic)
+		row = quic_member(packet, service);
+	if (!row && service->flags & WEIR_SERVICE_PERSIST)
+		row = source_member(packet, service);
+	if (!row)
+		row = choose_member(service, packet->hash);
+	member = bpf_map_lookup_elem(&members, &row);
+	if (!member_serves(member))
+		return flow_nobody(packet, service);
+	flow = &work->forward;
+	flow_fill(packet, service, flow);
+	flow->member = row;
+	flow->generation = member->generation;
+	if (rewrites_addresses(service->forwarding)) {
+		/* An address of the other family cannot be written into this header. */
+		if (address_is_ipv4(&member->address) == !!packet->ipv6)
+			return -WEIR_DROP_NO_MEMBER;
+		reason = service->forwarding == WEIR_FORWARDING_NAT ?
+				 reply_keep(packet, service, member, row) :
+				 nat_begin(packet, service, member);
+		if (reason)
+			return -reason;
+	}
+	reason = flow_store(packet, flow);
+	if (reason) {
+		if (rewrites_addresses(service->forwarding))
+			bpf_map_delete_elem(&flows, &work->key);
+		return -reason;
+	}
+	if (service->flags & WEIR_SERVICE_PERSIST)
+		source_remember(packet, service, row, member->generation);
+	flow_announce(&packet->flow, service->id, row, previous);
+	return row;
+}
+
+/* The row of the member of a packet whose service tracks every flow, and the flow's entry. */
+static __always_inline int flow_tracked(struct facts *packet, const struct weir_service *service,
+					struct weir_flow **entry, const int ipv6)
+{
+	struct weir_settings *tuning;
+	struct weir_flow *known;
+	struct weir_member *member = 0;
+	__u32 row, previous = 0;
+	int begun;
+
+	packet->now = bpf_ktime_get_coarse_ns();
+	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	if (known && known->direction == WEIR_FLOW_FORWARD &&
+	    known->forwarding == service->forwarding) {
+		row = known->member;
+		member = flow_member(packet, known, row);
+		if (!member && flow_lost_member(packet, known)) {
+			previous = row;
+			if (service->flags & WEIR_SERVICE_RESET_LOST &&
+			    packet->flow.protocol == IPPROTO_TCP)
+				return WEIR_ROUTE_RESET;
+		}
+	}
+	if (member) {
+		int due = flow_older(packet->now, known->seen_ns, WEIR_FLOW_REFRESH_NS);
+
+		if (due)
+			known->seen_ns = packet->now;
+		flow_follow(packet, known);
+		if (rewrites_addresses(service->forwarding) &&
+		    (due ||
+		     packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST))) {
+			int reason = service->forwarding == WEIR_FORWARDING_NAT ?
+					     reply_keep(packet, service, member, row) :
+					     nat_keep(packet, service, member, known);
+
+			if (reason)
+				return -reason;
+		}
+		/* Tunnels want the hash for their own source. */
+		packet->hash = known->hash;
+		*entry = known;
+		return row;
+	}
+	tuning = tuning_get();
+	if (!tuning)
+		return -WEIR_DROP_NO_MEMBER;
+	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
+	begun = flow_begin(packet, service, previous);
+	if (begun > 0 && service->forwarding == WEIR_FORWARDING_FULL_NAT) {
+		*entry = bpf_map_lookup_elem(&flows, &packet->flow);
+		if (!*entry)
+			return -WEIR_DROP_FLOW_TABLE;
+	}
+	return begun;
 }
 
 #endif

@@ -1,194 +1,167 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * Rewriting a packet and sending it on. Tunnels and full nat will stand beside dsr and nat.
- * Forwarding counts as a hop: TTL or hop limit goes down by one (RFC 1812 §5.3.1, RFC 8200 §3).
+ * A packet of a service on its way to the member, and a member's reply on its way to the client.
  *
- * Invariant: every field that a checksum covers is changed through checksum.h in the same
- * function, and nothing is written before the decision to send the packet has been made.
+ * Invariant: nothing is written to a packet before the decision to send it has been made, but for
+ * what turns it into an answer to its sender.
  */
 #ifndef WEIR_FORWARD_H
 #define WEIR_FORWARD_H
 
-#include "checksum.h"
 #include "count.h"
+#include "errors.h"
 #include "flow.h"
+#include "fragment.h"
+#include "link.h"
+#include "nat.h"
 #include "parse.h"
+#include "rewrite.h"
+#include "tunnel.h"
 
-#define WEIR_TTL_LEAST 2 /* the next hop must still get at least 1 */
-
-static __always_inline void mac_copy(void *to, const void *from)
+/* Why a packet of a service is not forwarded; 0 when it is. */
+static __always_inline __u32 packet_wrong(const struct packet *packet, const int ipv6)
 {
-	*(move32 *)to = *(const move32 *)from;
-	*(move16 *)(to + 4) = *(const move16 *)(from + 4);
-}
+	if (!ipv6) {
+		const struct iphdr *ip = packet->network;
 
-static __always_inline __u32 packet_ttl(const struct packet *packet, const int ipv6)
-{
-	return ipv6 ? ((struct ipv6hdr *)packet->network)->hop_limit :
-		      ((struct iphdr *)packet->network)->ttl;
-}
-
-/* One hop more; `change` is what else happens to the IPv4 header's sum. */
-static __always_inline void packet_hop(struct packet *packet, __u64 change, const int ipv6)
-{
-	if (ipv6) {
-		((struct ipv6hdr *)packet->network)->hop_limit--;
-	} else {
-		struct iphdr *ip = packet->network;
-
-		ip->ttl--;
-		/* The TTL is the high byte of its word: one less there is this much less. */
-		change += (__u16)~bpf_htons(1 << 8);
-		ip->check = checksum_apply(ip->check, change);
+		if (ip->ihl == WEIR_IPV4_MIN_WORDS ? !ipv4_sum_right(ip) :
+						     !ipv4_sum_right_long(packet))
+			return WEIR_DROP_IP_CHECKSUM;
 	}
+	if (packet->is->flow.protocol == IPPROTO_TCP && tcp_flags_wrong(packet->is->tcp_flags))
+		return WEIR_DROP_TCP_FLAGS;
+	return 0;
 }
 
-/* Changes the transport checksum. A UDP checksum of zero means none (RFC 768, RFC 6935). */
-static __always_inline void transport_sum(struct packet *packet, __u64 change)
-{
-	__u16 sum = *packet->check;
+/* QUIC connection ids (README): byte 0 begins with these two bits, bytes 1 and 2 name the member. */
+#define WEIR_QUIC_LAYOUT_MASK 0xc0
+#define WEIR_QUIC_LAYOUT 0x40
+#define WEIR_QUIC_ID_LEAST 3
+/* RFC 9000 §17.2 and §17.3. */
+#define WEIR_QUIC_LONG 0x80
+#define WEIR_QUIC_FIXED 0x40
+#define WEIR_QUIC_TYPE_MASK 0x30
+#define WEIR_QUIC_TYPE_HANDSHAKE 0x20
 
-	if (packet->flow.protocol == IPPROTO_TCP) {
-		sum = checksum_apply(sum, change);
-	} else if (sum) {
-		sum = checksum_apply(sum, change);
-		if (!sum)
-			sum = 0xffff;
+/*
+ * The server id in the packet's connection id, with bit 16 set; 0 when it has none. A client's
+ * first packets carry an id of its own making, which is never looked at.
+ */
+static __noinline __u32 quic_id(const struct packet *packet)
+{
+	__u8 *first = packet->transport + sizeof(struct udphdr);
+	__u8 *id = first + 1;
+
+	if (packet->is->flow.protocol != IPPROTO_UDP || (void *)(first + 9) > packet->end ||
+	    !(*first & WEIR_QUIC_FIXED))
+		return 0;
+	if (*first & WEIR_QUIC_LONG) {
+		/* Version, length of the id, id. */
+		if ((*first & WEIR_QUIC_TYPE_MASK) != WEIR_QUIC_TYPE_HANDSHAKE ||
+		    first[5] < WEIR_QUIC_ID_LEAST)
+			return 0;
+		id = first + 6;
 	}
-	*packet->check = sum;
-}
-
-/* What an address and a port are replaced by, and the sum of that. */
-static __always_inline __u64 address_change(const struct weir_address *from,
-					    const struct weir_address *to, const int ipv6)
-{
-	if (ipv6)
-		return checksum_replace_address(0, from, to);
-	return checksum_replace32(0, from->word[3], to->word[3]);
-}
-
-static __always_inline void address_write(void *at, const struct weir_address *to, const int ipv6)
-{
-	if (ipv6)
-		address_copy(at, to);
-	else
-		*(__be32 *)at = to->word[3];
-}
-
-/* The destination becomes the member's own address and port. */
-static __always_inline void nat_destination(struct packet *packet, const struct weir_member *member,
-					    const int ipv6)
-{
-	struct tcphdr *ports_of = packet->transport; /* UDP has them in the same place */
-	__be16 port = member->port ? member->port : packet->flow.destination_port;
-	__u64 change = address_change(&packet->flow.destination, &member->address, ipv6);
-
-	transport_sum(packet,
-		      checksum_replace16(change, packet->flow.destination_port, port));
-	ports_of->dest = port;
-	address_write(ipv6 ? (void *)&((struct ipv6hdr *)packet->network)->daddr :
-			     (void *)&((struct iphdr *)packet->network)->daddr,
-		      &member->address, ipv6);
-	packet_hop(packet, change, ipv6);
-}
-
-/* The source becomes the service's address and port again. */
-static __always_inline void nat_source(struct packet *packet, const struct weir_flow *reply,
-				       const int ipv6)
-{
-	struct tcphdr *ports_of = packet->transport;
-	__u64 change = address_change(&packet->flow.source, &reply->address, ipv6);
-
-	transport_sum(packet, checksum_replace16(change, packet->flow.source_port, reply->port));
-	ports_of->source = reply->port;
-	address_write(ipv6 ? (void *)&((struct ipv6hdr *)packet->network)->saddr :
-			     (void *)&((struct iphdr *)packet->network)->saddr,
-		      &reply->address, ipv6);
-	packet_hop(packet, change, ipv6);
-}
-
-/* How to leave by an interface: XDP_TX, XDP_REDIRECT, or XDP_ABORTED when there is no way. */
-static __always_inline int way_out(const struct packet *packet, __u32 interface)
-{
-	if (interface == packet->interface)
-		return XDP_TX;
-	return bpf_redirect_map(&ports, interface, 0);
+	if ((id[0] & WEIR_QUIC_LAYOUT_MASK) != WEIR_QUIC_LAYOUT)
+		return 0;
+	return id[1] | (__u32)id[2] << 8 | 1 << 16;
 }
 
 /* A packet for a service. */
-static __always_inline int forward_to_member(struct packet *packet,
+static __always_inline int forward_to_member(struct xdp_md *context, struct packet *packet,
 					     const struct weir_service *service, const int ipv6)
 {
-	struct weir_flow *flow;
-	struct weir_member *member = 0;
-	__u32 row = 0, previous = 0;
-	int action;
+	struct weir_flow *flow = 0;
+	struct weir_member *member;
+	__u32 row, reason, room;
+	int routed, action;
 
+	reason = packet_wrong(packet, ipv6);
+	if (reason)
+		return count_drop(&packet->is->flow, reason, service->id, 0);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
-		return count_drop(&packet->flow, WEIR_DROP_TTL_EXCEEDED, service->id, 0);
-	packet->now = bpf_ktime_get_coarse_ns();
-	flow = bpf_map_lookup_elem(&flows, &packet->flow);
-	if (flow && flow->direction == WEIR_FLOW_FORWARD) {
-		row = flow->member;
-		member = flow_member(packet, flow, row);
-		if (!member && flow_lost_member(packet, flow))
-			previous = row;
+		return ttl_exceeded(context, packet->is, service->id, 0);
+	packet->is->quic = 0;
+	if (service->flags & WEIR_SERVICE_QUIC)
+		packet->is->quic = quic_id(packet);
+	if (rewrites_addresses(service->forwarding)) {
+		mac_copy(packet->is->from_mac, packet->ethernet->h_source);
+		mac_copy(packet->is->to_mac, packet->ethernet->h_dest);
 	}
-	if (member) {
-		int due = flow_older(packet->now, flow->seen_ns, WEIR_FLOW_REFRESH_NS);
-
-		if (due)
-			flow->seen_ns = packet->now;
-		if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST))
-			flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
-		if (service->forwarding == WEIR_FORWARDING_NAT &&
-		    (due ||
-		     packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST))) {
-			__u32 reason = reply_keep(packet, service, member, row);
-
-			if (reason)
-				return count_drop(&packet->flow, reason, service->id, row);
-		}
-	} else {
-		int begun = flow_begin(packet, service, previous);
-
-		if (begun <= 0)
-			return count_drop(&packet->flow, -begun, service->id, 0);
-		row = begun;
-		member = bpf_map_lookup_elem(&members, &row);
-		if (!member)
-			return XDP_ABORTED;
-	}
-
-	action = way_out(packet, member->interface);
-	if (action == XDP_ABORTED)
-		return count_drop(&packet->flow, WEIR_DROP_REDIRECT, service->id, row);
-	count_forward(service->id, row, packet->bytes);
-	if (service->forwarding == WEIR_FORWARDING_NAT)
-		nat_destination(packet, member, ipv6);
+	if (service->flags & WEIR_SERVICE_TRACK)
+		routed = flow_tracked(packet->is, service, &flow, ipv6);
 	else
+		routed = flow_hashed(packet->is, service, ipv6);
+	if (routed == WEIR_ROUTE_RESET) {
+		count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, 0);
+		return tcp_reset(context, packet->is);
+	}
+	if (routed <= 0)
+		return count_drop(&packet->is->flow, -routed, service->id, 0);
+	row = routed;
+	member = bpf_map_lookup_elem(&members, &row);
+	/* The daemon writes rows before slots: for a moment a slot may name one that is down. */
+	if (!member_lives(member))
+		return count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, row);
+	room = member->mtu;
+	if (room) {
+		if (service->forwarding == WEIR_FORWARDING_TUNNEL)
+			room -= tunnel_overhead(member, service->gue_port);
+		if (packet->is->length > room)
+			return too_big(context, packet, service->id, row, room);
+	}
+	action = way_out(packet->is, member->interface);
+	if (action == XDP_ABORTED)
+		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, service->id, row);
+	count_forward(service->id, row, packet->is->bytes);
+	if (packet->is->fragment)
+		fragment_keep(packet->is, service, member, row, flow);
+	if (service->mss && packet->is->tcp_flags & WEIR_TCP_SYN)
+		clamp_segment(context, packet, service->mss);
+	switch (service->forwarding) {
+	case WEIR_FORWARDING_NAT:
+		nat_destination(packet, &member->address,
+				member->port ? member->port : packet->is->flow.destination_port, ipv6);
+		break;
+	case WEIR_FORWARDING_FULL_NAT: {
+		struct endpoint source, destination;
+
+		if (!flow)
+			return XDP_ABORTED;
+		source.address = &flow->address;
+		source.port = flow->port;
+		destination.address = &member->address;
+		destination.port = member->port ? member->port : packet->is->flow.destination_port;
+		nat_both(packet, &source, &destination, ipv6);
+		break;
+	}
+	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
-	mac_copy(packet->ethernet->h_dest, member->mac);
-	mac_copy(packet->ethernet->h_source, member->source_mac);
-	return action;
+		packet->is->unsummed = packet->is->flow.protocol == IPPROTO_UDP && !*packet->check;
+		return tunnel_send(context, packet->is, member, service->gue_port);
+	default:
+		packet_hop(packet, 0, ipv6);
+	}
+	return link_send(context, packet, member->mac, member->source_mac,
+			 *(const move32 *)member->vlan, action);
 }
 
 /*
  * A packet from a member's service port that no flow explains. A member's own traffic may have
  * that source port too (NTP speaks from 123 to 123): datagrams and new connections are the
  * kernel's. So is what a socket here waits for, the unit's monitors above all. Any other segment
- * is most likely of a flow whose entry the table gave away: it would reach the client from an
- * address that it never spoke to, and the client's reset would end a connection that is well.
+ * is most likely of a flow whose entry is gone: it would reach the client from an address that it
+ * never spoke to, and the client's reset would end a connection that is well.
  */
-static __noinline int reply_unknown(struct xdp_md *context, const struct packet *packet, int ipv6)
+__noinline int reply_unknown(struct xdp_md *context, const struct facts *packet)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *owner;
 	__u32 size;
 
-	if (packet->flow.protocol != IPPROTO_TCP || packet_opens(packet))
+	if (!packet || packet->flow.protocol != IPPROTO_TCP || packet_opens(packet))
 		return count_pass();
-	if (ipv6) {
+	if (packet->ipv6) {
 		__builtin_memcpy(tuple.ipv6.saddr, &packet->flow.source, 16);
 		__builtin_memcpy(tuple.ipv6.daddr, &packet->flow.destination, 16);
 		tuple.ipv6.sport = packet->flow.source_port;
@@ -208,42 +181,113 @@ static __noinline int reply_unknown(struct xdp_md *context, const struct packet 
 	return count_pass();
 }
 
-/* A packet for no service: a member's reply, or the kernel's. */
+/* What a member's packet says of its connection: its first answer, its end. */
+static __always_inline void reply_follow(const struct packet *packet, struct weir_flow *flow)
+{
+	if (!(flow->flags & WEIR_FLOW_ESTABLISHED)) {
+		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		if ((packet->is->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
+		    (WEIR_TCP_SYN | WEIR_TCP_ACK)) {
+			__s64 took = bpf_ktime_get_ns() - flow->seen_ns;
+
+			count_answer(flow->service, flow->member, took > 0 ? took : 0);
+		}
+	}
+	if (packet->is->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
+		if (packet->is->tcp_flags & WEIR_TCP_RST)
+			count_reset(flow->service, flow->member);
+		flow->closing = closing_after(packet->is, flow->closing, WEIR_CLOSING_MEMBER);
+		reply_ended(packet->is, flow);
+	}
+}
+
+/* Lowers the largest segment that a member announces, if the service says so. */
+static __always_inline void reply_clamp(struct xdp_md *context, struct packet *packet, const struct weir_flow *flow)
+{
+	__u32 id = flow->service;
+	struct weir_placement *placement = bpf_map_lookup_elem(&placements, &id);
+
+	if (placement && placement->mss)
+		clamp_segment(context, packet, placement->mss);
+}
+
+/* A packet from a member's service port. */
 static __always_inline int forward_to_client(struct xdp_md *context, struct packet *packet,
 					     const int ipv6)
 {
-	struct weir_reply_key key __attribute__((aligned(8)));
-	struct weir_settings *tuning;
 	struct weir_flow *flow;
-	__u32 row = 0;
+	__u32 reason;
 	int action;
 
-	tuning = bpf_map_lookup_elem(&settings, &row);
-	if (!tuning || !tuning->nat_services)
-		return count_pass();
-	address_copy(&key.address, &packet->flow.source);
-	*(move32 *)&key.port = key_end(packet->flow.source_port, packet->flow.protocol);
-	if (!bpf_map_lookup_elem(&reply_sources, &key))
-		return count_pass();
-	flow = bpf_map_lookup_elem(&flows, &packet->flow);
+	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
-		return reply_unknown(context, packet, ipv6);
+		return reply_unknown(context, packet->is);
+	reason = packet_wrong(packet, ipv6);
+	if (reason)
+		return count_drop(&packet->is->flow, reason, flow->service, flow->member);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
-		return count_drop(&packet->flow, WEIR_DROP_TTL_EXCEEDED, flow->service,
-				  flow->member);
-	action = way_out(packet, flow->interface);
+		return ttl_exceeded(context, packet->is, flow->service, flow->member);
+	action = way_out(packet->is, flow->interface);
 	if (action == XDP_ABORTED)
-		return count_drop(&packet->flow, WEIR_DROP_REDIRECT, flow->service, flow->member);
-	packet->now = bpf_ktime_get_coarse_ns();
-	if (flow_older(packet->now, flow->seen_ns, WEIR_FLOW_REFRESH_NS))
-		flow->seen_ns = packet->now;
-	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST))
-		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_MEMBER);
-	count_reply(flow->service, flow->member, packet->bytes);
-	nat_source(packet, flow, ipv6);
-	mac_copy(packet->ethernet->h_dest, flow->client_mac);
-	mac_copy(packet->ethernet->h_source, flow->unit_mac);
-	return action;
+		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, flow->service, flow->member);
+	reply_follow(packet, flow);
+	packet->is->now = bpf_ktime_get_coarse_ns();
+	if (flow_older(packet->is->now, flow->seen_ns, WEIR_FLOW_REFRESH_NS))
+		flow->seen_ns = packet->is->now;
+	count_reply(flow->service, flow->member, packet->is->bytes);
+	if (packet->is->fragment)
+		fragment_keep_reply(packet->is, flow);
+	if (packet->is->tcp_flags & WEIR_TCP_SYN)
+		reply_clamp(context, packet, flow);
+	if (flow->forwarding == WEIR_FORWARDING_FULL_NAT) {
+		struct endpoint source = { .address = &flow->address, .port = flow->port };
+		struct endpoint destination = { .address = &flow->client,
+						.port = flow->client_port };
+
+		nat_both(packet, &source, &destination, ipv6);
+	} else {
+		nat_source(packet, &flow->address, flow->port, ipv6);
+	}
+	return link_send(context, packet, flow->client_mac, flow->unit_mac,
+			 *(const move32 *)flow->vlan, action);
+}
+
+__noinline int to_member4(struct xdp_md *context, struct facts *facts,
+			  const struct weir_service *service)
+{
+	struct packet packet;
+
+	if (!facts || !service || packet_open_flow(context, facts, &packet, 0))
+		return XDP_DROP;
+	return forward_to_member(context, &packet, service, 0);
+}
+
+__noinline int to_member6(struct xdp_md *context, struct facts *facts,
+			  const struct weir_service *service)
+{
+	struct packet packet;
+
+	if (!facts || !service || packet_open_flow(context, facts, &packet, 1))
+		return XDP_DROP;
+	return forward_to_member(context, &packet, service, 1);
+}
+
+__noinline int to_client4(struct xdp_md *context, struct facts *facts)
+{
+	struct packet packet;
+
+	if (!facts || packet_open_flow(context, facts, &packet, 0))
+		return XDP_DROP;
+	return forward_to_client(context, &packet, 0);
+}
+
+__noinline int to_client6(struct xdp_md *context, struct facts *facts)
+{
+	struct packet packet;
+
+	if (!facts || packet_open_flow(context, facts, &packet, 1))
+		return XDP_DROP;
+	return forward_to_client(context, &packet, 1);
 }
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * Echo requests for service addresses, answered in place (RFC 792, RFC 4443 §4.2). ICMP errors,
- * which belong to the member whose flow they quote, will find their place here.
+ * ICMP and ICMPv6 (RFC 792, RFC 4443): echo requests for service addresses are answered in place;
+ * errors go to whom the packet that they quote belongs to. An error about a member's answer goes
+ * to the member (path MTU discovery fails without it), one about a packet that nat sent to a
+ * member goes to the client, and what they quote becomes what its sender sent (RFC 5508 §4.2).
+ * The 8 bytes behind the quoted IP header, which every error has, are enough.
  *
- * Invariant: the answer goes back to where the frame came from and is as long as the request; a
- * request with a wrong checksum gets an answer with a wrong checksum.
+ * Invariant: an echo's answer goes back to where the frame came from and is as long as the
+ * request. A wrong checksum stays wrong.
  */
 #ifndef WEIR_ICMP_H
 #define WEIR_ICMP_H
@@ -15,32 +18,28 @@
 #define WEIR_ECHO_TTL 64
 #define WEIR_ICMP_ECHO_REQUEST 8
 #define WEIR_ICMP_ECHO_REPLY 0
+#define WEIR_ICMP_PARAMETER_PROBLEM 12
 #define WEIR_ICMP6_ECHO_REQUEST 128
 #define WEIR_ICMP6_ECHO_REPLY 129
+#define WEIR_ICMP6_LAST_ERROR 4
+#define WEIR_TCP_CHECK_AT 16
+#define WEIR_UDP_CHECK_AT 6
 
-/* Common to both families (RFC 792, RFC 4443). */
-struct icmp_echo {
+/* Common to both families and to all that is looked at here (RFC 792, RFC 4443). */
+struct icmp_header {
 	__u8 type;
 	__u8 code;
 	__u16 check;
-	__be16 identifier;
-	__be16 sequence;
+	__be32 rest;
 };
 
-static __always_inline int icmp_answer(struct packet *packet, void *end, const int ipv6)
+static __always_inline int icmp_answer(struct packet *packet, struct icmp_header *echo,
+				       const int ipv6)
 {
 	const __u8 request = ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST;
 	const __u8 reply = ipv6 ? WEIR_ICMP6_ECHO_REPLY : WEIR_ICMP_ECHO_REPLY;
-	struct icmp_echo *echo = packet->transport;
-	struct weir_totals *total;
 	__u8 mac[ETH_ALEN] __attribute__((aligned(4)));
-	__u32 *flags;
-
-	if ((void *)(echo + 1) > end || echo->type != request || echo->code)
-		return count_pass();
-	flags = bpf_map_lookup_elem(&addresses, &packet->flow.destination);
-	if (!flags || !(*flags & WEIR_ADDRESS_ECHO))
-		return count_pass();
+	struct weir_totals *total;
 
 	echo->type = reply;
 	/* The type is the high byte of its word. */
@@ -49,14 +48,14 @@ static __always_inline int icmp_answer(struct packet *packet, void *end, const i
 	if (ipv6) {
 		struct ipv6hdr *ip = packet->network;
 
-		address_write(&ip->saddr, &packet->flow.destination, 1);
-		address_write(&ip->daddr, &packet->flow.source, 1);
+		address_write(&ip->saddr, &packet->is->flow.destination, 1);
+		address_write(&ip->daddr, &packet->is->flow.source, 1);
 		ip->hop_limit = WEIR_ECHO_TTL;
 	} else {
 		struct iphdr *ip = packet->network;
 
-		ip->saddr = packet->flow.destination.word[3];
-		ip->daddr = packet->flow.source.word[3];
+		ip->saddr = packet->is->flow.destination.word[3];
+		ip->daddr = packet->is->flow.source.word[3];
 		ip->check = checksum_apply(
 			ip->check, checksum_replace16(0, bpf_htons(ip->ttl << 8),
 						      bpf_htons(WEIR_ECHO_TTL << 8)));
@@ -69,6 +68,359 @@ static __always_inline int icmp_answer(struct packet *packet, void *end, const i
 	if (total)
 		total->echo_replies++;
 	return XDP_TX;
+}
+
+/* What an error quotes: the packet's IP header and the first 8 bytes behind it. */
+struct quoted {
+	void *network;
+	void *transport;
+};
+
+/*
+ * Finds the quoted packet and makes its tuple packet->is->flow, turned around when `turn` says so.
+ * 0 when it is there and of a flow.
+ */
+static __always_inline int icmp_quoted(struct packet *packet, struct icmp_header *icmp,
+				       struct quoted *quoted, const int ipv6)
+{
+	void *end = packet->end;
+
+	quoted->network = icmp + 1;
+	if (ipv6) {
+		struct ipv6hdr *ip = quoted->network;
+
+		if ((void *)(ip + 1) > end || ip->version != 6)
+			return -1;
+		quoted->transport = ip + 1;
+		address_copy(&packet->is->flow.source, &ip->saddr);
+		address_copy(&packet->is->flow.destination, &ip->daddr);
+		packet->is->flow.protocol = ip->nexthdr;
+	} else {
+		struct iphdr *ip = quoted->network;
+
+		if ((void *)(ip + 1) > end || ip->version != 4 || ip->ihl < WEIR_IPV4_MIN_WORDS ||
+		    ip->frag_off & bpf_htons(WEIR_IPV4_OFFSET))
+			return -1;
+		quoted->transport = (void *)ip + ip->ihl * 4;
+		address_from_ipv4(&packet->is->flow.source, ip->saddr);
+		address_from_ipv4(&packet->is->flow.destination, ip->daddr);
+		packet->is->flow.protocol = ip->protocol;
+	}
+	if (quoted->transport + 8 > end ||
+	    (packet->is->flow.protocol != IPPROTO_TCP && packet->is->flow.protocol != IPPROTO_UDP))
+		return -1;
+	flow_end(packet->is, *(move32 *)quoted->transport, packet->is->flow.protocol);
+	packet->is->tcp_flags = packet->is->flow.protocol == IPPROTO_TCP ? WEIR_TCP_ACK : 0;
+	packet->is->fragment = 0;
+	packet->is->quic = 0;
+	return 0;
+}
+
+/* The other end of a packet becomes its source. */
+static __always_inline void flow_turn(struct weir_flow_key *flow)
+{
+	struct weir_address address = flow->source;
+	__be16 port = flow->source_port;
+
+	flow->source = flow->destination;
+	flow->destination = address;
+	flow->source_port = flow->destination_port;
+	flow->destination_port = port;
+}
+
+/* The sum of what the IPv6 address that stands there is replaced by. */
+static __always_inline __u64 change_at(const void *at, const struct weir_address *to)
+{
+	__u64 change = 0;
+
+	for (int i = 0; i < 4; i++)
+		change = checksum_replace32(change, ((const move32 *)at)[i], to->word[i]);
+	/* Else all words of all addresses are kept on the stack, which is short. */
+	asm volatile("" : "+r"(change) : : "memory");
+	return change;
+}
+
+/* Whether the packet's source is this address. */
+static __always_inline int source_is(const struct packet *packet,
+				     const struct weir_address *address, const int ipv6)
+{
+	const move32 *at = source_of(packet, ipv6);
+
+	if (!ipv6)
+		return at[0] == address->word[3];
+	return at[0] == address->word[0] && at[1] == address->word[1] &&
+	       at[2] == address->word[2] && at[3] == address->word[3];
+}
+
+/* Both ends of the quoted packet, as its sender had them. */
+struct ends {
+	const struct weir_address *source;
+	const struct weir_address *destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+/*
+ * Writes both ends into what the error quotes. Returns what that changes in the sum that the
+ * error's own checksum covers.
+ */
+static __always_inline __u64 quoted_rewrite(struct packet *packet, const struct quoted *quoted,
+					    const struct ends *to, const int ipv6)
+{
+	__u16 *ports = quoted->transport;
+	__u64 addresses, both_ports, change = 0;
+	__u16 *check = 0;
+
+	if (ipv6) {
+		struct ipv6hdr *ip = quoted->network;
+
+		addresses = change_at(&ip->saddr, to->source) +
+			    change_at(&ip->daddr, to->destination);
+		address_copy(&ip->saddr, to->source);
+		address_copy(&ip->daddr, to->destination);
+		change = addresses;
+	} else {
+		struct iphdr *ip = quoted->network;
+
+		addresses = checksum_replace32(0, ip->saddr, to->source->word[3]);
+		addresses = checksum_replace32(addresses, ip->daddr, to->destination->word[3]);
+		/* The header's own checksum makes up for them: what it covers stays the same. */
+		ip->check = checksum_apply(ip->check, addresses);
+		ip->saddr = to->source->word[3];
+		ip->daddr = to->destination->word[3];
+	}
+	both_ports = checksum_replace16(0, ports[0], to->source_port);
+	both_ports = checksum_replace16(both_ports, ports[1], to->destination_port);
+	ports[0] = to->source_port;
+	ports[1] = to->destination_port;
+	change += both_ports;
+	if (packet->is->flow.protocol == IPPROTO_UDP)
+		check = quoted->transport + WEIR_UDP_CHECK_AT;
+	else if (quoted->transport + WEIR_TCP_CHECK_AT + 2 <= packet->end)
+		check = quoted->transport + WEIR_TCP_CHECK_AT;
+	if (check && (void *)(check + 1) <= packet->end &&
+	    (packet->is->flow.protocol == IPPROTO_TCP || *check)) {
+		__u16 sum = checksum_apply(*check, addresses + both_ports);
+
+		if (packet->is->flow.protocol == IPPROTO_UDP && !sum)
+			sum = 0xffff;
+		change = checksum_replace16(change, *check, sum);
+		*check = sum;
+	}
+	return change;
+}
+
+/* The addresses of the error itself, and its checksum with `change` in what it covers. */
+static __always_inline void icmp_readdress(struct packet *packet, struct icmp_header *icmp,
+					   const struct weir_address *source,
+					   const struct weir_address *destination, __u64 change,
+					   const int ipv6)
+{
+
+	if (ipv6) {
+		struct ipv6hdr *ip = packet->network;
+
+		if (source) {
+			change += change_at(&ip->saddr, source);
+			address_copy(&ip->saddr, source);
+		}
+		change += change_at(&ip->daddr, destination);
+		address_copy(&ip->daddr, destination);
+		packet_hop(packet, 0, 1);
+	} else {
+		struct iphdr *ip = packet->network;
+		__u64 addresses = 0;
+
+		if (source) {
+			addresses = checksum_replace32(0, ip->saddr, source->word[3]);
+			ip->saddr = source->word[3];
+		}
+		addresses = checksum_replace32(addresses, ip->daddr, destination->word[3]);
+		ip->daddr = destination->word[3];
+		packet_hop(packet, addresses, 0);
+	}
+	icmp->check = checksum_apply(icmp->check, change);
+}
+
+/* An error for a service address: it is about an answer to a client, and so the member's. */
+static __always_inline int icmp_to_member(struct xdp_md *context, struct packet *packet,
+					  struct icmp_header *icmp, const struct quoted *quoted,
+					  const int ipv6)
+{
+	struct weir_service_key key __attribute__((aligned(8)));
+	struct weir_service *service;
+	struct weir_member *member;
+	struct weir_flow *flow;
+	int action;
+	__u32 row;
+
+	flow_turn(&packet->is->flow);
+	address_copy(&key.address, &packet->is->flow.destination);
+	*(move32 *)&key.port = key_end(packet->is->flow.destination_port, packet->is->flow.protocol);
+	service = bpf_map_lookup_elem(&services, &key);
+	if (!service)
+		return count_pass();
+	row = flow_locate(packet->is, service);
+	member = bpf_map_lookup_elem(&members, &row);
+	if (!row || !member_lives(member))
+		return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, 0);
+	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
+		return count_drop(&packet->is->flow, WEIR_DROP_TTL_EXCEEDED, service->id, row);
+	action = way_out(packet->is, member->interface);
+	if (action == XDP_ABORTED)
+		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, service->id, row);
+	count_forward(service->id, row, packet->is->bytes);
+	if (rewrites_addresses(service->forwarding)) {
+		struct ends ends = {
+			.source = &member->address,
+			.destination = &packet->is->flow.source,
+			.source_port = member->port ? member->port : packet->is->flow.destination_port,
+			.destination_port = packet->is->flow.source_port,
+		};
+		__u64 change;
+
+		if (service->forwarding == WEIR_FORWARDING_FULL_NAT) {
+			flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+			if (!flow)
+				return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, row);
+			ends.destination = &flow->address;
+			ends.destination_port = flow->port;
+		}
+		change = quoted_rewrite(packet, quoted, &ends, ipv6);
+		icmp_readdress(packet, icmp, 0, &member->address, change, ipv6);
+	} else {
+		packet_hop(packet, 0, ipv6);
+		if (service->forwarding == WEIR_FORWARDING_TUNNEL) {
+			packet->is->flow.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+			packet->is->unsummed = 0;
+			return tunnel_send(context, packet->is, member, service->gue_port);
+		}
+	}
+	return link_send(context, packet, member->mac, member->source_mac,
+			 *(const move32 *)member->vlan, action);
+}
+
+/* An error about a packet that nat sent to a member: the client's. */
+static __always_inline int icmp_to_client(struct xdp_md *context, struct packet *packet,
+					  struct icmp_header *icmp, const struct quoted *quoted,
+					  const int ipv6)
+{
+	struct weir_settings *tuning = tuning_get();
+	struct weir_reply_key key __attribute__((aligned(8)));
+	struct weir_flow *flow;
+	struct ends ends;
+	__u64 change;
+	int action;
+
+	if (!tuning || !tuning->nat_services)
+		return count_pass();
+	address_copy(&key.address, &packet->is->flow.destination);
+	*(move32 *)&key.port = key_end(packet->is->flow.destination_port, packet->is->flow.protocol);
+	if (!bpf_map_lookup_elem(&reply_sources, &key))
+		return count_pass();
+	flow_turn(&packet->is->flow);
+	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	/* The unit's own probes are told of their errors by the kernel. */
+	if (!flow || flow->direction != WEIR_FLOW_REPLY)
+		return count_pass();
+	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
+		return count_drop(&packet->is->flow, WEIR_DROP_TTL_EXCEEDED, flow->service,
+				  flow->member);
+	action = way_out(packet->is, flow->interface);
+	if (action == XDP_ABORTED)
+		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, flow->service, flow->member);
+	count_reply(flow->service, flow->member, packet->is->bytes);
+	ends.source = &flow->client;
+	ends.destination = &flow->address;
+	ends.source_port = flow->client_port;
+	ends.destination_port = flow->port;
+	change = quoted_rewrite(packet, quoted, &ends, ipv6);
+	/* A member speaks as the service; a router on the way as itself. */
+	if (source_is(packet, &packet->is->flow.source, ipv6))
+		icmp_readdress(packet, icmp, &flow->address, &flow->client, change, ipv6);
+	else
+		icmp_readdress(packet, icmp, 0, &flow->client, change, ipv6);
+	return link_send(context, packet, flow->client_mac, flow->unit_mac,
+			 *(const move32 *)flow->vlan, action);
+}
+
+/* An error of either kind, which is opened anew. */
+static __always_inline int icmp_relay(struct xdp_md *context, struct facts *facts,
+				      const int to_member, const int ipv6)
+{
+	struct packet packet;
+	struct quoted quoted;
+	struct icmp_header *icmp;
+
+	if (!facts || packet_open(context, facts, &packet, ipv6))
+		return count_pass();
+	icmp = packet.transport;
+	if ((void *)(icmp + 1) > packet.end || icmp_quoted(&packet, icmp, &quoted, ipv6))
+		return count_pass();
+	if (to_member)
+		return icmp_to_member(context, &packet, icmp, &quoted, ipv6);
+	return icmp_to_client(context, &packet, icmp, &quoted, ipv6);
+}
+
+__noinline int icmp4_to_member(struct xdp_md *context, struct facts *facts)
+{
+	return icmp_relay(context, facts, 1, 0);
+}
+
+__noinline int icmp6_to_member(struct xdp_md *context, struct facts *facts)
+{
+	return icmp_relay(context, facts, 1, 1);
+}
+
+__noinline int icmp4_to_client(struct xdp_md *context, struct facts *facts)
+{
+	return icmp_relay(context, facts, 0, 0);
+}
+
+__noinline int icmp6_to_client(struct xdp_md *context, struct facts *facts)
+{
+	return icmp_relay(context, facts, 0, 1);
+}
+
+/* ICMP in any form. */
+static __always_inline int icmp_handle(struct xdp_md *context, struct facts *facts, const int ipv6)
+{
+	struct packet packet;
+	struct icmp_header *icmp;
+	__u32 *flags;
+
+	if (packet_open(context, facts, &packet, ipv6))
+		return count_pass();
+	icmp = packet.transport;
+	if ((void *)(icmp + 1) > packet.end)
+		return count_pass();
+	flags = bpf_map_lookup_elem(&addresses, &facts->flow.destination);
+	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {
+		/* Options would have to be turned around: the kernel's. */
+		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code ||
+		    packet.transport != packet.network + (ipv6 ? sizeof(struct ipv6hdr) :
+								 sizeof(struct iphdr)))
+			return count_pass();
+		return icmp_answer(&packet, icmp, ipv6);
+	}
+	if (ipv6 ? icmp->type < 1 || icmp->type > WEIR_ICMP6_LAST_ERROR :
+		   icmp->type != WEIR_ICMP_UNREACHABLE &&
+			   icmp->type != WEIR_ICMP_TIME_EXCEEDED &&
+			   icmp->type != WEIR_ICMP_PARAMETER_PROBLEM)
+		return count_pass();
+	if (ipv6)
+		return flags ? icmp6_to_member(context, facts) : icmp6_to_client(context, facts);
+	return flags ? icmp4_to_member(context, facts) : icmp4_to_client(context, facts);
+}
+
+__noinline int icmp4(struct xdp_md *context, struct facts *facts)
+{
+	return facts ? icmp_handle(context, facts, 0) : XDP_DROP;
+}
+
+__noinline int icmp6(struct xdp_md *context, struct facts *facts)
+{
+	return facts ? icmp_handle(context, facts, 1) : XDP_DROP;
 }
 
 #endif

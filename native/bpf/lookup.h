@@ -1,32 +1,39 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * Which member a new flow goes to: a hash of the flow picks a slot of the pool's lookup table.
- * Further algorithms find their place beside choose_member.
+ * Which member a new flow goes to: the service's choice picks a slot of the pool's lookup table.
  *
  * The hash. All arithmetic is modulo 2^32; words are the bytes of a packet read as little-endian
- * integers, so that every unit computes the same. With mix(h, w) =
- * rotl(h ^ (w * 0xcc9e2d51), 15) * 0x1b873593:
+ * integers, so that every unit computes the same. IPv4 addresses are their one word, IPv6 four.
+ * With mix(h, w) = rotl(h ^ (w * 0xcc9e2d51), 15) * 0x1b873593:
  *
- *     a = seed;                              then a = mix(a, source word 0 … 3)
- *     b = seed ^ (protocol * 0x9e3779b1);    then b = mix(b, destination word 0 … 3)
+ *     a = seed;                              then a = mix(a, word) for those of the source
+ *     b = seed ^ (protocol * 0x9e3779b1);    then b = mix(b, word) for those of the destination
  *     h = mix(mix(a, b), source port | destination port << 16)
  *     h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35; h ^= h >> 16
  *
- * mix is a bijection in each argument, the two addresses run side by side in the processor, and
- * the last line is the 32-bit finaliser of MurmurHash3. The slot is (h * slots) >> 32, which
- * costs no division. Invariant: appliance/balance/flow-hash.ts computes the same; units of a
- * pair and restarted programs agree by it, so it is never changed.
+ * WEIR_CHOICE_SOURCE_HASH ends with h = a, WEIR_CHOICE_PAIR_HASH with h = mix(a, b), where b
+ * begins with the seed alone; the last line is for all. mix is a bijection in each argument, the
+ * two addresses run side by side in the processor, and the last line is the 32-bit finaliser of
+ * MurmurHash3. The slot is (h * slots) >> 32, which costs no division.
+ * Invariant: appliance/balance/flow-hash.ts computes the same; units of a pair and restarted
+ * programs agree by it.
  */
 #ifndef WEIR_LOOKUP_H
 #define WEIR_LOOKUP_H
 
+#include "count.h"
 #include "maps.h"
+#include "parse.h"
 
 #define WEIR_HASH_WORD 0xcc9e2d51U
 #define WEIR_HASH_STATE 0x1b873593U
 #define WEIR_HASH_PROTOCOL 0x9e3779b1U
 #define WEIR_HASH_FINAL_1 0x85ebca6bU
 #define WEIR_HASH_FINAL_2 0xc2b2ae35U
+
+/* Members that WEIR_CHOICE_LEAST compares; of more, as many at random places. */
+#define WEIR_LEAST_ALL 256
+#define WEIR_LEAST_SAMPLE 32
 
 static __always_inline __u32 hash_mix(__u32 state, __u32 word)
 {
@@ -35,17 +42,23 @@ static __always_inline __u32 hash_mix(__u32 state, __u32 word)
 	return state * WEIR_HASH_STATE;
 }
 
-static __always_inline __u32 hash_flow(const struct weir_flow_key *flow, __u32 seed)
+static __always_inline __u32 hash_flow(const struct weir_flow_key *flow, __u32 choice, __u32 seed,
+				       const int ipv6)
 {
 	__u32 a = seed;
-	__u32 b = seed ^ flow->protocol * WEIR_HASH_PROTOCOL;
+	__u32 b = seed;
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = ipv6 ? 0 : 3; i < 4; i++)
 		a = hash_mix(a, flow->source.word[i]);
-		b = hash_mix(b, flow->destination.word[i]);
+	if (choice != WEIR_CHOICE_SOURCE_HASH) {
+		if (choice != WEIR_CHOICE_PAIR_HASH)
+			b ^= flow->protocol * WEIR_HASH_PROTOCOL;
+		for (int i = ipv6 ? 0 : 3; i < 4; i++)
+			b = hash_mix(b, flow->destination.word[i]);
+		a = hash_mix(a, b);
+		if (choice != WEIR_CHOICE_PAIR_HASH)
+			a = hash_mix(a, flow->source_port | (__u32)flow->destination_port << 16);
 	}
-	a = hash_mix(a, b);
-	a = hash_mix(a, flow->source_port | (__u32)flow->destination_port << 16);
 	a ^= a >> 16;
 	a *= WEIR_HASH_FINAL_1;
 	a ^= a >> 13;
@@ -53,22 +66,97 @@ static __always_inline __u32 hash_flow(const struct weir_flow_key *flow, __u32 s
 	return a ^ a >> 16;
 }
 
-/* Row of the member that a new flow goes to; 0 when the pool has none. */
-static __always_inline __u32 choose_member(const struct weir_flow_key *flow,
-					   const struct weir_service *service)
+/* Both halves of a slot as they were at one moment: member, and from bit 32 on the previous one. */
+static __always_inline __u64 slot_read(__u32 first_chunk, __u32 slot)
 {
-	__u32 row = 0, slot, chunk_row;
-	struct weir_settings *tuning = bpf_map_lookup_elem(&settings, &row);
-	struct weir_chunk *chunk;
+	__u32 row = first_chunk + slot / WEIR_CHUNK_SLOTS;
+	struct weir_chunk *chunk = bpf_map_lookup_elem(&lookup, &row);
 
-	if (!tuning || !service->slots)
-		return 0;
-	slot = (__u64)hash_flow(flow, tuning->hash_seed) * service->slots >> 32;
-	chunk_row = service->first_chunk + slot / WEIR_CHUNK_SLOTS;
-	chunk = bpf_map_lookup_elem(&lookup, &chunk_row);
 	if (!chunk)
 		return 0;
-	return chunk->member[slot % WEIR_CHUNK_SLOTS];
+	return *(volatile move64 *)&chunk->slot[slot % WEIR_CHUNK_SLOTS];
+}
+
+static __always_inline __u32 slot_of(__u32 hash, __u32 slots)
+{
+	return (__u64)hash * slots >> 32;
+}
+
+struct least {
+	__u32 first_chunk;
+	__u32 slots;
+	__u32 at;
+	__u32 sample;
+	__u32 row;    /* the best one so far */
+	__u32 active; /* its active flows, and one more */
+	__u32 weight;
+};
+
+static long least_compare(__u32 index, void *context)
+{
+	struct least *least = context;
+	__u32 slot = least->at + index;
+	__u32 row, *active;
+	struct weir_member *member;
+	__u32 flows;
+
+	if (least->sample)
+		slot = slot_of(bpf_get_prandom_u32(), least->slots);
+	else if (slot >= least->slots)
+		slot -= least->slots;
+	row = slot_read(least->first_chunk, slot);
+	member = bpf_map_lookup_elem(&members, &row);
+	active = bpf_map_lookup_elem(&member_active, &row);
+	if (!member || !active || member->state != WEIR_MEMBER_SERVING || !member->weight)
+		return 0;
+	flows = *active + 1;
+	/* flows / weight < least->active / least->weight, without a division. */
+	if (!least->row ||
+	    (__u64)flows * least->weight < (__u64)least->active * member->weight) {
+		least->row = row;
+		least->active = flows;
+		least->weight = member->weight;
+	}
+	return 0;
+}
+
+/* Beginning at another member each time, so that equals take turns. */
+__noinline int choose_least(const struct weir_service *service, __u32 turn)
+{
+	struct least least = {};
+
+	if (!service || !service->slots)
+		return 0;
+	least.first_chunk = service->first_chunk;
+	least.slots = service->slots;
+	least.at = turn % least.slots;
+	least.sample = least.slots > WEIR_LEAST_ALL;
+	bpf_loop(least.sample ? WEIR_LEAST_SAMPLE : least.slots, least_compare, &least, 0);
+	return least.row;
+}
+
+/* The row of the member that a new flow goes to by the algorithm alone; 0 when there is none. */
+__noinline int choose_member(const struct weir_service *service, __u32 hash)
+{
+	__u32 id, slot, turn, *cursor;
+
+	if (!service || !service->slots)
+		return 0;
+	if (service->choice <= WEIR_CHOICE_PAIR_HASH) {
+		slot = slot_of(hash, service->slots);
+	} else if (service->choice == WEIR_CHOICE_RANDOM) {
+		slot = slot_of(bpf_get_prandom_u32(), service->slots);
+	} else {
+		id = service->id;
+		cursor = bpf_map_lookup_elem(&cursors, &id);
+		if (!cursor)
+			return 0;
+		turn = __sync_fetch_and_add(cursor, 1);
+		if (service->choice == WEIR_CHOICE_LEAST)
+			return choose_least(service, turn);
+		slot = turn % service->slots;
+	}
+	return slot_read(service->first_chunk, slot);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * The maps, each with what it is. The structures in them are described in tables.h.
- * Invariant: the daemon pins all of them by these names except event_budget, so a new
+ * Invariant: the daemon pins all of them by these names except event_budget and scratch, so a new
  * version of the programs continues with the tables of the old one.
  */
 #ifndef WEIR_MAPS_H
@@ -13,6 +13,8 @@
 #include "tables.h"
 
 #define WEIR_EVENT_BYTES (256 * 1024)
+#define WEIR_MAX_FRAGMENTS 16384
+#define WEIR_DEFAULT_SOURCES (1 << 18)
 
 /*
  * Services by address, port and protocol. Not preallocated, here and in addresses: an entry that
@@ -52,13 +54,98 @@ struct {
 	__type(value, struct weir_chunk);
 } lookup SEC(".maps");
 
-/* Flows in both directions; the least recently used give way. */
+/*
+ * Flows that the hash alone would not send where they go, in both directions. Entries leave by
+ * the sweep (sweep.h) alone; a full table refuses new ones, and each caller says what then.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, WEIR_DEFAULT_FLOWS);
 	__type(key, struct weir_flow_key);
 	__type(value, struct weir_flow);
 } flows SEC(".maps");
+
+/* When UDP flows of services were last seen, the table of flows that have no entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, WEIR_RECENT_LINES);
+	__type(key, __u32);
+	__type(value, struct weir_recent);
+} recent SEC(".maps");
+
+/* Where later fragments go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WEIR_MAX_FRAGMENTS);
+	__type(key, struct weir_fragment_key);
+	__type(value, struct weir_fragment);
+} fragments SEC(".maps");
+
+/* Persistence by source address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WEIR_DEFAULT_SOURCES);
+	__type(key, struct weir_source_key);
+	__type(value, struct weir_source);
+} sources SEC(".maps");
+
+/* Members by the server id in QUIC connection ids. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, struct weir_quic_key);
+	__type(value, __u32);
+} quic_servers SEC(".maps");
+
+/* Tables of the services by id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct weir_placement);
+} placements SEC(".maps");
+
+/* How many flows of a member are active, by row; all CPUs add to it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, __u32);
+	__type(value, __u32);
+} member_active SEC(".maps");
+
+/* How many flows of a service are active, by id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} service_active SEC(".maps");
+
+/* Whose turn it is, by service id: WEIR_CHOICE_CURSOR and ties of WEIR_CHOICE_LEAST. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+} cursors SEC(".maps");
+
+/* Addresses of the unit that full nat speaks from: IPv4 first, IPv6 from WEIR_MAX_NAT_ADDRESSES on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * WEIR_MAX_NAT_ADDRESSES);
+	__type(key, __u32);
+	__type(value, struct weir_nat_address);
+} nat_addresses SEC(".maps");
+
+/* Ports of them that are in use, by the same rows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * WEIR_MAX_NAT_ADDRESSES);
+	__type(key, __u32);
+	__type(value, __u32);
+} nat_ports SEC(".maps");
 
 /* Where replies of nat services come from, with the number of services that use the source. */
 struct {
@@ -106,13 +193,32 @@ struct weir_event_budget {
 	__u64 spent;  /* events sent in it */
 };
 
-/* How many events this CPU has sent in the running second; nobody else's business. */
+/* Rows of event_budget. */
+#define WEIR_BUDGET_EVENTS 0
+#define WEIR_BUDGET_ERRORS 1
+
+/* How much of each kind this CPU has sent in the running second; nobody else's business. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct weir_event_budget);
+} event_budget SEC(".maps");
+
+struct weir_scratch {
+	struct weir_flow forward;
+	struct weir_flow reply;
+	struct weir_flow_key key;
+	struct weir_fragment fragment;
+};
+
+/* Entries while they are put together, which are too long for the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct weir_event_budget);
-} event_budget SEC(".maps");
+	__type(value, struct weir_scratch);
+} scratch SEC(".maps");
 
 /* Flow and drop events for the daemon. */
 struct {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * From a frame to a flow: Ethernet II, IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), UDP
- * (RFC 768). VLAN tags and IPv6 extension headers other than a leading fragment header will find
- * their place here; today such packets are the kernel's.
+ * From a frame to a flow: Ethernet II, IEEE 802.1Q and 802.1ad tags, IPv4 (RFC 791), IPv6 with
+ * extension headers (RFC 8200 §4), TCP (RFC 9293), UDP (RFC 768).
  *
  * Invariant: only PARSE_FLOW promises a whole transport header inside of the frame and lengths
  * that agree with each other; PARSE_MALFORMED and PARSE_FRAGMENT promise the addresses.
+ * Checksums and TCP flags are looked at once the packet is known to be for a service.
  */
 #ifndef WEIR_PARSE_H
 #define WEIR_PARSE_H
@@ -24,6 +24,13 @@
 
 #define WEIR_IPV4_MIN_WORDS 5
 #define WEIR_IPV4_FRAGMENT 0x3fff /* more-fragments flag and offset, RFC 791 §3.1 */
+#define WEIR_IPV4_OFFSET 0x1fff
+#define WEIR_IPV4_DONT_FRAGMENT 0x4000
+#define WEIR_IPV6_OFFSET 0xfff8
+#define WEIR_IPV6_FRAGMENT 0xfff9
+#define WEIR_MAX_EXTENSIONS 6      /* extension headers that are looked behind … */
+#define WEIR_MAX_EXTENSION_BYTES 512 /* … and how long they may be together */
+#define WEIR_VLAN_ID 0x0fff
 #define WEIR_TCP_MIN_WORDS 5
 #define WEIR_TCP_FIN 0x01
 #define WEIR_TCP_SYN 0x02
@@ -32,10 +39,10 @@
 
 enum parse_result {
 	PARSE_FLOW,      /* TCP or UDP, whole */
-	PARSE_ICMP,      /* ICMP or ICMPv6, whole, unfragmented, without options */
+	PARSE_ICMP,      /* ICMP or ICMPv6, unfragmented */
 	PARSE_OTHER,     /* the kernel's */
 	PARSE_MALFORMED, /* contradicts itself */
-	PARSE_FRAGMENT,  /* part of a TCP or UDP packet */
+	PARSE_FRAGMENT,  /* a later part of a TCP or UDP packet */
 };
 
 /*
@@ -49,21 +56,99 @@ typedef __u64 __attribute__((may_alias)) move64;
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "moves are put together low bytes first");
 
+/* A MAC address where it must be aligned, as on the stack. */
+#define MAC_ROOM 8
+
+/* IEEE 802.1Q §9.6. */
+struct vlan_tag {
+	__be16 control;
+	__be16 type;
+};
+
 /*
- * Not cleared for each frame. Both parsers set `flow` whole as soon as they know the addresses,
- * and everything but `now` and `interface` before they return PARSE_FLOW.
+ * What is known of a frame, without a pointer into it: a program's parts that the verifier looks
+ * at one by one, once each (the functions that are not static), take this. Not cleared for each
+ * frame. Both parsers set `flow` whole as soon as they know the addresses, and everything but
+ * `now`, `hash`, `interface` and what follows `ipv6` before they return PARSE_FLOW.
  */
-struct packet {
+struct facts {
 	struct weir_flow_key flow; /* first, for the alignment that move64 needs */
 	__u64 now;       /* CLOCK_MONOTONIC_COARSE, once something needs it */
 	__u32 bytes;     /* of the frame */
 	__u32 interface; /* that it came in on */
 	__u32 tcp_flags; /* 0 for UDP */
+	__u32 hash;      /* of the flow, once something needs it */
+	__u32 vlan;      /* both tags' ids, as weir_member.vlan; 0: untagged */
+	__u32 l2;        /* bytes before the IP header */
+	__u32 length;    /* of the IP packet */
+	__u32 header;    /* bytes of it before the transport header */
+	__u32 fragment;  /* 1: its first fragment */
+	__be32 identification; /* of a fragment */
+	__u32 ipv6;
+	__u32 unsummed;  /* 1: UDP without a checksum */
+	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
+	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
+	__u8 to_mac[MAC_ROOM];
+};
+
+/*
+ * A frame with pointers into it, valid until its length changes. Each part of the program that is
+ * verified by itself opens the frame anew: the checks cost less than the verifier's patience with
+ * all that may have happened before.
+ */
+struct packet {
+	struct facts *is;
 	struct ethhdr *ethernet;
+	void *end;
 	void *network;   /* struct iphdr or ipv6hdr */
 	void *transport; /* struct tcphdr, udphdr or icmphdr */
-	__u16 *check;    /* the checksum in it: a pointer each verified on its own path */
+	__u16 *check;    /* the checksum in it */
 };
+
+/*
+ * The bytes before a header, with a bound that the verifier sees: the compiler must not read them
+ * again behind the check.
+ */
+static __always_inline __u32 bounded(__u32 bytes, __u32 most)
+{
+	asm volatile("" : "+r"(bytes));
+	return bytes > most ? 0 : bytes;
+}
+
+#define WEIR_MAX_LINK_BYTES (ETH_HLEN + 2 * sizeof(struct vlan_tag))
+
+/* Finds the headers again that parsing found. 0 when they are there, as they always are. */
+static __always_inline int packet_open(struct xdp_md *context, struct facts *facts,
+				       struct packet *packet, const int ipv6)
+{
+	void *data = (void *)(long)context->data;
+	const __u32 ip_bytes = ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+
+	packet->is = facts;
+	packet->ethernet = data;
+	packet->end = (void *)(long)context->data_end;
+	packet->network = data + bounded(facts->l2, WEIR_MAX_LINK_BYTES);
+	packet->transport = packet->network +
+			    bounded(facts->header, ipv6 ? 40 + WEIR_MAX_EXTENSION_BYTES : 60);
+	return (void *)(packet->ethernet + 1) > packet->end ||
+	       packet->network + ip_bytes > packet->end ||
+	       packet->transport + sizeof(struct udphdr) > packet->end;
+}
+
+/* The same for TCP and UDP, with the checksum. */
+static __always_inline int packet_open_flow(struct xdp_md *context, struct facts *facts,
+					    struct packet *packet, const int ipv6)
+{
+	__u32 at;
+
+	if (packet_open(context, facts, packet, ipv6))
+		return -1;
+	/* TCP's checksum and all that is looked at before it, or UDP's, without a branch. */
+	at = facts->flow.protocol == IPPROTO_TCP ? 16 : 6;
+	at = bounded(at, 16);
+	packet->check = packet->transport + at;
+	return (void *)(packet->check + 1) > packet->end;
+}
 
 /* 4 bytes into the one form that the tables have; 16 are copied. */
 static __always_inline void address_from_ipv4(struct weir_address *address, __be32 ipv4)
@@ -88,7 +173,7 @@ static __always_inline int address_is_ipv4(const struct weir_address *address)
 }
 
 /* What follows the addresses in a flow's key: both ports as one word, the protocol, zeros. */
-static __always_inline void flow_end(struct packet *packet, __u32 ports, __u8 protocol)
+static __always_inline void flow_end(struct facts *packet, __u32 ports, __u8 protocol)
 {
 	*(move64 *)&packet->flow.source_port = ports | (__u64)protocol << 32;
 }
@@ -100,11 +185,11 @@ static __always_inline __u32 key_end(__be16 port, __u8 protocol)
 }
 
 /* Ports and what lies behind them. `length` is what the IP header leaves for the transport. */
-static __always_inline enum parse_result parse_transport(struct packet *packet, void *end,
-							 __u32 length)
+static __always_inline enum parse_result parse_transport(struct facts *packet, void *transport,
+							 void *end, __u32 length)
 {
 	if (packet->flow.protocol == IPPROTO_TCP) {
-		struct tcphdr *tcp = packet->transport;
+		struct tcphdr *tcp = transport;
 		__u32 header;
 
 		if ((void *)(tcp + 1) > end)
@@ -113,47 +198,50 @@ static __always_inline enum parse_result parse_transport(struct packet *packet, 
 		if (header < WEIR_TCP_MIN_WORDS * 4 || header > length)
 			return PARSE_MALFORMED;
 		packet->tcp_flags = ((__u8 *)tcp)[13];
-		packet->check = &tcp->check;
 	} else {
-		struct udphdr *udp = packet->transport;
+		struct udphdr *udp = transport;
 		__u32 whole;
 
 		if ((void *)(udp + 1) > end)
 			return PARSE_MALFORMED;
 		whole = bpf_ntohs(udp->len);
-		if (whole < sizeof(*udp) || whole > length)
+		/* The length counts the whole datagram, so a first fragment is shorter. */
+		if (whole < sizeof(*udp) || (whole > length && !packet->fragment) ||
+		    length < sizeof(*udp))
 			return PARSE_MALFORMED;
 		packet->tcp_flags = 0;
-		packet->check = &udp->check;
 	}
 	/* TCP and UDP have the ports in the same place. */
-	flow_end(packet, *(move32 *)packet->transport, packet->flow.protocol);
+	flow_end(packet, *(move32 *)transport, packet->flow.protocol);
 	return PARSE_FLOW;
 }
 
-static __always_inline enum parse_result parse_ipv4(struct packet *packet, void *end)
+static __always_inline enum parse_result parse_ipv4(struct facts *packet, void *network, void *end)
 {
-	struct iphdr *ip = packet->network;
+	struct iphdr *ip = network;
 	__u32 header, total;
 
 	if ((void *)(ip + 1) > end)
 		return PARSE_OTHER;
+	packet->ipv6 = 0;
 	address_from_ipv4(&packet->flow.source, ip->saddr);
 	address_from_ipv4(&packet->flow.destination, ip->daddr);
 	flow_end(packet, 0, ip->protocol);
 	header = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < WEIR_IPV4_MIN_WORDS * 4 || total < header ||
-	    total > end - (void *)ip)
+	    total > end - network)
 		return PARSE_MALFORMED;
-	packet->transport = (void *)ip + header;
+	packet->header = header;
+	packet->length = total;
+	packet->fragment = ip->frag_off & bpf_htons(WEIR_IPV4_FRAGMENT);
+	packet->identification = ip->id;
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) {
-		if (ip->frag_off & bpf_htons(WEIR_IPV4_FRAGMENT))
+		if (ip->frag_off & bpf_htons(WEIR_IPV4_OFFSET))
 			return PARSE_FRAGMENT;
-		return parse_transport(packet, end, total - header);
+		return parse_transport(packet, network + header, end, total - header);
 	}
-	if (ip->protocol == IPPROTO_ICMP && header == sizeof(*ip) &&
-	    !(ip->frag_off & bpf_htons(WEIR_IPV4_FRAGMENT)))
+	if (ip->protocol == IPPROTO_ICMP && !packet->fragment)
 		return PARSE_ICMP;
 	return PARSE_OTHER;
 }
@@ -166,16 +254,60 @@ struct ipv6_fragment {
 	__be32 identification;
 };
 
-static __always_inline enum parse_result parse_ipv6(struct packet *packet, void *end)
+#define WEIR_EXTENSIONS_BROKEN 0xffffffffU
+#define WEIR_EXTENSIONS_LATER 0x80000000U /* stands in a later fragment */
+
+/*
+ * Looks behind extension headers, from `next` on. Returns the protocol behind them and, from bit
+ * 8 on, their length; or that they are broken. Notes a fragment header in the packet.
+ */
+static __noinline __u32 ipv6_extensions(struct facts *packet, void *first, void *end, __u32 next)
 {
-	struct ipv6hdr *ip = packet->network;
-	__u32 length;
+	__u32 at = 0, later = 0;
+
+	for (int i = 0; i < WEIR_MAX_EXTENSIONS; i++) {
+		struct ipv6_fragment *header = first + at;
+		__u32 bytes;
+
+		if (next == IPPROTO_FRAGMENT)
+			bytes = sizeof(*header);
+		else if (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING ||
+			 next == IPPROTO_DSTOPTS)
+			bytes = 0;
+		else
+			break;
+		if ((void *)(header + 1) > end)
+			return WEIR_EXTENSIONS_BROKEN;
+		if (bytes) {
+			packet->fragment = header->offset & bpf_htons(WEIR_IPV6_FRAGMENT);
+			packet->identification = header->identification;
+			if (header->offset & bpf_htons(WEIR_IPV6_OFFSET))
+				later = WEIR_EXTENSIONS_LATER;
+		} else {
+			bytes = (header->reserved + 1) * 8; /* the header's length stands here */
+		}
+		next = header->next;
+		at += bytes;
+		if (at > WEIR_MAX_EXTENSION_BYTES)
+			return WEIR_EXTENSIONS_BROKEN;
+		if (later)
+			break;
+	}
+	return next | at << 8 | later;
+}
+
+static __always_inline enum parse_result parse_ipv6(struct facts *packet, void *network, void *end)
+{
+	struct ipv6hdr *ip = network;
+	__u32 length, next, bytes = 0;
 
 	if ((void *)(ip + 1) > end)
 		return PARSE_OTHER;
+	packet->ipv6 = 1;
 	address_copy(&packet->flow.source, &ip->saddr);
 	address_copy(&packet->flow.destination, &ip->daddr);
-	flow_end(packet, 0, ip->nexthdr);
+	next = ip->nexthdr;
+	flow_end(packet, 0, next);
 	/* Such addresses never stand on a wire, and would pass for IPv4 in the tables. */
 	if (address_is_ipv4(&packet->flow.source) ||
 	    address_is_ipv4(&packet->flow.destination))
@@ -183,22 +315,74 @@ static __always_inline enum parse_result parse_ipv6(struct packet *packet, void 
 	length = bpf_ntohs(ip->payload_len);
 	if (ip->version != 6 || length > end - (void *)(ip + 1))
 		return PARSE_MALFORMED;
-	packet->transport = ip + 1;
-	if (ip->nexthdr == IPPROTO_TCP || ip->nexthdr == IPPROTO_UDP)
-		return parse_transport(packet, end, length);
-	if (ip->nexthdr == IPPROTO_ICMPV6)
-		return PARSE_ICMP;
-	if (ip->nexthdr == IPPROTO_FRAGMENT) {
-		struct ipv6_fragment *fragment = packet->transport;
+	packet->length = length + sizeof(*ip);
+	packet->header = sizeof(*ip);
+	packet->fragment = 0;
+	if (next != IPPROTO_TCP && next != IPPROTO_UDP && next != IPPROTO_ICMPV6) {
+		__u32 found = ipv6_extensions(packet, ip + 1, end, next);
 
-		if ((void *)(fragment + 1) > end || length < sizeof(*fragment))
+		if (found == WEIR_EXTENSIONS_BROKEN)
 			return PARSE_MALFORMED;
-		if (fragment->next == IPPROTO_TCP || fragment->next == IPPROTO_UDP) {
-			flow_end(packet, 0, fragment->next);
-			return PARSE_FRAGMENT;
-		}
+		bytes = bounded(found >> 8 & 0x7fffff, WEIR_MAX_EXTENSION_BYTES);
+		if (bytes > length)
+			return PARSE_MALFORMED;
+		next = found & 0xff;
+		flow_end(packet, 0, next);
+		packet->header += bytes;
+		if (found & WEIR_EXTENSIONS_LATER)
+			return next == IPPROTO_TCP || next == IPPROTO_UDP ? PARSE_FRAGMENT :
+									    PARSE_OTHER;
 	}
+	if (next == IPPROTO_TCP || next == IPPROTO_UDP)
+		return parse_transport(packet, (void *)(ip + 1) + bytes, end, length - bytes);
+	if (next == IPPROTO_ICMPV6 && !packet->fragment)
+		return PARSE_ICMP;
 	return PARSE_OTHER;
+}
+
+/* The sum of an IPv4 header without options is right: its words and its checksum cancel out. */
+static __always_inline int ipv4_sum_right(const struct iphdr *ip)
+{
+	const move32 *word = (const move32 *)ip;
+	__u64 sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* The same with options; whether the header is in the frame has been looked at. */
+static __noinline int ipv4_sum_right_long(const struct packet *packet)
+{
+	void *end = packet->end;
+	const struct iphdr *ip = packet->network;
+	__u32 words;
+	__u64 sum = 0;
+
+	if ((void *)(ip + 1) > end)
+		return 0;
+	words = ip->ihl;
+	for (__u32 i = 0; i < 15; i++) {
+		const move32 *word = (const void *)ip + i * 4;
+
+		if (i >= words)
+			break;
+		if ((void *)(word + 1) > end)
+			return 0;
+		sum += *word;
+	}
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum == 0xffff;
+}
+
+/* Combinations that no TCP sends (RFC 9293 §3.10.7.4): both ends of a life at once, or nothing. */
+static __always_inline int tcp_flags_wrong(__u32 flags)
+{
+	return ((flags & WEIR_TCP_SYN) && (flags & (WEIR_TCP_FIN | WEIR_TCP_RST))) ||
+	       !(flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST | WEIR_TCP_ACK));
 }
 
 #endif

@@ -17,8 +17,13 @@
 #define WEIR_MAX_SERVICES 4096
 #define WEIR_MAX_MEMBERS 65536
 #define WEIR_MAX_PORTS 64
-/* Slots a lookup chunk holds: 16 × 4 bytes is one cache line. */
-#define WEIR_CHUNK_SLOTS 16
+#define WEIR_MAX_NAT_ADDRESSES 64
+/* Slots a lookup chunk holds: 8 × 8 bytes is one cache line. */
+#define WEIR_CHUNK_SLOTS 8
+/* Cells of a line of the sketch of UDP flows: one cache line. */
+#define WEIR_RECENT_CELLS 64
+/* Lines of it: 2^18 × 64 cells, one byte each. */
+#define WEIR_RECENT_LINES (1 << 18)
 /* Defaults of the two tables whose size the hardware profile sets at load. */
 #define WEIR_DEFAULT_LOOKUP_CHUNKS (1 << 19)
 #define WEIR_DEFAULT_FLOWS (1 << 20)
@@ -34,6 +39,26 @@ enum weir_address_flags {
 enum weir_forwarding {
 	WEIR_FORWARDING_DSR = 1, /* rewrite the MAC addresses only */
 	WEIR_FORWARDING_NAT = 2, /* rewrite the destination; replies come back through the unit */
+	WEIR_FORWARDING_TUNNEL = 3, /* the whole packet inside another one, to the member */
+	WEIR_FORWARDING_FULL_NAT = 4, /* rewrite source and destination */
+};
+
+/* How the slot of a new flow is found. */
+enum weir_choice {
+	WEIR_CHOICE_FLOW_HASH = 0,   /* addresses, ports and protocol */
+	WEIR_CHOICE_SOURCE_HASH = 1, /* the client's address */
+	WEIR_CHOICE_PAIR_HASH = 2,   /* the client's and the service's address */
+	WEIR_CHOICE_CURSOR = 3,      /* the next one */
+	WEIR_CHOICE_RANDOM = 4,
+	WEIR_CHOICE_LEAST = 5, /* each slot another member: the least (active flows + 1) / weight */
+};
+
+enum weir_service_flags {
+	WEIR_SERVICE_TRACK = 1,      /* every flow has an entry, not only the exceptions */
+	WEIR_SERVICE_RESET_LOST = 2, /* TCP whose member is gone is reset, not balanced again */
+	WEIR_SERVICE_RESET_DOWN = 4, /* new TCP flows are reset while no member can serve */
+	WEIR_SERVICE_PERSIST = 8,    /* new flows follow the last one of their source */
+	WEIR_SERVICE_QUIC = 16,      /* connection ids name the member */
 };
 
 struct weir_service_key {
@@ -46,9 +71,23 @@ struct weir_service_key {
 struct weir_service {
 	__u32 id;          /* row in the service counters */
 	__u32 first_chunk; /* where its pool's lookup table starts */
-	__u32 slots;       /* size of that table, prime; 0 while no member can serve */
+	__u32 slots;       /* size of that table; 0 while no member can serve */
 	__u8 forwarding;   /* enum weir_forwarding */
-	__u8 zero[3];
+	__u8 choice;       /* enum weir_choice */
+	__u8 flags;        /* enum weir_service_flags */
+	__u8 prefix;       /* bits of a source that persistence looks at, of 128 */
+	__u32 persistence; /* seconds that a source is remembered */
+	__u16 mss;         /* largest segment that is let through SYN and SYN-ACK; 0: any */
+	__be16 gue_port;   /* tunnel: UDP port of GUE; 0: IP in IP */
+};
+
+/* What sweeps and replies need of weir_service, by its id. */
+struct weir_placement {
+	__u32 first_chunk;
+	__u32 slots;
+	__u8 choice;
+	__u8 flags;
+	__u16 mss;
 };
 
 enum weir_member_state {
@@ -68,11 +107,36 @@ struct weir_member {
 	__u8 zero;
 	__u32 interface;  /* index of the interface towards it */
 	__u32 generation; /* grows when the row gets another owner; stale flows then no longer match */
+	__u16 weight;     /* of WEIR_CHOICE_LEAST */
+	__u16 mtu;        /* longest IP packet towards it; 0: any */
+	__be16 vlan[2];   /* tags towards it, the outer one first; 0: none */
+	__u64 reserved;
 };
 
-/* A lookup table is a run of chunks; slot n holds the row of the member that hash n picks. */
+/*
+ * A slot names the member that a hash picks. Flows that began while it named another one are
+ * not all known: those of tuples without an entry are the `previous` member's, as long as that
+ * one can have them. So only flows that begin, or are met, on a slot with a previous member need
+ * entries (control/ and l4/ in the daemon decide when there is one).
+ */
+struct weir_slot {
+	__u32 member;
+	__u32 previous; /* 0: none, and no flow of this slot has an entry */
+};
+/* In place of a previous member: there may be entries, and what has none is the slot's. */
+#define WEIR_PREVIOUS_ENTRIES 0xffffffffU
+
+/* A lookup table is a run of chunks. */
 struct weir_chunk {
-	__u32 member[WEIR_CHUNK_SLOTS];
+	struct weir_slot slot[WEIR_CHUNK_SLOTS];
+};
+
+/*
+ * When UDP flows were last seen, by hash: epochs of 2^32 ns, 1 to 255, 0 for never. Two flows may
+ * share a cell: the later one then counts as known.
+ */
+struct weir_recent {
+	__u8 epoch[WEIR_RECENT_CELLS];
 };
 
 struct weir_flow_key {
@@ -95,18 +159,82 @@ enum weir_flow_closing {
 	WEIR_CLOSED = 3, /* both, or reset: its tuple is free for another service */
 };
 
+enum weir_flow_flags {
+	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered */
+	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
+	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
+};
+
 struct weir_flow {
 	__u32 member;
 	__u32 generation; /* of the member row when the flow began */
 	__u32 service;    /* id of the service */
-	__be16 port;      /* reply: the service's port to put back */
+	__be16 port;      /* reply: the service's port; forward, full nat: the unit's */
 	__u8 direction;   /* enum weir_flow_direction */
 	__u8 closing;     /* who has ended the TCP connection, enum weir_flow_closing */
-	struct weir_address address; /* reply: the service's address to put back */
+	struct weir_address address; /* reply: the service's; forward, full nat: the unit's */
 	__u8 client_mac[6];          /* reply: where the client's packets came from, so where answers go */
 	__u8 unit_mac[6];            /* reply: the address of ours that they came to */
 	__u32 interface;             /* reply: the interface that they came in on */
 	__u64 seen_ns;               /* CLOCK_MONOTONIC_COARSE of a recent packet, to one second */
+	struct weir_address client;  /* reply, full nat: to put back as the destination */
+	__be16 client_port;
+	__u8 flags;   /* enum weir_flow_flags */
+	__u8 forwarding; /* enum weir_forwarding when it began */
+	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
+	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first */
+	__u16 nat;    /* full nat: row of the unit's address */
+	__u16 zero;
+};
+
+/* Fragments follow the first one of their packet (RFC 791 §3.2, RFC 8200 §4.5). */
+struct weir_fragment_key {
+	struct weir_address source;
+	struct weir_address destination;
+	__be32 identification;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct weir_fragment {
+	__u64 seen_ns;
+	__u32 member;
+	__u32 generation;
+	__u32 service;
+	__u32 interface;
+	struct weir_address source; /* what the addresses become */
+	struct weir_address destination;
+	__u8 to_mac[6];
+	__u8 from_mac[6];
+	__be16 vlan[2];
+	__u8 direction;  /* enum weir_flow_direction */
+	__u8 forwarding; /* enum weir_forwarding */
+	__be16 gue_port; /* as weir_service.gue_port */
+	__u32 hash;      /* of the flow */
+};
+
+/* Which member the flows of a source go to, for a while. */
+struct weir_source_key {
+	struct weir_address address; /* masked */
+	__u32 service;
+};
+
+struct weir_source {
+	__u32 member;
+	__u32 generation;
+	__u64 seen_ns;
+};
+
+/* Server ids of QUIC connection ids. */
+struct weir_quic_key {
+	__u32 service;
+	__be16 server;
+	__u16 zero;
+};
+
+/* An address of the unit that full nat speaks from. */
+struct weir_nat_address {
+	struct weir_address address;
 };
 
 /* A member's own (address, port) as source of replies in nat forwarding. */
@@ -123,20 +251,29 @@ struct weir_counters {
 	__u64 flows; /* flows begun */
 	__u64 reply_packets; /* member to client, where replies pass through the unit */
 	__u64 reply_bytes;
+	__u64 answers;   /* handshakes that the member answered, where replies pass through the unit */
+	__u64 answer_ns; /* how long they took, all together */
+	__u64 resets;    /* connections that the member reset, where replies pass through the unit */
 };
 
 /* Why a packet was dropped. The names, less their prefix, are what people see. */
 enum weir_drop_reason {
 	WEIR_DROP_NONE = 0,
 	WEIR_DROP_MALFORMED = 1,   /* lengths or header fields that contradict each other */
-	WEIR_DROP_FRAGMENT = 2,    /* a fragment for a service: not balanced yet */
+	WEIR_DROP_FRAGMENT = 2,    /* a fragment whose first one was not seen */
 	WEIR_DROP_TTL_EXCEEDED = 3,
 	WEIR_DROP_NO_MEMBER = 4,   /* no member of the pool can serve */
 	WEIR_DROP_NO_FLOW = 5,     /* a TCP reply (nat) whose flow is not known */
 	WEIR_DROP_FLOW_CONFLICT = 6, /* two nat services would give one member the same tuple */
-	WEIR_DROP_FLOW_TABLE = 7,  /* the flow table refused an entry */
+	WEIR_DROP_FLOW_TABLE = 7,  /* the flow table is full */
 	WEIR_DROP_REDIRECT = 8,    /* the way out is no interface of the fast path */
-	WEIR_DROP_REASONS = 9,
+	WEIR_DROP_IP_CHECKSUM = 9, /* of the IPv4 header */
+	WEIR_DROP_TCP_FLAGS = 10,  /* a combination that no TCP sends */
+	WEIR_DROP_TOO_BIG = 11,    /* longer than the way to the member; its sender was told if it can be */
+	WEIR_DROP_NAT_PORTS = 12,  /* full nat: no free port towards this member */
+	WEIR_DROP_ICMP = 13,       /* an error that quotes no flow of ours */
+	WEIR_DROP_HEADROOM = 14,   /* the driver left no room for what goes before the packet */
+	WEIR_DROP_REASONS = 15,
 };
 
 enum weir_event_kind {
@@ -158,9 +295,15 @@ struct weir_event {
 
 struct weir_settings {
 	__u32 events_per_second; /* a CPU; further events are counted, not sent */
-	__u32 nat_services;      /* 0 lets every packet for no service skip the reply look-up */
+	__u32 nat_services;      /* nat and full nat; 0 lets every packet for no service skip the reply look-up */
 	__u32 hash_seed;         /* the same on both units of a pair */
-	__u32 zero;
+	__be32 tunnel_source4;   /* IPv4 source of tunnels, to which the flow's hash is added … */
+	__be32 tunnel_mask4;     /* … in these bits */
+	__u32 nat_addresses4;    /* rows of nat_addresses with IPv4, from 0 on */
+	__u32 nat_addresses6;    /* with IPv6, from WEIR_MAX_NAT_ADDRESSES on */
+	__u16 nat_half;          /* which of two units this is: their ports are even or odd */
+	__u16 errors_per_second; /* a CPU: ICMP errors and resets that the fast path sends */
+	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
 };
 
 /* What the datapath did outside of any service, per CPU. */
@@ -168,7 +311,22 @@ struct weir_totals {
 	__u64 passed;         /* handed to the kernel untouched */
 	__u64 echo_replies;
 	__u64 events_lost;    /* over the rate, or the ring was full */
-	__u64 zero;
+	__u64 errors_sent;    /* ICMP errors and resets */
+};
+
+/* What a sweep of the flow table is told, and what it tells. */
+struct weir_sweep {
+	__u64 now_ns;       /* in: CLOCK_MONOTONIC */
+	__u64 tcp_open_ns;  /* in: how long an entry stays without a packet: handshake not over, */
+	__u64 tcp_idle_ns;  /* in: established, */
+	__u64 tcp_closing_ns; /* in: one side has ended it, */
+	__u64 closed_ns;    /* in: both have, or it was reset, */
+	__u64 udp_new_ns;   /* in: UDP without an answer, */
+	__u64 udp_idle_ns;  /* in: UDP */
+	__u64 entries;      /* out: that stay */
+	__u64 removed;      /* out */
+	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
+	__u64 full_nat;     /* out: ports in use */
 };
 
 #endif

@@ -2,10 +2,12 @@
 /*
  * The fast path: one XDP program for both families and directions.
  *
- *     frame ─ parse ─┬─ TCP, UDP for a service ─ flow, else lookup ─ rewrite ─ out to the member
- *                    ├─ TCP, UDP from a member's service port ─ flow ─ rewrite ─ out to the client
+ *     frame ─ parse ─┬─ TCP, UDP for a service ─ hash, entry where it may differ ─ out to the member
+ *                    ├─ TCP, UDP from a member's service port ─ entry ─ out to the client
+ *                    ├─ a later fragment ─ after its first one
+ *                    ├─ ICMP error ─ to the member or client whose packet it quotes
  *                    ├─ echo request for a service address ─ answered
- *                    ├─ broken or a fragment, for a service address ─ dropped, by reason
+ *                    ├─ broken, for a service address ─ dropped, by reason
  *                    └─ anything else ─ the kernel's, untouched
  *
  * Invariant: a packet that is not for a service, not from a member's service port and no echo
@@ -15,12 +17,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include "count.h"
-#include "flow.h"
 #include "forward.h"
+#include "fragment.h"
 #include "icmp.h"
-#include "lookup.h"
 #include "maps.h"
 #include "parse.h"
+#include "sweep.h"
 
 /*
  * Types that no map mentions, so that they too stand in the object's BTF and the daemon can check
@@ -28,6 +30,7 @@
  */
 struct weir_layouts {
 	struct weir_event event;
+	struct weir_sweep sweep;
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
 };
@@ -35,43 +38,74 @@ const struct weir_layouts *weir_layouts __attribute__((used, section("layouts"))
 
 char weir_license[] SEC("license") = "Dual MIT/GPL";
 
-/* What cannot be balanced: dropped when it is for a service address, else the kernel's. */
-static __noinline int refuse(const struct packet *packet, __u32 reason)
+/* What is broken: dropped when it is for a service address, else the kernel's. */
+static __noinline int refuse(const struct facts *packet, __u32 reason)
 {
 	if (!bpf_map_lookup_elem(&addresses, &packet->flow.destination))
 		return count_pass();
 	return count_drop(&packet->flow, reason, 0, 0);
 }
 
-static __always_inline int balance(struct xdp_md *context, struct packet *packet, const int ipv6)
+static __always_inline int balance(struct xdp_md *context, struct facts *packet, const int ipv6)
 {
 	struct weir_service_key key __attribute__((aligned(8)));
 	struct weir_service *service;
+	struct weir_settings *tuning;
 
 	address_copy(&key.address, &packet->flow.destination);
 	*(move32 *)&key.port = key_end(packet->flow.destination_port, packet->flow.protocol);
 	service = bpf_map_lookup_elem(&services, &key);
 	packet->interface = context->ingress_ifindex;
 	if (service)
-		return forward_to_member(packet, service, ipv6);
-	return forward_to_client(context, packet, ipv6);
+		return ipv6 ? to_member6(context, packet, service) :
+			      to_member4(context, packet, service);
+	tuning = tuning_get();
+	if (!tuning || !tuning->nat_services)
+		return count_pass();
+	address_copy(&key.address, &packet->flow.source);
+	*(move32 *)&key.port = key_end(packet->flow.source_port, packet->flow.protocol);
+	if (!bpf_map_lookup_elem(&reply_sources, &key))
+		return count_pass();
+	return ipv6 ? to_client6(context, packet) : to_client4(context, packet);
 }
 
-static __always_inline int handle(struct xdp_md *context, struct packet *packet, void *end,
+static __always_inline int handle(struct xdp_md *context, struct facts *packet,
 				  enum parse_result parsed, const int ipv6)
 {
-	switch (parsed) {
-	case PARSE_FLOW:
+	if (parsed == PARSE_FLOW)
 		return balance(context, packet, ipv6);
+	packet->interface = context->ingress_ifindex;
+	switch (parsed) {
 	case PARSE_ICMP:
-		return icmp_answer(packet, end, ipv6);
+		return ipv6 ? icmp6(context, packet) : icmp4(context, packet);
 	case PARSE_MALFORMED:
 		return refuse(packet, WEIR_DROP_MALFORMED);
 	case PARSE_FRAGMENT:
-		return refuse(packet, WEIR_DROP_FRAGMENT);
+		return ipv6 ? fragment6(context, packet) : fragment4(context, packet);
 	default:
 		return count_pass();
 	}
+}
+
+/* 1 where both are the same, else 0, by arithmetic alone. */
+static __always_inline __u32 same16(__u32 one, __u32 other)
+{
+	return ((one ^ other) - 1) >> 31;
+}
+
+/*
+ * How many tags the frame has, and their ids. Without branches: the verifier looks at what
+ * follows once for each way to get there.
+ */
+static __always_inline __u32 vlan_read(const void *behind, __u32 type, __u32 *vlan)
+{
+	const struct vlan_tag *tag = behind;
+	__u32 first = same16(type, bpf_htons(ETH_P_8021Q)) | same16(type, bpf_htons(ETH_P_8021AD));
+	__u32 second = first & same16(tag[0].type, bpf_htons(ETH_P_8021Q));
+
+	*vlan = (tag[0].control & bpf_htons(WEIR_VLAN_ID) & -first) |
+		(__u32)(tag[1].control & bpf_htons(WEIR_VLAN_ID) & -second) << 16;
+	return first + second;
 }
 
 SEC("xdp")
@@ -80,21 +114,28 @@ int weir_xdp(struct xdp_md *context)
 	void *data = (void *)(long)context->data;
 	void *end = (void *)(long)context->data_end;
 	struct ethhdr *ethernet = data;
-	struct packet packet;
+	struct facts packet;
+	void *type_at, *network;
+	__u32 tags;
 	__u16 type;
 
-	if ((void *)(ethernet + 1) > end)
+	/* No frame with an IP packet is shorter; two tags are then in it, if it has them. */
+	if (data + ETH_HLEN + 2 * sizeof(struct vlan_tag) > end)
 		return count_pass();
 	/* Group addresses are never routed (RFC 1812 §5.3.4): ARP, neighbour discovery, floods. */
 	if (ethernet->h_dest[0] & 1)
 		return count_pass();
-	packet.ethernet = ethernet;
-	packet.network = ethernet + 1;
+	tags = vlan_read(ethernet + 1, *(move16 *)(data + 2 * ETH_ALEN), &packet.vlan);
 	packet.bytes = end - data;
-	type = *(move16 *)(data + 2 * ETH_ALEN);
+	packet.l2 = ETH_HLEN + tags * sizeof(struct vlan_tag);
+	type_at = data + 2 * ETH_ALEN + tags * sizeof(struct vlan_tag);
+	network = type_at + sizeof(type);
+	if (network > end)
+		return count_pass();
+	type = *(move16 *)type_at;
 	if (type == bpf_htons(ETH_P_IP))
-		return handle(context, &packet, end, parse_ipv4(&packet, end), 0);
+		return handle(context, &packet, parse_ipv4(&packet, network, end), 0);
 	if (type == bpf_htons(ETH_P_IPV6))
-		return handle(context, &packet, end, parse_ipv6(&packet, end), 1);
+		return handle(context, &packet, parse_ipv6(&packet, network, end), 1);
 	return count_pass();
 }

@@ -212,6 +212,17 @@ export const testRun: (programFd: number, options: Uint8Array) => number = bind(
   ['int', 'void*'],
 );
 
+/** The same in a thread of the pool; the caller keeps what `options` points to. */
+export function testRunAside(programFd: number, options: Uint8Array): Promise<number> {
+  const call = library().func('bpf_prog_test_run_opts', 'int', ['int', 'void*']);
+  return new Promise((resolve, reject) => {
+    call.async(programFd, options, (error: Error | null, result: number) => {
+      if (error === null) resolve(result);
+      else reject(error);
+    });
+  });
+}
+
 const mountCall: (
   source: string,
   target: string,

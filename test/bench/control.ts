@@ -117,13 +117,13 @@ async function measure(
     if (report.membersWritten !== 1) {
       throw new Error(`one member's change wrote ${report.membersWritten} member rows`);
     }
-    tier.close();
+    await tier.close();
     const again = performance.now();
     const adopted = openTier(tierDirectory);
     const repaired = adopted.program(tables.l4);
     note('control.adopt.10k', performance.now() - again);
     if (repaired.servicesWritten !== 0) throw new Error('adoption wrote services that were right');
-    adopted.close();
+    await adopted.close();
     removeDatapath(tierDirectory);
   }
   for (const ms of await memberThroughStore(directory, bpf, document, runs)) {
@@ -138,6 +138,9 @@ function openTier(directory: string): L4Tier {
     object: join(projectRoot, 'build/native/bpf/weir.bpf.o'),
     sizes: new Map(),
     eventsPerSecond: 0,
+    onSweepError: (error) => {
+      throw error;
+    },
     hashSeed: 1,
   });
 }
@@ -194,7 +197,7 @@ async function memberThroughStore(
   }
   await changes.close();
   await reconciler.close();
-  tier.close();
+  await tier.close();
   store.close();
   if (failures.length > 0) throw failures[0];
   return samples;

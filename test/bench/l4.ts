@@ -31,6 +31,8 @@ interface Case {
   /** How many flows take turns; 1 unless told. A power of two; more than 1 only with IPv4. */
   readonly flows?: number;
   readonly verdict: 'pass' | 'tx';
+  /** Bytes that the packet gets longer. */
+  readonly longer?: number;
   /** Prepares the scene and returns the frame. */
   readonly prepare: (scene: Scene) => Buffer;
 }
@@ -105,6 +107,55 @@ const cases: readonly Case[] = [
     prepare: (scene) => frame(scene.request({ payload, flags: 'S' })),
   },
   {
+    name: 'l4.dsr.established.1m',
+    combination: 'dsr tcp ipv4',
+    flows: 1 << 20,
+    verdict: 'tx',
+    prepare: established,
+  },
+  ...(['tcp ipv4', 'tcp ipv6', 'udp ipv4'] as const).map((of): Case => ({
+    name: `l4.tunnel.established.${of.startsWith('tcp') ? 'tcp' : 'udp'}${of.at(-1) ?? ''}`,
+    combination: `dsr ${of}`,
+    verdict: 'tx',
+    longer: of.endsWith('4') ? 20 : 40,
+    prepare: (scene) => {
+      scene.path.service({ ...scene.service, forwarding: 'tunnel' });
+      return established(scene);
+    },
+  })),
+  {
+    name: 'l4.tunnel.established.1m',
+    combination: 'dsr tcp ipv4',
+    flows: 1 << 20,
+    verdict: 'tx',
+    longer: 20,
+    prepare: (scene) => {
+      scene.path.service({ ...scene.service, forwarding: 'tunnel' });
+      return established(scene);
+    },
+  },
+  {
+    name: 'l4.tunnel.new',
+    combination: 'dsr tcp ipv4',
+    flows: 2 ** 31,
+    verdict: 'tx',
+    longer: 20,
+    prepare: (scene) => {
+      scene.path.service({ ...scene.service, forwarding: 'tunnel' });
+      return frame(scene.request({ payload, flags: 'S' }));
+    },
+  },
+  {
+    name: 'l4.tunnel.gue.tcp4',
+    combination: 'dsr tcp ipv4',
+    verdict: 'tx',
+    longer: 28,
+    prepare: (scene) => {
+      scene.path.service({ ...scene.service, forwarding: 'tunnel', guePort: 6080 });
+      return established(scene);
+    },
+  },
+  {
     name: 'l4.echo',
     combination: 'dsr tcp ipv4',
     verdict: 'tx',
@@ -162,10 +213,11 @@ class Wrapper {
 
   /** The frame that every repeat starts from. */
   load(bytes: Buffer, flows: number): void {
-    const value = new Uint8Array(FRAME_BYTES + 8);
+    const value = new Uint8Array(FRAME_BYTES + 16);
     value.set(bytes.subarray(0, FRAME_BYTES));
     const view = new DataView(value.buffer);
-    view.setUint32(FRAME_BYTES + 4, flows - 1, true);
+    view.setUint32(FRAME_BYTES, bytes.length, true);
+    view.setUint32(FRAME_BYTES + 12, flows - 1, true);
     this.#object.map('bench_frame').update(u32(0), value);
   }
 }
@@ -183,7 +235,7 @@ function measure(one: Case, path: Datapath, wrapper: Wrapper, options: BenchOpti
   wrapper.load(bytes, one.flows ?? 1);
   const program = path.object.program('weir_xdp');
   const check = wrapper.run(program, bytes, 1);
-  if (check.action !== verdicts[one.verdict] || check.length !== bytes.length) {
+  if (check.action !== verdicts[one.verdict] || check.length !== bytes.length + (one.longer ?? 0)) {
     throw new Error(
       `${one.name}: verdict ${check.action} and ${check.length} bytes, expected ${one.verdict} and ${bytes.length}; drops ${JSON.stringify(path.drops())}`,
     );

@@ -8,14 +8,27 @@ import { fileURLToPath } from 'node:url';
 import type { BpfMap } from '../../native/ffi/libbpf.js';
 import { BpfObject, possibleCpus, type TestResult } from '../../native/ffi/libbpf.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
-import { macBytes, mappedBytes, type Protocol } from './packets.js';
+import { addressBytes, macBytes, mappedBytes, type Protocol } from './packets.js';
 
 export const objectPath = fileURLToPath(new URL('../../native/bpf/weir.bpf.o', import.meta.url));
 
-export type Forwarding = 'dsr' | 'nat';
+export type Forwarding = 'dsr' | 'nat' | 'tunnel' | 'full-nat';
+export type Choice =
+  'flow-hash' | 'source-hash' | 'source-destination-hash' | 'cursor' | 'random' | 'least';
 export type MemberState = 'free' | 'serving' | 'draining' | 'down';
 
-const forwardings = { dsr: 1, nat: 2 } as const;
+const forwardings = { dsr: 1, nat: 2, tunnel: 3, 'full-nat': 4 } as const;
+const choices = {
+  'flow-hash': 0,
+  'source-hash': 1,
+  'source-destination-hash': 2,
+  cursor: 3,
+  random: 4,
+  least: 5,
+} as const;
+export const serviceFlags = { track: 1, resetLost: 2, resetDown: 4, persist: 8, quic: 16 } as const;
+/** In place of a former member: only entries tell. */
+export const previousEntries = 0xffff_ffff;
 const states = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 const protocols = { tcp: 6, udp: 17 } as const;
 
@@ -30,6 +43,12 @@ export const dropReasons = [
   'FLOW_CONFLICT',
   'FLOW_TABLE',
   'REDIRECT',
+  'IP_CHECKSUM',
+  'TCP_FLAGS',
+  'TOO_BIG',
+  'NAT_PORTS',
+  'ICMP',
+  'HEADROOM',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -56,6 +75,14 @@ export interface ServiceSpec {
   readonly forwarding: Forwarding;
   /** Rows, slot by slot. */
   readonly table: readonly number[];
+  readonly choice?: Choice;
+  /** Of serviceFlags, added up; nat and full-nat always track. */
+  readonly flags?: number;
+  /** Bits of 128 that persistence looks at, and for how many seconds. */
+  readonly prefix?: number;
+  readonly persistence?: number;
+  readonly mss?: number;
+  readonly guePort?: number;
 }
 
 export interface MemberSpec {
@@ -67,6 +94,9 @@ export interface MemberSpec {
   readonly state?: MemberState;
   readonly interface?: number;
   readonly generation?: number;
+  readonly weight?: number;
+  readonly mtu?: number;
+  readonly vlan?: readonly number[];
 }
 
 export interface Counters {
@@ -75,6 +105,8 @@ export interface Counters {
   readonly flows: number;
   readonly replyPackets: number;
   readonly replyBytes: number;
+  readonly answers: number;
+  readonly resets: number;
 }
 
 export interface Tuple {
@@ -95,15 +127,28 @@ export interface FlowEntry {
   readonly interface: number;
   readonly seenNs: bigint;
   readonly clientMac: string;
+  readonly flags: number;
+  readonly address: string;
+  readonly port: number;
 }
 
-const chunkSlots = 16;
-const lookupChunks = 1024;
+/** Seed of the hash unless told otherwise. */
+export const seed = 0x5eed;
+const chunkSlots = 8;
+const slotWords = 2;
+const lookupChunks = 2048;
 
 function u32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, true);
   return bytes;
+}
+
+/** Sources of tunnels, to whose last bytes the hash is added. */
+export const tunnelSource = { ipv4: '198.18.0.0', ipv6: '100::' } as const;
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
 }
 
 function macText(bytes: Uint8Array): string {
@@ -114,6 +159,7 @@ export class Datapath {
   readonly #object: BpfObject;
   readonly #ring: RingBuffer;
   readonly #lookup: Uint32Array;
+  readonly #recent: Uint8Array;
   #nextChunk = 0;
   readonly #chunks = new Map<number, number>();
 
@@ -123,8 +169,9 @@ export class Datapath {
     this.#lookup = new Uint32Array(
       object.map('lookup').mmap().buffer,
       0,
-      lookupChunks * chunkSlots,
+      lookupChunks * chunkSlots * slotWords,
     );
+    this.#recent = new Uint8Array(object.map('recent').mmap().buffer);
   }
 
   static open(flows = 4096): Datapath {
@@ -153,7 +200,17 @@ export class Datapath {
 
   /** Empty tables, zero counters, defaults in settings. */
   reset(): void {
-    for (const name of ['services', 'addresses', 'flows', 'reply_sources', 'ports']) {
+    const tables = [
+      'services',
+      'addresses',
+      'flows',
+      'reply_sources',
+      'ports',
+      'fragments',
+      'sources',
+      'quic_servers',
+    ];
+    for (const name of tables) {
       const map = this.map(name);
       map.deleteBatch(map.readAll().keys);
     }
@@ -167,8 +224,15 @@ export class Datapath {
     zero('service_counters', 16);
     zero('drops', dropReasons.length);
     zero('totals', 1);
-    zero('event_budget', 1);
+    zero('event_budget', 2);
+    zero('placements', 16);
+    zero('member_active', 16);
+    zero('service_active', 16);
+    zero('cursors', 16);
+    zero('nat_ports', 128);
+    zero('scratch', 1);
     this.#lookup.fill(0);
+    this.#recent.fill(0);
     this.#nextChunk = 0;
     this.#chunks.clear();
     this.#ring.drain(() => undefined);
@@ -183,12 +247,32 @@ export class Datapath {
     readonly eventsPerSecond?: number;
     readonly natServices?: number;
     readonly seed?: number;
+    readonly errorsPerSecond?: number;
+    readonly natHalf?: 0 | 1;
+    /** Addresses that full nat speaks from. */
+    readonly natAddresses?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(16);
+    const bytes = new Uint8Array(48);
     const view = new DataView(bytes.buffer);
+    const addresses = values.natAddresses ?? [];
+    const six = addresses.filter((address) => address.includes(':'));
+    const four = addresses.filter((address) => !address.includes(':'));
     view.setUint32(0, values.eventsPerSecond ?? 1000, true);
     view.setUint32(4, values.natServices ?? 1, true);
-    view.setUint32(8, values.seed ?? 0x5eed, true);
+    view.setUint32(8, values.seed ?? seed, true);
+    bytes.set(addressBytes(tunnelSource.ipv4), 12);
+    bytes.set(Uint8Array.of(0, 0, 0xff, 0xff), 16);
+    view.setUint32(20, four.length, true);
+    view.setUint32(24, six.length, true);
+    view.setUint16(28, values.natHalf ?? 0, true);
+    view.setUint16(30, values.errorsPerSecond ?? 1000, true);
+    bytes.set(addressBytes(tunnelSource.ipv6), 32);
+    four.forEach((address, row) => {
+      this.map('nat_addresses').update(u32(row), mappedBytes(address));
+    });
+    six.forEach((address, row) => {
+      this.map('nat_addresses').update(u32(64 + row), mappedBytes(address));
+    });
     this.map('settings').update(u32(0), bytes);
   }
 
@@ -198,13 +282,30 @@ export class Datapath {
     new DataView(key.buffer).setUint16(16, spec.port);
     key[18] = protocols[spec.protocol];
     const chunk = this.table(spec.id, spec.table);
-    const value = new Uint8Array(16);
+    const choice = choices[spec.choice ?? 'flow-hash'];
+    const tracks = spec.forwarding === 'nat' || spec.forwarding === 'full-nat' || choice > 2;
+    const flags = (spec.flags ?? 0) | (tracks ? serviceFlags.track : 0);
+    const value = new Uint8Array(24);
     const view = new DataView(value.buffer);
     view.setUint32(0, spec.id, true);
     view.setUint32(4, chunk, true);
     view.setUint32(8, spec.table.length, true);
     view.setUint8(12, forwardings[spec.forwarding]);
+    view.setUint8(13, choice);
+    view.setUint8(14, flags);
+    view.setUint8(15, spec.prefix ?? 0);
+    view.setUint32(16, spec.persistence ?? 0, true);
+    view.setUint16(20, spec.mss ?? 0, true);
+    view.setUint16(22, spec.guePort ?? 0);
     this.map('services').update(key, value);
+    const placement = new Uint8Array(12);
+    const placed = new DataView(placement.buffer);
+    placed.setUint32(0, chunk, true);
+    placed.setUint32(4, spec.table.length, true);
+    placed.setUint8(8, choice);
+    placed.setUint8(9, flags);
+    placed.setUint16(10, spec.mss ?? 0, true);
+    this.map('placements').update(u32(spec.id), placement);
     this.map('addresses').update(mappedBytes(spec.address), u32(1));
   }
 
@@ -217,13 +318,50 @@ export class Datapath {
       this.#chunks.set(id, chunk);
     }
     rows.forEach((row, slot) => {
-      this.#lookup[(chunk ?? 0) * chunkSlots + slot] = row;
+      this.#lookup[((chunk ?? 0) * chunkSlots + slot) * slotWords] = row;
     });
     return chunk;
   }
 
+  /** Names the former member of every slot of a service's table. */
+  previous(id: number, slots: number, row: number): void {
+    const chunk = this.#chunks.get(id);
+    if (chunk === undefined) throw new Error(`service ${id} has no table`);
+    for (let slot = 0; slot < slots; slot++) {
+      this.#lookup[(chunk * chunkSlots + slot) * slotWords + 1] = row;
+    }
+  }
+
+  /** Makes every UDP flow look as if it was never seen, or seen just now. */
+  recent(epochsAgo: number | 'never'): void {
+    const now = Number((process.hrtime.bigint() >> 32n) % 255n);
+    this.#recent.fill(epochsAgo === 'never' ? 0 : ((now - epochsAgo + 255) % 255) + 1);
+  }
+
+  /** Number of flows of a member, or of a service, that count as active. */
+  active(of: 'member' | 'service', row: number): number {
+    const value = this.map(`${of}_active`).lookup(u32(row));
+    if (value === null) throw new Error(`no row ${row}`);
+    return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+
+  /** Ports of a full nat address that are in use; `row` as in nat_addresses. */
+  natPorts(row: number): number {
+    const value = this.map('nat_ports').lookup(u32(row));
+    if (value === null) throw new Error(`no row ${row}`);
+    return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+
+  /** The member that a QUIC server id names. */
+  quicServer(service: number, server: number, row: number): void {
+    const key = new Uint8Array(8);
+    new DataView(key.buffer).setUint32(0, service, true);
+    new DataView(key.buffer).setUint16(4, server);
+    this.map('quic_servers').update(key, u32(row));
+  }
+
   member(spec: MemberSpec): void {
-    const bytes = new Uint8Array(48);
+    const bytes = new Uint8Array(64);
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, BigInt(spec.row), true);
     bytes.set(mappedBytes(spec.address), 8);
@@ -233,6 +371,10 @@ export class Datapath {
     view.setUint8(38, states[spec.state ?? 'serving']);
     view.setUint32(40, spec.interface ?? 1, true);
     view.setUint32(44, spec.generation ?? 1, true);
+    view.setUint16(48, spec.weight ?? 1, true);
+    view.setUint16(50, spec.mtu ?? 0, true);
+    view.setUint16(52, spec.vlan?.[0] ?? 0);
+    view.setUint16(54, spec.vlan?.[1] ?? 0);
     this.map('members').update(u32(spec.row), bytes);
   }
 
@@ -272,6 +414,9 @@ export class Datapath {
       clientMac: macText(value.subarray(32, 38)),
       interface: view.getUint32(44, true),
       seenNs: view.getBigUint64(48, true),
+      flags: view.getUint8(74),
+      address: hex(value.subarray(16, 32)),
+      port: view.getUint16(12),
     };
   }
 
@@ -323,6 +468,8 @@ export class Datapath {
       flows: this.#sum(name, row, 2),
       replyPackets: this.#sum(name, row, 3),
       replyBytes: this.#sum(name, row, 4),
+      answers: this.#sum(name, row, 5),
+      resets: this.#sum(name, row, 7),
     };
   }
 
@@ -344,11 +491,12 @@ export class Datapath {
     return found;
   }
 
-  totals(): { passed: number; echoReplies: number; eventsLost: number } {
+  totals(): { passed: number; echoReplies: number; eventsLost: number; errorsSent: number } {
     return {
       passed: this.#sum('totals', 0, 0),
       echoReplies: this.#sum('totals', 0, 1),
       eventsLost: this.#sum('totals', 0, 2),
+      errorsSent: this.#sum('totals', 0, 3),
     };
   }
 

@@ -21,7 +21,7 @@ test.after(() => {
   if (lacking('bpf') === null) path.close();
 });
 
-const combination = combinations[0];
+const combination = combinations.find((one) => one.name === 'nat tcp ipv4');
 if (combination === undefined) throw new Error('no combinations');
 
 needs.bpf(test)('a CPU sends no more events a second than settings allow', () => {
@@ -68,14 +68,36 @@ needs.bpf(test)('the time of an event is the monotonic clock', () => {
   assert.ok(event !== undefined && event.timeNs >= before && event.timeNs <= after);
 });
 
-needs.bpf(test)('a full flow table gives the least recently used away', () => {
+needs.bpf(test)('a full flow table drops flows that need an entry, and says so', () => {
   const scene = new Scene(path, combination);
+  let sent = 0;
+  for (let index = 0; index < 2048; index++) {
+    const { verdict } = path.run(frame(scene.request({ sourcePort: 1024 + index })));
+    if (verdict === 'tx') sent++;
+  }
+  assert.equal(path.drops(), { FLOW_TABLE: 2048 - sent }, 'drops');
+  const left = path.map('flows').readAll().count;
+  assert.ok(left > 900 && left <= 1024, `${left} entries, expected about 1024`);
+  assert.is(left, 2 * sent, 'a refused flow leaves no half of itself behind');
+  // What was there before the flood goes on.
+  scene.expectAt(scene.home, scene.request({ sourcePort: 1024 }));
+});
+
+needs.bpf(test)('a full flow table stops no flow that its hash sends', () => {
+  const dsr = combinations.find((one) => one.name === 'dsr tcp ipv4');
+  if (dsr === undefined) throw new Error('no combination');
+  const scene = new Scene(path, dsr);
+  scene.send(2);
   for (let index = 0; index < 4096; index++) {
-    scene.expectAt(scene.home, scene.request({ sourcePort: 1024 + index }));
+    const sourcePort = 1024 + index;
+    const member = path.run(frame(scene.request({ sourcePort, flags: 'S' })));
+    assert.is(member.verdict, 'tx');
+    const again = path.run(frame(scene.request({ sourcePort })));
+    assert.is(again.verdict, 'tx');
+    // Remembered or not, all of its packets go to one member.
+    assert.equal(again.data.subarray(0, 6), member.data.subarray(0, 6), `port ${sourcePort}`);
   }
   assert.equal(path.drops(), {}, 'drops');
-  const left = path.map('flows').readAll().count;
-  assert.ok(left > 0 && left <= 1024, `flows ${left}, expected at most 1024`);
 });
 
 needs.bpf(test)('out of another interface: redirect, and back: transmit', () => {
@@ -90,10 +112,10 @@ needs.bpf(test)('out of another interface: redirect, and back: transmit', () => 
       scene.set(scene.home, { interface: index });
       const request = scene.request();
       const sent = frame(request);
-      const expected = frame(scene.delivered(request, scene.home));
+      const expected = (): Buffer => scene.delivered(request, scene.home);
       expectSent(path, sent, expected, undefined, 'redirect');
       expectSent(path, sent, expected, index, 'tx');
-      if (one.forwarding !== 'nat') continue;
+      if (!scene.tracked) continue;
       assert.is(path.flow(scene.replyTuple(scene.home))?.interface, 1, 'client came in by lo');
       // The client is now seen behind the other interface: its answers follow.
       path.age(scene.tuple, 2);

@@ -30,9 +30,13 @@ export interface FrameSpec {
   /** Bytes behind the IP packet, as switches add to short frames. */
   readonly padding?: number;
   readonly trafficClass?: number;
+  /** Ids of VLAN tags, the outer one first. */
+  readonly vlan?: readonly number[];
 }
 
 export const clientMac = '02:00:00:00:00:c1';
+/** UDP port of GUE in all tests. */
+export const guePort = 6080;
 export const unitMac = '02:00:00:00:00:01';
 
 const numbers = { tcp: 6, udp: 17, icmp: 1, icmp6: 58 } as const;
@@ -128,6 +132,7 @@ export interface Ipv4Spec {
   readonly trafficClass?: number;
   /** Flags and offset field as it stands: 0x2000 more fragments, 0x4000 don't fragment. */
   readonly fragment?: number;
+  readonly identification?: number;
 }
 
 export function ipv4(spec: Ipv4Spec, rest: Uint8Array): Buffer {
@@ -135,7 +140,7 @@ export function ipv4(spec: Ipv4Spec, rest: Uint8Array): Buffer {
   header[0] = 0x40 | (header.length / 4);
   header[1] = spec.trafficClass ?? 0;
   header.writeUInt16BE(header.length + rest.length, 2);
-  header.writeUInt16BE(0xbeef, 4);
+  header.writeUInt16BE(spec.identification ?? 0xbeef, 4);
   header.writeUInt16BE(spec.fragment ?? 0x4000, 6);
   header[8] = spec.ttl;
   header[9] = spec.protocol;
@@ -152,11 +157,15 @@ export interface Ipv6Spec {
   readonly next: number;
   readonly hopLimit: number;
   readonly trafficClass?: number;
+  readonly flowLabel?: number;
 }
 
 export function ipv6(spec: Ipv6Spec, rest: Uint8Array): Buffer {
   const header = Buffer.alloc(40);
-  header.writeUInt32BE(0x60000000 + ((spec.trafficClass ?? 0) << 20) + 0x12345, 0);
+  header.writeUInt32BE(
+    0x60000000 + ((spec.trafficClass ?? 0) << 20) + (spec.flowLabel ?? 0x12345),
+    0,
+  );
   header.writeUInt16BE(rest.length, 4);
   header[6] = spec.next;
   header[7] = spec.hopLimit;
@@ -180,13 +189,62 @@ export function frame(spec: FrameSpec): Buffer {
   return Buffer.concat([wrap(packet, spec), Buffer.alloc(spec.padding ?? 0)]);
 }
 
-/** An Ethernet header before an IPv4 or IPv6 packet. */
-export function wrap(
-  packet: Uint8Array,
-  macs: { readonly toMac?: string; readonly fromMac?: string } = {},
-): Buffer {
+export interface LinkSpec {
+  readonly toMac?: string;
+  readonly fromMac?: string;
+  readonly vlan?: readonly number[];
+}
+
+/** An Ethernet header, with tags, before an IPv4 or IPv6 packet. */
+export function wrap(packet: Uint8Array, link: LinkSpec = {}): Buffer {
   const type = (packet[0] ?? 0) >> 4 === 4 ? 0x0800 : 0x86dd;
-  return ethernet(macs.toMac ?? unitMac, macs.fromMac ?? clientMac, type, packet);
+  const [toMac, fromMac] = [link.toMac ?? unitMac, link.fromMac ?? clientMac];
+  const tags = link.vlan ?? [];
+  if (tags.length === 0) return ethernet(toMac, fromMac, type, packet);
+  const rest = Buffer.from(
+    tags.flatMap((id, index) => [...word(id), ...word(index < tags.length - 1 ? 0x8100 : type)]),
+  );
+  return ethernet(toMac, fromMac, tags.length > 1 ? 0x88a8 : 0x8100, Buffer.concat([rest, packet]));
+}
+
+export interface TunnelSpec extends LinkSpec {
+  readonly source: string;
+  readonly destination: string;
+  /** Of GUE: source port and destination port; IP in IP without. */
+  readonly gue?: { readonly sourcePort: number; readonly port: number };
+}
+
+/** A whole IP packet inside another one, with a right outer checksum. */
+export function encapsulate(packet: Uint8Array, spec: TunnelSpec): Buffer {
+  const source = addressBytes(spec.source);
+  const destination = addressBytes(spec.destination);
+  const six = (packet[0] ?? 0) >> 4 === 6;
+  const trafficClass = six ? (((packet[0] ?? 0) & 0xf) << 4) | ((packet[1] ?? 0) >> 4) : packet[1];
+  let content: Uint8Array = packet;
+  let protocol = six ? 41 : 4;
+  if (spec.gue !== undefined) {
+    const { sourcePort, port } = spec.gue;
+    content = transport(
+      {
+        source: spec.source,
+        destination: spec.destination,
+        protocol: 'udp',
+        sourcePort,
+        destinationPort: port,
+        payload: packet,
+      },
+      source,
+      destination,
+    );
+    protocol = numbers.udp;
+  }
+  const common = { source, destination, trafficClass: trafficClass ?? 0 };
+  return wrap(
+    source.length === 4
+      ? ipv4({ ...common, protocol, ttl: 64, identification: 0 }, content)
+      : ipv6({ ...common, next: protocol, hopLimit: 64, flowLabel: 0 }, content),
+    spec,
+  );
 }
 
 export interface EchoSpec {
@@ -240,8 +298,12 @@ export function echo(spec: EchoSpec): Buffer {
 /** Everything that is wrong with the checksums of a frame; empty when all hold. */
 export function checksumFaults(bytes: Uint8Array): string[] {
   const faults: string[] = [];
-  const frameBytes = Buffer.from(bytes);
-  const type = frameBytes.readUInt16BE(12);
+  let frameBytes = Buffer.from(bytes);
+  let type = frameBytes.readUInt16BE(12);
+  while (type === 0x8100 || type === 0x88a8) {
+    frameBytes = Buffer.concat([frameBytes.subarray(0, 12), frameBytes.subarray(16)]);
+    type = frameBytes.readUInt16BE(12);
+  }
   let protocol: number;
   let source: Uint8Array;
   let destination: Uint8Array;
@@ -260,6 +322,12 @@ export function checksumFaults(bytes: Uint8Array): string[] {
     segment = frameBytes.subarray(54, 54 + frameBytes.readUInt16BE(18));
   } else {
     return faults;
+  }
+  if (protocol === 4 || protocol === 41) {
+    return [...faults, ...checksumFaults(wrap(segment)).map((fault) => `inner ${fault}`)];
+  }
+  if (protocol === numbers.udp && segment.readUInt16BE(2) === guePort) {
+    faults.push(...checksumFaults(wrap(segment.subarray(8))).map((fault) => `inner ${fault}`));
   }
   if (protocol === numbers.udp && segment.readUInt16BE(6) === 0) return faults;
   const covered =

@@ -5,16 +5,7 @@
 import { suite } from 'uvu';
 import { lacking, needs } from '../support/needs.js';
 import { Datapath } from './datapath.js';
-import {
-  addressBytes,
-  frame,
-  ipv4,
-  ipv6,
-  macBytes,
-  onesSum,
-  wrap,
-  type FrameSpec,
-} from './packets.js';
+import { addressBytes, frame, ipv6, macBytes, onesSum, wrap, type FrameSpec } from './packets.js';
 import { combinations, expectPass, Scene } from './scene.js';
 
 const test = suite('bpf parse');
@@ -169,41 +160,6 @@ for (const combination of combinations.filter((one) => one.forwarding === 'dsr')
   }
 }
 
-/** Fragments: more to come at offset 0, a middle one, the last one. */
-const fragmentFields = [
-  { name: 'first', field: 0x2000, offset: 0x0001 },
-  { name: 'middle', field: 0x2010, offset: 0x0081 },
-  { name: 'last', field: 0x0010, offset: 0x0080 },
-] as const;
-
-for (const combination of combinations.filter((one) => one.forwarding === 'dsr')) {
-  const number = combination.protocol === 'tcp' ? 6 : 17;
-  for (const fragment of fragmentFields) {
-    needs.bpf(test)(`${combination.name}: a ${fragment.name} fragment`, () => {
-      const scene = new Scene(path, combination);
-      const make = (spec: FrameSpec): Buffer => {
-        const source = addressBytes(spec.source);
-        const destination = addressBytes(spec.destination);
-        const rest = frame(spec).subarray(transportAt(spec));
-        if (combination.family === 'ipv4') {
-          return wrap(
-            ipv4(
-              { source, destination, protocol: number, ttl: 60, fragment: fragment.field },
-              rest,
-            ),
-          );
-        }
-        const header = Buffer.from([number, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef]);
-        header.writeUInt16BE(fragment.offset, 2);
-        const packet = Buffer.concat([header, rest]);
-        return wrap(ipv6({ source, destination, next: 44, hopLimit: 60 }, packet));
-      };
-      scene.expectDrop('FRAGMENT', make(scene.request()));
-      expectPass(path, make(scene.request({ destination: scene.addresses.other })));
-    });
-  }
-}
-
 const tcp4 = combinations[0];
 const tcp6 = combinations.find((one) => one.family === 'ipv6');
 
@@ -221,28 +177,6 @@ const kernels: readonly {
         Buffer.from('0806000108000604000102000000000000c1c6336407000000000000', 'hex'),
         Buffer.alloc(22),
       ]),
-  },
-  {
-    name: 'a VLAN tag before a packet for a service',
-    make: (v4) => {
-      const bytes = frame(v4.request());
-      return Buffer.concat([
-        bytes.subarray(0, 12),
-        Buffer.from([0x81, 0x00, 0x00, 0x0a]),
-        bytes.subarray(12),
-      ]);
-    },
-  },
-  {
-    name: 'two VLAN tags',
-    make: (v4) => {
-      const bytes = frame(v4.request());
-      return Buffer.concat([
-        bytes.subarray(0, 12),
-        Buffer.from([0x88, 0xa8, 0x00, 0x0a, 0x81, 0x00, 0x00, 0x0b]),
-        bytes.subarray(12),
-      ]);
-    },
   },
   { name: 'a bare Ethernet header', make: (v4) => frame(v4.request()).subarray(0, 14) },
   { name: 'half an IPv4 header', make: (v4) => frame(v4.request()).subarray(0, 30) },
@@ -266,25 +200,6 @@ const kernels: readonly {
         header[9] = 132;
         header.writeUInt16BE(0x2000, 6);
       }),
-  },
-  {
-    name: 'IPv6 hop-by-hop options',
-    make: (_, v6) => {
-      const { source, destination } = v6.request();
-      const options = Buffer.from([6, 0, 1, 4, 0, 0, 0, 0]);
-      const rest = Buffer.concat([options, frame(v6.request()).subarray(54)]);
-      return wrap(
-        ipv6(
-          {
-            source: addressBytes(source),
-            destination: addressBytes(destination),
-            next: 0,
-            hopLimit: 9,
-          },
-          rest,
-        ),
-      );
-    },
   },
   {
     name: 'an IPv6 packet whose addresses pretend to be IPv4',

@@ -6,8 +6,12 @@
  * without computing a hash; `spare` serves but stands in no slot until a test puts it there.
  */
 import * as assert from 'uvu/assert';
+import { hashFlow } from '../../appliance/balance/flow-hash.js';
 import type { Datapath } from './datapath.js';
 import {
+  previousEntries,
+  seed,
+  tunnelSource,
   type Action,
   type DropReason,
   type Forwarding,
@@ -16,7 +20,17 @@ import {
   type ServiceSpec,
   type Tuple,
 } from './datapath.js';
-import { checksumFaults, differences, frame, type FrameSpec, type Protocol } from './packets.js';
+import {
+  checksumFaults,
+  differences,
+  encapsulate,
+  frame,
+  mappedBytes,
+  type FrameSpec,
+  type LinkSpec,
+  type Protocol,
+  type TunnelSpec,
+} from './packets.js';
 
 export type Family = 'ipv4' | 'ipv6';
 
@@ -29,7 +43,7 @@ export interface Combination {
 
 export const combinations: readonly Combination[] = (['ipv4', 'ipv6'] as const).flatMap((family) =>
   (['tcp', 'udp'] as const).flatMap((protocol) =>
-    (['dsr', 'nat'] as const).map((forwarding) => ({
+    (['dsr', 'tunnel', 'nat', 'full-nat'] as const).map((forwarding) => ({
       family,
       protocol,
       forwarding,
@@ -47,6 +61,7 @@ const addresses = {
     other: '10.0.0.99',
     home: '10.0.1.11',
     spare: '10.0.1.12',
+    nat: '10.0.0.200',
   },
   ipv6: {
     client: '2001:db8:9::7',
@@ -54,6 +69,7 @@ const addresses = {
     other: 'fd00:0:0:a::99',
     home: 'fd00:0:0:b::11',
     spare: 'fd00:0:0:b::12',
+    nat: 'fd00:0:0:a::200',
   },
 } as const;
 
@@ -67,13 +83,19 @@ export class Scene {
   readonly clientPort = 40_000;
   /** Port on the members: their own for nat, the service's for dsr. */
   readonly memberPort: number;
+  /** Whether every flow has an entry. */
+  readonly tracked: boolean;
+  /** What the slots named before they were changed for the first time. */
+  #current = 1;
+  #contested = false;
 
   constructor(path: Datapath, combination: Combination) {
     this.path = path;
     this.combination = combination;
     this.addresses = addresses[combination.family];
     const { protocol, forwarding } = combination;
-    const nat = forwarding === 'nat';
+    const nat = forwarding === 'nat' || forwarding === 'full-nat';
+    this.tracked = nat;
     this.memberPort = nat ? 9000 : 80;
     this.service = {
       id: 3,
@@ -98,6 +120,7 @@ export class Scene {
       sourceMac: '02:00:00:00:00:02',
     };
     path.reset();
+    path.settings({ errorsPerSecond: 0, natAddresses: [this.addresses.nat] });
     path.service(this.service);
     path.member(this.home);
     path.member(this.spare);
@@ -107,9 +130,19 @@ export class Scene {
     }
   }
 
-  /** From now on every new flow goes there. */
+  /** From now on every new flow goes there; the former member is named as the daemon does. */
   send(row: number): void {
+    if (!this.#contested && this.#current !== row) {
+      this.path.previous(this.service.id, slots, this.#current);
+      this.#contested = true;
+    }
     this.path.table(this.service.id, new Array<number>(slots).fill(row));
+    this.#current = row;
+  }
+
+  /** The daemon forgets the former member: only entries tell of the past. */
+  settle(): void {
+    this.path.previous(this.service.id, slots, previousEntries);
   }
 
   set(
@@ -131,16 +164,51 @@ export class Scene {
     };
   }
 
-  /** What the unit makes of a request on its way to the member. */
-  delivered(request: FrameSpec, member: MemberSpec): FrameSpec {
+  /** What the unit makes of a request on its way to the member, for a flow that has begun. */
+  delivered(request: FrameSpec, member: MemberSpec): Buffer {
     const moved: FrameSpec = {
       ...request,
       fromMac: member.sourceMac,
       toMac: member.mac,
+      vlan: member.vlan ?? [],
       ttl: (request.ttl ?? 61) - 1,
     };
-    if (this.combination.forwarding === 'dsr') return moved;
-    return { ...moved, destination: member.address, destinationPort: member.port || 80 };
+    const { forwarding } = this.combination;
+    if (forwarding === 'dsr') return frame(moved);
+    if (forwarding === 'tunnel') return this.tunnelled(moved, member);
+    const to = this.natted(request, member);
+    if (forwarding === 'nat') return frame(to);
+    return frame({ ...to, source: this.addresses.nat, sourcePort: this.natPort(request) });
+  }
+
+  /** A request with the destination rewritten. */
+  natted(request: FrameSpec, member: MemberSpec): FrameSpec {
+    return {
+      ...request,
+      fromMac: member.sourceMac,
+      toMac: member.mac,
+      vlan: member.vlan ?? [],
+      ttl: (request.ttl ?? 61) - 1,
+      destination: member.address,
+      destinationPort: member.port || 80,
+    };
+  }
+
+  /** The port that full nat gave to a flow. */
+  natPort(request: FrameSpec = this.request()): number {
+    const entry = this.path.flow(request);
+    if (entry === null) throw new Error('the flow has no entry, so no port');
+    return entry.port;
+  }
+
+  /** A packet inside a tunnel to the member. */
+  tunnelled(inner: FrameSpec, member: MemberSpec, service: ServiceSpec = this.service): Buffer {
+    const bytes = frame({ ...inner, vlan: [] });
+    const padding = inner.padding ?? 0;
+    const packet = bytes.subarray(14, bytes.length - padding);
+    const outer = tunnelOuter(inner, member, service.guePort ?? 0);
+    const link = { toMac: member.mac, fromMac: member.sourceMac, vlan: member.vlan ?? [] };
+    return Buffer.concat([encapsulate(packet, { ...outer, ...link }), Buffer.alloc(padding)]);
   }
 
   /** A member's answer to the flow's packets. */
@@ -149,10 +217,10 @@ export class Scene {
       fromMac: member.mac,
       toMac: member.sourceMac,
       source: member.address,
-      destination: this.addresses.client,
+      destination: this.#full ? this.addresses.nat : this.addresses.client,
       protocol: this.combination.protocol,
       sourcePort: member.port || 80,
-      destinationPort: this.clientPort,
+      destinationPort: this.#full ? this.natPort() : this.clientPort,
       ...change,
     };
   }
@@ -167,13 +235,48 @@ export class Scene {
 
   /** The request must come out at this member, every byte as expected. */
   expectAt(member: MemberSpec, request: FrameSpec = this.request(), ingress?: number): void {
-    expectSent(this.path, frame(request), frame(this.delivered(request, member)), ingress);
+    expectSent(this.path, frame(request), () => this.delivered(request, member), ingress);
+  }
+
+  get #full(): boolean {
+    return this.combination.forwarding === 'full-nat';
   }
 
   /** The request must be dropped for this reason, and counted and told so. */
   expectDrop(reason: DropReason, bytes: Uint8Array = frame(this.request())): void {
     expectDrop(this.path, bytes, reason);
   }
+}
+
+/** The outer addresses, and GUE's ports, that a flow's packets get. */
+export function tunnelOuter(
+  inner: FrameSpec,
+  member: MemberSpec,
+  gue: number,
+): Omit<TunnelSpec, keyof LinkSpec> {
+  const hash = hashFlow(
+    {
+      source: mappedBytes(inner.source),
+      destination: mappedBytes(inner.destination),
+      sourcePort: inner.sourcePort,
+      destinationPort: inner.destinationPort,
+      protocol: inner.protocol === 'tcp' ? 6 : 17,
+    },
+    seed,
+  );
+  // The hash as the program stores it: little endian.
+  const bytes = new Uint8Array(Uint32Array.of(hash).buffer);
+  const source = member.address.includes(':')
+    ? `${tunnelSource.ipv6}${Buffer.from(bytes)
+        .toString('hex')
+        .replace(/^(.{4})/, '$1:')}`
+    : `198.18.${bytes[2] ?? 0}.${bytes[3] ?? 0}`;
+  const sourcePort = 0xc000 | ((hash >>> 16) & 0x3fff);
+  return {
+    source,
+    destination: member.address,
+    ...(gue === 0 ? {} : { gue: { sourcePort, port: gue } }),
+  };
 }
 
 function expectVerdict(path: Datapath, seen: Action, expected: Action): void {
@@ -187,14 +290,15 @@ function expectVerdict(path: Datapath, seen: Action, expected: Action): void {
 export function expectSent(
   path: Datapath,
   sent: Uint8Array,
-  expected: Uint8Array,
+  expected: Uint8Array | (() => Uint8Array),
   ingress?: number,
   verdict: Action = 'tx',
 ): void {
   const result = path.run(sent, ingress);
   expectVerdict(path, result.verdict, verdict);
   assert.equal(checksumFaults(result.data), [], 'checksums of the frame sent');
-  assert.is(differences(result.data, expected), '', 'frame sent');
+  const wanted = typeof expected === 'function' ? expected() : expected;
+  assert.is(differences(result.data, wanted), '', 'frame sent');
 }
 
 export function expectDrop(path: Datapath, sent: Uint8Array, reason: DropReason): void {

@@ -65,6 +65,10 @@ test('services of the fast path carry forwarding, pool and endpoint', () => {
     protocol: 'tcp',
     forwarding: 'nat',
     pool: 'web',
+    persistence: null,
+    mss: 0,
+    quic: false,
+    guePort: 0,
   });
   assert.is(l4.services.get('names')?.forwarding, 'dsr');
   assert.equal(

@@ -1,6 +1,14 @@
 /** Maps in memory that behave like the kernel's, and can refuse. Records the order of writes. */
 import type { HashTable, KernelTables, RowTable } from '../../../appliance/l4/kernel-tables.js';
-import { CHUNK_SLOTS, member, settings } from '../../../appliance/l4/layouts.js';
+import {
+  CHUNK_SLOTS,
+  MAX_NAT_ADDRESSES,
+  member,
+  natAddress,
+  placement,
+  settings,
+} from '../../../appliance/l4/layouts.js';
+import { SLOT_WORDS } from '../../../appliance/l4/slots.js';
 
 export class FakeKernel implements KernelTables {
   readonly writes: string[] = [];
@@ -10,10 +18,17 @@ export class FakeKernel implements KernelTables {
   readonly services = this.#hash('services');
   readonly addresses = this.#hash('addresses');
   readonly replySources = this.#hash('reply_sources');
+  readonly quicServers = this.#hash('quic_servers');
   readonly members: RowTable;
+  readonly placements: RowTable;
+  readonly natAddresses: RowTable;
   readonly settings: RowTable;
   readonly serviceCounters = { reset: (row: number) => void this.resets.push(`service ${row}`) };
   readonly memberCounters = { reset: (row: number) => void this.resets.push(`member ${row}`) };
+  readonly memberActive = { reset: (row: number) => void this.resets.push(`member flows ${row}`) };
+  readonly serviceActive = {
+    reset: (row: number) => void this.resets.push(`service flows ${row}`),
+  };
   readonly lookup: Uint32Array;
   readonly memberBytes: Uint8Array;
 
@@ -21,7 +36,17 @@ export class FakeKernel implements KernelTables {
     readonly limits = { services: 4096, members: 4096, replySources: 4096 },
     chunks = 4096,
   ) {
-    this.lookup = new Uint32Array(chunks * CHUNK_SLOTS);
+    this.lookup = new Uint32Array(chunks * CHUNK_SLOTS * SLOT_WORDS);
+    this.placements = this.#rows(
+      'placements',
+      new Uint8Array(limits.services * placement.size),
+      placement.size,
+    );
+    this.natAddresses = this.#rows(
+      'nat_addresses',
+      new Uint8Array(2 * MAX_NAT_ADDRESSES * natAddress.size),
+      natAddress.size,
+    );
     this.memberBytes = new Uint8Array(limits.members * member.size);
     this.members = this.#rows('members', this.memberBytes, member.size);
     this.settings = this.#rows('settings', new Uint8Array(settings.size), settings.size);

@@ -1,0 +1,86 @@
+/**
+ * Where a service lands: on which tier, and as which row of its tables. Pure.
+ */
+import { familyOf } from '../config/addresses.js';
+import type { Intent, Service } from '../config/schema.js';
+import type { L4Persistence, L4Service, L4Unit, Placement } from './tables.js';
+
+/** Sources of tunnels where the document names none: ranges that no host has (RFC 2544, RFC 6666). */
+const TUNNEL_SOURCE = '198.18.0.0/15';
+const TUNNEL_SOURCE_6 = '100::/64';
+
+export function placeService(
+  name: string,
+  service: Service,
+): { l4: L4Service | null; placement: Placement } {
+  const { address, port, protocol } = service.listen;
+  const nowhere = (reason: string): { l4: null; placement: Placement } => ({
+    l4: null,
+    placement: { service: name, tier: 'none', reason },
+  });
+  if (protocol !== 'tcp' && protocol !== 'udp')
+    return nowhere(`${protocol} needs the layer-7 tier`);
+  if (service.pool === undefined) return nowhere('no pool');
+  const forwarding = service.forwarding ?? 'nat';
+  const tunnel = service.tunnel;
+  return {
+    l4: {
+      name,
+      address,
+      port,
+      protocol,
+      forwarding,
+      pool: service.pool,
+      persistence: persistenceOf(service),
+      mss: service.mss ?? 0,
+      quic: service.quic ?? false,
+      guePort: tunnel?.encapsulation === 'gue' ? tunnel.port : 0,
+    },
+    placement: {
+      service: name,
+      tier: 'xdp',
+      reason: `${protocol} with ${forwarding} needs nothing above layer 4`,
+    },
+  };
+}
+
+function persistenceOf(service: Service): L4Persistence | null {
+  const { persistence, listen } = service;
+  if (persistence?.type !== 'source-address') return null;
+  return {
+    seconds: Math.ceil(persistence.timeout / 1000),
+    prefix: persistence.prefix ?? (familyOf(listen.address) === 4 ? 32 : 128),
+  };
+}
+
+export function placeUnit({ unit }: Intent): L4Unit {
+  return {
+    tunnelSource4: unit['tunnel-source'] ?? TUNNEL_SOURCE,
+    tunnelSource6: unit['tunnel-source-6'] ?? TUNNEL_SOURCE_6,
+    natAddresses: unit['nat-addresses'] ?? [],
+  };
+}
+
+export function sameService(a: L4Service, b: L4Service): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.protocol === b.protocol &&
+    a.forwarding === b.forwarding &&
+    a.pool === b.pool &&
+    a.persistence?.seconds === b.persistence?.seconds &&
+    a.persistence?.prefix === b.persistence?.prefix &&
+    a.mss === b.mss &&
+    a.quic === b.quic &&
+    a.guePort === b.guePort
+  );
+}
+
+export function sameUnit(a: L4Unit, b: L4Unit): boolean {
+  return (
+    a.tunnelSource4 === b.tunnelSource4 &&
+    a.tunnelSource6 === b.tunnelSource6 &&
+    a.natAddresses.length === b.natAddresses.length &&
+    a.natAddresses.every((address, index) => address === b.natAddresses[index])
+  );
+}

@@ -1,0 +1,87 @@
+/**
+ * The settings and nat_addresses maps: what belongs to the unit as a whole.
+ * Invariant: an address of full nat keeps its row for as long as it is in use, because flows name
+ * it by that; the kernel's count of its ports then stays right.
+ */
+import type { L4Unit } from '../control/tables.js';
+import type { KernelTables } from './kernel-tables.js';
+import { MAX_NAT_ADDRESSES, natAddress, settings } from './layouts.js';
+
+export interface UnitSettingsOptions {
+  readonly eventsPerSecond: number;
+  /** ICMP errors and resets that the fast path may send, a CPU and second. */
+  readonly errorsPerSecond?: number;
+  readonly hashSeed: number;
+  /** Which of the two units of a pair this is: full nat takes even or odd ports. */
+  readonly natHalf?: 0 | 1;
+}
+
+const ERRORS_PER_SECOND = 1000;
+
+export class UnitSettings {
+  readonly #kernel: KernelTables;
+  readonly #options: UnitSettingsOptions;
+  #written: Uint8Array;
+  readonly #natAddresses: Uint8Array;
+  #natServices = 0;
+
+  constructor(kernel: KernelTables, options: UnitSettingsOptions) {
+    this.#kernel = kernel;
+    this.#options = options;
+    this.#written = kernel.settings.readAll().slice(0, settings.size);
+    this.#natAddresses = kernel.natAddresses.readAll();
+    this.#natServices = settings.decode(this.#written).nat_services;
+  }
+
+  /** Nat services that the fast path knows of now. */
+  get natServices(): number {
+    return this.#natServices;
+  }
+
+  write(unit: L4Unit, natServices: number): void {
+    const four = unit.natAddresses.filter((address) => !address.includes(':'));
+    const six = unit.natAddresses.filter((address) => address.includes(':'));
+    four.forEach((address, index) => {
+      this.#writeNatAddress(index, address);
+    });
+    six.forEach((address, index) => {
+      this.#writeNatAddress(MAX_NAT_ADDRESSES + index, address);
+    });
+    const source4 = splitPrefix(unit.tunnelSource4);
+    const bytes = settings.encode({
+      events_per_second: this.#options.eventsPerSecond,
+      nat_services: natServices,
+      hash_seed: this.#options.hashSeed,
+      tunnel_source4: source4.address,
+      tunnel_mask4: hostMask(source4.bits),
+      nat_addresses4: four.length,
+      nat_addresses6: six.length,
+      nat_half: this.#options.natHalf ?? 0,
+      errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
+      tunnel_source6: splitPrefix(unit.tunnelSource6).address,
+    });
+    if (Buffer.compare(bytes, this.#written) === 0) return;
+    this.#kernel.settings.setMany(Uint32Array.of(0), bytes);
+    this.#written = bytes;
+    this.#natServices = natServices;
+  }
+
+  #writeNatAddress(row: number, address: string): void {
+    const bytes = natAddress.encode({ address });
+    const held = this.#natAddresses.subarray(row * bytes.length, (row + 1) * bytes.length);
+    if (Buffer.compare(bytes, held) === 0) return;
+    this.#kernel.natAddresses.setMany(Uint32Array.of(row), bytes);
+    held.set(bytes);
+  }
+}
+
+function splitPrefix(text: string): { address: string; bits: number } {
+  const [address = '', bits = ''] = text.split('/');
+  return { address, bits: Number(bits) };
+}
+
+/** The bits behind a prefix, as a dotted address. */
+function hostMask(bits: number): string {
+  const mask = bits >= 32 ? 0 : 0xffff_ffff >>> bits;
+  return [24, 16, 8, 0].map((shift) => String((mask >>> shift) & 0xff)).join('.');
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * What the fast path says itself: a packet too long for its way, a hop count used up, a TCP
+ * connection that nobody has any more (RFC 792, RFC 1191, RFC 4443 §3.2 and §3.3, RFC 9293
+ * §3.5.2). The frame that asked for it becomes the answer.
+ *
+ * Invariant: never more than settings.errors_per_second a CPU, never to a packet that is an error
+ * itself, and never longer than what it answers plus the two headers.
+ */
+#ifndef WEIR_ERRORS_H
+#define WEIR_ERRORS_H
+
+#include "checksum.h"
+#include "link.h"
+#include "rewrite.h"
+
+#define WEIR_ERROR_TTL 64
+/*
+ * Bytes of the packet that an error quotes, the most of these that it has. The kernel's verifier
+ * wants to know the length that is summed, so there are few.
+ */
+#define WEIR_QUOTE_LONG 512
+#define WEIR_QUOTE_SHORT 128
+#define WEIR_QUOTE_LEAST(ipv6) ((ipv6) ? 48 : 28) /* the IP header and 8 bytes */
+#define WEIR_ICMP_UNREACHABLE 3
+#define WEIR_ICMP_FRAGMENTATION_NEEDED 4
+#define WEIR_ICMP_TIME_EXCEEDED 11
+#define WEIR_ICMP6_TOO_BIG 2
+#define WEIR_ICMP6_TIME_EXCEEDED 3
+
+struct icmp_error {
+	__u8 type;
+	__u8 code;
+	__u16 check;
+	__be16 unused;
+	__be16 mtu;
+};
+
+static __always_inline __u16 checksum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline __u64 checksum_address(const struct weir_address *address)
+{
+	return (__u64)address->word[0] + address->word[1] + address->word[2] + address->word[3];
+}
+
+/* The checksum of an IPv4 header without options whose own is zero. */
+static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
+{
+	const move32 *word = (const move32 *)ip;
+
+	return checksum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
+}
+
+/* The sum of so many bytes of the frame; 0 when they are not there. */
+static __always_inline __u64 bytes_sum(void *from, void *end, const __u32 bytes)
+{
+	return from + bytes > end ? 0 : (__u32)bpf_csum_diff(0, 0, from, bytes, 0);
+}
+
+/*
+ * Turns the frame into an ICMP error about itself: `mtu` bytes fit, or 0: time exceeded. XDP_TX,
+ * or XDP_DROP when it cannot be.
+ */
+__noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __u32 mtu)
+{
+	__u32 ip_bytes, headers, quote;
+	struct link_macs macs;
+	struct ethhdr *ethernet;
+	struct icmp_error *icmp;
+	struct weir_totals *total;
+	void *data, *end;
+	__u32 l2, length;
+	__u64 sum;
+
+	if (!packet)
+		return XDP_DROP;
+	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	headers = ip_bytes + sizeof(struct icmp_error);
+	quote = WEIR_QUOTE_LEAST(packet->ipv6);
+	ethernet = (void *)(long)context->data;
+	if (packet->length < quote || (void *)(ethernet + 1) > (void *)(long)context->data_end ||
+	    !error_allowed())
+		return XDP_DROP;
+	mac_copy(macs.to, ethernet->h_source);
+	mac_copy(macs.from, ethernet->h_dest);
+	if (packet->length >= WEIR_QUOTE_LONG)
+		quote = WEIR_QUOTE_LONG;
+	else if (packet->length >= WEIR_QUOTE_SHORT)
+		quote = WEIR_QUOTE_SHORT;
+	if (bpf_xdp_adjust_head(context, -(int)headers))
+		return XDP_DROP;
+	length = packet->l2 + headers + quote;
+	if (bpf_xdp_adjust_tail(context, (int)length - (int)(packet->bytes + headers)))
+		return XDP_DROP;
+	data = (void *)(long)context->data;
+	end = (void *)(long)context->data_end;
+	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
+			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
+	if (!l2 || l2 != packet->l2)
+		return XDP_DROP;
+	icmp = data + l2 + ip_bytes;
+	if ((void *)(icmp + 1) > end)
+		return XDP_DROP;
+	icmp->code = 0;
+	icmp->check = 0;
+	icmp->unused = 0;
+	icmp->mtu = bpf_htons(mtu);
+	if (packet->ipv6)
+		icmp->type = mtu ? WEIR_ICMP6_TOO_BIG : WEIR_ICMP6_TIME_EXCEEDED;
+	else
+		icmp->type = mtu ? WEIR_ICMP_UNREACHABLE : WEIR_ICMP_TIME_EXCEEDED;
+	if (mtu && !packet->ipv6)
+		icmp->code = WEIR_ICMP_FRAGMENTATION_NEEDED;
+	if (quote == WEIR_QUOTE_LONG)
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LONG);
+	else if (quote == WEIR_QUOTE_SHORT)
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_SHORT);
+	else if (packet->ipv6)
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LEAST(1));
+	else
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LEAST(0));
+	sum += (__u64)((move32 *)icmp)[0] + ((move32 *)icmp)[1];
+	if (packet->ipv6) {
+		struct ipv6hdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_DROP;
+		*(move32 *)ip = bpf_htonl(6U << 28);
+		ip->payload_len = bpf_htons(sizeof(*icmp) + quote);
+		ip->nexthdr = IPPROTO_ICMPV6;
+		ip->hop_limit = WEIR_ERROR_TTL;
+		address_copy(&ip->saddr, &packet->flow.destination);
+		address_copy(&ip->daddr, &packet->flow.source);
+		sum += checksum_address(&packet->flow.source) +
+		       checksum_address(&packet->flow.destination) +
+		       bpf_htonl(sizeof(*icmp) + quote) + bpf_htonl(IPPROTO_ICMPV6);
+	} else {
+		struct iphdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_DROP;
+		*(move16 *)ip = bpf_htons(0x4500);
+		ip->tot_len = bpf_htons(headers + quote);
+		ip->id = 0;
+		ip->frag_off = bpf_htons(WEIR_IPV4_DONT_FRAGMENT);
+		ip->ttl = WEIR_ERROR_TTL;
+		ip->protocol = IPPROTO_ICMP;
+		ip->check = 0;
+		ip->saddr = packet->flow.destination.word[3];
+		ip->daddr = packet->flow.source.word[3];
+		ip->check = ipv4_sum(ip);
+	}
+	icmp->check = checksum_fold(sum);
+	total = count_totals();
+	if (total)
+		total->errors_sent++;
+	return XDP_TX;
+}
+
+/* A hop count that this unit would use up: counted as a drop, and said to the sender. */
+static __always_inline int ttl_exceeded(struct xdp_md *context, const struct facts *packet,
+					__u32 service, __u32 member)
+{
+	int action = count_drop(&packet->flow, WEIR_DROP_TTL_EXCEEDED, service, member);
+
+	if (packet->fragment)
+		return action;
+	return icmp_error(context, packet, 0);
+}
+
+/* A packet longer than its way, of which `mtu` bytes would fit. */
+static __always_inline int too_big(struct xdp_md *context, const struct packet *packet,
+				   __u32 service, __u32 member, __u32 mtu)
+{
+	int action = count_drop(&packet->is->flow, WEIR_DROP_TOO_BIG, service, member);
+
+	if (!packet->is->ipv6 && !(((struct iphdr *)packet->network)->frag_off &
+			       bpf_htons(WEIR_IPV4_DONT_FRAGMENT)))
+		return action;
+	return icmp_error(context, packet->is, mtu);
+}
+
+/* Turns a TCP segment into the reset that answers it (RFC 9293 §3.10.7.1). */
+__noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
+{
+	struct link_macs macs;
+	struct weir_totals *total;
+	struct ethhdr *ethernet;
+	struct tcphdr *tcp;
+	void *data, *end;
+	__u32 ip_bytes, l2, sequence, payload;
+	__be32 reset_sequence = 0, acknowledge = 0;
+	__u64 sum;
+
+	/* Options and extension headers do not go back; nothing is said to a reset or a fragment. */
+	if (!packet)
+		return XDP_DROP;
+	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment || packet->header != ip_bytes ||
+	    !error_allowed())
+		return XDP_DROP;
+	ethernet = (void *)(long)context->data;
+	end = (void *)(long)context->data_end;
+	tcp = (void *)ethernet + bounded(packet->l2, WEIR_MAX_LINK_BYTES) + ip_bytes;
+	if ((void *)(ethernet + 1) > end || (void *)(tcp + 1) > end)
+		return XDP_DROP;
+	if (packet->tcp_flags & WEIR_TCP_ACK) {
+		reset_sequence = tcp->ack_seq;
+	} else {
+		sequence = bpf_ntohl(tcp->seq);
+		payload = packet->length - ip_bytes - (((__u8 *)tcp)[12] >> 4) * 4;
+		acknowledge = bpf_htonl(sequence + payload +
+					!!(packet->tcp_flags & WEIR_TCP_SYN) +
+					!!(packet->tcp_flags & WEIR_TCP_FIN));
+	}
+	mac_copy(macs.to, ethernet->h_source);
+	mac_copy(macs.from, ethernet->h_dest);
+	if (bpf_xdp_adjust_tail(context, (int)(packet->l2 + ip_bytes + sizeof(*tcp)) -
+						 (int)packet->bytes))
+		return XDP_DROP;
+	data = (void *)(long)context->data;
+	end = (void *)(long)context->data_end;
+	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
+			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
+	tcp = data + l2 + ip_bytes;
+	if (!l2 || (void *)(tcp + 1) > end)
+		return XDP_DROP;
+	tcp->source = packet->flow.destination_port;
+	tcp->dest = packet->flow.source_port;
+	tcp->seq = reset_sequence;
+	tcp->ack_seq = acknowledge;
+	((move16 *)tcp)[6] =
+		packet->tcp_flags & WEIR_TCP_ACK ?
+			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST) :
+			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST | WEIR_TCP_ACK);
+	tcp->window = 0;
+	tcp->check = 0;
+	tcp->urg_ptr = 0;
+	sum = bpf_csum_diff(0, 0, (void *)tcp, sizeof(*tcp), 0);
+	sum += bpf_htonl(sizeof(*tcp)) + (__u64)bpf_htonl(IPPROTO_TCP);
+	if (packet->ipv6) {
+		struct ipv6hdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_DROP;
+		*(move32 *)ip = bpf_htonl(6U << 28);
+		ip->payload_len = bpf_htons(sizeof(*tcp));
+		ip->hop_limit = WEIR_ERROR_TTL;
+		address_copy(&ip->saddr, &packet->flow.destination);
+		address_copy(&ip->daddr, &packet->flow.source);
+		sum += checksum_address(&packet->flow.source) +
+		       checksum_address(&packet->flow.destination);
+	} else {
+		struct iphdr *ip = data + l2;
+
+		if ((void *)(ip + 1) > end)
+			return XDP_DROP;
+		*(move16 *)ip = bpf_htons(0x4500);
+		ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*tcp));
+		ip->id = 0;
+		ip->frag_off = bpf_htons(WEIR_IPV4_DONT_FRAGMENT);
+		ip->ttl = WEIR_ERROR_TTL;
+		ip->check = 0;
+		ip->saddr = packet->flow.destination.word[3];
+		ip->daddr = packet->flow.source.word[3];
+		ip->check = ipv4_sum(ip);
+		sum += (__u64)packet->flow.source.word[3] + packet->flow.destination.word[3];
+	}
+	tcp->check = checksum_fold(sum);
+	total = count_totals();
+	if (total)
+		total->errors_sent++;
+	return XDP_TX;
+}
+
+#endif

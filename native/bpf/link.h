@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The link layer on the way out: MAC addresses, 802.1Q and 802.1ad tags, the interface.
+ *
+ * Invariant: whatever changes the length of a frame makes every pointer into it invalid; such
+ * functions come last and return the verdict.
+ */
+#ifndef WEIR_LINK_H
+#define WEIR_LINK_H
+
+#include "count.h"
+#include "parse.h"
+
+static __always_inline void mac_copy(void *to, const void *from)
+{
+	*(move32 *)to = *(const move32 *)from;
+	*(move16 *)(to + 4) = *(const move16 *)(from + 4);
+}
+
+struct link_macs {
+	__u8 to[MAC_ROOM];
+	__u8 from[MAC_ROOM];
+} __attribute__((aligned(8)));
+
+/* How to leave by an interface: XDP_TX, XDP_REDIRECT, or XDP_ABORTED when there is no way. */
+static __always_inline int way_out(const struct facts *packet, __u32 interface)
+{
+	if (interface == packet->interface)
+		return XDP_TX;
+	return bpf_redirect_map(&ports, interface, 0);
+}
+
+/* Bytes of tags, of a pair of ids as weir_member.vlan has them. */
+static __always_inline __u32 vlan_bytes(__u32 vlan)
+{
+	return !vlan ? 0 : vlan >> 16 ? 2 * sizeof(struct vlan_tag) : sizeof(struct vlan_tag);
+}
+
+/* Writes a link header whose room was made before. Returns its length, 0 when it does not fit. */
+static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, const __u8 *from,
+					__u32 vlan, __be16 type)
+{
+	struct ethhdr *ethernet = data;
+	struct vlan_tag *tag = (void *)(ethernet + 1);
+
+	if ((void *)(tag + 2) > end)
+		return 0;
+	mac_copy(ethernet->h_dest, to);
+	mac_copy(ethernet->h_source, from);
+	if (!vlan) {
+		ethernet->h_proto = type;
+		return ETH_HLEN;
+	}
+	tag[0].control = (__u16)vlan;
+	if (!(vlan >> 16)) {
+		ethernet->h_proto = bpf_htons(ETH_P_8021Q);
+		tag[0].type = type;
+		return ETH_HLEN + sizeof(*tag);
+	}
+	ethernet->h_proto = bpf_htons(ETH_P_8021AD);
+	tag[0].type = bpf_htons(ETH_P_8021Q);
+	tag[1].control = vlan >> 16;
+	tag[1].type = type;
+	return ETH_HLEN + 2 * sizeof(*tag);
+}
+
+/* The same frame with other tags and MAC addresses. */
+__noinline int link_retag(struct xdp_md *context, const struct facts *packet,
+			  const struct link_macs *macs, __u32 vlan)
+{
+	if (!packet || !macs)
+		return -1;
+	if (bpf_xdp_adjust_head(context, (int)(packet->l2 - ETH_HLEN) - (int)vlan_bytes(vlan)))
+		return -1;
+	return link_write((void *)(long)context->data, (void *)(long)context->data_end, macs->to,
+			  macs->from, vlan,
+			  packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP)) ?
+		       0 :
+		       -1;
+}
+
+/* Sends the frame on: the last thing that is done with it. `to` and `from` lie in a table. */
+static __always_inline int link_send(struct xdp_md *context, const struct packet *packet,
+				     const __u8 *to, const __u8 *from, __u32 vlan, int action)
+{
+	if (vlan != packet->is->vlan) {
+		struct link_macs macs;
+
+		mac_copy(macs.to, to);
+		mac_copy(macs.from, from);
+		if (link_retag(context, packet->is, &macs, vlan))
+			return count_drop(&packet->is->flow, WEIR_DROP_HEADROOM, 0, 0);
+		return action;
+	}
+	mac_copy(packet->ethernet->h_dest, to);
+	mac_copy(packet->ethernet->h_source, from);
+	return action;
+}
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * Entries of the flow table and of the table of sources: what makes one, what it is worth, and
+ * the counts of active flows that go with it. How long an entry lasts is the sweep's business
+ * (sweep.h), except that a UDP flow idle for WEIR_UDP_IDLE_NS begins anew with its next packet.
+ *
+ * Invariant: a flow with WEIR_FLOW_COUNTED is one of member_active and service_active; whoever
+ * clears the flag takes it off, and nobody else does.
+ */
+#ifndef WEIR_TRACK_H
+#define WEIR_TRACK_H
+
+#include "count.h"
+#include "parse.h"
+
+#define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
+#define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
+/* The same in epochs of the sketch, 2^32 ns each. */
+#define WEIR_RECENT_EPOCHS 28
+/* 2 hours and 4 minutes, the least that RFC 5382 REQ-5 lets an established connection idle. */
+#define WEIR_TCP_IDLE_NS (7440 * WEIR_SECOND_NS)
+
+/* Signed: another CPU's clock reading may be newer than ours by a moment. */
+static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
+{
+	return (__s64)(now - seen) > (__s64)limit;
+}
+
+static __always_inline int packet_opens(const struct facts *packet)
+{
+	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
+}
+
+/* The member in the row that the entry names, unless this packet has to be balanced again. */
+static __always_inline struct weir_member *flow_member(const struct facts *packet,
+						       const struct weir_flow *flow, __u32 row)
+{
+	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
+
+	if (!member || member->generation != flow->generation)
+		return 0;
+	if (member->state != WEIR_MEMBER_SERVING && member->state != WEIR_MEMBER_DRAINING)
+		return 0;
+	/*
+	 * A new connection in the tuple of one that its client has ended is balanced like any other.
+	 * While nobody ended the old one, a SYN may be forged: it must not move the flow.
+	 */
+	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
+		return 0;
+	if (packet->flow.protocol == IPPROTO_UDP &&
+	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
+		return 0;
+	return member;
+}
+
+/* Whether the entry was a flow under way whose member can no longer have it. */
+static __always_inline int flow_lost_member(const struct facts *packet,
+					    const struct weir_flow *flow)
+{
+	if (packet_opens(packet))
+		return 0;
+	return packet->flow.protocol != IPPROTO_UDP ||
+	       !flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS);
+}
+
+static __always_inline __u8 closing_after(const struct facts *packet, __u8 closing, __u8 who)
+{
+	if (packet_opens(packet))
+		return 0;
+	if (packet->tcp_flags & WEIR_TCP_RST)
+		return WEIR_CLOSED;
+	if (packet->tcp_flags & WEIR_TCP_FIN)
+		return closing | who;
+	return closing;
+}
+
+static __always_inline void active_change(const struct weir_flow *flow, __u32 by)
+{
+	__u32 row = flow->member, id = flow->service, *active;
+
+	active = bpf_map_lookup_elem(&member_active, &row);
+	if (active)
+		__sync_fetch_and_add(active, by);
+	active = bpf_map_lookup_elem(&service_active, &id);
+	if (active)
+		__sync_fetch_and_add(active, by);
+}
+
+/* A flow is no longer active: it ended, or its entry goes. */
+static __always_inline void flow_uncount(struct weir_flow *flow)
+{
+	__u32 row = flow->member;
+	struct weir_member *member;
+
+	if (!(flow->flags & WEIR_FLOW_COUNTED))
+		return;
+	flow->flags &= ~WEIR_FLOW_COUNTED;
+	/* A row that changed hands began to count from 0. */
+	member = bpf_map_lookup_elem(&members, &row);
+	if (member && member->generation == flow->generation)
+		active_change(flow, -1);
+}
+
+/* What a client's packet says of its connection. */
+static __always_inline void flow_follow(const struct facts *packet, struct weir_flow *flow)
+{
+	if (packet->flow.protocol == IPPROTO_UDP)
+		return;
+	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
+		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
+		flow_uncount(flow);
+	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
+		flow->flags |= WEIR_FLOW_ESTABLISHED;
+	}
+}
+
+static __always_inline struct weir_scratch *scratch_get(void)
+{
+	__u32 row = 0;
+
+	return bpf_map_lookup_elem(&scratch, &row);
+}
+
+/* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */
+static __always_inline int flow_store(const struct facts *packet, struct weir_flow *flow)
+{
+	struct weir_flow *before = bpf_map_lookup_elem(&flows, &packet->flow);
+
+	if (before && before->direction == WEIR_FLOW_FORWARD)
+		flow_uncount(before);
+	if (!flow->closing)
+		flow->flags |= WEIR_FLOW_COUNTED;
+	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
+		return WEIR_DROP_FLOW_TABLE;
+	if (flow->flags & WEIR_FLOW_COUNTED)
+		active_change(flow, 1);
+	return 0;
+}
+
+/* What an entry of this packet's flow begins with, but for its member. */
+static __always_inline void flow_fill(const struct facts *packet,
+				      const struct weir_service *service, struct weir_flow *flow)
+{
+	__builtin_memset(flow, 0, sizeof(*flow));
+	flow->service = service->id;
+	flow->direction = WEIR_FLOW_FORWARD;
+	flow->forwarding = service->forwarding;
+	flow->seen_ns = packet->now;
+	flow->hash = packet->hash;
+	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
+	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
+		flow->flags = WEIR_FLOW_ESTABLISHED;
+}
+
+/* An entry for a flow of a service that has none for most. 0, or why not. */
+__noinline int flow_remember(const struct facts *packet,
+				    const struct weir_service *service, __u32 row)
+{
+	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
+	struct weir_scratch *work = scratch_get();
+
+	if (!member || !work || !packet || !service)
+		return WEIR_DROP_NO_MEMBER;
+	flow_fill(packet, service, &work->forward);
+	work->forward.member = row;
+	work->forward.generation = member->generation;
+	work->forward.flags |= WEIR_FLOW_EXCEPTION;
+	return flow_store(packet, &work->forward);
+}
+
+/* Counts a flow that begins, or moves away from a member, and tells of it. */
+__noinline int flow_announce(const struct weir_flow_key *flow, __u32 service, __u32 row,
+			     __u32 previous)
+{
+	struct weir_happening what = {
+		.service = service,
+		.member = row,
+		.previous = previous,
+		.kind = previous ? WEIR_EVENT_FLOW_MOVED : WEIR_EVENT_FLOW_NEW,
+	};
+
+	if (!flow)
+		return 0;
+	count_flow(service, row);
+	return event_send(flow, &what);
+}
+
+/* --- persistence by source address ------------------------------------------------------- */
+
+static __always_inline void source_key(const struct facts *packet,
+				       const struct weir_service *service,
+				       struct weir_source_key *key)
+{
+	key->service = service->id;
+	for (int i = 0; i < 4; i++) {
+		int bits = (int)service->prefix - 32 * i;
+		__u32 mask = bits <= 0 ? 0 : bits >= 32 ? ~0U : ~0U << (32 - bits);
+
+		key->address.word[i] = packet->flow.source.word[i] & bpf_htonl(mask);
+	}
+}
+
+/* The member that the last flow of this source went to, while it serves; else 0. */
+__noinline int source_member(const struct facts *packet, const struct weir_service *service)
+{
+	struct weir_source_key key = {};
+	struct weir_source *source;
+	struct weir_member *member;
+	__u32 row;
+
+	if (!packet || !service)
+		return 0;
+	source_key(packet, service, &key);
+	source = bpf_map_lookup_elem(&sources, &key);
+	if (!source ||
+	    flow_older(packet->now, source->seen_ns, service->persistence * WEIR_SECOND_NS))
+		return 0;
+	row = source->member;
+	member = bpf_map_lookup_elem(&members, &row);
+	if (!member || member->generation != source->generation ||
+	    member->state != WEIR_MEMBER_SERVING)
+		return 0;
+	return row;
+}
+
+__noinline int source_remember(const struct facts *packet, const struct weir_service *service,
+			       __u32 row, __u32 generation)
+{
+	struct weir_source_key key = {};
+	struct weir_source source = { .member = row, .generation = generation };
+
+	if (!packet || !service)
+		return 0;
+	source.seen_ns = packet->now;
+	source_key(packet, service, &key);
+	return bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
+}
+
+/* --- QUIC connection ids ------------------------------------------------------------------ */
+
+/* The row of the member that the packet's connection id names, 0 when it names none. */
+__noinline int quic_member(const struct facts *packet, const struct weir_service *service)
+{
+	struct weir_quic_key key = {};
+	struct weir_member *member;
+	__u32 *found, row;
+
+	if (!packet || !service || !packet->quic)
+		return 0;
+	key.service = service->id;
+	key.server = packet->quic;
+	found = bpf_map_lookup_elem(&quic_servers, &key);
+	if (!found)
+		return 0;
+	row = *found;
+	member = bpf_map_lookup_elem(&members, &row);
+	if (!member || (member->state != WEIR_MEMBER_SERVING &&
+			member->state != WEIR_MEMBER_DRAINING))
+		return 0;
+	return row;
+}
+
+#endif
