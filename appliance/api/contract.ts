@@ -92,6 +92,8 @@ export interface PoolRow {
 
 export interface NextHopView {
   readonly interface: string;
+  /** Identifiers of the VLAN tags that its frames carry, the outermost first. */
+  readonly vlan: readonly number[];
   /** `02:00:5e:10:00:01`. */
   readonly mac: string;
 }

@@ -226,9 +226,9 @@ function milliseconds(value: number): string {
 }
 
 function nextHop(row: MemberRow): string {
-  return row.nextHop === null
-    ? (row.nextHopProblem ?? 'unknown')
-    : `${row.nextHop.mac} ${row.nextHop.interface}`;
+  if (row.nextHop === null) return row.nextHopProblem ?? 'unknown';
+  const { mac, interface: name, vlan } = row.nextHop;
+  return [mac, name, ...vlan.map((id) => `vlan ${id}`)].join(' ');
 }
 
 export const flowColumns: readonly Column<FlowRow>[] = [

@@ -315,6 +315,7 @@ function sameHop(a: NextHop | null, b: NextHop | null): boolean {
   return (
     a.interfaceIndex === b.interfaceIndex &&
     a.interfaceName === b.interfaceName &&
+    sameNumbers(a.vlan ?? [], b.vlan ?? []) &&
     sameBytes(a.mac, b.mac) &&
     sameBytes(a.sourceMac, b.sourceMac)
   );
@@ -322,6 +323,10 @@ function sameHop(a: NextHop | null, b: NextHop | null): boolean {
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
 function sameTarget(a: MonitorTarget, b: MonitorTarget): boolean {

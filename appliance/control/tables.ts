@@ -14,10 +14,12 @@ export type L4Forwarding = 'dsr' | 'nat';
 /** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the address alone when the port is the service's own. */
 export type MemberKey = string;
 
-/** Where a frame for an address leaves the unit. MAC addresses are 6 bytes. */
+/** Where a frame for an address leaves the unit: the device that the program is on. MAC addresses are 6 bytes. */
 export interface NextHop {
   readonly interfaceIndex: number;
   readonly interfaceName: string;
+  /** Identifiers of the VLAN tags that its frames carry, the outermost first, at most two. */
+  readonly vlan?: readonly number[];
   readonly mac: Uint8Array;
   readonly sourceMac: Uint8Array;
 }

@@ -114,7 +114,11 @@ function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow 
     nextHop:
       member.nextHop === null
         ? null
-        : { interface: member.nextHop.interfaceName, mac: macText(member.nextHop.mac) },
+        : {
+            interface: member.nextHop.interfaceName,
+            vlan: member.nextHop.vlan ?? [],
+            mac: macText(member.nextHop.mac),
+          },
     nextHopProblem: member.nextHop === null ? (problem ?? 'not looked up yet') : null,
     health: healthOf(input, pool.name, id),
     rates: rateOf(input.deltas, 'members', id),

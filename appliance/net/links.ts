@@ -5,6 +5,7 @@
  * Invariant: an interface that did not change keeps its Link object.
  */
 import { readAddress } from '../config/address-codec.js';
+import { carrierOf } from './carriers.js';
 import { inPrefix, isLinkLocal } from './prefix.js';
 import { sameBytes } from './next-hop.js';
 import type { InterfaceAddress, Link } from './wire.js';
@@ -53,6 +54,12 @@ function sameLink(a: Link, b: Link): boolean {
     a.loopback === b.loopback &&
     a.ethernet === b.ethernet &&
     a.kind === b.kind &&
+    a.master === b.master &&
+    a.vlan?.parent === b.vlan?.parent &&
+    a.vlan?.id === b.vlan?.id &&
+    a.vlan?.protocol === b.vlan?.protocol &&
+    a.bond?.mode === b.bond?.mode &&
+    a.bond?.hashPolicy === b.bond?.hashPolicy &&
     sameBytes(a.mac, b.mac)
   );
 }
@@ -110,13 +117,14 @@ export function connectedInterface(
 
 export interface InterfaceChoice {
   readonly interfaces: readonly Link[];
-  /** Names that were asked for and do not exist. */
-  readonly missing: readonly string[];
+  /** What was asked for and cannot be had, with the reason. */
+  readonly problems: readonly { readonly subject: string; readonly message: string }[];
 }
 
 /**
- * The interfaces of the fast path. Named ones are taken as they are; without names, those whose
- * connected prefix holds a service or member address, and those that members are reached through.
+ * The interfaces of the fast path. Named ones are taken; without names, those whose connected
+ * prefix holds a service or member address, and those that members are reached through. A VLAN
+ * device and a port of a bond stand for the device that the program can run on.
  */
 export function chooseInterfaces(options: {
   readonly names: readonly string[];
@@ -127,19 +135,30 @@ export function chooseInterfaces(options: {
   readonly towardsMembers: Iterable<number>;
 }): InterfaceChoice {
   const { names, links, addresses, serviceAddresses, towardsMembers } = options;
+  const chosen = new Set<Link>();
+  const problems: { subject: string; message: string }[] = [];
+  const choose = (link: Link): void => {
+    const carrier = carrierOf(link, (index) => links.get(index));
+    if ('unresolved' in carrier) problems.push({ subject: link.name, message: carrier.unresolved });
+    else if (!carrier.device.loopback) chosen.add(carrier.device);
+  };
   if (names.length > 0) {
     const byName = new Map(links.all().map((link) => [link.name, link]));
-    const named = names.map((name) => byName.get(name));
-    return {
-      interfaces: named.filter((link) => link !== undefined),
-      missing: names.filter((name) => !byName.has(name)),
-    };
+    for (const subject of names) {
+      const link = byName.get(subject);
+      if (link !== undefined) choose(link);
+      else {
+        const message = `interface ${subject} of unit.interfaces does not exist`;
+        problems.push({ subject, message });
+      }
+    }
+    return { interfaces: [...chosen], problems };
   }
   const indexes = new Set<number>(towardsMembers);
   for (const address of serviceAddresses) {
     const index = connectedInterface(address, links, addresses);
     if (index !== null) indexes.add(index);
   }
-  const interfaces = links.all().filter((link) => indexes.has(link.index) && !link.loopback);
-  return { interfaces, missing: [] };
+  for (const link of links.all()) if (indexes.has(link.index)) choose(link);
+  return { interfaces: [...chosen].sort((a, b) => a.index - b.index), problems };
 }

@@ -9,6 +9,7 @@
 import type { NextHop } from '../control/tables.js';
 import { SystemError } from '../../native/ffi/libc.js';
 import { formatAddress, readAddress, type IpAddress } from '../config/address-codec.js';
+import { carrierOf } from './carriers.js';
 import { inPrefix } from './prefix.js';
 import type { Mirror } from './mirror.js';
 import { neighbourKey, type NeighbourCare, type NeighbourKey } from './neighbours.js';
@@ -220,7 +221,10 @@ export class MemberRoutes {
     this.#setVia(member, key);
     const out = links.get(via.interfaceIndex);
     if (out === undefined) return { unresolved: `the interface towards ${member.text} went away` };
-    return nextHopOf(member.text, via, out, neighbours.get(key), this.#care.resolution(key));
+    const carrier = carrierOf(out, (index) => links.get(index));
+    if ('unresolved' in carrier) return carrier;
+    const resolution = this.#care.resolution(key);
+    return nextHopOf(member.text, via, out, carrier, neighbours.get(key), resolution);
   }
 
   #setVia(member: Member, key: NeighbourKey | null): void {

@@ -14,6 +14,7 @@ import { NLM_F_CREATE } from '../../native/ffi/netlink-message.js';
 import type { Poller } from '../../native/ffi/poller.js';
 import { AddressKeeper, PAUSE_MS } from './address-keeper.js';
 import { formatAddress, readAddress } from '../config/address-codec.js';
+import { bondOf, type Bond } from './carriers.js';
 import { chooseInterfaces, connectedInterface } from './links.js';
 import { MemberRoutes, type RouteChanges } from './member-routes.js';
 import { Mirror, type Log, type MirrorEvent } from './mirror.js';
@@ -89,6 +90,12 @@ export class Network {
 
   links(): readonly wire.Link[] {
     return this.#mirror.links.all();
+  }
+
+  /** How a bond works and over which ports, as of now; null for what is none. */
+  bond(interfaceIndex: number): Bond | null {
+    const link = this.#mirror.links.get(interfaceIndex);
+    return link === undefined ? null : bondOf(link, this.links());
   }
 
   addresses(): readonly wire.InterfaceAddress[] {
@@ -209,10 +216,6 @@ export class Network {
       this.#changedInterfaces = true;
       this.#tell();
     }
-    const missing = choice.missing.map((subject) => ({
-      subject,
-      message: `interface ${subject} of unit.interfaces does not exist`,
-    }));
     // Its packets may come in where the fast path is not, and there the kernel would refuse them.
     const unconnected =
       this.#wanted.interfaces.length > 0
@@ -226,7 +229,7 @@ export class Network {
     const placed = await this.#keeper.place(this.#wanted.serviceAddresses, this.#interfaces);
     if (placed.again) this.#settleLater(PAUSE_MS);
     if (placed.added.length + placed.removed.length > 0) this.#addressesChanged();
-    const problems = [...missing, ...unconnected, ...placed.problems];
+    const problems = [...choice.problems, ...unconnected, ...placed.problems];
     this.#logProblems(problems);
     this.#askDue();
     const { added, removed, present } = placed;

@@ -9,6 +9,7 @@
  */
 import type { NextHop } from '../control/tables.js';
 import { readAddress } from '../config/address-codec.js';
+import type { Carrier } from './carriers.js';
 import type { Link, Neighbour, Route } from './wire.js';
 import { RTN_LOCAL, RTN_UNICAST } from './wire.js';
 
@@ -88,19 +89,25 @@ export function viaOf(
   return { interfaceIndex: out.index, address: route.gateway ?? address };
 }
 
-/** The frame header for an address, given its via and what is known of that neighbour. */
+/**
+ * The frame header for an address, given its via, the interface that the route leads to, the
+ * device that carries its frames, and what is known of that neighbour.
+ */
 export function nextHopOf(
   address: string,
   via: Via,
   out: Link,
+  { device, vlan }: Carrier,
   neighbour: Neighbour | undefined,
   resolution: Resolution,
 ): NextHop | Unresolved {
   if (isUsable(neighbour)) {
     return {
-      interfaceIndex: out.index,
-      interfaceName: out.name,
+      interfaceIndex: device.index,
+      interfaceName: device.name,
+      vlan,
       mac: neighbour.mac,
+      // A VLAN device may have an address of its own.
       sourceMac: out.mac,
     };
   }
@@ -126,9 +133,15 @@ export function sameNextHop(a: NextHop | Unresolved, b: NextHop | Unresolved): b
   return (
     a.interfaceIndex === b.interfaceIndex &&
     a.interfaceName === b.interfaceName &&
+    sameTags(a.vlan, b.vlan) &&
     sameBytes(a.mac, b.mac) &&
     sameBytes(a.sourceMac, b.sourceMac)
   );
+}
+
+/** Whether two stacks of VLAN tags are one; none given is none. */
+function sameTags(a: readonly number[] = [], b: readonly number[] = []): boolean {
+  return a.length === b.length && a.every((id, index) => id === b[index]);
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

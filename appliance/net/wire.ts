@@ -50,8 +50,17 @@ const ARPHRD_ETHER = 1;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const IFLA_VLAN_ID = 1;
+const IFLA_VLAN_PROTOCOL = 5;
+const ETH_P_8021Q = 0x8100;
+const IFLA_BOND_MODE = 1;
+const IFLA_BOND_XMIT_HASH_POLICY = 14;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
@@ -91,6 +100,26 @@ export interface Link {
   readonly ethernet: boolean;
   /** `veth`, `vlan`, `bond` …; empty for hardware. */
   readonly kind: string;
+  /** Index of the device that this one is a port of: a bond, a bridge; 0 for none. */
+  readonly master: number;
+  /** What a VLAN device adds to frames; null for every other kind. */
+  readonly vlan: VlanDevice | null;
+  /** How a bond works; null for every other kind. */
+  readonly bond: BondDevice | null;
+}
+
+export interface VlanDevice {
+  /** Index of the device below, which sees the frames with their tag; null: in another namespace. */
+  readonly parent: number | null;
+  readonly id: number;
+  /** EtherType of the tag: 0x8100 (IEEE 802.1Q), or 0x88a8 (802.1ad). */
+  readonly protocol: number;
+}
+
+/** Both as numbers of the kernel: BOND_MODE_*, BOND_XMIT_POLICY_*. */
+export interface BondDevice {
+  readonly mode: number;
+  readonly hashPolicy: number;
 }
 
 export interface InterfaceAddress {
@@ -191,8 +220,9 @@ export function decodeLink(payload: Buffer): Link | null {
   if (payload.readUInt8(0) !== 0) return null;
   const flags = payload.readUInt32LE(8);
   const attributes = splitAttributes(payload, 16);
-  const info = find(attributes, IFLA_LINKINFO);
-  const kind = info === undefined ? undefined : find(splitAttributes(info, 0), IFLA_INFO_KIND);
+  const info = nested(attributes, IFLA_LINKINFO);
+  const kindName = find(info, IFLA_INFO_KIND);
+  const kind = kindName === undefined ? '' : cString(kindName);
   const name = find(attributes, IFLA_IFNAME);
   const mtu = find(attributes, IFLA_MTU);
   return {
@@ -204,7 +234,44 @@ export function decodeLink(payload: Buffer): Link | null {
     running: (flags & (IFF_UP | IFF_RUNNING)) === (IFF_UP | IFF_RUNNING),
     loopback: (flags & IFF_LOOPBACK) !== 0,
     ethernet: payload.readUInt16LE(2) === ARPHRD_ETHER,
-    kind: kind === undefined ? '' : cString(kind),
+    kind,
+    master: index(attributes, IFLA_MASTER) ?? 0,
+    vlan: kind === 'vlan' ? vlanOf(attributes, nested(info, IFLA_INFO_DATA)) : null,
+    bond: kind === 'bond' ? bondOf(nested(info, IFLA_INFO_DATA)) : null,
+  };
+}
+
+/** The attributes inside an attribute; none when it is not there. */
+function nested(attributes: readonly Attribute[], type: number): readonly Attribute[] {
+  const value = find(attributes, type);
+  return value === undefined ? [] : splitAttributes(value, 0);
+}
+
+function index(attributes: readonly Attribute[], type: number): number | null {
+  const value = find(attributes, type);
+  return value === undefined ? null : u32(value);
+}
+
+function vlanOf(link: readonly Attribute[], data: readonly Attribute[]): VlanDevice {
+  const id = find(data, IFLA_VLAN_ID);
+  if (id === undefined) throw new NetlinkFormatError('VLAN device without an id');
+  need(id, 2, 'VLAN id');
+  // The protocol came later than the id, and is the only number here in network byte order.
+  const protocol = find(data, IFLA_VLAN_PROTOCOL);
+  if (protocol !== undefined) need(protocol, 2, 'VLAN protocol');
+  // With a namespace beside it the index is one of that other namespace.
+  const elsewhere = find(link, IFLA_LINK_NETNSID) !== undefined;
+  return {
+    parent: elsewhere ? null : index(link, IFLA_LINK),
+    id: id.readUInt16LE(0),
+    protocol: protocol?.readUInt16BE(0) ?? ETH_P_8021Q,
+  };
+}
+
+function bondOf(data: readonly Attribute[]): BondDevice {
+  return {
+    mode: find(data, IFLA_BOND_MODE)?.[0] ?? 0,
+    hashPolicy: find(data, IFLA_BOND_XMIT_HASH_POLICY)?.[0] ?? 0,
   };
 }
 

@@ -161,7 +161,10 @@ function member(last: number, state: MemberRow['state'], reason: string): Member
     state,
     reason,
     since: THEN - last * 1000,
-    nextHop: state === 'DOWN' ? null : { interface: 'eth1', mac: `02:00:00:00:00:${last}` },
+    nextHop:
+      state === 'DOWN'
+        ? null
+        : { interface: 'eth1', vlan: last === 13 ? [100, 7] : [], mac: `02:00:00:00:00:${last}` },
     nextHopProblem: state === 'DOWN' ? 'no MAC address known' : null,
     health:
       state === 'DISABLED'

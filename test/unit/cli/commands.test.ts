@@ -91,6 +91,7 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
     ['show', 'members', '--wide'],
     [
       /10\.0\.1\.11:8080 .* http 1\.3ms .* ago +02:00:00:00:00:11 eth1/,
+      /10\.0\.1\.13:8080 .* 02:00:00:00:00:13 eth1 vlan 100 vlan 7/,
       /10\.0\.1\.12:8080 +DOWN ✖ .* monitor: connection refused .* no MAC address known/,
     ],
   ],

@@ -19,6 +19,9 @@ function link(index: number, more: Partial<Link> = {}): Link {
     loopback: false,
     ethernet: true,
     kind: '',
+    master: 0,
+    vlan: null,
+    bond: null,
     ...more,
   };
 }
@@ -121,7 +124,7 @@ for (const [what, answer, out, expected] of ways) {
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
 const fresh = { failures: 0, refusal: null };
-const header = { interfaceIndex: 1, interfaceName: 'eth1', mac, sourceMac: link(1).mac };
+const header = { interfaceIndex: 1, interfaceName: 'eth1', vlan: [], mac, sourceMac: link(1).mac };
 
 for (const [state, known, resolution, expected] of [
   ['reachable', mac, fresh, header],
@@ -150,6 +153,7 @@ for (const [state, known, resolution, expected] of [
       '10.0.0.9',
       { interfaceIndex: 1, address: '10.0.0.9' },
       link(1),
+      { device: link(1), vlan: [] },
       neighbour,
       resolution,
     );
@@ -159,7 +163,9 @@ for (const [state, known, resolution, expected] of [
 
 test('the text names the router when it is the router that is silent', () => {
   const via = { interfaceIndex: 1, address: 'fd00::fe' };
-  assert.equal(nextHopOf('fd01::9', via, link(1), undefined, { failures: 2, refusal: null }), {
+  const carrier = { device: link(1), vlan: [] };
+  const silent = { failures: 2, refusal: null };
+  assert.equal(nextHopOf('fd01::9', via, link(1), carrier, undefined, silent), {
     unresolved:
       'no MAC address known for fd00::fe, the router towards fd01::9 (no answer to neighbour solicitation)',
   });
@@ -192,7 +198,9 @@ test('interfaces by name, in that order, and the missing ones', () => {
     choice.interfaces.map(({ name }) => name),
     ['eth3', 'eth2'],
   );
-  assert.equal(choice.missing, ['eth9']);
+  assert.equal(choice.problems, [
+    { subject: 'eth9', message: 'interface eth9 of unit.interfaces does not exist' },
+  ]);
 });
 
 test('interfaces without names: those of services and members, never the loopback', () => {

@@ -52,7 +52,57 @@ test('a link', () => {
     loopback: false,
     ethernet: true,
     kind: 'veth',
+    master: 0,
+    vlan: null,
+    bond: null,
   });
+});
+
+/** Index 7, up, of this kind with this data, and more attributes of the link. */
+function device(kind: string, data: readonly Buffer[], ...more: readonly Buffer[]): Buffer {
+  const info = [
+    encodeAttribute(1, Buffer.from(`${kind}\0`)),
+    encodeAttribute(2, Buffer.concat(data)),
+  ];
+  return Buffer.concat([
+    header(16, { 2: 1, 4: 7, 8: 0x41 }),
+    ...more,
+    encodeAttribute(18, Buffer.concat(info)),
+  ]);
+}
+
+test('a VLAN device: the device below, identifier and kind of tag', () => {
+  const id = encodeAttribute(1, Buffer.from([0x64, 0]));
+  const service = encodeAttribute(5, Buffer.from([0x88, 0xa8]));
+  const below = encodeAttribute(5, u32(3));
+  assert.equal(wire.decodeLink(device('vlan', [id], below))?.vlan, {
+    parent: 3,
+    id: 100,
+    protocol: 0x8100,
+  });
+  assert.equal(wire.decodeLink(device('vlan', [id, service], below))?.vlan, {
+    parent: 3,
+    id: 100,
+    protocol: 0x88a8,
+  });
+  // IFLA_LINK_NETNSID: the index is one of another namespace, where 3 is somebody else.
+  const elsewhere = encodeAttribute(37, u32(0));
+  assert.is(wire.decodeLink(device('vlan', [id], below, elsewhere))?.vlan?.parent, null);
+  assert.throws(
+    () => wire.decodeLink(device('vlan', [service], below)),
+    (error: unknown) => error instanceof NetlinkFormatError,
+  );
+});
+
+test('IFLA_LINK means something else for other kinds', () => {
+  assert.is(wire.decodeLink(device('veth', [], encodeAttribute(5, u32(3))))?.vlan, null);
+});
+
+test('a bond, and a port of it', () => {
+  const data = [encodeAttribute(1, Uint8Array.of(4)), encodeAttribute(14, Uint8Array.of(1))];
+  assert.equal(wire.decodeLink(device('bond', data))?.bond, { mode: 4, hashPolicy: 1 });
+  const port = wire.decodeLink(device('veth', [], encodeAttribute(10, u32(9))));
+  assert.equal([port?.master, port?.bond], [9, null]);
 });
 
 test('an address of a point-to-point link is the local one', () => {
