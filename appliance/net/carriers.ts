@@ -48,7 +48,7 @@ export function carrierOf(
     device = below;
   }
   const bond = device.master === 0 ? undefined : get(device.master);
-  if (bond?.bond != null) device = bond;
+  if (bond !== undefined && bond.bond !== null) device = bond;
   return { device, vlan: tags.length === 0 ? untagged : tags };
 }
 
