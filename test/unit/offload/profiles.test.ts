@@ -87,6 +87,18 @@ for (const [driver, mtu] of facts) {
   });
 }
 
+test('the table of the README has every profile with its MTU bound', () => {
+  const readme = readFileSync(join(folder, '../README.md'), 'utf8');
+  const files = readdirSync(folder).filter((file) => file !== 'profile.schema.json');
+  for (const file of files) {
+    const name = file.replace(/\.json$/, '');
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` |`));
+    assert.ok(row, `expected a row for ${name} in README.md`);
+    const mtu = facts.find(([driver]) => driver === name)?.[1] ?? null;
+    if (mtu !== null) assert.is(row?.split('|')[3]?.trim(), String(mtu), name);
+  }
+});
+
 test('a driver that cannot redirect is native only alone', () => {
   const nfp = matchProfile({ driver: 'nfp' });
   assert.ok(nfp.xdp.offload, 'the card runs programs itself');
