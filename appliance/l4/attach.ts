@@ -55,7 +55,10 @@ export function attachInterface(
     }
     try {
       const attachment = datapath.attach({ ...request, mode });
-      const why = refusals.length === 0 ? bestOf(wanted, mode) : slower(mode, refusals.join('; '));
+      const why =
+        refusals.length === 0
+          ? bestOf(wanted, mode)
+          : slower(mode, `${refusals.join('; ')}; weir hardware shows how to set it`);
       return { interface: wanted, attachment, degraded: refusals.length > 0, why };
     } catch (cause) {
       if (!(cause instanceof BpfError)) throw cause;
