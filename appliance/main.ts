@@ -1,5 +1,5 @@
 /**
- * Start-up order of the daemon, and nothing else: store, fast path, network, monitors,
+ * Start-up order of the daemon, and nothing else: store, network, fast path, monitors,
  * the daemon that ties them together, and last the API, so that whoever reaches the
  * socket reaches a unit that works.
  */
@@ -17,7 +17,8 @@ import { Monitors } from './health/monitors.js';
 import { L4Tier } from './l4/tier.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
-import { Profiles, tableSizes } from './offload/profiles.js';
+import { hardwareProfiles } from './offload/examine.js';
+import { Profiles, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
 import { EventLog } from './telemetry/event-log.js';
 
@@ -43,13 +44,25 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       store.close();
     });
     const profiles = Profiles.load();
-    const sizes = tableSizes(profiles.fallback, totalmem());
+    const poller = new Poller();
+    closing.push(() => {
+      poller.close();
+    });
+    const network = await Network.open({ poller, log });
+    closing.push(() => {
+      network.close();
+    });
+    const chosen = unitTableSizes(
+      hardwareProfiles(profiles, network),
+      profiles.fallback,
+      totalmem(),
+    );
     const tier = new L4Tier({
       directory: options.bpfDir,
       object: join(projectRoot, 'build/native/bpf/weir.bpf.o'),
       sizes: new Map([
-        ['flows', sizes.flows],
-        ['lookup', sizes['lookup-chunks']],
+        ['flows', chosen.sizes.flows],
+        ['lookup', chosen.sizes['lookup-chunks']],
       ]),
       eventsPerSecond: EVENTS_PER_SECOND,
       hashSeed: HASH_SEED,
@@ -59,14 +72,6 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => tier.close());
     tier.startSweeping();
-    const poller = new Poller();
-    closing.push(() => {
-      poller.close();
-    });
-    const network = await Network.open({ poller, log });
-    closing.push(() => {
-      network.close();
-    });
     let daemon: Daemon | null = null;
     const monitors = new Monitors({ log, onChange: () => daemon?.healthChanged() });
     closing.push(() => monitors.close());
@@ -82,7 +87,13 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       monitors,
       events,
       log,
-      inspect: (link) => inspectInterface(profiles, link),
+      profiles,
+      tableSizes: chosen,
+      inspect: (link) =>
+        inspectInterface(profiles, link, {
+          bond: network.bond(link.index),
+          interfaces: network.fastPathInterfaces().length,
+        }),
     });
     closing.push(() => daemon?.close());
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());

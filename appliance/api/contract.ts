@@ -218,6 +218,82 @@ export interface TierRow {
   readonly maps: readonly MapUsage[];
 }
 
+/** One thing of an interface, as it is and as its profile wants it. */
+export interface HardwareCheck {
+  /** `mtu`, `queues`, `rings`, `rss`, or the name of an offload. */
+  readonly subject: string;
+  /** `unknown`: it cannot be seen from here. */
+  readonly state: 'ok' | 'change' | 'unknown';
+  readonly now: string;
+  readonly wanted: string;
+  readonly why: string;
+  /** What to run; null when there is nothing to run. */
+  readonly command: string | null;
+}
+
+export interface BondView {
+  /** `802.3ad`, `active-backup` … */
+  readonly mode: string;
+  readonly hashPolicy: string;
+  readonly ports: readonly string[];
+}
+
+/** An interface that could carry traffic of services. */
+export interface HardwareInterface {
+  readonly name: string;
+  /** Empty when the device has none that says its name. */
+  readonly driver: string;
+  readonly version: string;
+  readonly firmware: string;
+  readonly bus: string;
+  readonly profile: string;
+  readonly title: string;
+  /** Why this profile. */
+  readonly matched: string;
+  readonly up: boolean;
+  /** Can carry frames now: up, with carrier. */
+  readonly running: boolean;
+  readonly mtu: number;
+  /** Mbit/s; null without a link, or when the driver does not say. */
+  readonly speed: number | null;
+  /** The interface that carries its frames, when it is another one: a bond, or below a VLAN. */
+  readonly carrier: string | null;
+  /** Tags that its frames carry there, the outermost first. */
+  readonly vlan: readonly number[];
+  readonly bond: BondView | null;
+  /** Whether it is one of the fast path's. */
+  readonly fastPath: boolean;
+  /** XDP's mode now; null when not attached. */
+  readonly mode: 'native' | 'generic' | null;
+  /** Why this mode, or none. */
+  readonly why: string;
+  /** What the profile knows of XDP here, the best first. */
+  readonly modes: readonly ('native' | 'generic')[];
+  /** What the card could run by itself; null for nothing. */
+  readonly offload: string | null;
+  readonly checks: readonly HardwareCheck[];
+  readonly quirks: readonly string[];
+}
+
+export interface HardwareReport {
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryBytes: number;
+    readonly kernel: string;
+    /** Whether the kernel describes its types, which the XDP programs may need. */
+    readonly btf: boolean;
+    readonly libbpf: string;
+  };
+  readonly tables: {
+    readonly flows: number;
+    readonly lookupChunks: number;
+    /** Where the sizes are from. */
+    readonly why: string;
+  };
+  readonly interfaces: readonly HardwareInterface[];
+}
+
 /** What the fast path did outside of any service. */
 export interface DatapathTotals {
   /** Handed to the kernel untouched. */

@@ -19,6 +19,7 @@ import type {
   EventKind,
   EventRow,
   FlowRow,
+  HardwareReport,
   MemberRow,
   MemberSetting,
   PoolRow,
@@ -120,6 +121,7 @@ export interface DaemonPort {
     readonly kinds?: readonly EventKind[];
   }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
+  hardware(): Promise<HardwareReport>;
   counters(): Promise<Counters>;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */

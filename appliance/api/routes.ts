@@ -10,7 +10,7 @@
  *   POST   /v1/config/rollback                {to, comment?, confirm-ms?}
  *   GET    /v1/revisions                      ?limit=N &before=N, newest first
  *   GET    /v1/revisions/N                    with its document
- *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/counters
+ *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/hardware, /v1/counters
  *   GET    /v1/members                        ?pool=NAME
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
@@ -134,6 +134,7 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
     services: () => daemon.services(),
     pools: () => daemon.pools(),
     tiers: () => daemon.tiers(),
+    hardware: () => daemon.hardware(),
     counters: () => daemon.counters(),
   };
   for (const [name, answer] of Object.entries(plain)) {

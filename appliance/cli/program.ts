@@ -16,6 +16,7 @@ import { addDaemonCommand } from './daemon.js';
 import { addDetachCommand } from './detach.js';
 import { CliError, EXIT, EXIT_CODE_HELP } from './exit-codes.js';
 import { paint } from './format.js';
+import { addHardwareCommand } from './hardware.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
 import { addSetCommands } from './set.js';
@@ -62,6 +63,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('Look:');
   addStatusCommand(program, context);
   addShowCommands(program, context);
+  addHardwareCommand(program, context);
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);
   addSetCommands(program, context);

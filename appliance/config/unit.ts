@@ -12,7 +12,7 @@ export const unitSchema = z
       .max(64)
       .optional()
       .describe(
-        'Interfaces that carry service traffic. Left out: those whose network holds a service or member address.',
+        'Interfaces that carry service traffic; a VLAN device stands for the one below it, a port of a bond for the bond. Left out: those whose network holds a service or member address.',
       ),
     'nat-addresses': z
       .array(unicastAddress())

@@ -15,6 +15,7 @@ import type {
   DiffResult,
   EventRow,
   FlowRow,
+  HardwareReport,
   MemberRow,
   PoolRow,
   RevisionDetail,
@@ -39,6 +40,7 @@ import type { ConfigStore, Revision } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
+import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
@@ -46,6 +48,7 @@ import { MemberHistory } from './member-history.js';
 import type { InspectInterface } from './ports.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
+import { hardwareReport } from './hardware.js';
 import type { L4Pool } from './tables.js';
 import { memberState } from './views.js';
 
@@ -55,6 +58,9 @@ export interface DaemonParts {
   readonly network: Network;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
+  readonly profiles: Profiles;
+  /** What the tables of the fast path were sized by. */
+  readonly tableSizes: ChosenSizes;
   readonly events: EventLog;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -263,6 +269,10 @@ export class Daemon implements DaemonPort {
 
   async tiers(): Promise<TierRow[]> {
     return this.#show.tiers();
+  }
+
+  async hardware(): Promise<HardwareReport> {
+    return hardwareReport(this.#parts);
   }
 
   async counters(): Promise<Counters> {

@@ -22,6 +22,8 @@ export interface FastPathInterface {
   readonly profile: string;
   /** The best first. */
   readonly modes: readonly WantedMode[];
+  /** Indices of the ports of a bond: its frames come in by them, and leave by the bond. */
+  readonly ports?: readonly number[];
 }
 
 export interface AttachOutcome {
@@ -40,6 +42,7 @@ export function attachInterface(
 ): AttachOutcome {
   const request = { interfaceName: wanted.name, interfaceIndex: wanted.index };
   const current = datapath.current(request);
+  datapath.allowPorts(wanted.index, wanted.ports ?? []);
   if (current !== null) {
     if (before?.attachment === current) return { ...before, interface: wanted };
     return adopted(wanted, current);
@@ -52,7 +55,10 @@ export function attachInterface(
     }
     try {
       const attachment = datapath.attach({ ...request, mode });
-      const why = refusals.length === 0 ? bestOf(wanted, mode) : slower(mode, refusals.join('; '));
+      const why =
+        refusals.length === 0
+          ? bestOf(wanted, mode)
+          : slower(mode, `${refusals.join('; ')}; weir hardware shows how to set it`);
       return { interface: wanted, attachment, degraded: refusals.length > 0, why };
     } catch (cause) {
       if (!(cause instanceof BpfError)) throw cause;

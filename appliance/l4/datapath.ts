@@ -100,6 +100,8 @@ export class Datapath {
   readonly #pinnedProgram: BpfProgram | null;
   readonly #directory: string;
   readonly #links = new Map<number, Attached>();
+  /** Ports of the bonds that the program is wanted on. */
+  readonly #bondPorts = new Map<number, readonly number[]>();
   readonly #unlock: () => void;
 
   private constructor(
@@ -268,8 +270,23 @@ export class Datapath {
       unpin(pin);
       this.#links.delete(index);
       this.map('ports').delete(indexKey(index));
+      this.allowPorts(index, []);
     }
     return detached;
+  }
+
+  /**
+   * Frames for the ports of a bond leave by the bond. XDP sees them come in by a port, and so
+   * remembers that as the way back.
+   */
+  allowPorts(bond: number, ports: readonly number[]): void {
+    const before = this.#bondPorts.get(bond) ?? [];
+    for (const port of before) {
+      if (!ports.includes(port) && !this.#links.has(port)) this.map('ports').delete(indexKey(port));
+    }
+    for (const port of ports) if (!before.includes(port)) this.#allowRedirect(port, bond);
+    if (ports.length > 0) this.#bondPorts.set(bond, ports);
+    else this.#bondPorts.delete(bond);
   }
 
   /** Lets go of everything here; what is pinned goes on in the kernel. */
@@ -316,10 +333,11 @@ export class Datapath {
     });
   }
 
-  #allowRedirect(index: number): void {
+  /** @param by the interface to leave by in its place */
+  #allowRedirect(index: number, by: number = index): void {
     const ports = this.map('ports');
     const value = new Uint8Array(ports.valueSize);
-    new DataView(value.buffer).setUint32(0, index, true);
+    new DataView(value.buffer).setUint32(0, by, true);
     ports.update(indexKey(index), value);
   }
 }

@@ -58,6 +58,8 @@ export class Network {
   /** Of the wanted service addresses, in canonical text. */
   #serviceTexts: ReadonlySet<string> = new Set();
   #interfaces: readonly wire.Link[] = [];
+  /** These and the ports of those that are bonds. */
+  #chosen: readonly wire.Link[] = [];
   #problems = '';
   #work: Promise<unknown> = Promise.resolve();
   #settleTimer: NodeJS.Timeout | null = null;
@@ -211,7 +213,14 @@ export class Network {
       serviceAddresses: this.#wanted.serviceAddresses,
       towardsMembers: this.#routes.interfaces(),
     });
-    if (!sameItems(this.#interfaces, choice.interfaces)) {
+    // Which ports a bond has decides how it can work, as its own state does.
+    const carriers = new Set(choice.interfaces.map(({ index }) => index));
+    const ports = links
+      .all()
+      .filter(({ master }) => carriers.has(master) && links.get(master)?.bond !== null);
+    const chosen = [...choice.interfaces, ...ports];
+    if (!sameItems(this.#chosen, chosen)) {
+      this.#chosen = chosen;
       this.#interfaces = choice.interfaces;
       this.#changedInterfaces = true;
       this.#tell();

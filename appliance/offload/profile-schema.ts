@@ -54,11 +54,65 @@ export const profileSchema = z
           .min(1280)
           .nullable()
           .describe('Largest MTU that native mode takes with 4 KiB pages; null: not known.'),
+        'transmit-queues': z
+          .enum(['shared', 'per-cpu', 'per-queue', 'unknown'])
+          .describe(
+            'By which queues XDP sends: those of the kernel, one more per CPU, or one more per receive queue.',
+          ),
+        redirect: z
+          .boolean()
+          .default(true)
+          .describe('Whether native mode can send a frame out of another interface.'),
+        offload: sentence
+          .optional()
+          .describe('What the card can run by itself. Left out: no XDP program.'),
       })
       .describe('How XDP programs run here.'),
-    queues: z.strictObject({ advice: sentence }).describe('Receive and transmit queues.'),
-    rings: z.strictObject({ advice: sentence }).describe('Descriptor rings.'),
-    rss: z.strictObject({ advice: sentence }).describe('How packets spread over queues.'),
+    queues: z
+      .strictObject({
+        advice: sentence,
+        want: z
+          .enum(['per-cpu', 'none'])
+          .describe('One combined queue for each CPU, or nothing that could be set.'),
+        required: z
+          .boolean()
+          .default(false)
+          .describe('Whether packets are lost with fewer queues than wanted.'),
+        'max-share': z
+          .number()
+          .gt(0)
+          .max(1)
+          .default(1)
+          .describe('Part of all queues that may be in use for native mode.'),
+        'combined-only': z
+          .boolean()
+          .default(false)
+          .describe('Whether native mode needs combined queues instead of separate ones.'),
+        'spare-per-cpu': z
+          .boolean()
+          .default(false)
+          .describe('Whether XDP sends fast only with one unused queue for each CPU.'),
+      })
+      .describe('Receive and transmit queues.'),
+    rings: z
+      .strictObject({
+        advice: sentence,
+        receive: z
+          .int()
+          .min(64)
+          .max(65536)
+          .nullable()
+          .describe('Receive descriptors to have, or as many as there are; null: as they are.'),
+      })
+      .describe('Descriptor rings.'),
+    rss: z
+      .strictObject({
+        advice: sentence,
+        'hash-ports': z
+          .boolean()
+          .describe('Whether the hash can be told to look at ports, and should.'),
+      })
+      .describe('How packets spread over queues.'),
     offloads: z
       .array(
         z.strictObject({
@@ -66,6 +120,10 @@ export const profileSchema = z
           side: z
             .enum(['interface', 'peer'])
             .describe('On the interface itself, or on the other end of the pair.'),
+          when: z
+            .enum(['always', 'vlan'])
+            .default('always')
+            .describe('Only where the fast path meets VLAN tags, or everywhere.'),
           why: sentence,
         }),
       )
@@ -78,7 +136,7 @@ export const profileSchema = z
     sources: z
       .array(sentence)
       .min(1)
-      .describe('Files of the kernel tree that this was taken from.'),
+      .describe('What this was taken from: files of the kernel tree, and manuals by their titles.'),
   })
   .refine(({ xdp }) => new Set(xdp.modes).size === xdp.modes.length, {
     path: ['xdp', 'modes'],

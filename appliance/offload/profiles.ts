@@ -120,6 +120,29 @@ function defaultFolder(): string {
   }
 }
 
+/** Table sizes and the profile that they were taken from. */
+export interface ChosenSizes {
+  readonly profile: string;
+  readonly sizes: TableSizes;
+}
+
+/**
+ * Table sizes of a whole unit: the largest that a profile of its hardware has for this memory.
+ * Without any hardware those of the fallback.
+ */
+export function unitTableSizes(
+  hardware: readonly Profile[],
+  fallback: Profile,
+  memoryBytes: number,
+): ChosenSizes {
+  let best: ChosenSizes = { profile: fallback.name, sizes: tableSizes(fallback, memoryBytes) };
+  for (const profile of hardware) {
+    const sizes = tableSizes(profile, memoryBytes);
+    if (sizes.flows > best.sizes.flows) best = { profile: profile.name, sizes };
+  }
+  return best;
+}
+
 /** Table sizes for a machine with this many bytes of memory. */
 export function tableSizes(profile: Profile, memoryBytes: number): TableSizes {
   const mib = memoryBytes / 2 ** 20;
@@ -134,14 +157,66 @@ export interface ModeAdvice {
   readonly obstacle: string | null;
 }
 
+/** What besides the profile decides whether native mode can work. */
+export interface Surroundings {
+  readonly mtu: number;
+  /** Interfaces of the fast path, this one included. */
+  readonly interfaces: number;
+  /** Of a bond only. */
+  readonly bond?: BondOfPorts;
+}
+
+export interface BondOfPorts {
+  /** As `ip link` calls it. */
+  readonly mode: string;
+  readonly hashPolicy: string;
+  readonly ports: readonly {
+    readonly name: string;
+    readonly mtu: number;
+    readonly driver: string;
+    readonly profile: Profile;
+  }[];
+}
+
 /** The modes to try on an interface, the best first. */
-export function adviseModes(profile: Profile, mtu: number): readonly ModeAdvice[] {
-  const limit = profile.xdp['native-mtu'];
+export function adviseModes(profile: Profile, around: Surroundings): readonly ModeAdvice[] {
   return profile.xdp.modes.map((mode) => ({
     mode,
-    obstacle:
-      mode === 'native' && limit !== null && mtu > limit
-        ? `its MTU of ${mtu} is more than native XDP takes with this driver (${limit})`
-        : null,
+    obstacle: mode === 'native' ? nativeObstacle(profile, around) : null,
   }));
+}
+
+function nativeObstacle(profile: Profile, around: Surroundings): string | null {
+  const { bond, mtu, interfaces } = around;
+  if (bond !== undefined) return bondObstacle(bond);
+  const limit = profile.xdp['native-mtu'];
+  if (limit !== null && mtu > limit) {
+    return `its MTU of ${mtu} is more than native XDP takes with this driver (${limit})`;
+  }
+  if (!profile.xdp.redirect && interfaces > 1) {
+    return `its driver can send a frame only by the interface that it came in by, and the fast path has ${interfaces}`;
+  }
+  return null;
+}
+
+/** bond_xdp_check in drivers/net/bonding/bond_main.c. */
+const BOND_MODES = ['balance-rr', 'active-backup', 'balance-xor', '802.3ad'];
+const HASHING_MODES = ['balance-xor', '802.3ad'];
+
+/** A bond is what its ports are, and sends from one to another. */
+function bondObstacle({ mode, hashPolicy, ports }: BondOfPorts): string | null {
+  if (!BOND_MODES.includes(mode)) {
+    return `a bond in mode ${mode} takes no native program; use ${BOND_MODES.join(', ')}`;
+  }
+  if (HASHING_MODES.includes(mode) && hashPolicy === 'vlan+srcmac') {
+    return `a bond with the hash policy ${hashPolicy} takes no native program; use layer3+4`;
+  }
+  if (ports.length === 0) return 'the bond has no ports yet';
+  for (const { name, mtu, driver, profile } of ports) {
+    const why = profile.xdp.modes.includes('native')
+      ? nativeObstacle(profile, { mtu, interfaces: Math.max(2, ports.length) })
+      : `the driver ${driver} has no native mode`;
+    if (why !== null) return `its port ${name} cannot: ${why}`;
+  }
+  return null;
 }

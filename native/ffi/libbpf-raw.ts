@@ -101,6 +101,8 @@ export function objectBtfBytes(object: Handle): Uint8Array | null {
   return new Uint8Array(koffi.view(data, length).slice(0));
 }
 
+/** `v1.1`. */
+export const versionString: () => string = bind('libbpf_version_string', 'str', []);
 export const programName: (program: Handle) => string = bind('bpf_program__name', 'str', [p]);
 export const programFd: (program: Handle) => number = bind('bpf_program__fd', 'int', [p]);
 

@@ -309,6 +309,11 @@ export class BpfObject {
   }
 }
 
+/** Version of the library that was loaded: `1.1`. */
+export function libbpfVersion(): string {
+  return raw.versionString().replace(/^v/, '');
+}
+
 /** BPF_F_RDONLY_PROG of linux/bpf.h. */
 const READ_ONLY_FOR_PROGRAMS = 1 << 7;
 /** Number that statfs(2) reports for a BPF file system (linux/magic.h, BPF_FS_MAGIC). */

@@ -5,11 +5,12 @@
  *
  * Invariant: the reason is one sentence that tells what to change to run the test.
  */
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
 
-export type Need = 'root' | 'bpf' | 'lab';
+export type Need = 'root' | 'bpf' | 'lab' | 'vlan' | 'bond';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -73,6 +74,26 @@ function lacksLab(): string | null {
   return `it needs ${missing.join(', ')}: install the package${packages.length > 1 ? 's' : ''} ${packages.join(', ')}.`;
 }
 
+/** Kinds of network devices that a kernel may be built without, by its option. */
+const deviceKinds = { vlan: 'CONFIG_VLAN_8021Q', bond: 'CONFIG_BONDING' } as const;
+
+/** Whether the kernel makes such devices: tried in a network namespace that goes at once. */
+function lacksDevice(kind: keyof typeof deviceKinds): string | null {
+  const name = `weirtest-${process.pid}-${kind}`;
+  const ip = (...words: string[]): boolean => spawnSync('ip', words).status === 0;
+  if (!ip('netns', 'add', name)) return 'it needs network namespaces (ip netns add failed).';
+  try {
+    const made =
+      kind === 'bond'
+        ? ip('-n', name, 'link', 'add', 'test0', 'type', 'bond')
+        : ip('-n', name, 'link', 'add', 'test0', 'type', 'veth', 'peer', 'name', 'test1') &&
+          ip(...`-n ${name} link add link test0 name test0.1 type vlan id 1`.split(' '));
+    return made ? null : `it needs a kernel with ${kind} devices (${deviceKinds[kind]}).`;
+  } finally {
+    ip('netns', 'delete', name);
+  }
+}
+
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
 export function lacking(need: Need): string | null {
   switch (need) {
@@ -82,6 +103,9 @@ export function lacking(need: Need): string | null {
       return lacksRoot() ?? lacksBpf();
     case 'lab':
       return lacksRoot() ?? lacksBpf() ?? lacksLab();
+    case 'vlan':
+    case 'bond':
+      return lacking('lab') ?? lacksDevice(need);
   }
 }
 
@@ -104,4 +128,6 @@ export const needs: Readonly<Record<Need, Register>> = {
   root: register('root'),
   bpf: register('bpf'),
   lab: register('lab'),
+  vlan: register('vlan'),
+  bond: register('bond'),
 };

@@ -17,6 +17,7 @@ import type {
   Document,
   EventRow,
   FlowRow,
+  HardwareReport,
   MemberRow,
   PoolRow,
   RevisionDetail,
@@ -234,6 +235,101 @@ export const TIERS: TierRow[] = [
   },
 ];
 
+export const HARDWARE: HardwareReport = {
+  machine: {
+    cpu: 'AMD EPYC 7763',
+    cores: 4,
+    memoryBytes: 8 * 2 ** 30,
+    kernel: '6.1.0-13-amd64',
+    btf: true,
+    libbpf: '1.1',
+  },
+  tables: { flows: 1_048_576, lookupChunks: 524_288, why: 'the profile ixgbe has them' },
+  interfaces: [
+    {
+      name: 'eth0',
+      driver: 'ixgbe',
+      version: '6.1.0',
+      firmware: '0x800006da',
+      bus: '0000:01:00.0',
+      profile: 'ixgbe',
+      title: 'Intel 82599',
+      matched: 'the driver says that it is ixgbe',
+      up: true,
+      running: true,
+      mtu: 1500,
+      speed: 10_000,
+      carrier: null,
+      vlan: [],
+      bond: null,
+      fastPath: true,
+      mode: 'native',
+      why: 'native mode, the best that the profile ixgbe knows',
+      modes: ['native', 'generic'],
+      offload: null,
+      checks: [
+        {
+          subject: 'mtu',
+          state: 'ok',
+          now: '1500',
+          wanted: 'at most 3050',
+          why: 'One buffer.',
+          command: null,
+        },
+        {
+          subject: 'queues',
+          state: 'change',
+          now: '63 combined of 63',
+          wanted: '4 combined',
+          why: 'One per CPU.',
+          command: 'ethtool -L eth0 combined 4',
+        },
+        {
+          subject: 'large-receive-offload',
+          state: 'change',
+          now: 'on, fixed',
+          wanted: 'off',
+          why: 'Merged packets.',
+          command: null,
+        },
+        {
+          subject: "peer's tx-checksumming",
+          state: 'unknown',
+          now: 'not seen from here',
+          wanted: 'off',
+          why: 'Sums.',
+          command: 'ethtool -K PEER tx off',
+        },
+      ],
+      quirks: ['Attaching resets the port.'],
+    },
+    {
+      name: 'bond0.100',
+      driver: '802.1Q VLAN Support',
+      version: '1.8',
+      firmware: 'N/A',
+      bus: '',
+      profile: 'generic',
+      title: 'Any interface',
+      matched: 'no profile is for the driver 802.1Q VLAN Support',
+      up: true,
+      running: false,
+      mtu: 9000,
+      speed: null,
+      carrier: 'bond0',
+      vlan: [100],
+      bond: { mode: '802.3ad', hashPolicy: 'layer3+4', ports: ['eth1', 'eth2'] },
+      fastPath: false,
+      mode: null,
+      why: 'its frames pass bond0',
+      modes: ['generic'],
+      offload: 'Some programs.',
+      checks: [],
+      quirks: [],
+    },
+  ],
+};
+
 export const COUNTERS: Counters = {
   time: THEN,
   since: THEN - 3_600_000,
@@ -373,6 +469,9 @@ export class FakeDaemon implements DaemonPort {
   }
   tiers(): Promise<TierRow[]> {
     return this.#answer('tiers', undefined, TIERS);
+  }
+  hardware(): Promise<HardwareReport> {
+    return this.#answer('hardware', undefined, HARDWARE);
   }
   counters(): Promise<Counters> {
     return this.#answer('counters', undefined, COUNTERS);

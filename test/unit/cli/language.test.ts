@@ -97,6 +97,7 @@ const COMMANDS = [
   'export',
   'set',
   'set member',
+  'hardware',
   'history',
   'rollback',
   'lint',

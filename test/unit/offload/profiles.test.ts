@@ -13,6 +13,8 @@ import {
   ProfileError,
   Profiles,
   tableSizes,
+  unitTableSizes,
+  type BondOfPorts,
 } from '../../../appliance/offload/profiles.js';
 import { SystemError } from '../../../native/ffi/libc.js';
 
@@ -51,6 +53,117 @@ test('every shipped profile loads, and drivers find theirs', () => {
   assert.is(matchProfile({ driver: 'virtio_net' }).name, 'virtio_net');
   assert.is(matchProfile({ driver: 'e1000' }).name, 'generic');
   assert.is(matchProfile({ driver: '' }).name, 'generic');
+});
+
+/** What the drivers themselves check (see the sources of each profile), for 4 KiB pages. */
+const facts: readonly (readonly [driver: string, mtu: number | null])[] = [
+  ['i40e', 3046],
+  ['ice', 3046],
+  ['ixgbe', 3050],
+  ['igb', 3046],
+  ['igc', 1500],
+  ['mlx5_core', 3498],
+  ['bnxt_en', 3500],
+  ['ena', 3498],
+  ['nfp', 3370],
+  ['virtio_net', 3506],
+  ['veth', 3506],
+  ['bonding', null],
+];
+
+for (const [driver, mtu] of facts) {
+  test(`${driver} has a profile of its own, native first, with its MTU bound`, () => {
+    const profile = matchProfile({ driver });
+    assert.is(profile.name, driver);
+    assert.equal(profile.xdp.modes, ['native', 'generic']);
+    assert.is(profile.xdp['native-mtu'], mtu);
+    assert.ok(profile.sources.length > 0);
+    if (mtu === null) return;
+    const obstacles = [mtu, mtu + 1].map(
+      (value) => adviseModes(profile, { mtu: value, interfaces: 1 })[0]?.obstacle ?? null,
+    );
+    assert.is(obstacles[0], null, 'expected native mode at the bound');
+    assert.match(obstacles[1] ?? '', `its MTU of ${mtu + 1} is more than native XDP takes`);
+  });
+}
+
+test('the table of the README has every profile with its MTU bound', () => {
+  const readme = readFileSync(join(folder, '../README.md'), 'utf8');
+  const files = readdirSync(folder).filter((file) => file !== 'profile.schema.json');
+  for (const file of files) {
+    const name = file.replace(/\.json$/, '');
+    const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` |`));
+    assert.ok(row, `expected a row for ${name} in README.md`);
+    const mtu = facts.find(([driver]) => driver === name)?.[1] ?? null;
+    if (mtu !== null) assert.is(row?.split('|')[3]?.trim(), String(mtu), name);
+  }
+});
+
+test('a driver that cannot redirect is native only alone', () => {
+  const nfp = matchProfile({ driver: 'nfp' });
+  assert.ok(nfp.xdp.offload, 'the card runs programs itself');
+  const obstacle = (interfaces: number): string | null =>
+    adviseModes(nfp, { mtu: 1500, interfaces })[0]?.obstacle ?? null;
+  assert.is(obstacle(1), null);
+  assert.match(obstacle(2) ?? '', 'only by the interface that it came in by');
+});
+
+const port = (driver: string, mtu = 1500): BondOfPorts['ports'][number] => ({
+  name: `${driver}0`,
+  mtu,
+  driver,
+  profile: matchProfile({ driver }),
+});
+
+for (const [what, bond, expected] of [
+  ['802.3ad over two', { mode: '802.3ad', ports: [port('ice'), port('ixgbe')] }, null],
+  ['active-backup over one', { mode: 'active-backup', ports: [port('igc')] }, null],
+  [
+    'active-backup with a hash that it does not use',
+    { mode: 'active-backup', hashPolicy: 'vlan+srcmac', ports: [port('ice')] },
+    null,
+  ],
+  ['balance-alb', { mode: 'balance-alb', ports: [port('ice')] }, /mode balance-alb takes no/],
+  ['broadcast', { mode: 'broadcast', ports: [port('ice')] }, /mode broadcast takes no native/],
+  [
+    'vlan+srcmac',
+    { mode: 'balance-xor', hashPolicy: 'vlan+srcmac', ports: [port('ice')] },
+    /use layer3\+4$/,
+  ],
+  ['no ports', { mode: '802.3ad', ports: [] }, /has no ports yet/],
+  [
+    'a port whose MTU is too large',
+    { mode: '802.3ad', ports: [port('ice'), port('igc', 1501)] },
+    /^its port igc0 cannot: its MTU of 1501/,
+  ],
+  [
+    'a port that cannot send for another',
+    { mode: '802.3ad', ports: [port('nfp')] },
+    /^its port nfp0 cannot: its driver can send/,
+  ],
+] as const) {
+  test(`a bond is what its mode and its ports are: ${what}`, () => {
+    const [native] = adviseModes(matchProfile({ driver: 'bonding' }), {
+      mtu: 9000,
+      interfaces: 1,
+      bond: { hashPolicy: 'layer2', ...bond },
+    });
+    if (expected === null) assert.is(native?.obstacle, null);
+    else assert.match(native?.obstacle ?? 'none', expected);
+  });
+}
+
+test('the tables of a unit are the largest that its hardware asks for', () => {
+  const fallback = matchProfile({ driver: '' });
+  const [igb, ice] = [matchProfile({ driver: 'igb' }), matchProfile({ driver: 'ice' })];
+  const gib = 2 ** 30;
+  assert.is(unitTableSizes([], fallback, 128 * gib).profile, 'generic');
+  assert.is(unitTableSizes([igb], fallback, 128 * gib).sizes.flows, 4_194_304);
+  assert.equal(unitTableSizes([igb, ice], fallback, 128 * gib), {
+    profile: 'ice',
+    sizes: { 'memory-mib': 65_536, flows: 16_777_216, 'lookup-chunks': 2_097_152 },
+  });
+  assert.is(unitTableSizes([igb, ice], fallback, 4 * gib).sizes.flows, 1_048_576);
 });
 
 test('the JSON Schema for editors says what the checks say', () => {
@@ -150,10 +263,10 @@ test('table sizes grow with memory', () => {
 test('an MTU that native XDP cannot take is known before trying', () => {
   const veth = matchProfile({ driver: 'veth' });
   assert.equal(
-    adviseModes(veth, 3506).map(({ obstacle }) => obstacle),
+    adviseModes(veth, { mtu: 3506, interfaces: 1 }).map(({ obstacle }) => obstacle),
     [null, null],
   );
-  const [native, fallback] = adviseModes(veth, 9000);
+  const [native, fallback] = adviseModes(veth, { mtu: 9000, interfaces: 1 });
   assert.match(native?.obstacle ?? '', 'MTU of 9000');
   assert.is(fallback?.obstacle, null);
 });
