@@ -24,7 +24,7 @@ export interface Capabilities {
   readonly protocols: readonly Protocol[];
   readonly forwardings: readonly Forwarding[];
   readonly algorithms: readonly Algorithm[];
-  /** Monitor types, each with the keys that it honours besides interval, timeout, rise and fall. */
+  /** Monitor types, each with the keys that it honours besides those that all have. */
   readonly monitors: Readonly<Partial<Record<MonitorType, readonly string[]>>>;
   readonly persistence: readonly PersistenceType[];
   /** Keys of `limits`. */
@@ -44,7 +44,7 @@ export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp'],
   forwardings: ['dsr', 'nat'],
   algorithms: ['maglev'],
-  monitors: { tcp: ['port'], http: ['port', 'path', 'method', 'host', 'expect'] },
+  monitors: everyMonitor(),
   persistence: [],
   limits: [],
   tiers: ['xdp'],
@@ -55,6 +55,24 @@ export const firstSliceCapabilities: Capabilities = {
   alerts: false,
   telemetry: false,
 };
+
+const everyMonitorsKeys = ['type', 'interval', 'timeout', 'rise', 'fall', 'damping'] as const;
+
+function everyMonitor(): Capabilities['monitors'] {
+  const http = ['port', 'source', 'path', 'method', 'host', 'expect', 'headers', 'body'];
+  const secure = ['server-name', 'verify'];
+  return {
+    tcp: ['port', 'source', 'send', 'receive'],
+    http,
+    https: [...http, ...secure],
+    tls: ['port', 'source', ...secure],
+    icmp: ['source'],
+    udp: ['port', 'source', 'send', 'receive'],
+    dns: ['port', 'source', 'name', 'record', 'transport', 'answer'],
+    agent: ['port', 'source', 'send'],
+    external: ['port', 'command', 'user'],
+  };
+}
 
 /** What of the intent this build cannot execute; empty when it can execute all of it. */
 export function unsupported(intent: Intent, capabilities: Capabilities): ConfigError[] {
@@ -157,7 +175,7 @@ function checkMonitor(
     );
     return;
   }
-  const honoured = new Set(['type', 'interval', 'timeout', 'rise', 'fall', ...keys]);
+  const honoured = new Set([...everyMonitorsKeys, ...keys]);
   for (const [key, value] of Object.entries(monitor)) {
     if (value !== undefined && !honoured.has(key)) {
       refuse(
