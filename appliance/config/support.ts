@@ -26,6 +26,8 @@ export interface Capabilities {
   readonly algorithms: readonly Algorithm[];
   /** Monitor types, each with the keys that it honours besides those that all have. */
   readonly monitors: Readonly<Partial<Record<MonitorType, readonly string[]>>>;
+  /** Whether pools may have `passive`: the fast path must count what it asks for. */
+  readonly passive: boolean;
   readonly persistence: readonly PersistenceType[];
   /** Keys of `limits`. */
   readonly limits: readonly string[];
@@ -45,6 +47,7 @@ export const firstSliceCapabilities: Capabilities = {
   forwardings: ['dsr', 'nat'],
   algorithms: ['maglev'],
   monitors: everyMonitor(),
+  passive: false,
   persistence: [],
   limits: [],
   tiers: ['xdp'],
@@ -93,6 +96,9 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     }
     if (pool.monitor !== undefined) {
       checkMonitor(['pools', name, 'monitor'], pool.monitor, capabilities, refuse);
+    }
+    if (pool.passive !== undefined && !capabilities.passive) {
+      refuse(['pools', name, 'passive'], section('passive health'));
     }
   }
   for (const [name, service] of Object.entries(intent.services)) {

@@ -21,7 +21,7 @@ import type { MonitorSettings } from '../config/schema.js';
 import type { Cancellation } from './cancellation.js';
 import { answerTypes, decodeAnswer, encodeRequest, TOKEN_BYTES } from './echo-packet.js';
 import type { ProbeResult } from './state-machine.js';
-import { failureOf, race, type Finish, type SystemFailure } from './verdict.js';
+import { failureOf, race, type Finish } from './verdict.js';
 
 export type IcmpSettings = Pick<Extract<MonitorSettings, { type: 'icmp' }>, 'timeout' | 'source'>;
 
@@ -54,7 +54,7 @@ export class IcmpProber {
         return this.#channel(to.family, from).ask(to, finish);
       } catch (error) {
         if (!(error instanceof Error)) throw error;
-        const { outcome, reason } = failureOf(error as SystemFailure, source);
+        const { outcome, reason } = failureOf(error, source);
         queueMicrotask(() => finish(outcome, reason));
         return () => undefined;
       }

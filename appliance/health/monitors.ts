@@ -6,15 +6,21 @@
  * Invariants:
  * - reconcile() is by difference: a target that did not change keeps its state, its schedule and
  *   even its probe in flight; one whose settings changed keeps its state and is probed at once.
- * - onChange is called when something changed that tables depend on (the state, or what an agent
- *   says), after view() shows it, and never for a target that is no longer wanted.
+ * - onChange is called when something changed that tables depend on (the state, what an agent says,
+ *   why nobody knows), after view() shows it, and never for a target that is no longer wanted.
  */
 import type { BaseLogger } from 'pino';
 import type { MonitorTarget } from '../control/tables.js';
 import { Cancellation } from './cancellation.js';
 import type { Probe } from './probe.js';
 import { HealthRecord, type Finding } from './record.js';
-import { ProbeSchedule, systemClock, type Clock, type ScheduleStats } from './schedule.js';
+import {
+  ProbeSchedule,
+  systemClock,
+  type Clock,
+  type OnStart,
+  type ScheduleStats,
+} from './schedule.js';
 import {
   afterProbe,
   carriedStatus,
@@ -38,6 +44,8 @@ export interface MonitorsOptions {
   readonly concurrency?: number;
   /** For tests. */
   readonly clock?: Clock;
+  /** For benchmarks. */
+  readonly onStart?: OnStart;
 }
 
 /** One probe and everybody who wants its result. */
@@ -95,6 +103,7 @@ export class Monitors {
       probe: (key) => this.#run(key),
       concurrency: options.concurrency ?? CONCURRENCY,
       clock: this.#clock,
+      ...(options.onStart === undefined ? {} : { onStart: options.onStart }),
     });
   }
 
@@ -233,6 +242,7 @@ export class Monitors {
 function matters(before: HealthStatus, now: HealthStatus): boolean {
   return (
     before.state !== now.state ||
+    (now.state === 'unknown' && before.reason !== now.reason) ||
     before.agent?.state !== now.agent?.state ||
     before.agent?.weightPercent !== now.agent?.weightPercent
   );

@@ -81,8 +81,17 @@ export function seededStatus(state: HealthState, now: number): HealthStatus {
 
 /** The status of a member whose monitor has new settings: its state stays until a probe speaks. */
 export function carriedStatus(status: HealthStatus): HealthStatus {
-  const { agent: _agent, flapping: _flapping, undamped: _undamped, ...rest } = status;
-  return rest;
+  const { state, since, reason, consecutive, lastOutcome, lastProbe, latencyMs } = status;
+  return {
+    state,
+    since,
+    reason,
+    consecutive,
+    responseTimeUs: status.responseTimeUs,
+    ...(lastOutcome === undefined ? {} : { lastOutcome }),
+    ...(lastProbe === undefined ? {} : { lastProbe }),
+    ...(latencyMs === undefined ? {} : { latencyMs }),
+  };
 }
 
 /** The status after a probe that ended at `now`. */

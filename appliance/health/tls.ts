@@ -74,7 +74,7 @@ export function secureSocket(
     checkServerIdentity: (_, certificate) =>
       checkServerIdentity(name ?? endpoint.address, certificate),
   });
-  secure.on('error', (error) => {
+  secure.on('error', (error: Error) => {
     const { outcome, reason } = handshakeFailure(error);
     finish(outcome, reason);
   });
