@@ -14,6 +14,7 @@ import { createApi } from './api/server.js';
 import { ConfigStore } from './config/store.js';
 import { Daemon } from './control/daemon.js';
 import { Monitors } from './health/monitors.js';
+import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
@@ -73,7 +74,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => tier.close());
     tier.startSweeping();
     let daemon: Daemon | null = null;
-    const monitors = new Monitors({ log, onChange: () => daemon?.healthChanged() });
+    const prober = new Prober(poller);
+    closing.push(() => {
+      prober.close();
+    });
+    const monitors = new Monitors({
+      log,
+      probe: prober.probe,
+      onChange: () => daemon?.healthChanged(),
+    });
     closing.push(() => monitors.close());
     const events = new EventLog({
       onListenerError: (err) => {

@@ -106,6 +106,19 @@ export interface HealthView {
   /** When the last probe ended; null before the first. */
   readonly lastProbe: number | null;
   readonly latencyMs: number | null;
+  /** Decaying average of the answered probes, in microseconds. */
+  readonly responseTimeUs: number | null;
+  /** What an agent on the member said; null when it has not spoken. */
+  readonly agent: AgentView | null;
+}
+
+/** Percentages and numbers that the agent never spoke of are null. */
+export interface AgentView {
+  readonly state: 'up' | 'drain' | 'maint' | 'down';
+  /** Of the configured weight. */
+  readonly weightPercent: number | null;
+  readonly cpuPercent: number | null;
+  readonly maxConnections: number | null;
 }
 
 export interface MemberRow {
@@ -127,6 +140,27 @@ export interface MemberRow {
   readonly health: HealthView | null;
   readonly rates: Rates;
   readonly totals: CounterSet;
+}
+
+/** Something that a member's monitor found. */
+export interface FindingRow {
+  /** `change`: of the state. `failure`: a probe that failed. `trouble`: the unit's own. */
+  readonly kind: 'change' | 'failure' | 'trouble';
+  /** The first and the last time of it. */
+  readonly time: number;
+  readonly last: number;
+  readonly count: number;
+  readonly text: string;
+}
+
+/** One member, with what its monitor remembers. */
+export interface MemberDetail extends MemberRow {
+  /** The newest first, ten at most. */
+  readonly findings: readonly FindingRow[];
+  /** Of the last answered probes, in milliseconds; the newest first. */
+  readonly latenciesMs: readonly number[];
+  /** Other members, as `POOL/MEMBER`, that the same probe speaks for. */
+  readonly probeSharedWith: readonly string[];
 }
 
 export interface FlowRow {

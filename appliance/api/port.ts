@@ -20,6 +20,7 @@ import type {
   EventRow,
   FlowRow,
   HardwareReport,
+  MemberDetail,
   MemberRow,
   MemberSetting,
   PoolRow,
@@ -72,10 +73,13 @@ export interface RollbackRequest extends ChangeRequest {
   readonly to: number;
 }
 
-export interface SetMemberRequest extends ChangeRequest {
+export interface MemberName {
   readonly pool: string;
   /** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or the address alone. */
   readonly member: string;
+}
+
+export interface SetMemberRequest extends ChangeRequest, MemberName {
   /** At least one of the two is given. */
   readonly state?: MemberSetting;
   readonly weight?: number;
@@ -109,6 +113,8 @@ export interface DaemonPort {
   pools(): Promise<PoolRow[]>;
   /** Errors: not-found for a pool that is not there. */
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
+  /** Errors: not-found (pool or member). */
+  member(name: MemberName): Promise<MemberDetail>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
   flows(query: {
     readonly limit: number;

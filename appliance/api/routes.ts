@@ -12,6 +12,7 @@
  *   GET    /v1/revisions/N                    with its document
  *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/hardware, /v1/counters
  *   GET    /v1/members                        ?pool=NAME
+ *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
@@ -23,7 +24,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
-import type { ChangeRequest, DaemonPort } from './port.js';
+import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
 import {
   documentSource,
   entityTag,
@@ -147,6 +148,11 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   app.get('/v1/members', (request) => {
     const { pool } = parseQuery.members(request.query);
     return daemon.members(pool === undefined ? {} : { pool });
+  });
+
+  app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member', (request) => {
+    parseQuery.none(request.query);
+    return daemon.member(request.params);
   });
 
   app.get('/v1/flows', (request) => {

@@ -13,6 +13,7 @@ import { describeChange, warn } from './changes.js';
 import { answer, clientOf, type Context } from './context.js';
 import { namingErrorsOf } from './document-file.js';
 import { CliError, EXIT } from './exit-codes.js';
+import { memberPath } from './member-path.js';
 
 const STATES = ['enabled', 'draining', 'disabled'] as const;
 
@@ -63,11 +64,11 @@ export function addSetCommands(program: Command, context: Context): void {
             `Say what to set: one of ${STATES.join(', ')}, or --weight N, or both.`,
           );
         }
-        const key = await memberName(member);
+        const path = await memberPath(pool, member);
         const result = await namingErrorsOf('configuration', () =>
           clientOf(command, context).json<ApplyResult>({
             method: 'PATCH',
-            path: `/v1/pools/${encodeURIComponent(pool)}/members/${encodeURIComponent(key)}`,
+            path,
             json: {
               state,
               weight: options.weight,
@@ -81,14 +82,4 @@ export function addSetCommands(program: Command, context: Context): void {
         warn(context, result.warnings);
       },
     );
-}
-
-/** The member's name in the one form that the daemon knows. */
-async function memberName(text: string): Promise<string> {
-  // Imported here, because the language's parsers bring its schema along, which takes
-  // longer to load than everything else in this program.
-  const { memberKey, parseEndpoint } = await import('../config/addresses.js');
-  const endpoint = parseEndpoint(text);
-  if (!endpoint.ok) throw new CliError(EXIT.usage, `${endpoint.message}.`);
-  return memberKey(endpoint.value);
 }

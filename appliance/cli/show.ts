@@ -24,6 +24,7 @@ import {
   tierText,
 } from './show-tables.js';
 import { addEvents, followCounters } from './show-events.js';
+import { addMember } from './show-member.js';
 import { table, type Column } from './table.js';
 
 export function addShowCommands(program: Command, context: Context): void {
@@ -37,6 +38,7 @@ export function addShowCommands(program: Command, context: Context): void {
       examples(
         ['weir show services', 'which tier serves what, how much'],
         ['weir show members --pool web', 'state, reason and traffic of each'],
+        ['weir show member web 10.0.1.11:8080', 'one, with what failed and when'],
         ['weir show events --follow', 'as they happen'],
         ['weir show services --json', 'for programs'],
       ),
@@ -99,6 +101,7 @@ export function addShowCommands(program: Command, context: Context): void {
       );
     });
 
+  addMember(show, context);
   addFlows(show, context);
   addEvents(show, context);
 

@@ -31,7 +31,7 @@ export function crossCheck(intent: Intent): CrossCheck {
   const used = new Set<string>();
 
   for (const [name, pool] of Object.entries(intent.pools)) {
-    errors.push(...checkMembers(name, pool));
+    errors.push(...checkMembers(name, pool), ...checkSource(name, pool));
   }
   for (const [name, service] of Object.entries(intent.services)) {
     for (const [path, poolName] of poolReferences(name, service)) {
@@ -110,6 +110,25 @@ function checkMembers(name: string, pool: Pool): Problem[] {
     });
   }
   return problems;
+}
+
+/** Whether the monitor can reach each member from the address that it is told to use. */
+function checkSource(name: string, pool: Pool): Problem[] {
+  const source =
+    pool.monitor !== undefined && 'source' in pool.monitor ? pool.monitor.source : undefined;
+  if (source === undefined) return [];
+  const family = familyOf(source);
+  const index = pool.members.findIndex((member) => familyOf(member.address) !== family);
+  if (index < 0) return [];
+  return [
+    {
+      code: 'conflict',
+      path: ['pools', name, 'monitor', 'source'],
+      message:
+        `${source} is IPv${family}, and pools.${name}.members[${index}] is not: ` +
+        `use a pool of IPv${family} members, or leave the source out`,
+    },
+  ];
 }
 
 /** Whether the service's forwarding mode can bring packets to each member. */

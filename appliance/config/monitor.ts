@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { hostName, oneOrMore, payload, port } from './basics.js';
-import { anyAddress, duration, textField } from './fields.js';
+import { anyAddress, duration, textField, unicastAddress } from './fields.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { formatDuration } from './units-of-measure.js';
 import { quote } from './words.js';
@@ -52,6 +52,33 @@ const schedule = {
     .default(3)
     .describe(
       'Failed probes in a row that take a member out. The very first probe decides at once.',
+    ),
+  damping: z
+    .strictObject({
+      changes: z
+        .int()
+        .min(1)
+        .max(1000)
+        .default(5)
+        .describe('Changes of state that are still tolerated within that time.'),
+      within: duration({ min: '1s', max: '24h' })
+        .prefault('1m')
+        .describe('Time that the changes are counted over.'),
+      hold: duration({ min: '1s', max: '24h' })
+        .prefault('30s')
+        .describe('How long every probe must be good before the member serves again.'),
+    })
+    .optional()
+    .describe(
+      'Holds a member down that comes and goes: after more changes than these. Left out: no change is one too many.',
+    ),
+};
+
+const source = {
+  source: unicastAddress()
+    .optional()
+    .describe(
+      'Address that probes come from, one that the unit has. Left out: the kernel chooses by its routes.',
     ),
 };
 
@@ -141,6 +168,7 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('tcp').describe('Connect, and optionally talk.'),
         ...schedule,
+        ...source,
         ...probePort,
         send: payload().optional().describe('Text to send once connected.'),
         receive: payload().optional().describe('Text that the answer must contain.'),
@@ -150,6 +178,7 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('http').describe('Ask over HTTP/1.1.'),
         ...schedule,
+        ...source,
         ...http,
       })
       .describe('Alive when an HTTP request is answered with an expected status.'),
@@ -157,6 +186,7 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('https').describe('Ask over HTTP/1.1 and TLS.'),
         ...schedule,
+        ...source,
         ...http,
         ...secure,
       })
@@ -165,17 +195,23 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('tls').describe('Make a TLS handshake.'),
         ...schedule,
+        ...source,
         ...probePort,
         ...secure,
       })
       .describe('Alive when a TLS handshake succeeds.'),
     z
-      .strictObject({ type: z.literal('icmp').describe('Send an echo request.'), ...schedule })
+      .strictObject({
+        type: z.literal('icmp').describe('Send an echo request.'),
+        ...schedule,
+        ...source,
+      })
       .describe('Alive when the member answers an ICMP or ICMPv6 echo request.'),
     z
       .strictObject({
         type: z.literal('udp').describe('Send a datagram.'),
         ...schedule,
+        ...source,
         ...probePort,
         send: payload().optional().describe('Text to send. Left out: an empty datagram.'),
         receive: payload()
@@ -189,6 +225,7 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('dns').describe('Ask a DNS question.'),
         ...schedule,
+        ...source,
         ...probePort,
         name: hostName().describe('Name to ask for.'),
         record: z
@@ -203,11 +240,12 @@ export const monitorSchema = z
       .strictObject({
         type: z.literal('agent').describe('Ask an agent on the member.'),
         ...schedule,
+        ...source,
         port: port().describe('Port of the agent.'),
         send: payload().optional().describe('Text to send once connected.'),
       })
       .describe(
-        'An agent on the member says over TCP how it is: one line with up, down, drain, or a percentage of its weight.',
+        'An agent on the member says over TCP how it is, in one line as HAProxy reads it: up, ready, drain, maint, down, stopped, fail, a percentage of its weight; also cpu:NN%.',
       ),
     z
       .strictObject({
@@ -220,6 +258,15 @@ export const monitorSchema = z
           .max(64)
           .describe(
             'Program, by its absolute path, and its arguments. The address and port follow as the last two arguments.',
+          ),
+        user: z
+          .string()
+          .regex(/^[a-z_][a-z0-9_-]{0,31}$/, {
+            error: 'write the name of a user of this unit, such as nobody',
+          })
+          .default('nobody')
+          .describe(
+            'User of this unit that the program runs as; its groups are that of the user alone.',
           ),
       })
       .describe('Alive when a program of yours exits with status 0.'),

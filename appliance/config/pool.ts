@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { duration, unicastAddress } from './fields.js';
 import { line, port } from './basics.js';
 import { monitorSchema } from './monitor.js';
+import { passiveSchema } from './passive.js';
 
 export const algorithms = [
   'round-robin',
@@ -74,6 +75,7 @@ export const poolSchema = z
       .max(65536)
       .describe('The servers. The list may be empty: the service then refuses everybody.'),
     monitor: monitorSchema.optional(),
+    passive: passiveSchema.optional(),
   })
   .superRefine((pool, context) => {
     if (pool.algorithm === 'custom' && pool.custom === undefined) {

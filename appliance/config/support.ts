@@ -25,8 +25,10 @@ export interface Capabilities {
   readonly protocols: readonly Protocol[];
   readonly forwardings: readonly Forwarding[];
   readonly algorithms: readonly Algorithm[];
-  /** Monitor types, each with the keys that it honours besides interval, timeout, rise and fall. */
+  /** Monitor types, each with the keys that it honours besides those that all have. */
   readonly monitors: Readonly<Partial<Record<MonitorType, readonly string[]>>>;
+  /** Whether pools may have `passive`: the fast path must count what it asks for. */
+  readonly passive: boolean;
   readonly persistence: readonly PersistenceType[];
   /** Keys of `limits`. */
   readonly limits: readonly string[];
@@ -45,7 +47,8 @@ export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp'],
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
   algorithms: ['maglev'],
-  monitors: { tcp: ['port'], http: ['port', 'path', 'method', 'host', 'expect'] },
+  monitors: everyMonitor(),
+  passive: false,
   persistence: ['source-address'],
   limits: [],
   tiers: ['xdp'],
@@ -56,6 +59,24 @@ export const firstSliceCapabilities: Capabilities = {
   alerts: false,
   telemetry: false,
 };
+
+const everyMonitorsKeys = ['type', 'interval', 'timeout', 'rise', 'fall', 'damping'] as const;
+
+function everyMonitor(): Capabilities['monitors'] {
+  const http = ['port', 'source', 'path', 'method', 'host', 'expect', 'headers', 'body'];
+  const secure = ['server-name', 'verify'];
+  return {
+    tcp: ['port', 'source', 'send', 'receive'],
+    http,
+    https: [...http, ...secure],
+    tls: ['port', 'source', ...secure],
+    icmp: ['source'],
+    udp: ['port', 'source', 'send', 'receive'],
+    dns: ['port', 'source', 'name', 'record', 'transport', 'answer'],
+    agent: ['port', 'source', 'send'],
+    external: ['port', 'command', 'user'],
+  };
+}
 
 /** What of the intent this build cannot execute; empty when it can execute all of it. */
 export function unsupported(intent: Intent, capabilities: Capabilities): ConfigError[] {
@@ -76,6 +97,9 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     }
     if (pool.monitor !== undefined) {
       checkMonitor(['pools', name, 'monitor'], pool.monitor, capabilities, refuse);
+    }
+    if (pool.passive !== undefined && !capabilities.passive) {
+      refuse(['pools', name, 'passive'], section('passive health'));
     }
   }
   for (const [name, service] of Object.entries(intent.services)) {
@@ -179,7 +203,7 @@ function checkMonitor(
     );
     return;
   }
-  const honoured = new Set(['type', 'interval', 'timeout', 'rise', 'fall', ...keys]);
+  const honoured = new Set([...everyMonitorsKeys, ...keys]);
   for (const [key, value] of Object.entries(monitor)) {
     if (value !== undefined && !honoured.has(key)) {
       refuse(

@@ -23,9 +23,21 @@ import type {
 
 /** What the compiler needs of a member's health; `id` is `POOL/MEMBERKEY`. */
 export interface HealthView {
-  get(
-    id: string,
-  ): { readonly state: 'unknown' | 'up' | 'down'; readonly reason: string } | undefined;
+  get(id: string): MemberHealth | undefined;
+}
+
+export interface MemberHealth {
+  readonly state: 'unknown' | 'up' | 'down';
+  readonly reason: string;
+  /** Decaying average of the probes that were answered, in microseconds. */
+  readonly responseTimeUs?: number | undefined;
+  /** What an agent on the member said; percentages that it never spoke of are undefined. */
+  readonly agent?: {
+    readonly state: 'up' | 'drain' | 'maint' | 'down';
+    /** Of the configured weight. */
+    readonly weightPercent: number | undefined;
+    readonly cpuPercent: number | undefined;
+  };
 }
 
 export interface CompileInput {
@@ -142,7 +154,7 @@ function isCurrent(compiled: L4Pool, pool: Pool, input: CompileInput): boolean {
 
 type Hop = ReturnType<CompileInput['nextHop']>;
 /** `none`: nobody watches. */
-type Health = ReturnType<HealthView['get']> | 'none';
+type Health = MemberHealth | undefined | 'none';
 
 function healthOf(pool: Pool, id: string, input: CompileInput): Health {
   return pool.monitor === undefined ? 'none' : input.health.get(id);
@@ -181,11 +193,18 @@ function memberStatus(
     return { state: 'down', reason: health.reason };
   if (setting === 'draining') return DRAINING;
   if (health === 'none') return UNWATCHED;
-  return health?.state === 'up' ? PASSING : NOT_PROBED;
+  if (health?.agent?.state === 'drain') return AGENT_DRAINS;
+  // HAProxy reads a weight of nothing in the same way.
+  if (health?.agent?.weightPercent === 0) return AGENT_WANTS_NOTHING;
+  if (health === undefined) return NOT_PROBED;
+  // Where the unit itself cannot probe, the reason says why.
+  return health.state === 'up' ? PASSING : { state: 'serving', reason: health.reason };
 }
 
 const DISABLED = { state: 'down', reason: 'disabled' } as const;
 const DRAINING = { state: 'draining', reason: 'draining' } as const;
+const AGENT_DRAINS = { state: 'draining', reason: 'agent says drain' } as const;
+const AGENT_WANTS_NOTHING = { state: 'draining', reason: 'agent says 0%' } as const;
 const UNWATCHED = { state: 'serving', reason: 'enabled, no monitor' } as const;
 const PASSING = { state: 'serving', reason: 'monitor passes' } as const;
 const NOT_PROBED = { state: 'serving', reason: 'not probed yet' } as const;

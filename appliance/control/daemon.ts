@@ -16,6 +16,7 @@ import type {
   EventRow,
   FlowRow,
   HardwareReport,
+  MemberDetail,
   MemberRow,
   PoolRow,
   RevisionDetail,
@@ -261,6 +262,10 @@ export class Daemon implements DaemonPort {
 
   async members(query: { readonly pool?: string }): Promise<MemberRow[]> {
     return this.#show.members(query);
+  }
+
+  async member(name: Parameters<DaemonPort['member']>[0]): Promise<MemberDetail> {
+    return this.#show.member(name);
   }
 
   flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   Counters,
   FlowRow,
+  MemberDetail,
   MemberRow,
   PendingConfirm,
   PoolRow,
@@ -14,8 +15,9 @@ import type {
   Status,
   TierRow,
 } from '../api/contract.js';
-import { PortError } from '../api/port.js';
+import { PortError, type MemberName as NamedMember } from '../api/port.js';
 import { version } from '../api/version.js';
+import { memberKey, parseEndpoint } from '../config/addresses.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
@@ -24,7 +26,7 @@ import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
-import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
+import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
   readonly store: ConfigStore;
@@ -108,6 +110,20 @@ export class Show {
       throw new PortError('not-found', `There is no pool ${pool}: see "weir show pools".`);
     }
     return view === null ? [] : memberRows(view, pool);
+  }
+
+  member(name: NamedMember): MemberDetail {
+    const view = this.#view();
+    const known = this.#parts.monitors;
+    const detail =
+      view === null ? null : memberDetail(view, canonical(name), (id) => known.record(id));
+    if (detail === null) {
+      throw new PortError(
+        'not-found',
+        `There is no member ${name.member} in a pool ${name.pool}: see "weir show members".`,
+      );
+    }
+    return detail;
   }
 
   /** Looks through the whole flow table if it must, without keeping anybody else waiting. */
@@ -204,6 +220,12 @@ export class Show {
       memberSince: this.#parts.history.since,
     };
   }
+}
+
+/** The member by its canonical name; as it came when that is no address and port. */
+function canonical({ pool, member }: NamedMember): NamedMember {
+  const endpoint = parseEndpoint(member);
+  return { pool, member: endpoint.ok ? memberKey(endpoint.value) : member };
 }
 
 function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {

@@ -2,10 +2,12 @@
  * The rows that people see, made of intent, tables, health and counters. Pure.
  */
 import type {
+  AgentView,
   CounterDeltas,
   Counters,
   CounterSet,
   HealthView,
+  MemberDetail,
   MemberRow,
   MemberState,
   PoolRow,
@@ -14,7 +16,7 @@ import type {
   ServiceState,
 } from '../api/contract.js';
 import type { Intent } from '../config/schema.js';
-import type { HealthStatus } from '../health/monitors.js';
+import type { HealthStatus, MemberRecord } from '../health/monitors.js';
 import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
 import type { L4Member, L4Pool, NextHop, Tables } from './tables.js';
 
@@ -98,6 +100,24 @@ export function memberRows(input: ViewInput, only?: string): MemberRow[] {
   return rows;
 }
 
+/** Null when there is no such member. */
+export function memberDetail(
+  input: ViewInput,
+  name: { readonly pool: string; readonly member: string },
+  record: (id: string) => MemberRecord | undefined,
+): MemberDetail | null {
+  const pool = input.tables.pools.get(name.pool);
+  const member = pool?.members.find(({ key }) => key === name.member);
+  if (pool === undefined || member === undefined) return null;
+  const known = record(member.id);
+  return {
+    ...memberRow(input, pool, member),
+    findings: known?.findings ?? [],
+    latenciesMs: known?.latencies ?? [],
+    probeSharedWith: known?.sharedWith ?? [],
+  };
+}
+
 function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow {
   const { id } = member;
   const hop = input.nextHop(member.address);
@@ -136,6 +156,18 @@ function healthOf(input: ViewInput, pool: string, id: string): HealthView | null
     reason: status?.reason ?? 'not probed yet',
     lastProbe: status?.lastProbe ?? null,
     latencyMs: status?.latencyMs ?? null,
+    responseTimeUs: status?.responseTimeUs ?? null,
+    agent: agentView(status?.agent),
+  };
+}
+
+function agentView(agent: HealthStatus['agent']): AgentView | null {
+  if (agent === undefined) return null;
+  return {
+    state: agent.state,
+    weightPercent: agent.weightPercent ?? null,
+    cpuPercent: agent.cpuPercent ?? null,
+    maxConnections: agent.maxConnections ?? null,
   };
 }
 

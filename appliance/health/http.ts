@@ -1,6 +1,7 @@
 /**
- * The http monitor: one HTTP/1.1 request (RFC 9112) on a connection of its own; alive when the
- * status is expected, the message arrives whole and, where asked, its body contains a text.
+ * The http and https monitors: one HTTP/1.1 request (RFC 9112) on a connection of its own, over TLS
+ * for https; alive when the status is expected, the message arrives whole and, where asked, its
+ * body contains a text.
  *
  * Invariants: see connection.ts. At most MOST_HEADER_BYTES of header are accepted, and at most
  * MOST_ANSWER_BYTES of body are read: what lies beyond no longer matters for the verdict.
@@ -9,42 +10,54 @@ import { request, type IncomingMessage } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
 import { formatDuration } from '../config/units-of-measure.js';
 import type { MonitorSettings } from '../config/schema.js';
-import {
-  failureOf,
-  MOST_ANSWER_BYTES,
-  probeConnection,
-  type Endpoint,
-  type Finish,
-} from './connection.js';
+import type { Cancellation } from './cancellation.js';
+import { probeConnection } from './connection.js';
 import type { ProbeResult } from './state-machine.js';
+import { secureSocket, type TlsSettings } from './tls.js';
+import { failureOf, MOST_ANSWER_BYTES, type Endpoint, type Finish } from './verdict.js';
 
 const MOST_HEADER_BYTES = 16 * 1024;
 
 export type HttpSettings = Pick<
   Extract<MonitorSettings, { type: 'http' }>,
-  'timeout' | 'path' | 'method' | 'host' | 'expect' | 'headers' | 'body'
+  'timeout' | 'source' | 'path' | 'method' | 'host' | 'expect' | 'headers' | 'body'
 >;
 
-/** One probe. Never rejects. */
+/** What makes it https. `trust`: PEM certificates to trust instead of the unit's. */
+export type Secure = Pick<TlsSettings, 'server-name' | 'verify'> & { readonly trust?: string };
+
+/** One probe, over TLS where `secure` is given. Never rejects. */
 export function probeHttp(
   endpoint: Endpoint,
   settings: HttpSettings,
-  cancelled: AbortSignal,
+  cancelled: Cancellation,
+  secure?: Secure,
 ): Promise<ProbeResult> {
-  const progress = { connected: false, status: 0 };
+  const progress = { connected: false, secured: secure === undefined, status: 0 };
   const late = (): string => {
     const within = `within ${formatDuration(settings.timeout)}`;
     if (!progress.connected) return `no answer ${within}`;
+    if (!progress.secured) return `connected, but no TLS handshake ${within}`;
     if (progress.status === 0) return `connected, but no answer ${within}`;
     return `status ${progress.status}, but not the whole answer ${within}`;
   };
   return probeConnection(
     endpoint,
-    settings.timeout,
+    settings,
     cancelled,
     (socket, finish) => {
+      const report = (status: number): unknown => (progress.status = status);
       socket.on('connect', () => (progress.connected = true));
-      ask(socket, endpoint, settings, finish, (status) => (progress.status = status));
+      if (secure === undefined) {
+        ask(socket, endpoint, 80, settings, finish, report);
+        return;
+      }
+      const wrapped = secureSocket(socket, endpoint, secure, finish, secure.trust);
+      // The request waits for the handshake: a failed one is then never told as a failed request.
+      wrapped.on('secureConnect', () => {
+        progress.secured = true;
+        ask(wrapped, endpoint, 443, settings, finish, report);
+      });
     },
     late,
   );
@@ -53,6 +66,7 @@ export function probeHttp(
 function ask(
   socket: Socket,
   endpoint: Endpoint,
+  defaultPort: number,
   settings: HttpSettings,
   finish: Finish,
   onStatus: (status: number) => void,
@@ -66,7 +80,7 @@ function ask(
       'User-Agent': 'weir-monitor',
       Accept: '*/*',
       ...settings.headers,
-      Host: settings.host ?? authority(endpoint),
+      Host: settings.host ?? authority(endpoint, defaultPort),
       Connection: 'close',
     },
   });
@@ -123,9 +137,9 @@ function requestFailure(error: Error & { readonly code?: unknown }): ProbeResult
   return failureOf(error);
 }
 
-function authority({ address, port }: Endpoint): string {
+function authority({ address, port }: Endpoint, defaultPort: number): string {
   const host = isIPv6(address) ? `[${address}]` : address;
-  return port === 80 ? host : `${host}:${port}`;
+  return port === defaultPort ? host : `${host}:${port}`;
 }
 
 /** `200-299, 304`. */

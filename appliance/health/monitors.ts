@@ -1,104 +1,143 @@
 /**
  * The monitors of all members: probes, states, and who is told.
  *
+ * Members with one address, port and settings share one probe, in however many pools they stand.
+ *
  * Invariants:
  * - reconcile() is by difference: a target that did not change keeps its state, its schedule and
  *   even its probe in flight; one whose settings changed keeps its state and is probed at once.
- * - onChange is called for changes of state only, after view() shows them, and never for a target
- *   that is no longer wanted.
+ * - onChange is called when something changed that tables depend on (the state, what an agent says,
+ *   why nobody knows), after view() shows it, and never for a target that is no longer wanted.
  */
 import type { BaseLogger } from 'pino';
-import { isDeepStrictEqual } from 'node:util';
 import type { MonitorTarget } from '../control/tables.js';
-import { probeHttp } from './http.js';
-import { ProbeSchedule, type Clock, type ScheduleStats } from './schedule.js';
+import { Cancellation } from './cancellation.js';
+import type { Probe } from './probe.js';
+import { HealthRecord, type Finding } from './record.js';
+import {
+  ProbeSchedule,
+  systemClock,
+  type Clock,
+  type OnStart,
+  type ScheduleStats,
+} from './schedule.js';
 import {
   afterProbe,
+  carriedStatus,
   initialStatus,
   seededStatus,
   type HealthState,
   type HealthStatus,
-  type ProbeResult,
 } from './state-machine.js';
-import { probeTcp } from './tcp.js';
 
+export type { Probe } from './probe.js';
+export type { Finding } from './record.js';
 export type { HealthState, HealthStatus, ProbeResult } from './state-machine.js';
-
-/** Runs one probe. Never rejects; `cancelled` makes it end early. */
-export type Probe = (target: MonitorTarget, cancelled: AbortSignal) => Promise<ProbeResult>;
 
 export interface MonitorsOptions {
   readonly onChange: (id: string, status: HealthStatus, previous: HealthStatus) => void;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
+  readonly probe: Probe;
   /** Epoch milliseconds. */
   readonly now?: () => number;
-  /** Probes that may be under way at once; 1,024 unless told. */
+  /** Probes that may be under way at once; 8,192 unless told. */
   readonly concurrency?: number;
   /** For tests. */
-  readonly probe?: Probe;
   readonly clock?: Clock;
+  /** For benchmarks. */
+  readonly onStart?: OnStart;
 }
 
-interface Monitored {
+/** One probe and everybody who wants its result. */
+interface Watched {
+  readonly key: string;
+  /** One of the members; what is probed is the same for all. */
   target: MonitorTarget;
+  readonly members: Set<string>;
   status: HealthStatus;
+  readonly record: HealthRecord;
   /** Cancels the probe in flight. */
-  inFlight: AbortController | null;
+  inFlight: Cancellation | null;
 }
 
-const CONCURRENCY = 1024;
+/** What one member's monitor found out. */
+export interface MemberRecord {
+  /** Changes and failures, the newest first. */
+  readonly findings: readonly Finding[];
+  /** Milliseconds, the newest first. */
+  readonly latencies: readonly number[];
+  /** Other members, as `POOL/MEMBERKEY`, that the same probe speaks for. */
+  readonly sharedWith: readonly string[];
+}
+
+/**
+ * When a switch fails, each of 10,000 members has a probe under way for its whole timeout: a lower
+ * limit would make the others late just then. Each takes a descriptor, of which a daemon has more.
+ */
+const CONCURRENCY = 8192;
 
 export class Monitors {
   readonly #onChange: MonitorsOptions['onChange'];
   readonly #log: MonitorsOptions['log'];
   readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #probe: Probe;
   readonly #schedule: ProbeSchedule;
-  readonly #monitored = new Map<string, Monitored>();
+  readonly #watched = new Map<string, Watched>();
+  /** By `POOL/MEMBERKEY`. */
+  readonly #members = new Map<
+    string,
+    { readonly target: MonitorTarget; readonly watched: Watched }
+  >();
   readonly #seeds = new Map<string, HealthState>();
-  readonly #probes = new Set<Promise<void>>();
+  #underWay = 0;
+  #whenIdle: (() => void) | null = null;
 
   constructor(options: MonitorsOptions) {
     this.#onChange = options.onChange;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
-    this.#probe = options.probe ?? probeByType;
+    this.#clock = options.clock ?? systemClock;
+    this.#probe = options.probe;
     this.#schedule = new ProbeSchedule({
-      probe: (id) => this.#run(id),
+      probe: (key) => this.#run(key),
       concurrency: options.concurrency ?? CONCURRENCY,
-      ...(options.clock === undefined ? {} : { clock: options.clock }),
+      clock: this.#clock,
+      ...(options.onStart === undefined ? {} : { onStart: options.onStart }),
     });
   }
 
   /** Takes the complete set of targets. */
   reconcile(targets: ReadonlyMap<string, MonitorTarget>): void {
-    for (const [id, monitored] of this.#monitored) {
-      if (targets.has(id)) continue;
-      this.#monitored.delete(id);
-      this.#schedule.delete(id);
-      monitored.inFlight?.abort();
-    }
+    for (const id of [...this.#members.keys()]) if (!targets.has(id)) this.#leave(id);
     for (const [id, target] of targets) {
-      const known = this.#monitored.get(id);
-      if (known === undefined) {
-        this.#monitored.set(id, { target, status: this.#firstStatus(id), inFlight: null });
-      } else {
-        const same = known.target === target || isDeepStrictEqual(known.target, target);
-        known.target = target;
-        if (same) continue;
-        known.inFlight?.abort();
+      const known = this.#members.get(id);
+      if (known?.target === target) continue;
+      const key = probeKey(target);
+      if (known === undefined) this.#join(id, target, key, undefined);
+      else if (known.watched.key === key) this.#members.set(id, { ...known, target });
+      else {
+        this.#leave(id);
+        this.#join(id, target, key, known.watched);
       }
-      this.#schedule.set(id, target.settings.interval);
     }
   }
 
   /** The status of every target, as of now. */
   view(): ReadonlyMap<string, HealthStatus> {
-    return new Map([...this.#monitored].map(([id, { status }]) => [id, status]));
+    return new Map([...this.#members].map(([id, { watched }]) => [id, watched.status]));
   }
 
   status(id: string): HealthStatus | undefined {
-    return this.#monitored.get(id)?.status;
+    return this.#members.get(id)?.watched.status;
+  }
+
+  /** What is remembered of a target's past; undefined for one that is not watched. */
+  record(id: string): MemberRecord | undefined {
+    const watched = this.#members.get(id)?.watched;
+    if (watched === undefined) return undefined;
+    const { findings, latencies } = watched.record;
+    return { findings, latencies, sharedWith: [...watched.members].filter((one) => one !== id) };
   }
 
   /**
@@ -106,10 +145,10 @@ export class Monitors {
    * Without effect once a probe has spoken. Tells nobody.
    */
   seed(id: string, state: HealthState): void {
-    const known = this.#monitored.get(id);
-    if (known === undefined) this.#seeds.set(id, state);
-    else if (known.status.lastOutcome === undefined)
-      known.status = seededStatus(state, this.#now());
+    const watched = this.#members.get(id)?.watched;
+    if (watched === undefined) this.#seeds.set(id, state);
+    else if (watched.status.lastOutcome === undefined)
+      watched.status = seededStatus(state, this.#now());
   }
 
   stats(): ScheduleStats {
@@ -119,57 +158,105 @@ export class Monitors {
   /** Cancels all probes and waits for their sockets to be gone. */
   async close(): Promise<void> {
     this.#schedule.close();
-    for (const { inFlight } of this.#monitored.values()) inFlight?.abort();
-    this.#monitored.clear();
-    await Promise.all(this.#probes);
+    for (const { inFlight } of this.#watched.values()) inFlight?.cancel();
+    this.#watched.clear();
+    this.#members.clear();
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
   }
 
-  #firstStatus(id: string): HealthStatus {
+  #leave(id: string): void {
+    const watched = this.#members.get(id)?.watched;
+    this.#members.delete(id);
+    if (watched === undefined) return;
+    watched.members.delete(id);
+    if (watched.members.size > 0) return;
+    this.#watched.delete(watched.key);
+    this.#schedule.delete(watched.key);
+    watched.inFlight?.cancel();
+  }
+
+  /** `before`: what watched this member until now, by other settings. */
+  #join(id: string, target: MonitorTarget, key: string, before: Watched | undefined): void {
     const seed = this.#seeds.get(id);
     this.#seeds.delete(id);
-    return seed === undefined ? initialStatus(this.#now()) : seededStatus(seed, this.#now());
-  }
-
-  #run(id: string): Promise<void> {
-    const running = this.#runOne(id);
-    this.#probes.add(running);
-    return running.finally(() => this.#probes.delete(running));
-  }
-
-  async #runOne(id: string): Promise<void> {
-    const monitored = this.#monitored.get(id);
-    if (monitored === undefined) return;
-    const { target } = monitored;
-    const controller = new AbortController();
-    monitored.inFlight = controller;
-    const result = await this.#probe(target, controller.signal);
-    // A later probe, of changed settings, may have begun already.
-    if (monitored.inFlight === controller) monitored.inFlight = null;
-    if (controller.signal.aborted || this.#monitored.get(id) !== monitored) return;
-    const previous = monitored.status;
-    monitored.status = afterProbe(previous, result, target.settings, this.#now());
-    const { state, reason } = monitored.status;
-    if (result.outcome === 'inconclusive' && previous.reason !== reason) {
-      this.#log.warn({ monitor: id }, `cannot probe ${id}: ${result.reason}`);
+    const now = this.#now();
+    const expected =
+      before !== undefined
+        ? carriedStatus(before.status)
+        : seed === undefined
+          ? initialStatus(now)
+          : seededStatus(seed, now);
+    const known = this.#watched.get(key);
+    const watched = known ?? {
+      key,
+      target,
+      members: new Set<string>(),
+      status: expected,
+      record: before?.record.copy() ?? new HealthRecord(),
+      inFlight: null,
+    };
+    watched.members.add(id);
+    this.#members.set(id, { target, watched });
+    if (known === undefined) {
+      this.#watched.set(key, watched);
+      this.#schedule.set(key, target.settings.interval);
+    } else if (matters(expected, known.status)) {
+      // Others were watching already: what they know holds for this one, too.
+      this.#onChange(id, known.status, expected);
     }
-    if (state === previous.state) return;
-    this.#log.info({ monitor: id, state, reason }, `${id} is ${state}: ${reason}`);
-    this.#onChange(id, monitored.status, previous);
+  }
+
+  async #run(key: string): Promise<void> {
+    const watched = this.#watched.get(key);
+    if (watched === undefined) return;
+    const cancellation = new Cancellation();
+    watched.inFlight = cancellation;
+    this.#underWay += 1;
+    const result = await this.#probe(watched.target, cancellation);
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#whenIdle?.();
+    if (watched.inFlight === cancellation) watched.inFlight = null;
+    if (cancellation.cancelled || this.#watched.get(key) !== watched) return;
+    const previous = watched.status;
+    const moment = { wall: this.#now(), monotonic: this.#clock.now() };
+    const status = afterProbe(previous, result, watched.target.settings, moment);
+    watched.status = status;
+    watched.record.add(previous, result, status);
+    if (result.outcome === 'inconclusive' && previous.reason !== status.reason) {
+      for (const id of watched.members) {
+        this.#log.warn({ monitor: id }, `cannot probe ${id}: ${result.reason}`);
+      }
+    }
+    if (!matters(previous, status)) return;
+    const { state, reason } = status;
+    for (const id of [...watched.members]) {
+      if (state !== previous.state) {
+        this.#log.info({ monitor: id, state, reason }, `${id} is ${state}: ${reason}`);
+      }
+      this.#onChange(id, status, previous);
+    }
   }
 }
 
-/** A type that no probe exists for never decides anything, and says so. */
-function probeByType(target: MonitorTarget, cancelled: AbortSignal): Promise<ProbeResult> {
-  const { settings } = target;
-  switch (settings.type) {
-    case 'tcp':
-      return probeTcp(target, settings, cancelled);
-    case 'http':
-      return probeHttp(target, settings, cancelled);
-    default:
-      return Promise.resolve({
-        outcome: 'inconclusive',
-        reason: `this build has no monitor of type ${settings.type}`,
-      });
+/** Whether somebody who makes tables of it must look again. */
+function matters(before: HealthStatus, now: HealthStatus): boolean {
+  return (
+    before.state !== now.state ||
+    (now.state === 'unknown' && before.reason !== now.reason) ||
+    before.agent?.state !== now.agent?.state ||
+    before.agent?.weightPercent !== now.agent?.weightPercent
+  );
+}
+
+/** Settings are shared by the members of a pool, so their text is made once. */
+const settingsText = new WeakMap<MonitorTarget['settings'], string>();
+
+/** Targets with one key are probed once. */
+function probeKey({ address, port, settings }: MonitorTarget): string {
+  let text = settingsText.get(settings);
+  if (text === undefined) {
+    text = JSON.stringify(settings);
+    settingsText.set(settings, text);
   }
+  return `${address} ${settings.type === 'icmp' ? '' : port} ${text}`;
 }

@@ -2,24 +2,28 @@
  * The tcp monitor: alive when a TCP connection can be made (RFC 9293 §3.5) and, where the settings
  * say so, when the answer contains a text.
  *
- * Invariant: see connection.ts; at most MOST_ANSWER_BYTES of an answer are kept.
+ * Invariant: see connection.ts and answer.ts.
  */
 import { formatDuration } from '../config/units-of-measure.js';
 import type { MonitorSettings } from '../config/schema.js';
-import { MOST_ANSWER_BYTES, probeConnection, type Endpoint } from './connection.js';
+import { AnswerSearch } from './answer.js';
+import type { Cancellation } from './cancellation.js';
+import { probeConnection } from './connection.js';
 import type { ProbeResult } from './state-machine.js';
+import { MOST_ANSWER_BYTES, type Endpoint } from './verdict.js';
 
 export type TcpSettings = Pick<
   Extract<MonitorSettings, { type: 'tcp' }>,
-  'timeout' | 'send' | 'receive'
+  'timeout' | 'send' | 'receive' | 'source'
 >;
 
 /** One probe. Never rejects. */
 export function probeTcp(
   endpoint: Endpoint,
-  { timeout, send, receive }: TcpSettings,
-  cancelled: AbortSignal,
+  settings: TcpSettings,
+  cancelled: Cancellation,
 ): Promise<ProbeResult> {
+  const { timeout, send, receive } = settings;
   let connected = false;
   const late = (): string => {
     const within = `within ${formatDuration(timeout)}`;
@@ -27,7 +31,7 @@ export function probeTcp(
   };
   return probeConnection(
     endpoint,
-    timeout,
+    settings,
     cancelled,
     (socket, finish) => {
       socket.on('connect', () => {
@@ -40,12 +44,11 @@ export function probeTcp(
         }
       });
       if (receive === undefined) return;
-      const wanted = Buffer.from(receive);
-      let answer = Buffer.alloc(0);
+      const search = new AnswerSearch(receive);
       socket.on('data', (chunk: Buffer) => {
-        answer = Buffer.concat([answer, chunk]);
-        if (answer.includes(wanted)) finish('pass', 'expected answer');
-        else if (answer.length > MOST_ANSWER_BYTES) {
+        const found = search.add(chunk);
+        if (found === 'found') finish('pass', 'expected answer');
+        else if (found === 'too-long') {
           finish('fail', `the expected text is not in the first ${MOST_ANSWER_BYTES / 1024} KiB`);
         }
       });

@@ -27,6 +27,16 @@ const cGetsockname: (fd: number, address: Uint8Array, length: Uint32Array) => nu
 const cSend: (fd: number, data: Uint8Array, length: number, flags: number) => number = libc.func(
   'intptr_t send(int fd, const void *data, size_t length, int flags)',
 );
+const cSendto: (
+  fd: number,
+  data: Uint8Array,
+  length: number,
+  flags: number,
+  address: Uint8Array,
+  addressLength: number,
+) => number = libc.func(
+  'intptr_t sendto(int fd, const void *data, size_t length, int flags, const void *address, uint32_t addressLength)',
+);
 const cRecvfrom: (
   fd: number,
   data: Uint8Array,
@@ -139,7 +149,12 @@ export function getsockname(fd: number, size: number): Buffer {
 export function setsockoptInt(fd: number, level: number, name: number, value: number): void {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32LE(value);
-  if (cSetsockopt(fd, level, name, bytes, 4) < 0) {
+  setsockoptBytes(fd, level, name, bytes);
+}
+
+/** An option that is a structure, given as bytes. */
+export function setsockoptBytes(fd: number, level: number, name: number, value: Uint8Array): void {
+  if (cSetsockopt(fd, level, name, value, value.length) < 0) {
     throw failure('setsockopt', `level ${level}, option ${name}`);
   }
 }
@@ -149,6 +164,14 @@ export function send(fd: number, data: Uint8Array): void {
   for (;;) {
     if (cSend(fd, data, data.length, MSG_DONTWAIT) >= 0) return;
     if (!is('EINTR')) throw failure('send');
+  }
+}
+
+/** Sends one datagram to `address`, a sockaddr as bytes, without waiting. */
+export function sendTo(fd: number, data: Uint8Array, address: Uint8Array): void {
+  for (;;) {
+    if (cSendto(fd, data, data.length, MSG_DONTWAIT, address, address.length) >= 0) return;
+    if (!is('EINTR')) throw failure('sendto');
   }
 }
 

@@ -18,6 +18,7 @@ import type {
   EventRow,
   FlowRow,
   HardwareReport,
+  MemberDetail,
   MemberRow,
   PoolRow,
   RevisionDetail,
@@ -176,6 +177,8 @@ function member(last: number, state: MemberRow['state'], reason: string): Member
             reason,
             lastProbe: THEN - 2000,
             latencyMs: 1.25,
+            responseTimeUs: 1300,
+            agent: null,
           },
     rates: RATES,
     totals: TOTALS,
@@ -192,6 +195,28 @@ export const MEMBERS: MemberRow[] = [
     address: '2001:db8::14',
   },
 ];
+
+export const MEMBER: MemberDetail = {
+  ...member(12, 'DOWN', 'connection refused'),
+  findings: [
+    {
+      kind: 'change',
+      time: THEN - 12_000,
+      last: THEN - 12_000,
+      count: 1,
+      text: 'went from up to down: connection refused',
+    },
+    {
+      kind: 'failure',
+      time: THEN - 16_000,
+      last: THEN - 2000,
+      count: 8,
+      text: 'connection refused',
+    },
+  ],
+  latenciesMs: [1.25, 12.5],
+  probeSharedWith: ['api/10.0.1.12:8080'],
+};
 
 export const FLOWS: FlowRow[] = [
   {
@@ -455,6 +480,10 @@ export class FakeDaemon implements DaemonPort {
     const rows = MEMBERS.filter(({ pool }) => query.pool === undefined || pool === query.pool);
     return this.#answer('members', query, rows);
   }
+  member(name: { readonly pool: string; readonly member: string }): Promise<MemberDetail> {
+    return this.#answer('member', name, MEMBER);
+  }
+
   flows(query: {
     readonly limit: number;
     readonly service?: string;

@@ -37,7 +37,7 @@ const cases: readonly (readonly [
   ],
   [
     'a wrong method with a name in the path',
-    { path: '/v1/pools/web/members/x' },
+    { method: 'DELETE', path: '/v1/pools/web/members/x' },
     405,
     'method-not-allowed',
     /PATCH/,

@@ -12,6 +12,7 @@ import {
   event,
   FLOWS,
   HARDWARE,
+  MEMBER,
   MEMBERS,
   POOLS,
   REVISIONS,
@@ -29,6 +30,7 @@ for (const [words, expected] of [
   [['show', 'services'], SERVICES],
   [['show', 'pools'], POOLS],
   [['show', 'members', '--pool', 'web'], MEMBERS],
+  [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
   [['show', 'flows', '--limit', '7'], FLOWS],
   [
     ['show', 'events'],
@@ -59,6 +61,18 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /2 of 4 members serving/,
       /goes back to revision 6 in 43 s unless confirmed: weir confirm/,
       /Alarms +1\n +error: web: 10\.0\.1\.12:8080 is down/,
+    ],
+  ],
+  [
+    ['show', 'member', 'web', '10.0.1.12:8080'],
+    [
+      /^10\.0\.1\.12:8080 of pool web {2}DOWN ✖\n {2}Reason +connection refused\n/,
+      /Next hop +no MAC address known\n/,
+      /Monitor +http: .*, last probe \d+\w* ago\n/,
+      /Response +1\.30 ms on average; last 1\.25 13\n/,
+      /Shared +the same probe speaks for api\/10\.0\.1\.12:8080\n/,
+      /History\n {4}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}went from up to down: connection refused\n/,
+      /connection refused \(8 ×, last \d{4}-/,
     ],
   ],
   [

@@ -13,7 +13,11 @@ const test = suite('cli: completion');
 
 const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir sho', ['show']],
-  ['weir show ', ['services', 'pools', 'members', 'flows', 'events', 'tiers', 'counters']],
+  [
+    'weir show ',
+    ['services', 'pools', 'members', 'member', 'flows', 'events', 'tiers', 'counters'],
+  ],
+  ['weir show member web 10.0.1.11', ['10.0.1.11:8080']],
   ['weir show fl', ['flows']],
   ['weir help --', ['--socket', '--json', '--version', '--help']],
   ['weir help com', ['completion']],

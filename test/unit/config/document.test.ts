@@ -177,7 +177,7 @@ pools: { p: { algorithm: random, members: [{ address: 10.0.1.1 }], monitor: { ty
 services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: p, persistence: { type: cookie } } }
 `;
   const { intent } = read(text);
-  assert.is(unsupported(intent, firstSliceCapabilities).length, 3);
+  assert.is(unsupported(intent, firstSliceCapabilities).length, 2);
   const more = {
     ...firstSliceCapabilities,
     l7: true,

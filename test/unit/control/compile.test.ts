@@ -1,7 +1,11 @@
 /** The compiler: what each input does to the tables, and what stays the same object. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compile, type CompileInput } from '../../../appliance/control/compile.js';
+import {
+  compile,
+  type CompileInput,
+  type MemberHealth,
+} from '../../../appliance/control/compile.js';
 import type { L4Member, NextHop, Tables } from '../../../appliance/control/tables.js';
 import { intentSchema, type Document } from '../../../appliance/config/schema.js';
 
@@ -90,7 +94,7 @@ test('a pool that no service uses is compiled but stays out of the fast path', (
 const states: {
   readonly name: string;
   readonly state?: 'enabled' | 'draining' | 'disabled';
-  readonly health?: { readonly state: 'unknown' | 'up' | 'down'; readonly reason: string };
+  readonly health?: MemberHealth;
   readonly unresolved?: string;
   readonly expect: readonly [L4Member['state'], string];
 }[] = [
@@ -117,6 +121,39 @@ const states: {
     state: 'disabled',
     health: { state: 'up', reason: '' },
     expect: ['down', 'disabled'],
+  },
+  {
+    name: 'not to be probed by this unit',
+    health: { state: 'unknown', reason: 'cannot probe from 10.0.0.9' },
+    expect: ['serving', 'cannot probe from 10.0.0.9'],
+  },
+  {
+    name: 'up, and its agent drains',
+    health: {
+      state: 'up',
+      reason: 'agent says drain',
+      agent: { state: 'drain', weightPercent: 50, cpuPercent: undefined },
+    },
+    expect: ['draining', 'agent says drain'],
+  },
+  {
+    name: 'up, and its agent wants no weight',
+    health: {
+      state: 'up',
+      reason: 'agent says up 0%',
+      agent: { state: 'up', weightPercent: 0, cpuPercent: undefined },
+    },
+    expect: ['draining', 'agent says 0%'],
+  },
+  {
+    name: 'down by its agent, draining or not',
+    state: 'draining',
+    health: {
+      state: 'down',
+      reason: 'agent says maint',
+      agent: { state: 'maint', weightPercent: undefined, cpuPercent: undefined },
+    },
+    expect: ['down', 'agent says maint'],
   },
   {
     name: 'no MAC address',

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Cancellation } from '../../../appliance/health/cancellation.js';
 import { probeHttp, type HttpSettings } from '../../../appliance/health/http.js';
 import { probeTcp } from '../../../appliance/health/tcp.js';
 
-const never = new AbortController().signal;
+const never = new Cancellation();
 
 interface Running {
   readonly port: number;
@@ -318,13 +319,13 @@ test('a cancelled probe ends at once and says nothing', async () => {
   await withServer(
     () => undefined,
     async ({ port }) => {
-      const controller = new AbortController();
+      const cancellation = new Cancellation();
       const probe = probeHttp(
         { address: '127.0.0.1', port },
         { ...settings, timeout: 60_000 },
-        controller.signal,
+        cancellation,
       );
-      setImmediate(() => controller.abort());
+      setImmediate(() => cancellation.cancel());
       assert.is((await probe).outcome, 'inconclusive');
     },
   );

@@ -17,7 +17,12 @@ function play(history: string, rise: number, fall: number, start: HealthStatus):
   let status = start;
   return [...history].map((letter, index) => {
     const outcome = outcomes[letter as keyof typeof outcomes];
-    status = afterProbe(status, { outcome, reason: letter }, { rise, fall }, 1000 + index);
+    status = afterProbe(
+      status,
+      { outcome, reason: letter },
+      { rise, fall },
+      { wall: 1000 + index, monotonic: index },
+    );
     return status;
   });
 }

@@ -1,0 +1,119 @@
+/**
+ * `show member`: one member, why it is what it is, and what its monitor saw.
+ *
+ * Invariant: as `show`; what failed last stands first.
+ */
+import type { Command } from 'commander';
+import type { FindingRow, MemberDetail } from '../api/contract.js';
+import { examples } from './arguments.js';
+import { answer, clientOf, type Context } from './context.js';
+import {
+  bitsPerSecond,
+  clean,
+  duration,
+  paint,
+  perSecond,
+  plural,
+  readable,
+  state,
+  timestamp,
+} from './format.js';
+import { memberPath } from './member-path.js';
+
+export function addMember(show: Command, context: Context): void {
+  show
+    .command('member')
+    .summary('one member: state, response times, what failed and when')
+    .description(
+      'Shows one member: state and why, next hop, traffic, what its monitor measures, and the\n' +
+        'last changes and failures with their times.',
+    )
+    .argument('<pool>', 'name of the pool')
+    .argument('<member>', 'ADDRESS:PORT, with IPv6 as [ADDRESS]:PORT')
+    .addHelpText(
+      'after',
+      examples(['weir show member web 10.0.1.11:8080', 'why is it down, and since when?']),
+    )
+    .action(async (pool: string, member: string, _options: object, command: Command) => {
+      const path = await memberPath(pool, member);
+      const detail = await clientOf(command, context).json<MemberDetail>({ path });
+      await answer(command, context, detail, () => memberText(context, detail));
+    });
+}
+
+type Line = readonly [name: string, value: string];
+
+export function memberText(context: Context, detail: MemberDetail): string {
+  const { look } = context;
+  const word = state(detail.state);
+  const lines: Line[] = [
+    ['Reason', detail.reason],
+    ['Since', `${timestamp(detail.since)} (${duration(context.now() - detail.since)})`],
+    ['Weight', String(detail.weight)],
+    ['Next hop', nextHop(detail)],
+    ['Traffic', traffic(detail)],
+    ...monitorLines(context, detail),
+  ];
+  const head = `${paint(look, 'bold', clean(`${detail.member} of pool ${detail.pool}`))}  ${paint(look, word.colour, word.text(look))}\n`;
+  const body = lines.map(([name, value]) => `  ${name.padEnd(9)} ${clean(value)}\n`);
+  return head + body.join('') + findingText(context, detail.findings);
+}
+
+function nextHop({ nextHop: hop, nextHopProblem }: MemberDetail): string {
+  return hop === null ? (nextHopProblem ?? 'unknown') : `${hop.mac} on ${hop.interface}`;
+}
+
+function traffic({ rates }: MemberDetail): string {
+  return `${perSecond(rates.flowsPerSecond)} flows, ${perSecond(rates.packetsPerSecond)} packets, ${bitsPerSecond(rates.bitsPerSecond)}`;
+}
+
+function monitorLines(context: Context, detail: MemberDetail): Line[] {
+  const { health } = detail;
+  if (health === null) return [['Monitor', 'none']];
+  const probed =
+    health.lastProbe === null
+      ? 'not probed yet'
+      : `last probe ${duration(context.now() - health.lastProbe)} ago`;
+  const lines: Line[] = [['Monitor', `${health.monitor}: ${health.reason}, ${probed}`]];
+  if (health.responseTimeUs !== null) {
+    const last = detail.latenciesMs.map(milliseconds).join(' ');
+    lines.push([
+      'Response',
+      `${milliseconds(health.responseTimeUs / 1000)} ms on average; last ${last}`,
+    ]);
+  }
+  if (health.agent !== null) lines.push(['Agent', agentText(health.agent)]);
+  const shared = detail.probeSharedWith;
+  if (shared.length > 0) lines.push(['Shared', `the same probe speaks for ${names(shared)}`]);
+  return lines;
+}
+
+function agentText(agent: NonNullable<NonNullable<MemberDetail['health']>['agent']>): string {
+  return [
+    agent.state,
+    ...(agent.weightPercent === null ? [] : [`${agent.weightPercent}% of its weight`]),
+    ...(agent.cpuPercent === null ? [] : [`CPU ${agent.cpuPercent}%`]),
+    ...(agent.maxConnections === null ? [] : [`at most ${agent.maxConnections} connections`]),
+  ].join(', ');
+}
+
+const NAMED = 3;
+
+function names(list: readonly string[]): string {
+  const more = list.length > NAMED ? ` and ${plural(list.length - NAMED, 'other')}` : '';
+  return list.slice(0, NAMED).join(', ') + more;
+}
+
+function findingText(context: Context, findings: readonly FindingRow[]): string {
+  if (findings.length === 0) return '  History   nothing failed and nothing changed so far\n';
+  const lines = findings.map((one) => {
+    const again = one.count === 1 ? '' : ` (${one.count} ×, last ${timestamp(one.last)})`;
+    const text = `${timestamp(one.time)}  ${clean(one.text)}${readable(context.look, again)}`;
+    return `    ${one.kind === 'change' ? text : paint(context.look, 'yellow', text)}\n`;
+  });
+  return `  History\n${lines.join('')}`;
+}
+
+function milliseconds(value: number): string {
+  return value.toFixed(value < 10 ? 2 : 0);
+}

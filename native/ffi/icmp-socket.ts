@@ -1,0 +1,119 @@
+/**
+ * Raw sockets for ICMP and ICMPv6: raw(7), icmp(7), RFC 3542 §3. Addresses are 4 or 16 bytes in
+ * network order.
+ *
+ * Invariants:
+ * - Only the ICMP types asked for reach the socket: the kernel's own filter keeps the rest away.
+ * - Nothing here waits: the caller watches `fd` with a Poller.
+ */
+import {
+  AF_INET,
+  AF_INET6,
+  bind,
+  close,
+  receive,
+  sendTo,
+  setsockoptBytes,
+  setsockoptInt,
+  socket,
+  SO_RCVBUFFORCE,
+  SO_RCVBUF,
+  SOCK_RAW,
+  SOL_SOCKET,
+  SystemError,
+} from './libc.js';
+
+const IPPROTO_ICMP = 1;
+const IPPROTO_ICMPV6 = 58;
+/** linux/icmp.h: a bit for each type, set means blocked. */
+const SOL_RAW = 255;
+const ICMP_FILTER = 1;
+/** linux/icmpv6.h: 256 bits, set means blocked. */
+const ICMPV6_FILTER = 1;
+/** Room for the answers of thousands of members that come in one moment. */
+const RECEIVE_BUFFER = 2 * 1024 * 1024;
+const MOST_PACKET = 2048;
+const PACKETS_PER_TURN = 256;
+
+export class IcmpSocket {
+  readonly fd: number;
+  readonly #addressBytes: 4 | 16;
+  readonly #buffer = Buffer.alloc(MOST_PACKET);
+  readonly #from = Buffer.alloc(28);
+  readonly #to: Buffer;
+  #closed = false;
+
+  /** `source`: address to send from. Throws SystemError; that of a failed bind has its syscall. */
+  constructor(family: 4 | 6, options: { types: readonly number[]; source: Uint8Array | null }) {
+    this.#addressBytes = family === 4 ? 4 : 16;
+    this.#to = Buffer.alloc(family === 4 ? 16 : 28);
+    this.fd =
+      family === 4
+        ? socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)
+        : socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+    try {
+      if (family === 4) setsockoptBytes(this.fd, SOL_RAW, ICMP_FILTER, filter(4, options.types));
+      else setsockoptBytes(this.fd, IPPROTO_ICMPV6, ICMPV6_FILTER, filter(32, options.types));
+      widen(this.fd);
+      if (options.source !== null) bind(this.fd, sockaddr(family, options.source));
+    } catch (error) {
+      close(this.fd);
+      throw error;
+    }
+  }
+
+  /** Throws SystemError. */
+  send(packet: Uint8Array, destination: Uint8Array): void {
+    this.#to.set(sockaddr(this.#addressBytes === 4 ? 4 : 6, destination));
+    sendTo(this.fd, packet, this.#to);
+  }
+
+  /**
+   * Hands over packets that have come, at most some; more make `fd` readable again. Both arrays are
+   * windows that the next packet overwrites. IPv4 packets begin with their IP header, others do not.
+   */
+  drain(onPacket: (packet: Buffer, source: Uint8Array) => void): void {
+    for (let turn = 0; turn < PACKETS_PER_TURN && !this.#closed; turn += 1) {
+      const length = receive(this.fd, this.#buffer, this.#from);
+      if (length === null) return;
+      const at = this.#addressBytes === 4 ? 4 : 8;
+      onPacket(
+        this.#buffer.subarray(0, Math.min(length, MOST_PACKET)),
+        this.#from.subarray(at, at + this.#addressBytes),
+      );
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    close(this.fd);
+  }
+}
+
+function filter(bytes: number, types: readonly number[]): Buffer {
+  const mask = Buffer.alloc(bytes, 0xff);
+  for (const type of types) {
+    // 32-bit words of the machine, which is little-endian (libc.ts): byte and bit follow in order.
+    const at = type >> 3;
+    if (at < bytes) mask[at] = (mask[at] ?? 0) & ~(1 << (type & 7));
+  }
+  return mask;
+}
+
+/** sockaddr_in (ip(7)) or sockaddr_in6 (ipv6(7)); a raw socket has no port. */
+function sockaddr(family: 4 | 6, address: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
+  bytes.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0);
+  bytes.set(address, family === 4 ? 4 : 8);
+  return bytes;
+}
+
+function widen(fd: number): void {
+  try {
+    setsockoptInt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+  } catch (error) {
+    if (!(error instanceof SystemError && error.code === 'EPERM')) throw error;
+    setsockoptInt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+  }
+}
