@@ -6,7 +6,7 @@
  * Invariant: tables depend on the input alone. `previous` saves work and never changes
  * the outcome.
  */
-import { buildLookup, lookupSlots } from '../balance/maglev.js';
+import { buildTable, choiceOf } from '../balance/choice.js';
 import { memberKey } from '../config/addresses.js';
 import type { Intent, Member, Pool, Service } from '../config/schema.js';
 import type {
@@ -139,17 +139,20 @@ function compileMembers(
     }
     return now;
   });
-  if (previous !== undefined && !changed) return previous;
-  if (previous !== undefined && !reshuffled) return { name, members, lookup: previous.lookup };
-  const lookup = buildLookup(
+  if (previous !== undefined && !changed && previous.choice === choiceOf(pool.algorithm))
+    return previous;
+  const choice = choiceOf(pool.algorithm);
+  const common = { name, members, choice, whenDown: 'drop', onMemberDown: 'rehash' } as const;
+  if (previous?.choice === choice && !reshuffled) return { ...common, lookup: previous.lookup };
+  const lookup = buildTable(
+    pool.algorithm,
     members.map((member) => ({
       key: member.key,
       weight: member.weight,
       available: member.state === 'serving',
     })),
-    lookupSlots(members.length),
   );
-  return { name, members, lookup };
+  return { ...common, lookup };
 }
 
 /** Whether nothing that a pool's members depend on changed, with its part of the intent being the same. */
@@ -185,6 +188,7 @@ function compileMember(
     address: member.address,
     port: member.port ?? 0,
     weight: member.weight,
+    configuredWeight: member.weight,
     setting: member.state,
     nextHop: 'unresolved' in hop ? null : hop,
     ...memberStatus(member.state, hop, healthOf(pool, id, input)),

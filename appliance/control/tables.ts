@@ -29,7 +29,10 @@ export interface L4Member {
   readonly address: string;
   /** 0: the service's own port. */
   readonly port: number;
+  /** Effective weight now, 0 … 65,535, in the unit of its pool, as the algorithm uses it. */
   readonly weight: number;
+  /** The weight in the document. */
+  readonly configuredWeight: number;
   /** The administrator's word. */
   readonly setting: 'enabled' | 'draining' | 'disabled';
   /** What the fast path does with it. */
@@ -39,11 +42,38 @@ export interface L4Member {
   readonly nextHop: NextHop | null;
 }
 
+/** How the fast path picks a slot of `lookup` for a new flow. */
+export type L4Choice =
+  /** maglev: hash of addresses, ports and protocol. */
+  | 'flow-hash'
+  /** ip-hash, by source address. */
+  | 'source-hash'
+  /** ip-hash, by source and destination address. */
+  | 'source-destination-hash'
+  /** round-robin, weighted-round-robin: slot = next of a shared counter modulo slots. */
+  | 'cursor'
+  /** A random slot. */
+  | 'random'
+  /** `lookup` lists each member that can serve once; the least (active flows + 1) ÷ weight wins. */
+  | 'least';
+
+/**
+ * What the fast path does with a new flow while no member can serve. The language's serve-all and
+ * fallback pool are resolved by the compiler.
+ */
+export type L4WhenDown = 'drop' | 'reset';
+
+/** What becomes of a TCP flow whose member is down: chosen again, or answered with a reset. */
+export type L4OnMemberDown = 'rehash' | 'reset';
+
 export interface L4Pool {
   readonly name: string;
   readonly members: readonly L4Member[];
-  /** Slot to index in `members`. A prime number of slots; none while no member can serve. */
+  readonly choice: L4Choice;
+  /** Slot to index in `members`; for the hashes a power of two of slots; none while no member can serve. */
   readonly lookup: Uint32Array;
+  readonly whenDown: L4WhenDown;
+  readonly onMemberDown: L4OnMemberDown;
 }
 
 export interface L4Service {

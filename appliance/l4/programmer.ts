@@ -118,7 +118,7 @@ export class Programmer {
       for (const name of changed) {
         const placed = this.#pools.get(name);
         if (placed === undefined) continue;
-        const unknown: L4Pool = { name, members: [], lookup: new Uint32Array(0) };
+        const unknown: L4Pool = { ...placed.pool, members: [], lookup: new Uint32Array(0) };
         this.#pools.set(name, { pool: unknown, rows: new Uint32Array(0), range: placed.range });
       }
       throw error;

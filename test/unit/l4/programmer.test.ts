@@ -1,7 +1,6 @@
 /** Programming by diff, adoption after a restart, and recovery from a kernel that refuses. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { buildLookup } from '../../../appliance/balance/maglev.js';
 import type { L4Member, L4Pool, L4Service, L4Tables } from '../../../appliance/control/tables.js';
 import {
   CHUNK_SLOTS,
@@ -31,6 +30,7 @@ function member(last: number, change: Partial<L4Member> = {}): L4Member {
     address: `10.0.0.${last}`,
     port: 8080,
     weight: 1,
+    configuredWeight: 1,
     setting: 'enabled',
     state: 'serving',
     reason: 'enabled',
@@ -40,11 +40,14 @@ function member(last: number, change: Partial<L4Member> = {}): L4Member {
 }
 
 function pool(name: string, members: L4Member[], slots = SLOTS): L4Pool {
-  const lookup = buildLookup(
-    members.map(({ key, weight, state }) => ({ key, weight, available: state === 'serving' })),
-    slots,
-  );
-  return { name, members, lookup };
+  const indices = members.map((_, index) => index);
+  const able = indices.filter((index) => members[index]?.state === 'serving');
+  // Who does not serve hands its slots to the others; any number of slots will do here.
+  const lookup = Uint32Array.from({ length: able.length === 0 ? 0 : slots }, (_, slot) => {
+    const owner = slot % members.length;
+    return able.includes(owner) ? owner : (able[slot % able.length] ?? 0);
+  });
+  return { name, members, choice: 'flow-hash', lookup, whenDown: 'drop', onMemberDown: 'rehash' };
 }
 
 function service(name: string, change: Partial<L4Service> = {}): L4Service {
