@@ -21,6 +21,7 @@ import type {
   FlowRow,
   MemberRow,
   MemberSetting,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -106,6 +107,8 @@ export interface DaemonPort {
 
   services(): Promise<ServiceRow[]>;
   pools(): Promise<PoolRow[]>;
+  /** Errors: not-found. */
+  pool(name: string): Promise<PoolDetail>;
   /** Errors: not-found for a pool that is not there. */
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */

@@ -11,6 +11,7 @@
  *   GET    /v1/revisions                      ?limit=N &before=N, newest first
  *   GET    /v1/revisions/N                    with its document
  *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/counters
+ *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
@@ -142,6 +143,11 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
       return answer();
     });
   }
+
+  app.get<{ Params: { pool: string } }>('/v1/pools/:pool', (request) => {
+    parseQuery.none(request.query);
+    return daemon.pool(request.params.pool);
+  });
 
   app.get('/v1/members', (request) => {
     const { pool } = parseQuery.members(request.query);

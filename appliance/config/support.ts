@@ -6,7 +6,7 @@
  * asked about here or executed by every build.
  */
 import { formatPath, type ConfigError, type Path } from './errors.js';
-import type { Algorithm } from './pool.js';
+import { algorithms, type Algorithm } from './pool.js';
 import type { MonitorSettings, MonitorType } from './monitor.js';
 import type { Intent } from './schema.js';
 import {
@@ -39,11 +39,11 @@ export interface Capabilities {
   readonly telemetry: boolean;
 }
 
-/** The first slice: maglev over TCP and UDP in XDP, by dsr and nat. */
+/** TCP and UDP in XDP, by dsr and nat, with every algorithm. */
 export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp'],
   forwardings: ['dsr', 'nat'],
-  algorithms: ['maglev'],
+  algorithms,
   monitors: { tcp: ['port'], http: ['port', 'path', 'method', 'host', 'expect'] },
   persistence: [],
   limits: [],

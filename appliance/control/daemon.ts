@@ -16,6 +16,7 @@ import type {
   EventRow,
   FlowRow,
   MemberRow,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -42,6 +43,7 @@ import type { Network } from '../net/network.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
+import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { InspectInterface } from './ports.js';
 import { Reconciler, type RunReport } from './reconciler.js';
@@ -80,8 +82,18 @@ export class Daemon implements DaemonPort {
   constructor(parts: DaemonParts) {
     this.#parts = parts;
     const { network, monitors, tier, events, log } = parts;
+    const influences = new Influences({
+      history: (page) => parts.store.history(page),
+      health: { get: (id) => monitors.status(id) },
+      onEvent: (event) => {
+        events.append(event);
+      },
+      onError: (error) => {
+        log.error({ err: error }, 'cannot read when draining began; it counts from now on');
+      },
+    });
     this.#reconciler = new Reconciler(
-      { network, monitors, fastPath: tier, inspect: parts.inspect },
+      { network, monitors, fastPath: tier, inspect: parts.inspect, influences },
       {
         retryMs: RETRY_MS,
         onRun: (report) => {
@@ -109,11 +121,15 @@ export class Daemon implements DaemonPort {
         history: this.#history,
         lastRun: () => this.#lastRun,
         failure: () => this.#reconciler.failure ?? this.#unreadable,
+        weightProblems: () => influences.problems,
       },
       {
-        onSample: (counters) => {
-          this.#tell({ type: 'counters', counters });
+        onSample: (deltas, counters) => {
+          this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          const { intent, tables } = this.#reconciler;
+          if (intent === null || tables === undefined) return;
+          if (influences.step({ deltas, counters }, intent, tables)) this.#reconciler.request();
         },
         onError: (error) => {
           log.error({ err: error }, 'cannot read the counters');
@@ -251,6 +267,10 @@ export class Daemon implements DaemonPort {
 
   async pools(): Promise<PoolRow[]> {
     return this.#show.pools();
+  }
+
+  async pool(name: string): Promise<PoolDetail> {
+    return this.#show.pool(name);
   }
 
   async members(query: { readonly pool?: string }): Promise<MemberRow[]> {

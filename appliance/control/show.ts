@@ -9,6 +9,7 @@ import type {
   FlowRow,
   MemberRow,
   PendingConfirm,
+  PoolDetail,
   PoolRow,
   ServiceRow,
   Status,
@@ -24,6 +25,7 @@ import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import type { L4Service, Tables } from './tables.js';
+import { poolDetail } from './pool-view.js';
 import { memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
@@ -34,10 +36,13 @@ export interface ShowParts {
   readonly history: MemberHistory;
   readonly lastRun: () => RunReport | null;
   readonly failure: () => Error | null;
+  /** What is wrong with the expressions of pools, by pool. */
+  readonly weightProblems: () => ReadonlyMap<string, string>;
 }
 
 const EMPTY: Tables = {
   pools: new Map(),
+  standings: new Map(),
   l4: { services: new Map(), pools: new Map() },
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
   monitors: new Map(),
@@ -87,6 +92,7 @@ export class Show {
         pending,
         failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
+        weightProblems: this.#parts.weightProblems(),
       }),
       kernel: release(),
     };
@@ -102,10 +108,17 @@ export class Show {
     return view === null ? [] : poolRows(view);
   }
 
+  pool(name: string): PoolDetail {
+    const view = this.#view();
+    const detail = view === null ? null : poolDetail(view, name);
+    if (detail === null) throw noSuchPool(name);
+    return detail;
+  }
+
   members({ pool }: { readonly pool?: string }): MemberRow[] {
     const view = this.#view();
     if (pool !== undefined && (view === null || !view.tables.pools.has(pool))) {
-      throw new PortError('not-found', `There is no pool ${pool}: see "weir show pools".`);
+      throw noSuchPool(pool);
     }
     return view === null ? [] : memberRows(view, pool);
   }
@@ -204,6 +217,10 @@ export class Show {
       memberSince: this.#parts.history.since,
     };
   }
+}
+
+function noSuchPool(name: string): PortError {
+  return new PortError('not-found', `There is no pool ${name}: see "weir show pools".`);
 }
 
 function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {

@@ -13,9 +13,11 @@ import type {
   ServiceRow,
   ServiceState,
 } from '../api/contract.js';
-import type { Intent } from '../config/schema.js';
+import { usesObservations } from '../balance/choice.js';
+import type { Intent, Pool } from '../config/schema.js';
 import type { HealthStatus } from '../health/monitors.js';
 import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
+import { weightUnit } from './compile-pools.js';
 import type { L4Member, L4Pool, NextHop, Tables } from './tables.js';
 
 export interface ViewInput {
@@ -31,7 +33,9 @@ export interface ViewInput {
 
 /** The word for a member. */
 export function memberState(member: L4Member): MemberState {
-  if (member.setting === 'disabled') return 'DISABLED';
+  // Drained to the end is what the administrator asked for, so nothing to be alarmed about.
+  if (member.setting === 'disabled' || member.standing === 'drained') return 'DISABLED';
+  if (member.standing === 'at-need') return 'DOWN';
   if (member.state === 'down') return 'DOWN';
   return member.state === 'draining' ? 'DRAINING' : 'UP';
 }
@@ -61,13 +65,16 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
   });
 }
 
-export function poolRows(input: ViewInput): PoolRow[] {
+export function poolRows(input: ViewInput, only?: string): PoolRow[] {
   const users = new Map<string, string[]>();
   for (const [name, { pool }] of Object.entries(input.intent.services)) {
     if (pool === undefined) continue;
     users.set(pool, [...(users.get(pool) ?? []), name]);
   }
-  return Object.entries(input.intent.pools).map(([name, pool]) => {
+  const wanted = Object.entries(input.intent.pools).filter(
+    ([name]) => only === undefined || name === only,
+  );
+  return wanted.map(([name, pool]) => {
     const members = input.tables.pools.get(name)?.members ?? [];
     const ids = members.map((member) => member.id);
     const count = (state: MemberState): number =>
@@ -93,12 +100,42 @@ export function memberRows(input: ViewInput, only?: string): MemberRow[] {
   const rows: MemberRow[] = [];
   for (const [name, pool] of input.tables.pools) {
     if (only !== undefined && name !== only) continue;
-    for (const member of pool.members) rows.push(memberRow(input, pool, member));
+    const written = input.intent.pools[name];
+    const unit = written === undefined ? 1 : shownUnit(written, pool);
+    pool.members.forEach((member, index) => {
+      const backup = written?.members[index]?.backup === true;
+      rows.push(memberRow(input, pool, member, { unit, backup }));
+    });
   }
   return rows;
 }
 
-function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow {
+/**
+ * How much of a pool's effective weights is one of the document's. Computed weights have no unit
+ * of their own: they are shown so that those who take flows have together what the document
+ * gives them.
+ */
+function shownUnit(written: Pool, pool: L4Pool): number {
+  if (!usesObservations(written.algorithm)) return weightUnit(written);
+  const takers = new Set(pool.lookup);
+  let [effective, configured] = [0, 0];
+  for (const index of takers) {
+    effective += pool.members[index]?.weight ?? 0;
+    configured += pool.members[index]?.configuredWeight ?? 0;
+  }
+  return configured === 0 ? weightUnit(written) : effective / configured;
+}
+
+function shown(weight: number): number {
+  return Number(weight.toPrecision(3));
+}
+
+function memberRow(
+  input: ViewInput,
+  pool: L4Pool,
+  member: L4Member,
+  { unit, backup }: { readonly unit: number; readonly backup: boolean },
+): MemberRow {
   const { id } = member;
   const hop = input.nextHop(member.address);
   const problem = 'unresolved' in hop ? hop.unresolved : null;
@@ -107,7 +144,9 @@ function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow 
     member: member.key,
     address: member.address,
     port: member.port,
-    weight: member.weight,
+    weight: member.configuredWeight,
+    effectiveWeight: shown(member.weight / unit),
+    backup,
     state: memberState(member),
     reason: member.reason,
     since: input.memberSince.get(id) ?? input.counters.since,

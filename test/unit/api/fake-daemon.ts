@@ -18,6 +18,7 @@ import type {
   EventRow,
   FlowRow,
   MemberRow,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -158,6 +159,8 @@ function member(last: number, state: MemberRow['state'], reason: string): Member
     address: `10.0.1.${last}`,
     port: 8080,
     weight: last - 10,
+    effectiveWeight: last === 11 ? 0.3 : last - 10,
+    backup: last === 14,
     state,
     reason,
     since: THEN - last * 1000,
@@ -188,6 +191,17 @@ export const MEMBERS: MemberRow[] = [
     address: '2001:db8::14',
   },
 ];
+
+export const DETAIL: PoolDetail = {
+  ...POOLS[0]!,
+  muster: 'few',
+  membersNeeded: 2,
+  membersAble: 1,
+  servedBy: 'web',
+  whenDown: 'While no member can serve, new flows are dropped.',
+  now: '1 of 2 needed members can serve, and no others are left: these take all new flows.',
+  members: MEMBERS,
+};
 
 export const FLOWS: FlowRow[] = [
   {
@@ -351,6 +365,12 @@ export class FakeDaemon implements DaemonPort {
   }
   pools(): Promise<PoolRow[]> {
     return this.#answer('pools', undefined, POOLS);
+  }
+  pool(name: string): Promise<PoolDetail> {
+    if (name !== DETAIL.name) {
+      this.failures.set('pool', new PortError('not-found', `There is no pool ${name}.`));
+    }
+    return this.#answer('pool', name, DETAIL);
   }
   members(query: { readonly pool?: string }): Promise<MemberRow[]> {
     const rows = MEMBERS.filter(({ pool }) => query.pool === undefined || pool === query.pool);

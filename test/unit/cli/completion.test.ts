@@ -13,7 +13,7 @@ const test = suite('cli: completion');
 
 const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir sho', ['show']],
-  ['weir show ', ['services', 'pools', 'members', 'flows', 'events', 'tiers', 'counters']],
+  ['weir show ', ['services', 'pools', 'pool', 'members', 'flows', 'events', 'tiers', 'counters']],
   ['weir show fl', ['flows']],
   ['weir help --', ['--socket', '--json', '--version', '--help']],
   ['weir help com', ['completion']],
@@ -21,6 +21,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir apply weir.yaml --dry', ['--dry-run']],
   ['weir apply ', [':files']],
   ['weir export --output ', [':files']],
+  ['weir show pool ', ['web', 'resolvers']],
   ['weir set member ', ['web', 'resolvers']],
   ['weir set member w', ['web']],
   ['weir set member web 10.0.1.1', ['10.0.1.11:8080', '10.0.1.12:8080', '10.0.1.13:8080']],

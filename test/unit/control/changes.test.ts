@@ -123,7 +123,9 @@ for (const [name, text, code] of [
     'not executable',
     JSON.stringify({
       ...document(),
-      pools: { web: { ...document().pools!['web'], algorithm: 'random' } },
+      services: {
+        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'http' }, pool: 'web' },
+      },
     }),
     'unsupported',
   ],
