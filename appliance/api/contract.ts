@@ -49,7 +49,7 @@ export type MemberSetting = 'enabled' | 'draining' | 'disabled';
 /** What a member is now. DISABLED is the administrator's doing, DOWN is not. */
 export type MemberState = 'UP' | 'DRAINING' | 'DOWN' | 'DISABLED';
 
-/** UP: every member serves. DEGRADED: some. DOWN: none. */
+/** UP: every member is well. DEGRADED: some take flows, or those of another pool. DOWN: none. */
 export type ServiceState = 'UP' | 'DEGRADED' | 'DOWN';
 
 export interface ServiceRow {
@@ -65,6 +65,9 @@ export interface ServiceRow {
   /** Null for a service that no layer 4 forwarding carries. */
   readonly forwarding: string | null;
   readonly pool: string;
+  /** The pool that takes its new flows now: `pool`, or one that stands in for it. */
+  readonly servedBy: string;
+  /** Of that pool. */
   readonly membersServing: number;
   readonly membersTotal: number;
   readonly rates: Rates;
@@ -175,6 +178,8 @@ export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;
 export const EVENT_KINDS = [
   ...FLOW_EVENT_KINDS,
   'member-state',
+  /** A pool came to have enough members, too few or none, or another one stands in for it. */
+  'pool-state',
   /** A pool's expression gives no weights, or gives them again. */
   'weights',
   'next-hop',

@@ -137,7 +137,14 @@ export function serviceColumns(
       value: ({ forwarding }) => forwarding ?? '-',
       dispensable: GOES.forwarding,
     },
-    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: GOES.pool },
+    {
+      title: 'POOL',
+      // Another pool that stands in is what one wants to know first.
+      value: ({ pool, servedBy }) => (servedBy === pool ? pool : `${servedBy} for ${pool}`),
+      colour: ({ pool, servedBy }) => (servedBy === pool ? null : 'yellow'),
+      shrinkTo: 8,
+      dispensable: GOES.pool,
+    },
     ...RATES,
     ...TOTALS,
     {

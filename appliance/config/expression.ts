@@ -47,18 +47,18 @@ const PREFIXES = ['-', '+', 'not', 'abs', 'ceil', 'floor', 'round', 'sqrt', 'ln'
 export const EXPRESSION_MAX_LENGTH = 1000;
 
 function makeParser(): Parser {
-  const parser = new Parser({
-    allowMemberAccess: false,
-    operators: {
-      assignment: false,
-      concatenate: false,
-      factorial: false,
-      fndef: false,
-      in: false,
-      length: false,
-      random: false,
-    },
-  });
+  const operators = {
+    // Lists and their elements; the library knows the option, its types do not.
+    array: false,
+    assignment: false,
+    concatenate: false,
+    factorial: false,
+    fndef: false,
+    in: false,
+    length: false,
+    random: false,
+  };
+  const parser = new Parser({ allowMemberAccess: false, operators });
   parser.functions = only(parser.functions, FUNCTIONS);
   parser.unaryOps = only(parser.unaryOps, PREFIXES);
   parser.consts = only(parser.consts, ['true', 'false']);

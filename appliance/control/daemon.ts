@@ -46,10 +46,10 @@ import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { InspectInterface } from './ports.js';
+import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
-import type { L4Pool } from './tables.js';
-import { memberState } from './views.js';
+import { unreachable } from './unreachable.js';
 
 export interface DaemonParts {
   readonly store: ConfigStore;
@@ -300,9 +300,9 @@ export class Daemon implements DaemonPort {
 
   #ran(report: RunReport): void {
     const { events } = this.#parts;
-    for (const event of this.#history.follow(report.before, report.tables, Date.now())) {
-      events.append(event);
-    }
+    const { before, tables } = report;
+    const happened = this.#history.follow(before, tables, Date.now());
+    for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);
     const told = new Map(this.#lastRun?.outcomes.map((one) => [one.interface.index, one.why]));
     for (const outcome of report.outcomes) {
       if (told.get(outcome.interface.index) === outcome.why) continue;
@@ -395,19 +395,4 @@ export class Daemon implements DaemonPort {
   #tell(observation: Observation): void {
     for (const listener of [...this.#listeners]) listener(observation);
   }
-}
-
-/** How many reasons a sentence names before it only counts. */
-const REASONS_NAMED = 3;
-
-/** Members of a pool that no frame can reach, in one sentence; null when there are none. */
-function unreachable(pool: L4Pool): string | null {
-  const lost = pool.members.filter(
-    (member) => member.nextHop === null && memberState(member) === 'DOWN',
-  );
-  if (lost.length === 0) return null;
-  const reasons = [...new Set(lost.map((member) => member.reason))];
-  const named = reasons.slice(0, REASONS_NAMED).join('; ');
-  const more = reasons.length > REASONS_NAMED ? '; …' : '';
-  return `${lost.length} of ${pool.members.length} members of pool ${pool.name} take no traffic: ${named}${more}`;
 }

@@ -5,7 +5,8 @@
 import type { PoolDetail } from '../api/contract.js';
 import { fallbacksOf } from '../config/cross-checks.js';
 import type { Intent } from '../config/schema.js';
-import type { L4Pool, PoolStanding } from './tables.js';
+import type { NewEvent } from '../telemetry/event-log.js';
+import type { L4Pool, PoolStanding, Tables } from './tables.js';
 import { memberRows, poolRows, type ViewInput } from './views.js';
 
 /** Null when there is no such pool. */
@@ -76,4 +77,24 @@ export function nowSentence(pool: L4Pool, standing: PoolStanding): string {
     case 'none':
       return `Fail-closed: no member can serve, so ${fate(pool)}.`;
   }
+}
+
+/** Pools of the fast path that came to another standing between two compilations. */
+export function standingEvents(before: Tables | undefined, now: Tables): NewEvent[] {
+  if (before === undefined) return [];
+  return [...now.l4.pools].flatMap(([name, pool]): NewEvent[] => {
+    const was = before.standings.get(name);
+    const is = now.standings.get(name);
+    if (was === undefined || is === undefined) return [];
+    if (was.muster === is.muster && was.servedBy === is.servedBy) return [];
+    const well = is.muster === 'enough' && is.servedBy === name;
+    return [
+      {
+        kind: 'pool-state',
+        severity: well ? 'info' : is.muster === 'none' ? 'error' : 'warning',
+        message: `pool ${name}: ${nowSentence(pool, is)}`,
+        subject: { pool: name, before: was.muster, after: is.muster },
+      },
+    ];
+  });
 }

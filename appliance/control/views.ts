@@ -44,18 +44,21 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
   return Object.entries(input.intent.services).map(([name, service]) => {
     const placement = input.tables.placements.find((one) => one.service === name);
     const pool = service.pool ?? '';
-    const members = input.tables.pools.get(pool)?.members ?? [];
+    const servedBy = input.tables.standings.get(pool)?.servedBy ?? pool;
+    const members = input.tables.pools.get(servedBy)?.members ?? [];
     const serving = members.filter((member) => member.state === 'serving').length;
+    const well = members.every((member) => memberState(member) === 'UP') && servedBy === pool;
     return {
       name,
       address: service.listen.address,
       port: service.listen.port,
       protocol: service.listen.protocol,
-      state: serviceState(serving, members.length),
+      state: serviceState(serving, well),
       tier: placement?.tier ?? 'none',
       tierReason: placement?.reason ?? '',
       forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
       pool,
+      servedBy,
       membersServing: serving,
       membersTotal: members.length,
       rates: rateOf(input.deltas, 'services', name),
@@ -183,9 +186,9 @@ function countersOf(table: Readonly<Record<string, CounterSet>>, key: string): C
   return Object.hasOwn(table, key) ? table[key]! : NO_COUNTERS;
 }
 
-function serviceState(serving: number, total: number): ServiceState {
+function serviceState(serving: number, well: boolean): ServiceState {
   if (serving === 0) return 'DOWN';
-  return serving < total ? 'DEGRADED' : 'UP';
+  return well ? 'UP' : 'DEGRADED';
 }
 
 /** `02:00:5e:10:00:01`. */
