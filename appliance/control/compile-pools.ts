@@ -84,14 +84,18 @@ export function compilePool(
   input: PoolInput,
   previous: L4Pool | undefined,
 ): L4Pool {
-  const judged = pool.members.map((member) => judge(name, pool, member, input));
+  const before = previous === undefined ? undefined : makings.get(previous);
+  // Names are made of addresses: not again for ten thousand members because one of them changed.
+  const known = before?.source === pool ? previous?.members : undefined;
+  const judged = pool.members.map((member, index) =>
+    judge(known?.[index]?.id ?? memberId(name, memberKey(member)), pool, member, input),
+  );
   const common = {
     name,
     choice: choiceOf(pool.algorithm, pool.hash),
     whenDown: whenDownOf(name, input.intent.pools),
     onMemberDown: pool['on-member-down'] ?? 'rehash',
   };
-  const before = previous === undefined ? undefined : makings.get(previous);
   const same = previous !== undefined && sameCommon(previous, common);
   if (same && before?.source === pool && sameJudged(before.judged, judged)) return previous;
 
@@ -191,20 +195,22 @@ type Hop = ReturnType<PoolInput['nextHop']>;
 /** `none`: nobody watches. */
 type Health = MemberHealth | undefined | 'none';
 
-function judge(poolName: string, pool: Pool, member: Member, input: PoolInput): Judged {
-  const id = memberId(poolName, memberKey(member));
+function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged {
   const hop = input.nextHop(member.address);
   const health = pool.monitor === undefined ? 'none' : input.health.get(id);
   const limit = pool['drain-timeout'];
   const drained =
     limit !== undefined && member.state === 'draining' && input.influences?.drained(id) === true;
+  const { state, reason, atNeed } = drained
+    ? { state: 'down' as const, reason: `drained for ${formatDuration(limit)}`, atNeed: false }
+    : memberStatus(member.state, hop, health);
   return {
     hop: 'unresolved' in hop ? null : hop,
+    state,
+    reason,
     drained,
+    atNeed,
     weight: weightOf(id, pool, member, health, input.influences),
-    ...(drained
-      ? { state: 'down', reason: `drained for ${formatDuration(limit)}`, atNeed: false }
-      : memberStatus(member.state, hop, health)),
   };
 }
 
@@ -256,9 +262,10 @@ function weightOf(
   const percent = health === 'none' ? undefined : health?.agent?.weightPercent;
   const ramp = pool['slow-start'] === undefined ? 1 : (influences?.ramp(id) ?? 1);
   const share = Math.min(AGENT_PERCENT_MAX, Math.max(0, percent ?? 100));
-  const weight = ((observed ?? base * weightUnit(pool)) * share) / 100;
+  const weight = observed ?? base * weightUnit(pool);
+  if (share === 100 && ramp === 1) return weight;
   // Rounded first: 0.1 × 300 is a little more than 30 to a computer.
-  return Math.min(WEIGHT_MAX, Math.ceil(Number((weight * ramp).toFixed(6))));
+  return Math.min(WEIGHT_MAX, Math.ceil(Number(((weight * share * ramp) / 100).toFixed(6))));
 }
 
 function sameCommon(a: L4Pool, b: Pick<L4Pool, 'choice' | 'whenDown' | 'onMemberDown'>): boolean {
