@@ -49,7 +49,7 @@ export type MemberSetting = 'enabled' | 'draining' | 'disabled';
 /** What a member is now. DISABLED is the administrator's doing, DOWN is not. */
 export type MemberState = 'UP' | 'DRAINING' | 'DOWN' | 'DISABLED';
 
-/** UP: every member serves. DEGRADED: some. DOWN: none. */
+/** UP: every member is well. DEGRADED: some take flows, or those of another pool. DOWN: none. */
 export type ServiceState = 'UP' | 'DEGRADED' | 'DOWN';
 
 export interface ServiceRow {
@@ -65,6 +65,9 @@ export interface ServiceRow {
   /** Null for a service that no layer 4 forwarding carries. */
   readonly forwarding: string | null;
   readonly pool: string;
+  /** The pool that takes its new flows now: `pool`, or one that stands in for it. */
+  readonly servedBy: string;
+  /** Of that pool. */
   readonly membersServing: number;
   readonly membersTotal: number;
   readonly rates: Rates;
@@ -88,6 +91,29 @@ export interface PoolRow {
   readonly rates: Rates;
   readonly totals: CounterSet;
   readonly since: number;
+}
+
+/**
+ * How a pool is off. `enough`: as many members serve as are needed, without backups. `backups`:
+ * with them. `all`: too few serve, so those that are down are used as well. `few`: fewer serve
+ * than are needed. `none`: nobody takes new flows.
+ */
+export type PoolMuster = 'enough' | 'backups' | 'all' | 'few' | 'none';
+
+/** One pool in detail. */
+export interface PoolDetail extends PoolRow {
+  readonly muster: PoolMuster;
+  /** How many members must serve. */
+  readonly membersNeeded: number;
+  /** How many can serve, backups among them. */
+  readonly membersAble: number;
+  /** The pool that takes its new flows now: itself, or one that stands in for it. */
+  readonly servedBy: string;
+  /** One sentence: what happens to new flows when too few serve. */
+  readonly whenDown: string;
+  /** One sentence: how it is now, and why. */
+  readonly now: string;
+  readonly members: readonly MemberRow[];
 }
 
 export interface NextHopView {
@@ -128,7 +154,11 @@ export interface MemberRow {
   readonly address: string;
   /** 0: the service's own port. */
   readonly port: number;
+  /** In the document. */
   readonly weight: number;
+  /** What the algorithm uses now, in the unit of `weight`: changed by slow start, agent or observation. */
+  readonly effectiveWeight: number;
+  readonly backup: boolean;
   readonly state: MemberState;
   readonly reason: string;
   /** When it came to this state. */
@@ -184,6 +214,10 @@ export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;
 export const EVENT_KINDS = [
   ...FLOW_EVENT_KINDS,
   'member-state',
+  /** A pool came to have enough members, too few or none, or another one stands in for it. */
+  'pool-state',
+  /** A pool's expression gives no weights, or gives them again. */
+  'weights',
   'next-hop',
   'revision',
   'confirm-pending',
@@ -364,6 +398,10 @@ export type AlarmCode =
   | 'member-down'
   | 'next-hop-unresolved'
   | 'pool-down'
+  /** Fewer members of a pool serve than it needs, or another pool stands in for it. */
+  | 'pool-short'
+  /** The expression of a pool gives no weights. */
+  | 'weights-failed'
   | 'tier-degraded'
   | 'confirm-pending'
   | 'apply-failed';

@@ -23,6 +23,7 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetting,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -111,6 +112,8 @@ export interface DaemonPort {
 
   services(): Promise<ServiceRow[]>;
   pools(): Promise<PoolRow[]>;
+  /** Errors: not-found. */
+  pool(name: string): Promise<PoolDetail>;
   /** Errors: not-found for a pool that is not there. */
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
   /** Errors: not-found (pool or member). */

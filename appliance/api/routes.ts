@@ -11,6 +11,7 @@
  *   GET    /v1/revisions                      ?limit=N &before=N, newest first
  *   GET    /v1/revisions/N                    with its document
  *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/hardware, /v1/counters
+ *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
@@ -144,6 +145,11 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
       return answer();
     });
   }
+
+  app.get<{ Params: { pool: string } }>('/v1/pools/:pool', (request) => {
+    parseQuery.none(request.query);
+    return daemon.pool(request.params.pool);
+  });
 
   app.get('/v1/members', (request) => {
     const { pool } = parseQuery.members(request.query);

@@ -10,6 +10,7 @@ import type {
   CounterSet,
   FlowRow,
   MemberRow,
+  PoolDetail,
   PoolRow,
   Rates,
   ServiceRow,
@@ -136,7 +137,14 @@ export function serviceColumns(
       value: ({ forwarding }) => forwarding ?? '-',
       dispensable: GOES.forwarding,
     },
-    { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 8, dispensable: GOES.pool },
+    {
+      title: 'POOL',
+      // Another pool that stands in is what one wants to know first.
+      value: ({ pool, servedBy }) => (servedBy === pool ? pool : `${servedBy} for ${pool}`),
+      colour: ({ pool, servedBy }) => (servedBy === pool ? null : 'yellow'),
+      shrinkTo: 8,
+      dispensable: GOES.pool,
+    },
     ...RATES,
     ...TOTALS,
     {
@@ -211,6 +219,46 @@ export function memberColumns(context: Context): Column<MemberRow>[] {
     },
     ...TOTALS,
   ];
+}
+
+/** The members of one pool, with the weight that the algorithm uses now beside that of the document. */
+export function poolMemberColumns(context: Context): Column<MemberRow>[] {
+  const effective: Column<MemberRow> = {
+    title: 'EFFECTIVE',
+    align: 'right',
+    value: ({ effectiveWeight }) => String(effectiveWeight),
+  };
+  return memberColumns(context).flatMap((column) => {
+    if (column.title === 'POOL') return [];
+    if (column.title !== 'WEIGHT') return [column];
+    const { title, align, value } = column;
+    return [{ title, value, ...(align === undefined ? {} : { align }) }, effective];
+  });
+}
+
+/** A pool in detail: how it is off in sentences, and its members below. */
+export function poolText(context: Context, pool: PoolDetail, wide: boolean): string {
+  const lines: [string, string][] = [
+    ['Algorithm', pool.algorithm],
+    ['Monitor', pool.monitor ?? '-'],
+    ['Services', pool.services.join(', ') || '-'],
+    ['Now', pool.now],
+    ['When down', pool.whenDown],
+  ];
+  const open = pool.muster === 'enough';
+  const body = lines.map(([name, value]) => {
+    const text = clean(value);
+    return `  ${name.padEnd(11)}${name === 'Now' && !open ? paint(context.look, 'yellow', text) : text}\n`;
+  });
+  const head = paint(context.look, 'bold', `pool ${clean(pool.name)}`);
+  const members = table(
+    pool.members,
+    poolMemberColumns(context),
+    context.look,
+    { width: context.width, wide },
+    'No members.',
+  );
+  return `${head}\n${body.join('')}\n${members}`;
 }
 
 function health({ health: found }: MemberRow, now: number): string {

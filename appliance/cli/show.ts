@@ -9,6 +9,7 @@ import type {
   Counters,
   FlowRow,
   MemberRow,
+  PoolDetail,
   PoolRow,
   ServiceRow,
   TierRow,
@@ -20,6 +21,7 @@ import {
   flowColumns,
   memberColumns,
   poolColumns,
+  poolText,
   serviceColumns,
   tierText,
 } from './show-tables.js';
@@ -76,6 +78,23 @@ export function addShowCommands(program: Command, context: Context): void {
       await answer(command, context, rows, () =>
         wideTable(context, wide, rows, poolColumns, 'No pools.'),
       );
+    });
+
+  show
+    .command('pool')
+    .argument('<pool>', 'name of the pool')
+    .summary('one pool: its members, and what happens when they are down')
+    .description(
+      'Shows one pool: how it is off and why, what happens to new flows when too few members\n' +
+        'serve, and its members with the weight of the document and the one used now.',
+    )
+    .option(...WIDE)
+    .addHelpText('after', examples(['weir show pool web', 'who serves, and what if nobody can?']))
+    .action(async (name: string, { wide }: WideOption, command: Command) => {
+      const pool = await clientOf(command, context).json<PoolDetail>({
+        path: `/v1/pools/${encodeURIComponent(name)}`,
+      });
+      await answer(command, context, pool, () => poolText(context, pool, wide === true));
     });
 
   show

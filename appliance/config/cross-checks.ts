@@ -33,15 +33,19 @@ export function crossCheck(intent: Intent): CrossCheck {
   for (const [name, pool] of Object.entries(intent.pools)) {
     errors.push(...checkMembers(name, pool), ...checkSource(name, pool));
   }
+  errors.push(...checkFallbacks(intent.pools));
   for (const [name, service] of Object.entries(intent.services)) {
     for (const [path, poolName] of poolReferences(name, service)) {
       used.add(poolName);
       const pool = Object.hasOwn(intent.pools, poolName) ? intent.pools[poolName] : undefined;
       if (pool === undefined) {
         errors.push(unknownPool(path, poolName, Object.keys(intent.pools)));
-      } else if (isLayer4(service.listen.protocol)) {
-        errors.push(...checkReach(name, service, poolName, pool));
+        continue;
       }
+      for (const standIn of fallbacksOf(intent.pools, poolName)) used.add(standIn);
+      if (!isLayer4(service.listen.protocol)) continue;
+      const direct = checkReach(name, service, poolName, pool);
+      errors.push(...direct, ...(direct.length > 0 ? [] : checkStandIns(name, service, intent)));
     }
   }
   errors.push(
@@ -74,6 +78,70 @@ function* poolReferences(name: string, service: Service): Generator<[Path, strin
   for (const [index, route] of (service.routes ?? []).entries()) {
     if (route.pool !== undefined) yield [['services', name, 'routes', index, 'pool'], route.pool];
   }
+}
+
+/** Pool to pool, as `when-down` leads: all that stand in for one, nearest first. */
+export function fallbacksOf(pools: Intent['pools'], name: string): string[] {
+  const found: string[] = [];
+  for (let at = fallbackOf(pools, name); at !== null; at = fallbackOf(pools, at)) {
+    if (at === name || found.includes(at)) break;
+    found.push(at);
+  }
+  return found;
+}
+
+/** The pool that stands in for this one; null when there is none. */
+export function fallbackOf(pools: Intent['pools'], name: string): string | null {
+  const whenDown = Object.hasOwn(pools, name) ? pools[name]?.['when-down'] : undefined;
+  return typeof whenDown === 'object' && Object.hasOwn(pools, whenDown.pool) ? whenDown.pool : null;
+}
+
+function checkFallbacks(pools: Intent['pools']): Problem[] {
+  const problems: Problem[] = [];
+  const known = Object.keys(pools);
+  /** Pools that were seen to lead to an end, or into a circle that was told. */
+  const settled = new Set<string>();
+  for (const [name, pool] of Object.entries(pools)) {
+    const whenDown = pool['when-down'];
+    if (typeof whenDown === 'object' && !Object.hasOwn(pools, whenDown.pool)) {
+      problems.push(unknownPool(['pools', name, 'when-down', 'pool'], whenDown.pool, known));
+    }
+    const way: string[] = [];
+    for (let at: string | null = name; at !== null; at = fallbackOf(pools, at)) {
+      if (settled.has(at)) break;
+      if (way.includes(at)) {
+        const circle = [...way.slice(way.indexOf(at)), at];
+        problems.push({
+          code: 'conflict',
+          path: ['pools', at, 'when-down', 'pool'],
+          message:
+            circle.length === 2
+              ? 'a pool cannot stand in for itself: name another one'
+              : `the pools stand in for each other in a circle (${circle.join(' → ')}): let one of them drop or reset`,
+        });
+        break;
+      }
+      way.push(at);
+    }
+    for (const one of way) settled.add(one);
+  }
+  return problems;
+}
+
+/** Whether the pools that stand in for the service's own can be reached in the same way. */
+function checkStandIns(name: string, service: Service, intent: Intent): Problem[] {
+  if (service.pool === undefined) return [];
+  let from = service.pool;
+  for (const standIn of fallbacksOf(intent.pools, from)) {
+    const pool = intent.pools[standIn];
+    const [problem] = pool === undefined ? [] : checkReach(name, service, standIn, pool);
+    if (problem !== undefined) {
+      const message = `${quote(standIn)} cannot stand in for the service ${quote(name)}: ${problem.message}`;
+      return [{ ...problem, path: ['pools', from, 'when-down', 'pool'], message }];
+    }
+    from = standIn;
+  }
+  return [];
 }
 
 function unknownPool(path: Path, poolName: string, known: readonly string[]): Problem {

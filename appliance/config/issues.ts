@@ -85,7 +85,7 @@ function explainOne(
   if (issue.code === 'invalid_union') {
     if (issue.errors.length === 0)
       return place(...wrongKind(schemaAt(schema, document, path.slice(0, -1)), value));
-    const branch = bestBranch(issue.errors);
+    const branch = bestBranch(issue.errors, value);
     return branch.flatMap((inner) =>
       explainOne(inner, [...path, ...inner.path.map(toStep)], schema, document),
     );
@@ -159,8 +159,20 @@ function wrongKind(
 }
 
 /** Of the options of a union, the one that the value was most likely meant for. */
-function bestBranch(branches: readonly z.core.$ZodIssue[][]): readonly z.core.$ZodIssue[] {
-  const fits = branches.find((branch) => !branch.some(isForeign));
+function bestBranch(
+  branches: readonly z.core.$ZodIssue[][],
+  value: unknown,
+): readonly z.core.$ZodIssue[] {
+  // A word is not what is wrong with a map or a list, wherever words may stand in its place.
+  const structured = typeof value === 'object' && value !== null;
+  const fits = branches.find(
+    (branch) =>
+      !branch.some(
+        (issue) =>
+          isForeign(issue) ||
+          (structured && issue.path.length === 0 && issue.code === 'invalid_value'),
+      ),
+  );
   const vocal = branches.find((branch) => branch.some(speaks));
   return fits ?? vocal ?? branches[0] ?? [];
 }

@@ -6,10 +6,18 @@
  * list, so moving a line changes nothing.
  */
 import { z } from 'zod';
-import { duration, unicastAddress } from './fields.js';
-import { line, port } from './basics.js';
+import { duration, textField, unicastAddress } from './fields.js';
+import { line, name, port } from './basics.js';
+import {
+  EXPRESSION_MAX_LENGTH,
+  parseExpression,
+  tryExpression,
+  type WeightExpression,
+} from './expression.js';
 import { monitorSchema } from './monitor.js';
 import { passiveSchema } from './passive.js';
+import { parsed, refused, type Parsed } from './parsed.js';
+import { quote } from './words.js';
 
 export const algorithms = [
   'round-robin',
@@ -44,9 +52,84 @@ export const memberSchema = z
       .describe(
         'enabled takes flows; draining keeps the flows it has and takes no new ones; disabled takes none, and its flows move.',
       ),
+    backup: z
+      .boolean()
+      .optional()
+      .describe(
+        "true: takes new flows only while fewer members serve than the pool's minimum-healthy asks for. Left out: false.",
+      ),
+    location: line(100)
+      .optional()
+      .describe('Where it is, in words of your own: for the expression of the algorithm custom.'),
     description: line(200).optional().describe('A note for people.'),
   })
   .describe('One server that does the work.');
+
+/** So many members, or so many per cent of those that are enabled and no backups. */
+export type MinimumHealthy = { readonly members: number } | { readonly percent: number };
+
+const minimumHelp =
+  'write a number of members, such as 2, or a share of them, such as 50%, from 1% to 100%';
+
+function parsePercent(text: string): Parsed<MinimumHealthy> {
+  const percent = Number(/^([1-9][0-9]{0,2})%$/.exec(text)?.[1]);
+  return percent <= 100 ? parsed({ percent }) : refused(`${quote(text)}: ${minimumHelp}`);
+}
+
+const minimumHealthy = z.union([
+  z
+    .int()
+    .min(1, { error: minimumHelp })
+    .max(65536, { error: minimumHelp })
+    .transform((members): MinimumHealthy => ({ members })),
+  textField(minimumHelp, parsePercent, {
+    kind: 'per cent, `1%` to `100%`',
+    pattern: '^(?:[1-9][0-9]?|100)%$',
+    examples: ['50%'],
+  }),
+]);
+
+export const whenDownWords = ['drop', 'reset', 'serve-all'] as const;
+
+const whenDown = z.union([
+  z.enum(whenDownWords),
+  z
+    .strictObject({ pool: name().describe('Name of the pool that stands in.') })
+    .describe('The pool that takes the new flows while this one cannot.'),
+]);
+
+const expressionHelp = 'an expression is text, such as "weight / (1 + connections)"';
+
+const customSchema = z
+  .strictObject({
+    expression: textField(expressionHelp, checkExpression, {
+      kind: 'expression',
+      examples: ['weight / (1 + connections) * health'],
+    }).describe('Gives the weight of a member, 0 or more.'),
+    interval: duration({ min: '1s', max: '1m' })
+      .prefault('1s')
+      .describe('How often the weights are computed.'),
+  })
+  .describe(
+    'The weights of the algorithm custom, by an expression. Its variables: `weight` (in this document), `connections` (active flows), ' +
+      '`response_time` (microseconds, at least 1), `bandwidth` (bytes per second), `health` (0 to 1), `cpu` (per cent, as ' +
+      "the member's agent says, else 0), `location` (text). Operators: + - * / % ^, comparisons, `and`, `or`, `not`, " +
+      '`CONDITION ? A : B`; functions: `min`, `max`, `abs`, `ceil`, `floor`, `round`, `sqrt`, `ln`, `exp`. ' +
+      `At most ${EXPRESSION_MAX_LENGTH} characters.`,
+  );
+
+/** Checked here and kept as text: an intent is data, and equal texts must be equal. */
+function checkExpression(text: string): Parsed<string> {
+  const result = parseExpression(text);
+  return result.ok ? parsed(text) : result;
+}
+
+/** The function of an expression that was checked. */
+export function weightExpression(text: string): WeightExpression {
+  const result = parseExpression(text);
+  if (!result.ok) throw new RangeError(result.message);
+  return result.value;
+}
 
 export const poolSchema = z
   .strictObject({
@@ -57,19 +140,39 @@ export const poolSchema = z
       .describe(
         'How a member is chosen for a new flow. maglev is consistent: when a member goes, only its own flows move.',
       ),
-    custom: z
-      .strictObject({
-        module: z
-          .string()
-          .max(4096)
-          .regex(/^\/[^\0]+\.m?js$/, { error: 'write the absolute path of a .js or .mjs file' })
-          .describe('Absolute path of the JavaScript module that computes weights.'),
-        interval: duration({ min: '100ms', max: '1m' })
-          .prefault('1s')
-          .describe('How often it is asked for weights.'),
-      })
+    hash: z
+      .enum(['source', 'source-destination'])
       .optional()
-      .describe('The module behind the algorithm custom.'),
+      .describe(
+        'What the algorithm ip-hash hashes: the address of the client (source, unless written otherwise), or that and the address of the service.',
+      ),
+    custom: customSchema.optional(),
+    'slow-start': duration({ min: '1s', max: '1h' })
+      .optional()
+      .describe(
+        'A member that comes up takes a tenth of its share at first and all of it after this time. Left out: all of it at once.',
+      ),
+    'minimum-healthy': minimumHealthy
+      .optional()
+      .describe(
+        'So many members must serve, or so many per cent of those that are enabled and no backups; with fewer, backups join, and when-down may take over. Left out: 1.',
+      ),
+    'when-down': whenDown
+      .optional()
+      .describe(
+        'What becomes of new flows. drop, reset (TCP; else dropped): while no member serves. serve-all: while fewer than minimum-healthy serve, the members that are down by their monitor are used all the same. A pool: while fewer serve here, that pool takes them. Left out: drop.',
+      ),
+    'on-member-down': z
+      .enum(['rehash', 'reset'])
+      .optional()
+      .describe(
+        'What becomes of the TCP flows of a member that went down: rehash gives them to another member, which resets those that it does not know; reset ends them at once. Left out: rehash.',
+      ),
+    'drain-timeout': duration({ min: '1s', max: '7d' })
+      .optional()
+      .describe(
+        'How long a draining member may keep its flows; then they move to others. Counted from the revision that set it draining. Left out: until they end.',
+      ),
     members: z
       .array(memberSchema)
       .max(65536)
@@ -83,7 +186,7 @@ export const poolSchema = z
         code: 'custom',
         path: ['algorithm'],
         message:
-          'the algorithm custom needs the key "custom" with the module that computes weights',
+          'the algorithm custom needs the key "custom" with the expression that gives the weights',
         params: { code: 'missing' },
       });
     }
@@ -95,8 +198,42 @@ export const poolSchema = z
         params: { code: 'conflict' },
       });
     }
+    if (pool.hash !== undefined && pool.algorithm !== 'ip-hash') {
+      context.addIssue({
+        code: 'custom',
+        path: ['hash'],
+        message: `"hash" belongs to the algorithm ip-hash, but the algorithm is ${pool.algorithm}: remove one of them`,
+        params: { code: 'conflict' },
+      });
+    }
+    for (const message of expressionProblems(pool)) {
+      context.addIssue({
+        code: 'custom',
+        path: ['custom', 'expression'],
+        message,
+        params: { code: 'value' },
+      });
+    }
   })
   .describe('Members that can each do the same work.');
+
+/** What the expression does not do for these members: the first that it fails for is enough. */
+function expressionProblems(pool: {
+  readonly custom?: { readonly expression: string } | undefined;
+  readonly members: readonly { readonly weight: number; readonly location?: string | undefined }[];
+}): string[] {
+  if (pool.custom === undefined) return [];
+  const expression = weightExpression(pool.custom.expression);
+  const seen = new Set<string>();
+  for (const { weight, location = '' } of [...pool.members, { weight: 1 }]) {
+    const kind = `${weight} ${location}`;
+    if (seen.has(kind)) continue;
+    seen.add(kind);
+    const problem = tryExpression(expression, { weight, location });
+    if (problem !== null) return [problem];
+  }
+  return [];
+}
 
 export type Member = z.output<typeof memberSchema>;
 export type Pool = z.output<typeof poolSchema>;

@@ -83,6 +83,9 @@ function collect(title: string, schema: Schema, sections: Section[]): void {
     for (const [kind, option] of alternativesOf(inner)) {
       collect(`${title} (${discriminator}: ${kind})`, option, sections);
     }
+  } else if (inner instanceof z.ZodUnion) {
+    const options: readonly Schema[] = inner.options;
+    for (const option of options) collect(title, option, sections);
   }
 }
 

@@ -120,10 +120,20 @@ function concrete(schema: Schema, value: unknown): Schema {
   }
   if (inner instanceof z.ZodUnion) {
     const options: readonly Schema[] = inner.options;
-    const option = options.find(
-      (one) => written(one) instanceof z.ZodArray === Array.isArray(value),
-    );
+    const option = options.find((one) => kindOf(written(one)) === kindOfValue(value));
     return option === undefined ? inner : concrete(option, value);
   }
   return inner;
+}
+
+type Kind = 'list' | 'map' | 'scalar';
+
+function kindOf(schema: Schema): Kind {
+  if (schema instanceof z.ZodArray) return 'list';
+  return schema instanceof z.ZodObject || schema instanceof z.ZodRecord ? 'map' : 'scalar';
+}
+
+function kindOfValue(value: unknown): Kind {
+  if (Array.isArray(value)) return 'list';
+  return typeof value === 'object' && value !== null ? 'map' : 'scalar';
 }

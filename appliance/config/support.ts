@@ -7,7 +7,7 @@
  */
 import { familyOf } from './addresses.js';
 import { formatPath, type ConfigError, type Path } from './errors.js';
-import type { Algorithm } from './pool.js';
+import { algorithms, type Algorithm } from './pool.js';
 import type { MonitorSettings, MonitorType } from './monitor.js';
 import type { Intent } from './schema.js';
 import {
@@ -42,11 +42,11 @@ export interface Capabilities {
   readonly telemetry: boolean;
 }
 
-/** Layer 4 in XDP. */
+/** Layer 4 in XDP, with every algorithm. */
 export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp'],
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
-  algorithms: ['maglev'],
+  algorithms,
   monitors: everyMonitor(),
   passive: false,
   persistence: ['source-address'],

@@ -12,6 +12,8 @@ export interface AlarmInput {
   /** Why the last run failed; null when it did not. */
   readonly failure: Error | null;
   readonly memberSince: ReadonlyMap<string, number>;
+  /** What is wrong with the expressions of pools, by pool. */
+  readonly weightProblems: ReadonlyMap<string, string>;
 }
 
 export function alarms(input: AlarmInput): Alarm[] {
@@ -37,6 +39,14 @@ export function alarms(input: AlarmInput): Alarm[] {
     });
   }
   found.push(...poolAlarms(input));
+  for (const [pool, problem] of input.weightProblems) {
+    found.push({
+      code: 'weights-failed',
+      severity: 'warning',
+      message: `The expression of pool ${pool} gives no weight: ${problem}. Its members keep the weights that they have.`,
+      since: null,
+    });
+  }
   if (input.pending !== null) {
     found.push({
       code: 'confirm-pending',
@@ -53,11 +63,38 @@ export function alarms(input: AlarmInput): Alarm[] {
 function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
   const found: Alarm[] = [];
   for (const [name, pool] of tables?.l4.pools ?? []) {
-    if (pool.lookup.length === 0) {
+    const standing = tables?.standings.get(name);
+    const standIn = standing === undefined || standing.servedBy === name ? null : standing.servedBy;
+    if (standIn !== null) {
+      found.push({
+        code: 'pool-short',
+        severity: 'warning',
+        message: `Pool ${name} has ${standing?.serving ?? 0} of ${standing?.needed ?? 1} members that it needs: pool ${standIn} takes its new flows.`,
+        since: null,
+      });
+    } else if (pool.lookup.length === 0) {
       found.push({
         code: 'pool-down',
         severity: 'error',
-        message: `Pool ${name} has no member that can serve: packets for its services are dropped.`,
+        message:
+          `Pool ${name} has no member that can serve: ` +
+          (pool.whenDown === 'reset'
+            ? 'new TCP flows for its services are reset, others dropped.'
+            : 'packets for its services are dropped.'),
+        since: null,
+      });
+    } else if (standing?.muster === 'all') {
+      found.push({
+        code: 'pool-short',
+        severity: 'error',
+        message: `Pool ${name} has ${standing.serving} of ${standing.needed} members that it needs: members that are down are used all the same.`,
+        since: null,
+      });
+    } else if (standing?.muster === 'few') {
+      found.push({
+        code: 'pool-short',
+        severity: 'warning',
+        message: `Pool ${name} has ${standing.serving} of ${standing.needed} members that it needs: these take all new flows.`,
         since: null,
       });
     }

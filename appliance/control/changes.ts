@@ -288,17 +288,29 @@ function forwardingChanges(before: Intent | null, now: Intent): string[] {
   });
 }
 
-/** A document of one pool and the services that lead to it, with the other pools that those need. */
+/**
+ * A document of one pool and the services that lead to it, directly or as what stands in for
+ * their own, with the other pools that those need.
+ */
 function partAround(document: Document, name: string): Document {
   const poolsOf = (service: NonNullable<Document['services']>[string]): string[] =>
     [service.pool, ...(service.routes ?? []).map((route) => route.pool)].filter(
       (pool): pool is string => pool !== undefined,
     );
-  const services = Object.entries(document.services ?? {}).filter(([, service]) =>
-    poolsOf(service).includes(name),
-  );
-  const needed = new Set([name, ...services.flatMap(([, service]) => poolsOf(service))]);
   const { version, unit, pools = {}, certificates } = document;
+  const withStandIns = (names: readonly string[]): Set<string> => {
+    const found = new Set(names);
+    // A set hands out what is added while it is walked through.
+    for (const one of found) {
+      const whenDown = Object.hasOwn(pools, one) ? pools[one]?.['when-down'] : undefined;
+      if (typeof whenDown === 'object') found.add(whenDown.pool);
+    }
+    return found;
+  };
+  const services = Object.entries(document.services ?? {}).filter(([, service]) =>
+    withStandIns(poolsOf(service)).has(name),
+  );
+  const needed = withStandIns([name, ...services.flatMap(([, service]) => poolsOf(service))]);
   return {
     version,
     unit,

@@ -1,213 +1,71 @@
 /**
- * The compiler: (intent, health, next hops) ▸ tables. Pure: no clock, no kernel, no
+ * The compiler: (intent, health, influences, next hops) ▸ tables. Pure: no clock, no kernel, no
  * file. What did not change keeps its identity from the previous result, so the tiers
  * can tell by `===` what they need not look at.
  *
  * Invariant: tables depend on the input alone. `previous` saves work and never changes
  * the outcome.
  */
-import { buildTable, choiceOf } from '../balance/choice.js';
 import { memberKey } from '../config/addresses.js';
-import type { Intent, Member, Pool } from '../config/schema.js';
+import { fallbacksOf } from '../config/cross-checks.js';
+import type { Intent, Pool } from '../config/schema.js';
+import { compilePool, memberId, type PoolInput } from './compile-pools.js';
 import { placeService, placeUnit, sameService, sameUnit } from './place.js';
+import { poolStanding, sameStanding } from './standing.js';
 import type {
-  L4Member,
   L4Pool,
   L4Service,
   MonitorTarget,
   NetTables,
-  NextHop,
   Placement,
+  PoolStanding,
   Tables,
 } from './tables.js';
 
-/** What the compiler needs of a member's health; `id` is `POOL/MEMBERKEY`. */
-export interface HealthView {
-  get(id: string): MemberHealth | undefined;
-}
-
-export interface MemberHealth {
-  readonly state: 'unknown' | 'up' | 'down';
-  readonly reason: string;
-  /** Decaying average of the probes that were answered, in microseconds. */
-  readonly responseTimeUs?: number | undefined;
-  /** What an agent on the member said; percentages that it never spoke of are undefined. */
-  readonly agent?: {
-    readonly state: 'up' | 'drain' | 'maint' | 'down';
-    /** Of the configured weight. */
-    readonly weightPercent: number | undefined;
-    readonly cpuPercent: number | undefined;
-  };
-}
-
-export interface CompileInput {
+export interface CompileInput extends PoolInput {
   readonly intent: Intent;
-  readonly health: HealthView;
-  /** Where frames for an address go, or in words why nobody knows. */
-  readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
-}
-
-/** Names one member of one pool: `web/10.0.0.1:80`. */
-export function memberId(pool: string, key: string): string {
-  return `${pool}/${key}`;
 }
 
 export function compile(input: CompileInput, previous?: Tables): Tables {
   const { intent } = input;
+  const pools = new Map<string, L4Pool>();
+  const standings = new Map<string, PoolStanding>();
+  for (const [name, pool] of Object.entries(intent.pools)) {
+    const compiled = compilePool(name, pool, input, previous?.pools.get(name));
+    pools.set(name, compiled);
+  }
+  for (const name of pools.keys()) {
+    const standing = poolStanding(name, intent.pools, pools);
+    standings.set(name, keep(previous?.standings.get(name), standing, sameStanding));
+  }
+
   const services = new Map<string, L4Service>();
   const placements: Placement[] = [];
-  const inFastPath = new Set<string>();
-
+  const l4Pools = new Map<string, L4Pool>();
   for (const [name, service] of Object.entries(intent.services)) {
     const placed = placeService(name, service);
     placements.push(placed.placement);
     if (placed.l4 === null) continue;
-    services.set(name, keep(previous?.l4.services.get(name), placed.l4, sameService));
-    inFastPath.add(placed.l4.pool);
-  }
-
-  const pools = new Map<string, L4Pool>();
-  const l4Pools = new Map<string, L4Pool>();
-  for (const [name, pool] of Object.entries(intent.pools)) {
-    const compiled = compilePool(name, pool, input, previous?.pools.get(name));
-    pools.set(name, compiled);
-    if (inFastPath.has(name)) l4Pools.set(name, compiled);
+    const own = placed.l4.pool;
+    const l4 = { ...placed.l4, pool: standings.get(own)?.servedBy ?? own };
+    services.set(name, keep(previous?.l4.services.get(name), l4, sameService));
+    // Members of every pool that may come to serve it have their rows and next hops beforehand,
+    // and those of a pool that another stands in for keep their flows.
+    for (const one of [own, ...fallbacksOf(intent.pools, own)]) {
+      const pool = pools.get(one);
+      if (pool !== undefined) l4Pools.set(one, pool);
+    }
   }
 
   return {
     pools,
+    standings,
     l4: { unit: keep(previous?.l4.unit, placeUnit(intent), sameUnit), services, pools: l4Pools },
     net: netTables(intent, services, l4Pools, previous?.net),
     monitors: monitorTargets(intent, services, previous?.monitors),
     placements,
   };
 }
-
-/** The part of the intent that a compiled pool was made from. */
-const sources = new WeakMap<L4Pool, Pool>();
-
-function compilePool(
-  name: string,
-  pool: Pool,
-  input: CompileInput,
-  previous: L4Pool | undefined,
-): L4Pool {
-  if (
-    previous !== undefined &&
-    sources.get(previous) === pool &&
-    isCurrent(previous, pool, input)
-  ) {
-    return previous;
-  }
-  const compiled = compileMembers(name, pool, input, previous);
-  sources.set(compiled, pool);
-  return compiled;
-}
-
-function compileMembers(
-  name: string,
-  pool: Pool,
-  input: CompileInput,
-  previous: L4Pool | undefined,
-): L4Pool {
-  let changed = previous?.members.length !== pool.members.length;
-  let reshuffled = changed;
-  const members = pool.members.map((member, index): L4Member => {
-    const before = previous?.members[index];
-    const now = compileMember(name, pool, member, input);
-    if (before !== undefined && sameMember(before, now)) return before;
-    changed = true;
-    if (
-      before?.key !== now.key ||
-      before.weight !== now.weight ||
-      (before.state === 'serving') !== (now.state === 'serving')
-    ) {
-      reshuffled = true;
-    }
-    return now;
-  });
-  if (previous !== undefined && !changed && previous.choice === choiceOf(pool.algorithm))
-    return previous;
-  const choice = choiceOf(pool.algorithm);
-  const common = { name, members, choice, whenDown: 'drop', onMemberDown: 'rehash' } as const;
-  if (previous?.choice === choice && !reshuffled) return { ...common, lookup: previous.lookup };
-  const lookup = buildTable(
-    pool.algorithm,
-    members.map((member) => ({
-      key: member.key,
-      weight: member.weight,
-      available: member.state === 'serving',
-    })),
-  );
-  return { ...common, lookup };
-}
-
-/** Whether nothing that a pool's members depend on changed, with its part of the intent being the same. */
-function isCurrent(compiled: L4Pool, pool: Pool, input: CompileInput): boolean {
-  return compiled.members.every((member) => {
-    const hop = input.nextHop(member.address);
-    if (!sameHop(member.nextHop, 'unresolved' in hop ? null : hop)) return false;
-    const { state, reason } = memberStatus(member.setting, hop, healthOf(pool, member.id, input));
-    return state === member.state && reason === member.reason;
-  });
-}
-
-type Hop = ReturnType<CompileInput['nextHop']>;
-/** `none`: nobody watches. */
-type Health = MemberHealth | undefined | 'none';
-
-function healthOf(pool: Pool, id: string, input: CompileInput): Health {
-  return pool.monitor === undefined ? 'none' : input.health.get(id);
-}
-
-function compileMember(
-  poolName: string,
-  pool: Pool,
-  member: Member,
-  input: CompileInput,
-): L4Member {
-  const key = memberKey(member);
-  const id = memberId(poolName, key);
-  const hop = input.nextHop(member.address);
-  return {
-    id,
-    key,
-    address: member.address,
-    port: member.port ?? 0,
-    weight: member.weight,
-    configuredWeight: member.weight,
-    setting: member.state,
-    nextHop: 'unresolved' in hop ? null : hop,
-    ...memberStatus(member.state, hop, healthOf(pool, id, input)),
-  };
-}
-
-function memberStatus(
-  setting: L4Member['setting'],
-  hop: Hop,
-  health: Health,
-): Pick<L4Member, 'state' | 'reason'> {
-  if (setting === 'disabled') return DISABLED;
-  if ('unresolved' in hop) return { state: 'down', reason: hop.unresolved };
-  if (health !== 'none' && health?.state === 'down')
-    return { state: 'down', reason: health.reason };
-  if (setting === 'draining') return DRAINING;
-  if (health === 'none') return UNWATCHED;
-  if (health?.agent?.state === 'drain') return AGENT_DRAINS;
-  // HAProxy reads a weight of nothing in the same way.
-  if (health?.agent?.weightPercent === 0) return AGENT_WANTS_NOTHING;
-  if (health === undefined) return NOT_PROBED;
-  // Where the unit itself cannot probe, the reason says why.
-  return health.state === 'up' ? PASSING : { state: 'serving', reason: health.reason };
-}
-
-const DISABLED = { state: 'down', reason: 'disabled' } as const;
-const DRAINING = { state: 'draining', reason: 'draining' } as const;
-const AGENT_DRAINS = { state: 'draining', reason: 'agent says drain' } as const;
-const AGENT_WANTS_NOTHING = { state: 'draining', reason: 'agent says 0%' } as const;
-const UNWATCHED = { state: 'serving', reason: 'enabled, no monitor' } as const;
-const PASSING = { state: 'serving', reason: 'monitor passes' } as const;
-const NOT_PROBED = { state: 'serving', reason: 'not probed yet' } as const;
 
 function netTables(
   intent: Intent,
@@ -238,10 +96,7 @@ function monitorTargets(
   services: ReadonlyMap<string, L4Service>,
   previous: ReadonlyMap<string, MonitorTarget> | undefined,
 ): ReadonlyMap<string, MonitorTarget> {
-  const servicePort = new Map<string, number>();
-  for (const service of services.values()) {
-    if (!servicePort.has(service.pool)) servicePort.set(service.pool, service.port);
-  }
+  const servicePort = servicePorts(intent, services);
   const targets = new Map<string, MonitorTarget>();
   for (const [name, pool] of Object.entries(intent.pools)) {
     for (const target of poolTargets(name, pool, servicePort.get(name))) {
@@ -249,6 +104,22 @@ function monitorTargets(
     }
   }
   return keep(previous, targets, sameTargets);
+}
+
+/** The port of the first service that leads to a pool, whichever pool serves it just now. */
+function servicePorts(
+  intent: Intent,
+  services: ReadonlyMap<string, L4Service>,
+): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const [name, { port }] of services) {
+    const own = intent.services[name]?.pool;
+    if (own === undefined) continue;
+    for (const pool of [own, ...fallbacksOf(intent.pools, own)]) {
+      if (!found.has(pool)) found.set(pool, port);
+    }
+  }
+  return found;
 }
 
 /** What a part of the intent asks to be probed, kept as long as that part is. */
@@ -287,38 +158,6 @@ function sameTargets(
 
 function keep<T>(before: T | undefined, now: T, same: (a: T, b: T) => boolean): T {
   return before !== undefined && same(before, now) ? before : now;
-}
-
-function sameMember(a: L4Member, b: L4Member): boolean {
-  return (
-    a.key === b.key &&
-    a.weight === b.weight &&
-    a.setting === b.setting &&
-    a.state === b.state &&
-    a.reason === b.reason &&
-    sameHop(a.nextHop, b.nextHop)
-  );
-}
-
-function sameHop(a: NextHop | null, b: NextHop | null): boolean {
-  if (a === b) return true;
-  if (a === null || b === null) return false;
-  return (
-    a.interfaceIndex === b.interfaceIndex &&
-    a.interfaceName === b.interfaceName &&
-    sameNumbers(a.vlan ?? [], b.vlan ?? []) &&
-    a.mtu === b.mtu &&
-    sameBytes(a.mac, b.mac) &&
-    sameBytes(a.sourceMac, b.sourceMac)
-  );
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
-}
-
-function sameNumbers(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
 function sameTarget(a: MonitorTarget, b: MonitorTarget): boolean {

@@ -18,6 +18,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -45,13 +46,14 @@ import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
+import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { InspectInterface } from './ports.js';
+import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
-import type { L4Pool } from './tables.js';
-import { memberState } from './views.js';
+import { unreachable } from './unreachable.js';
 
 export interface DaemonParts {
   readonly store: ConfigStore;
@@ -87,8 +89,18 @@ export class Daemon implements DaemonPort {
   constructor(parts: DaemonParts) {
     this.#parts = parts;
     const { network, monitors, tier, events, log } = parts;
+    const influences = new Influences({
+      history: (page) => parts.store.history(page),
+      health: { get: (id) => monitors.status(id) },
+      onEvent: (event) => {
+        events.append(event);
+      },
+      onError: (error) => {
+        log.error({ err: error }, 'cannot read when draining began; it counts from now on');
+      },
+    });
     this.#reconciler = new Reconciler(
-      { network, monitors, fastPath: tier, inspect: parts.inspect },
+      { network, monitors, fastPath: tier, inspect: parts.inspect, influences },
       {
         retryMs: RETRY_MS,
         onRun: (report) => {
@@ -116,11 +128,15 @@ export class Daemon implements DaemonPort {
         history: this.#history,
         lastRun: () => this.#lastRun,
         failure: () => this.#reconciler.failure ?? this.#unreadable,
+        weightProblems: () => influences.problems,
       },
       {
-        onSample: (counters) => {
-          this.#tell({ type: 'counters', counters });
+        onSample: (deltas, counters) => {
+          this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          const { intent, tables } = this.#reconciler;
+          if (intent === null || tables === undefined) return;
+          if (influences.step({ deltas, counters }, intent, tables)) this.#reconciler.request();
         },
         onError: (error) => {
           log.error({ err: error }, 'cannot read the counters');
@@ -260,6 +276,10 @@ export class Daemon implements DaemonPort {
     return this.#show.pools();
   }
 
+  async pool(name: string): Promise<PoolDetail> {
+    return this.#show.pool(name);
+  }
+
   async members(query: { readonly pool?: string }): Promise<MemberRow[]> {
     return this.#show.members(query);
   }
@@ -295,9 +315,9 @@ export class Daemon implements DaemonPort {
 
   #ran(report: RunReport): void {
     const { events } = this.#parts;
-    for (const event of this.#history.follow(report.before, report.tables, Date.now())) {
-      events.append(event);
-    }
+    const { before, tables } = report;
+    const happened = this.#history.follow(before, tables, Date.now());
+    for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);
     const told = new Map(this.#lastRun?.outcomes.map((one) => [one.interface.index, one.why]));
     for (const outcome of report.outcomes) {
       if (told.get(outcome.interface.index) === outcome.why) continue;
@@ -390,19 +410,4 @@ export class Daemon implements DaemonPort {
   #tell(observation: Observation): void {
     for (const listener of [...this.#listeners]) listener(observation);
   }
-}
-
-/** How many reasons a sentence names before it only counts. */
-const REASONS_NAMED = 3;
-
-/** Members of a pool that no frame can reach, in one sentence; null when there are none. */
-function unreachable(pool: L4Pool): string | null {
-  const lost = pool.members.filter(
-    (member) => member.nextHop === null && memberState(member) === 'DOWN',
-  );
-  if (lost.length === 0) return null;
-  const reasons = [...new Set(lost.map((member) => member.reason))];
-  const named = reasons.slice(0, REASONS_NAMED).join('; ');
-  const more = reasons.length > REASONS_NAMED ? '; …' : '';
-  return `${lost.length} of ${pool.members.length} members of pool ${pool.name} take no traffic: ${named}${more}`;
 }

@@ -6,7 +6,9 @@
 import type { HealthStatus } from '../health/monitors.js';
 import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import type { ProgramReport } from '../l4/programmer.js';
-import type { L4Tables, MonitorTarget, NetTables, NextHop } from './tables.js';
+import type { Intent } from '../config/schema.js';
+import type { InfluenceView } from './compile-pools.js';
+import type { L4Tables, MonitorTarget, NetTables, NextHop, Tables } from './tables.js';
 
 /** An interface of the unit. */
 export interface LinkRef {
@@ -41,6 +43,12 @@ export interface FastPathPort {
 export interface MonitorsPort {
   reconcile(targets: ReadonlyMap<string, MonitorTarget>): void;
   status(id: string): HealthStatus | undefined;
+}
+
+/** What time and traffic say of members; told when an intent is about to be executed, and when it was. */
+export interface InfluencesPort extends InfluenceView {
+  prepare(intent: Intent): void;
+  follow(before: Tables | undefined, tables: Tables, intent: Intent): void;
 }
 
 /** Finds driver and hardware profile of an interface; null when it went away. */

@@ -11,6 +11,7 @@ import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import { compile } from './compile.js';
 import type {
   FastPathPort,
+  InfluencesPort,
   InspectInterface,
   MonitorsPort,
   NetOutcome,
@@ -23,6 +24,8 @@ export interface ReconcilerPorts {
   readonly fastPath: FastPathPort;
   readonly monitors: MonitorsPort;
   readonly inspect: InspectInterface;
+  /** Left out: no member starts slowly, is weighed or drained. */
+  readonly influences?: InfluencesPort;
 }
 
 export interface RunReport {
@@ -134,10 +137,13 @@ export class Reconciler {
   async #run(): Promise<void> {
     const { network, fastPath, monitors, inspect } = this.#ports;
     if (this.#intent === null) return;
+    const intent = this.#intent;
     const before = this.#tables;
-    const tables = compile(this.#input(this.#intent), before);
+    this.#ports.influences?.prepare(intent);
+    const tables = compile(this.#input(intent), before);
     fastPath.program(tables.l4);
     this.#tables = tables;
+    this.#ports.influences?.follow(before, tables, intent);
     if (tables.monitors !== before?.monitors) monitors.reconcile(tables.monitors);
     if (this.#net === null || tables.net !== before?.net) {
       this.#net = null;
@@ -170,6 +176,7 @@ export class Reconciler {
       intent,
       health: { get: (id) => this.#ports.monitors.status(id) },
       nextHop: (address) => this.nextHop(address),
+      ...(this.#ports.influences === undefined ? {} : { influences: this.#ports.influences }),
     };
   }
 

@@ -7,7 +7,7 @@ import { deltas } from '../telemetry/rates.js';
 
 export interface SamplerOptions {
   readonly read: () => Counters;
-  readonly onSample: (deltas: CounterDeltas) => void;
+  readonly onSample: (deltas: CounterDeltas, counters: Counters) => void;
   readonly onError: (error: unknown) => void;
   readonly intervalMs?: number;
 }
@@ -41,7 +41,7 @@ export class Sampler {
       const now = this.#options.read();
       if (this.#last !== null) {
         this.#deltas = deltas(this.#last, now);
-        this.#options.onSample(this.#deltas);
+        this.#options.onSample(this.#deltas, now);
       }
       this.#last = now;
     } catch (error) {

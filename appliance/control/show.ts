@@ -10,6 +10,7 @@ import type {
   MemberDetail,
   MemberRow,
   PendingConfirm,
+  PoolDetail,
   PoolRow,
   ServiceRow,
   Status,
@@ -26,6 +27,7 @@ import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
+import { poolDetail } from './pool-view.js';
 import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
@@ -36,10 +38,13 @@ export interface ShowParts {
   readonly history: MemberHistory;
   readonly lastRun: () => RunReport | null;
   readonly failure: () => Error | null;
+  /** What is wrong with the expressions of pools, by pool. */
+  readonly weightProblems: () => ReadonlyMap<string, string>;
 }
 
 const EMPTY: Tables = {
   pools: new Map(),
+  standings: new Map(),
   l4: { unit: NO_UNIT, services: new Map(), pools: new Map() },
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
   monitors: new Map(),
@@ -89,6 +94,7 @@ export class Show {
         pending,
         failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
+        weightProblems: this.#parts.weightProblems(),
       }),
       kernel: release(),
     };
@@ -104,10 +110,17 @@ export class Show {
     return view === null ? [] : poolRows(view);
   }
 
+  pool(name: string): PoolDetail {
+    const view = this.#view();
+    const detail = view === null ? null : poolDetail(view, name);
+    if (detail === null) throw noSuchPool(name);
+    return detail;
+  }
+
   members({ pool }: { readonly pool?: string }): MemberRow[] {
     const view = this.#view();
     if (pool !== undefined && (view === null || !view.tables.pools.has(pool))) {
-      throw new PortError('not-found', `There is no pool ${pool}: see "weir show pools".`);
+      throw noSuchPool(pool);
     }
     return view === null ? [] : memberRows(view, pool);
   }
@@ -226,6 +239,10 @@ export class Show {
 function canonical({ pool, member }: NamedMember): NamedMember {
   const endpoint = parseEndpoint(member);
   return { pool, member: endpoint.ok ? memberKey(endpoint.value) : member };
+}
+
+function noSuchPool(name: string): PortError {
+  return new PortError('not-found', `There is no pool ${name}: see "weir show pools".`);
 }
 
 function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {

@@ -6,6 +6,7 @@
  * Invariant: an object that did not change keeps its identity (`===`) from one
  * compilation to the next, which is what makes a change of one member cheap.
  */
+import type { Muster } from '../balance/quorum.js';
 import type { MonitorSettings } from '../config/schema.js';
 
 /** How the fast path hands a packet to a member. */
@@ -26,6 +27,12 @@ export interface NextHop {
   readonly sourceMac: Uint8Array;
 }
 
+/**
+ * `standby`: a backup that is not needed now. `at-need`: down by its monitor and used all the
+ * same, since too few serve. `drained`: drained for as long as the document allows, so down.
+ */
+export type MemberStanding = 'standby' | 'at-need' | 'drained';
+
 export interface L4Member {
   /** `POOL/MEMBERKEY`: names it among all pools. */
   readonly id: string;
@@ -41,6 +48,8 @@ export interface L4Member {
   readonly setting: 'enabled' | 'draining' | 'disabled';
   /** What the fast path does with it. */
   readonly state: 'serving' | 'draining' | 'down';
+  /** What is out of the ordinary about its state. */
+  readonly standing?: MemberStanding;
   /** Why, in a few words for people: `enabled`, `monitor: connection refused`, `no MAC address known` … */
   readonly reason: string;
   readonly nextHop: NextHop | null;
@@ -126,6 +135,17 @@ export interface L4Tables {
   readonly pools: ReadonlyMap<string, L4Pool>;
 }
 
+/** How a pool is off: for people, and for who serves the services that lead to it. */
+export interface PoolStanding {
+  readonly muster: Muster;
+  /** How many must serve. */
+  readonly needed: number;
+  /** How many can serve, backups among them. */
+  readonly serving: number;
+  /** The pool that takes its new flows: itself, or the one that stands in for it. */
+  readonly servedBy: string;
+}
+
 /** Addresses that this unit answers for, and those whose next hop must be known. */
 export interface NetTables {
   readonly serviceAddresses: readonly string[];
@@ -155,6 +175,7 @@ export interface Placement {
 export interface Tables {
   /** Every pool, also those that no service of the fast path uses. */
   readonly pools: ReadonlyMap<string, L4Pool>;
+  readonly standings: ReadonlyMap<string, PoolStanding>;
   readonly l4: L4Tables;
   readonly net: NetTables;
   readonly monitors: ReadonlyMap<string, MonitorTarget>;

@@ -15,9 +15,11 @@ import type {
   ServiceRow,
   ServiceState,
 } from '../api/contract.js';
-import type { Intent } from '../config/schema.js';
+import { usesObservations } from '../balance/choice.js';
+import type { Intent, Pool } from '../config/schema.js';
 import type { HealthStatus, MemberRecord } from '../health/monitors.js';
 import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
+import { weightUnit } from './compile-pools.js';
 import type { L4Member, L4Pool, NextHop, Tables } from './tables.js';
 
 export interface ViewInput {
@@ -33,7 +35,9 @@ export interface ViewInput {
 
 /** The word for a member. */
 export function memberState(member: L4Member): MemberState {
-  if (member.setting === 'disabled') return 'DISABLED';
+  // Drained to the end is what the administrator asked for, so nothing to be alarmed about.
+  if (member.setting === 'disabled' || member.standing === 'drained') return 'DISABLED';
+  if (member.standing === 'at-need') return 'DOWN';
   if (member.state === 'down') return 'DOWN';
   return member.state === 'draining' ? 'DRAINING' : 'UP';
 }
@@ -42,18 +46,21 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
   return Object.entries(input.intent.services).map(([name, service]) => {
     const placement = input.tables.placements.find((one) => one.service === name);
     const pool = service.pool ?? '';
-    const members = input.tables.pools.get(pool)?.members ?? [];
+    const servedBy = input.tables.standings.get(pool)?.servedBy ?? pool;
+    const members = input.tables.pools.get(servedBy)?.members ?? [];
     const serving = members.filter((member) => member.state === 'serving').length;
+    const well = members.every((member) => memberState(member) === 'UP') && servedBy === pool;
     return {
       name,
       address: service.listen.address,
       port: service.listen.port,
       protocol: service.listen.protocol,
-      state: serviceState(serving, members.length),
+      state: serviceState(serving, well),
       tier: placement?.tier ?? 'none',
       tierReason: placement?.reason ?? '',
       forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
       pool,
+      servedBy,
       membersServing: serving,
       membersTotal: members.length,
       rates: rateOf(input.deltas, 'services', name),
@@ -63,13 +70,16 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
   });
 }
 
-export function poolRows(input: ViewInput): PoolRow[] {
+export function poolRows(input: ViewInput, only?: string): PoolRow[] {
   const users = new Map<string, string[]>();
   for (const [name, { pool }] of Object.entries(input.intent.services)) {
     if (pool === undefined) continue;
     users.set(pool, [...(users.get(pool) ?? []), name]);
   }
-  return Object.entries(input.intent.pools).map(([name, pool]) => {
+  const wanted = Object.entries(input.intent.pools).filter(
+    ([name]) => only === undefined || name === only,
+  );
+  return wanted.map(([name, pool]) => {
     const members = input.tables.pools.get(name)?.members ?? [];
     const ids = members.map((member) => member.id);
     const count = (state: MemberState): number =>
@@ -95,9 +105,34 @@ export function memberRows(input: ViewInput, only?: string): MemberRow[] {
   const rows: MemberRow[] = [];
   for (const [name, pool] of input.tables.pools) {
     if (only !== undefined && name !== only) continue;
-    for (const member of pool.members) rows.push(memberRow(input, pool, member));
+    const written = input.intent.pools[name];
+    const unit = written === undefined ? 1 : shownUnit(written, pool);
+    pool.members.forEach((member, index) => {
+      const backup = written?.members[index]?.backup === true;
+      rows.push(memberRow(input, pool, member, { unit, backup }));
+    });
   }
   return rows;
+}
+
+/**
+ * How much of a pool's effective weights is one of the document's. Computed weights have no unit
+ * of their own: they are shown so that those who take flows have together what the document
+ * gives them.
+ */
+function shownUnit(written: Pool, pool: L4Pool): number {
+  if (!usesObservations(written.algorithm)) return weightUnit(written);
+  const takers = new Set(pool.lookup);
+  let [effective, configured] = [0, 0];
+  for (const index of takers) {
+    effective += pool.members[index]?.weight ?? 0;
+    configured += pool.members[index]?.configuredWeight ?? 0;
+  }
+  return configured === 0 ? weightUnit(written) : effective / configured;
+}
+
+function shown(weight: number): number {
+  return Number(weight.toPrecision(3));
 }
 
 /** Null when there is no such member. */
@@ -106,19 +141,23 @@ export function memberDetail(
   name: { readonly pool: string; readonly member: string },
   record: (id: string) => MemberRecord | undefined,
 ): MemberDetail | null {
-  const pool = input.tables.pools.get(name.pool);
-  const member = pool?.members.find(({ key }) => key === name.member);
-  if (pool === undefined || member === undefined) return null;
-  const known = record(member.id);
+  const row = memberRows(input, name.pool).find(({ member }) => member === name.member);
+  if (row === undefined) return null;
+  const known = record(`${name.pool}/${row.member}`);
   return {
-    ...memberRow(input, pool, member),
+    ...row,
     findings: known?.findings ?? [],
     latenciesMs: known?.latencies ?? [],
     probeSharedWith: known?.sharedWith ?? [],
   };
 }
 
-function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow {
+function memberRow(
+  input: ViewInput,
+  pool: L4Pool,
+  member: L4Member,
+  { unit, backup }: { readonly unit: number; readonly backup: boolean },
+): MemberRow {
   const { id } = member;
   const hop = input.nextHop(member.address);
   const problem = 'unresolved' in hop ? hop.unresolved : null;
@@ -127,7 +166,9 @@ function memberRow(input: ViewInput, pool: L4Pool, member: L4Member): MemberRow 
     member: member.key,
     address: member.address,
     port: member.port,
-    weight: member.weight,
+    weight: member.configuredWeight,
+    effectiveWeight: shown(member.weight / unit),
+    backup,
     state: memberState(member),
     reason: member.reason,
     since: input.memberSince.get(id) ?? input.counters.since,
@@ -180,9 +221,9 @@ function countersOf(table: Readonly<Record<string, CounterSet>>, key: string): C
   return Object.hasOwn(table, key) ? table[key]! : NO_COUNTERS;
 }
 
-function serviceState(serving: number, total: number): ServiceState {
+function serviceState(serving: number, well: boolean): ServiceState {
   if (serving === 0) return 'DOWN';
-  return serving < total ? 'DEGRADED' : 'UP';
+  return well ? 'UP' : 'DEGRADED';
 }
 
 /** `02:00:5e:10:00:01`. */

@@ -6,6 +6,7 @@ import { PortError } from '../../../appliance/api/port.js';
 import {
   CHANGES,
   COUNTERS,
+  DETAIL,
   DOCUMENT,
   FLOWS,
   HARDWARE,
@@ -26,6 +27,7 @@ for (const [path, expected] of [
   ['/v1/status', STATUS],
   ['/v1/services', SERVICES],
   ['/v1/pools', POOLS],
+  ['/v1/pools/web', DETAIL],
   ['/v1/tiers', TIERS],
   ['/v1/hardware', HARDWARE],
   ['/v1/counters', COUNTERS],

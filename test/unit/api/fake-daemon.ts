@@ -20,6 +20,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
@@ -98,6 +99,7 @@ export const SERVICES: ServiceRow[] = [
     tierReason: 'native mode on eth0',
     forwarding: 'nat',
     pool: 'web',
+    servedBy: 'web',
     membersServing: 2,
     membersTotal: 4,
     rates: RATES,
@@ -114,6 +116,7 @@ export const SERVICES: ServiceRow[] = [
     tierReason: 'no interface is attached',
     forwarding: null,
     pool: 'resolvers',
+    servedBy: 'resolvers',
     membersServing: 0,
     membersTotal: 0,
     rates: { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 },
@@ -160,6 +163,8 @@ function member(last: number, state: MemberRow['state'], reason: string): Member
     address: `10.0.1.${last}`,
     port: 8080,
     weight: last - 10,
+    effectiveWeight: last === 11 ? 0.3 : last - 10,
+    backup: last === 14,
     state,
     reason,
     since: THEN - last * 1000,
@@ -216,6 +221,17 @@ export const MEMBER: MemberDetail = {
   ],
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
+};
+
+export const DETAIL: PoolDetail = {
+  ...POOLS[0]!,
+  muster: 'few',
+  membersNeeded: 2,
+  membersAble: 1,
+  servedBy: 'web',
+  whenDown: 'While no member can serve, new flows are dropped.',
+  now: '1 of 2 needed members can serve, and no others are left: these take all new flows.',
+  members: MEMBERS,
 };
 
 export const FLOWS: FlowRow[] = [
@@ -475,6 +491,12 @@ export class FakeDaemon implements DaemonPort {
   }
   pools(): Promise<PoolRow[]> {
     return this.#answer('pools', undefined, POOLS);
+  }
+  pool(name: string): Promise<PoolDetail> {
+    if (name !== DETAIL.name) {
+      this.failures.set('pool', new PortError('not-found', `There is no pool ${name}.`));
+    }
+    return this.#answer('pool', name, DETAIL);
   }
   members(query: { readonly pool?: string }): Promise<MemberRow[]> {
     const rows = MEMBERS.filter(({ pool }) => query.pool === undefined || pool === query.pool);

@@ -7,6 +7,7 @@ import { BODY_LIMIT_BYTES, type Alarm, type EventRow } from '../../../appliance/
 import { PortError } from '../../../appliance/api/port.js';
 import {
   COUNTERS,
+  DETAIL,
   DELTAS,
   DOCUMENT,
   event,
@@ -29,6 +30,7 @@ for (const [words, expected] of [
   [['status'], STATUS],
   [['show', 'services'], SERVICES],
   [['show', 'pools'], POOLS],
+  [['show', 'pool', 'web'], DETAIL],
   [['show', 'members', '--pool', 'web'], MEMBERS],
   [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
   [['show', 'flows', '--limit', '7'], FLOWS],
@@ -93,6 +95,17 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
   [
     ['show', 'pools'],
     [/web +maglev +http +1 +1 +1 +1 +shop/, /resolvers +maglev +- /],
+  ],
+  [
+    ['show', 'pool', 'web'],
+    [
+      /^pool web\n/,
+      /Algorithm +maglev\n +Monitor +http\n +Services +shop\n/,
+      /Now +1 of 2 needed members can serve, and no others are left: these take all new flows\.\n/,
+      /When down +While no member can serve, new flows are dropped\.\n\n/,
+      /^MEMBER +STATE .*REASON .*WEIGHT +EFFECTIVE/m,
+      /10\.0\.1\.11:8080 +UP ● .* monitor: 200 +1 +0\.3 /,
+    ],
   ],
   [
     ['show', 'members'],

@@ -15,7 +15,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir sho', ['show']],
   [
     'weir show ',
-    ['services', 'pools', 'members', 'member', 'flows', 'events', 'tiers', 'counters'],
+    ['services', 'pools', 'pool', 'members', 'member', 'flows', 'events', 'tiers', 'counters'],
   ],
   ['weir show member web 10.0.1.11', ['10.0.1.11:8080']],
   ['weir show fl', ['flows']],
@@ -25,6 +25,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir apply weir.yaml --dry', ['--dry-run']],
   ['weir apply ', [':files']],
   ['weir export --output ', [':files']],
+  ['weir show pool ', ['web', 'resolvers']],
   ['weir set member ', ['web', 'resolvers']],
   ['weir set member w', ['web']],
   ['weir set member web 10.0.1.1', ['10.0.1.11:8080', '10.0.1.12:8080', '10.0.1.13:8080']],

@@ -148,7 +148,6 @@ documents('errors that know only their path find their line', () => {
     file: 'f.yaml',
   });
   assert.equal(errors.map(formatConfigError), [
-    'f.yaml:5:16: pools.web.algorithm: this build does not have the algorithm "random" yet; use maglev',
     'f.yaml:11:55: services.web.listen.protocol: "https" needs the layer-7 tier, which this build does not have yet; use tcp or udp, or remove the service',
     'f.yaml:8:17: certificates["shop.example"]: this build does not have certificates yet; remove this part',
   ]);
@@ -170,6 +169,14 @@ documents('a parse of text names its file in errors and warnings', () => {
   }
 });
 
+documents('an algorithm that a build lacks is refused by name', () => {
+  const text = 'version: 1\nunit: { name: a }\npools: { p: { algorithm: random, members: [] } }\n';
+  const lacking = { ...firstSliceCapabilities, algorithms: ['maglev'] } as const;
+  assert.equal(unsupported(read(text).intent, lacking).map(formatConfigError), [
+    'pools.p.algorithm: this build does not have the algorithm "random" yet; use maglev',
+  ]);
+});
+
 documents('a capability that is there is not refused', () => {
   const text = `version: 1
 unit: { name: a }
@@ -182,7 +189,6 @@ services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: 
     ...firstSliceCapabilities,
     l7: true,
     protocols: ['tcp', 'udp', 'http'],
-    algorithms: ['maglev', 'random'],
     monitors: { http: ['body', 'path', 'method', 'expect'] },
     persistence: ['cookie'],
   } as const;

@@ -123,7 +123,9 @@ for (const [name, text, code] of [
     'not executable',
     JSON.stringify({
       ...document(),
-      pools: { web: { ...document().pools!['web'], algorithm: 'random' } },
+      services: {
+        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'http' }, pool: 'web' },
+      },
     }),
     'unsupported',
   ],
@@ -187,6 +189,29 @@ test('one member is set without touching the rest', async ({ bench }) => {
     'not-found',
   );
   await refused(changes.setMember({ ...set, pool: 'nil', state: 'enabled' }), 'not-found');
+});
+
+test('a member of a pool with a stand-in, and one of the stand-in, are set by themselves', async ({
+  bench,
+}) => {
+  const { changes, store, reconciler } = bench;
+  const { pools, ...rest } = document();
+  await changes.apply(
+    request({
+      ...rest,
+      pools: {
+        web: { ...pools!['web']!, 'when-down': { pool: 'spare' } },
+        spare: { members: [{ address: '10.0.0.9', port: 8080 }], 'when-down': { pool: 'last' } },
+        last: { members: [{ address: '10.0.0.8', port: 8080 }] },
+      },
+    }),
+  );
+  const set = { author: 'ada', comment: '', state: 'draining' as const };
+  await changes.setMember({ ...set, pool: 'web', member: '10.0.0.1:8080' });
+  await changes.setMember({ ...set, pool: 'last', member: '10.0.0.8:8080' });
+  assert.is(store.head()?.number, 3);
+  assert.is(reconciler.intent?.pools['web']?.members[0]?.state, 'draining');
+  assert.is(reconciler.intent?.pools['last']?.members[0]?.state, 'draining');
 });
 
 test('a member change that the rules forbid is refused', async ({ bench }) => {

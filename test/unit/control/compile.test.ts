@@ -1,11 +1,8 @@
 /** The compiler: what each input does to the tables, and what stays the same object. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  compile,
-  type CompileInput,
-  type MemberHealth,
-} from '../../../appliance/control/compile.js';
+import { compile, type CompileInput } from '../../../appliance/control/compile.js';
+import type { MemberHealth } from '../../../appliance/control/compile-pools.js';
 import type { L4Member, NextHop, Tables } from '../../../appliance/control/tables.js';
 import { intentSchema, type Document } from '../../../appliance/config/schema.js';
 

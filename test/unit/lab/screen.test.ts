@@ -10,13 +10,20 @@ const totals = { flows: 1, packets: 1, bytes: 1, replyPackets: 1, replyBytes: 1 
 const rates = { flowsPerSecond: 1234.5, packetsPerSecond: 12_345.6, bitsPerSecond: 1e6 };
 const service: ServiceRow = {
   ...{ name: 'web6', address: 'fd77::80', port: 80, protocol: 'tcp', state: 'DEGRADED' },
-  ...{ tier: 'xdp', tierReason: '', forwarding: 'nat', pool: 'web6', membersServing: 2 },
+  ...{
+    tier: 'xdp',
+    tierReason: '',
+    forwarding: 'nat',
+    pool: 'web6',
+    membersServing: 2,
+    servedBy: 'web6',
+  },
   ...{ membersTotal: 3, rates, totals, since: 0 },
 };
 const member: MemberRow = {
   ...{ pool: 'web6', member: '[fd77::11]:8080', address: 'fd77::11', port: 8080, weight: 3 },
   ...{ state: 'DOWN', reason: 'connection refused', since: 0, nextHop: null },
-  ...{ nextHopProblem: null, health: null, rates, totals },
+  ...{ nextHopProblem: null, health: null, rates, totals, effectiveWeight: 3, backup: false },
 };
 const status: Status = {
   ...{ unit: 'weir-a', version: '1', revision: 12, startedAt: 0, uptimeMs: 1, services: 1 },

@@ -1,0 +1,233 @@
+/**
+ * The re-weigh loop: once a second, from what the fast path counted and the monitors measured,
+ * to the weights of least-response-time, least-bandwidth and custom. What is computed is in
+ * balance/reweigh.ts; here is where the numbers come from and what is remembered.
+ *
+ * Invariant: a member whose expression fails keeps its weight, and its pool's failure is told
+ * once, until it ends.
+ */
+import {
+  filledResponseTimes,
+  reweigh,
+  reweighBy,
+  type Observed,
+  type Weights,
+} from '../balance/reweigh.js';
+import { usesObservations } from '../balance/choice.js';
+import { weightExpression } from '../config/pool.js';
+import type { WeightExpression } from '../config/expression.js';
+import type { Intent, Member, Pool } from '../config/schema.js';
+import type { CounterDeltas, Counters, CounterSet } from '../api/contract.js';
+import type { NewEvent } from '../telemetry/event-log.js';
+import { quorumOf, type HealthView } from './compile-pools.js';
+import type { L4Member, L4Pool, Tables } from './tables.js';
+
+/** The fast path's counters of a member. */
+type MemberCounters = CounterSet & {
+  /** Flows that it has now. */
+  readonly active?: number;
+};
+
+/** What the last second brought. */
+export interface Sample {
+  readonly counters: Counters;
+  readonly deltas: CounterDeltas;
+}
+
+interface Weighing {
+  pool: Pool;
+  weights: Weights;
+  expression: WeightExpression | null;
+  /** When weights were computed last, in milliseconds of a clock that only goes forward. */
+  at: number;
+  /** What is wrong with the expression's results; null while nothing is. */
+  problem: string | null;
+}
+
+/** A step may come a little early; then it is not left out. */
+const EARLY_MS = 250;
+
+export class WeighingLoop {
+  readonly #pools = new Map<string, Weighing>();
+
+  /** The weight of a member, 0 … 65,535; undefined while none was computed. */
+  weight(id: string): number | undefined {
+    return this.#pools.get(id.slice(0, id.indexOf('/')))?.weights.get(id)?.weight;
+  }
+
+  /** What is wrong with the expressions now, by pool. */
+  get problems(): ReadonlyMap<string, string> {
+    return new Map(
+      [...this.#pools].flatMap(([name, { problem }]) =>
+        problem === null ? [] : [[name, problem]],
+      ),
+    );
+  }
+
+  /**
+   * Computes the weights that are due.
+   *
+   * @returns whether a weight changed, and what people should hear
+   */
+  step(
+    sample: Sample,
+    intent: Intent,
+    tables: Tables,
+    health: HealthView,
+    now: number,
+  ): { readonly changed: boolean; readonly events: readonly NewEvent[] } {
+    let changed = false;
+    const events: NewEvent[] = [];
+    for (const name of this.#pools.keys()) {
+      const pool = intent.pools[name];
+      if (pool !== undefined && usesObservations(pool.algorithm)) continue;
+      this.#pools.delete(name);
+    }
+    for (const [name, compiled] of tables.l4.pools) {
+      const pool = intent.pools[name];
+      if (pool === undefined || !usesObservations(pool.algorithm)) continue;
+      const weighing = this.#of(name, pool);
+      if (now - weighing.at < (pool.custom?.interval ?? 0) - EARLY_MS) continue;
+      weighing.at = now;
+      const before = weighing.weights;
+      const problem = weigh(weighing, compiled, sample, health);
+      if (weightsDiffer(before, weighing.weights)) changed = true;
+      if (problem !== null && weighing.problem === null) events.push(failed(name, problem));
+      if (problem === null && weighing.problem !== null) events.push(works(name));
+      weighing.problem = problem;
+    }
+    return { changed, events };
+  }
+
+  #of(name: string, pool: Pool): Weighing {
+    const known = this.#pools.get(name);
+    if (known?.pool === pool) return known;
+    const expression = pool.custom === undefined ? null : weightExpression(pool.custom.expression);
+    // Weights of another algorithm or expression say nothing about this one.
+    const same =
+      known?.pool.algorithm === pool.algorithm &&
+      known.pool.custom?.expression === pool.custom?.expression;
+    const weighing: Weighing = {
+      pool,
+      expression,
+      weights: same ? known.weights : new Map(),
+      at: -Infinity,
+      problem: same ? known.problem : null,
+    };
+    this.#pools.set(name, weighing);
+    return weighing;
+  }
+}
+
+/** Computes the weights of a pool; returns what is wrong with its expression. */
+function weigh(
+  weighing: Weighing,
+  compiled: L4Pool,
+  { counters, deltas }: Sample,
+  health: HealthView,
+): string | null {
+  const { pool, weights, expression } = weighing;
+  const { takes } = quorumOf(compiled);
+  const members = compiled.members.flatMap((member, index) => {
+    const written = pool.members[index];
+    return takes[index] === true && written !== undefined ? [{ member, written }] : [];
+  });
+  const observed = members.map(({ member }) => observe(member, counters, deltas, health));
+  if (expression === null) {
+    if (pool.algorithm === 'least-response-time' || pool.algorithm === 'least-bandwidth') {
+      weighing.weights = reweigh(pool.algorithm, weights, observed);
+    }
+    return null;
+  }
+  const { results, problem } = evaluate(expression, members, observed, health);
+  weighing.weights = reweighBy(results, weights, observed);
+  return problem;
+}
+
+function observe(
+  { id, configuredWeight }: L4Member,
+  counters: Counters,
+  deltas: CounterDeltas,
+  health: HealthView,
+): Observed {
+  const total: MemberCounters | undefined = Object.hasOwn(counters.members, id)
+    ? counters.members[id]
+    : undefined;
+  const gained = Object.hasOwn(deltas.members, id) ? deltas.members[id] : undefined;
+  const bytes = (gained?.bytes ?? 0) + (gained?.replyBytes ?? 0);
+  return {
+    id,
+    weight: configuredWeight,
+    connections: total?.active ?? 0,
+    responseTime: health.get(id)?.responseTimeUs ?? null,
+    bandwidth: (bytes * 1000) / deltas.intervalMs,
+  };
+}
+
+interface Participant {
+  readonly member: L4Member;
+  readonly written: Member;
+}
+
+function evaluate(
+  expression: WeightExpression,
+  members: readonly Participant[],
+  observed: readonly Observed[],
+  health: HealthView,
+): { readonly results: readonly (number | null)[]; readonly problem: string | null } {
+  const times = filledResponseTimes(observed);
+  let problem: string | null = null;
+  const results = observed.map((seen, index) => {
+    const participant = members[index];
+    if (participant === undefined) return null;
+    const { member, written } = participant;
+    try {
+      return expression({
+        weight: seen.weight,
+        connections: seen.connections,
+        response_time: times[index] ?? 1,
+        bandwidth: seen.bandwidth,
+        health: healthOf(member, health),
+        cpu: health.get(member.id)?.agent?.cpuPercent ?? 0,
+        location: written.location ?? '',
+      });
+    } catch (error) {
+      const said = error instanceof Error ? error.message : String(error);
+      problem ??= `for ${member.key} ${said}`;
+      return null;
+    }
+  });
+  const all = observed.length > 0 && results.every((result) => result === 0);
+  return { results, problem: problem ?? (all ? 'it gives 0 for every member' : null) };
+}
+
+/** 1: passes, or nobody watches; 0.5: not probed yet; 0: down, and used all the same. */
+function healthOf({ id, standing }: L4Member, health: HealthView): number {
+  if (standing === 'at-need') return 0;
+  return health.get(id)?.state === 'unknown' ? 0.5 : 1;
+}
+
+function weightsDiffer(a: Weights, b: Weights): boolean {
+  if (a === b) return false;
+  if (a.size !== b.size) return true;
+  for (const [id, { weight }] of b) if (a.get(id)?.weight !== weight) return true;
+  return false;
+}
+
+function failed(pool: string, problem: string): NewEvent {
+  return {
+    kind: 'weights',
+    severity: 'warning',
+    message: `the expression of pool ${pool} gives no weight: ${problem}; members keep the weights that they have`,
+    subject: { pool },
+  };
+}
+
+function works(pool: string): NewEvent {
+  return {
+    kind: 'weights',
+    severity: 'info',
+    message: `the expression of pool ${pool} gives weights again`,
+    subject: { pool },
+  };
+}
