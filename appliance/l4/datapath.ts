@@ -40,7 +40,7 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'service_counters', needs: 'services' },
   { name: 'recent' },
   { name: 'fragments', needs: 'members' },
-  { name: 'sources', needs: 'members' },
+  { name: 'persistence', needs: 'members' },
   { name: 'quic_servers', needs: 'members' },
   { name: 'placements', needs: 'services' },
   { name: 'member_active', needs: 'flows' },

@@ -14,7 +14,7 @@
 
 #define WEIR_EVENT_BYTES (256 * 1024)
 #define WEIR_MAX_FRAGMENTS 16384
-#define WEIR_DEFAULT_SOURCES (1 << 18)
+#define WEIR_DEFAULT_PERSISTENCE (1 << 18)
 
 /*
  * Services by address, port and protocol. Not preallocated, here and in addresses: an entry that
@@ -85,10 +85,10 @@ struct {
 /* Persistence by source address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, WEIR_DEFAULT_SOURCES);
-	__type(key, struct weir_source_key);
-	__type(value, struct weir_source);
-} sources SEC(".maps");
+	__uint(max_entries, WEIR_DEFAULT_PERSISTENCE);
+	__type(key, struct weir_persistence_key);
+	__type(value, struct weir_persistence);
+} persistence SEC(".maps");
 
 /* Members by the server id in QUIC connection ids. */
 struct {

@@ -214,12 +214,12 @@ struct weir_fragment {
 };
 
 /* Which member the flows of a source go to, for a while. */
-struct weir_source_key {
+struct weir_persistence_key {
 	struct weir_address address; /* masked */
 	__u32 service;
 };
 
-struct weir_source {
+struct weir_persistence {
 	__u32 member;
 	__u32 generation;
 	__u64 seen_ns;

@@ -189,7 +189,7 @@ __noinline int flow_announce(const struct weir_flow_key *flow, __u32 service, __
 
 static __always_inline void source_key(const struct facts *packet,
 				       const struct weir_service *service,
-				       struct weir_source_key *key)
+				       struct weir_persistence_key *key)
 {
 	key->service = service->id;
 	for (int i = 0; i < 4; i++) {
@@ -203,15 +203,15 @@ static __always_inline void source_key(const struct facts *packet,
 /* The member that the last flow of this source went to, while it serves; else 0. */
 __noinline int source_member(const struct facts *packet, const struct weir_service *service)
 {
-	struct weir_source_key key = {};
-	struct weir_source *source;
+	struct weir_persistence_key key = {};
+	struct weir_persistence *source;
 	struct weir_member *member;
 	__u32 row;
 
 	if (!packet || !service)
 		return 0;
 	source_key(packet, service, &key);
-	source = bpf_map_lookup_elem(&sources, &key);
+	source = bpf_map_lookup_elem(&persistence, &key);
 	if (!source ||
 	    flow_older(packet->now, source->seen_ns, service->persistence * WEIR_SECOND_NS))
 		return 0;
@@ -226,14 +226,14 @@ __noinline int source_member(const struct facts *packet, const struct weir_servi
 __noinline int source_remember(const struct facts *packet, const struct weir_service *service,
 			       __u32 row, __u32 generation)
 {
-	struct weir_source_key key = {};
-	struct weir_source source = { .member = row, .generation = generation };
+	struct weir_persistence_key key = {};
+	struct weir_persistence source = { .member = row, .generation = generation };
 
 	if (!packet || !service)
 		return 0;
 	source.seen_ns = packet->now;
 	source_key(packet, service, &key);
-	return bpf_map_update_elem(&sources, &key, &source, BPF_ANY);
+	return bpf_map_update_elem(&persistence, &key, &source, BPF_ANY);
 }
 
 /* --- QUIC connection ids ------------------------------------------------------------------ */

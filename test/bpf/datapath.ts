@@ -207,7 +207,7 @@ export class Datapath {
       'reply_sources',
       'ports',
       'fragments',
-      'sources',
+      'persistence',
       'quic_servers',
     ];
     for (const name of tables) {

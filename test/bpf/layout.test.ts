@@ -96,7 +96,7 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['protocol', 36, 1],
     ['zero', 37, 3],
   ],
-  weir_source_key: [
+  weir_persistence_key: [
     ['address', 0, 16],
     ['service', 16, 4],
   ],

@@ -180,7 +180,7 @@ documents('an algorithm that a build lacks is refused by name', () => {
 documents('a capability that is there is not refused', () => {
   const text = `version: 1
 unit: { name: a }
-pools: { p: { algorithm: random, members: [{ address: 10.0.1.1 }], monitor: { type: http, body: ok } } }
+pools: { p: { members: [{ address: 10.0.1.1 }], passive: { resets: 50% } } }
 services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: p, persistence: { type: cookie } } }
 `;
   const { intent } = read(text);
@@ -189,7 +189,7 @@ services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: 
     ...firstSliceCapabilities,
     l7: true,
     protocols: ['tcp', 'udp', 'http'],
-    monitors: { http: ['body', 'path', 'method', 'expect'] },
+    passive: true,
     persistence: ['cookie'],
   } as const;
   assert.equal(unsupported(intent, more), []);

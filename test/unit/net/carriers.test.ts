@@ -140,6 +140,7 @@ test('a next hop names the carrier and the tags, and the VLAN device’s own MAC
     interfaceName: 'eth0',
     vlan: [100, 7],
     mac,
+    mtu: twice.mtu,
     sourceMac: twice.mac,
   });
   assert.ok(sameNextHop(hop([100, 7]), hop([100, 7])));

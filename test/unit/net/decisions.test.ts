@@ -124,7 +124,14 @@ for (const [what, answer, out, expected] of ways) {
 
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 9);
 const fresh = { failures: 0, refusal: null };
-const header = { interfaceIndex: 1, interfaceName: 'eth1', vlan: [], mac, sourceMac: link(1).mac };
+const header = {
+  interfaceIndex: 1,
+  interfaceName: 'eth1',
+  vlan: [],
+  mtu: link(1).mtu,
+  mac,
+  sourceMac: link(1).mac,
+};
 
 for (const [state, known, resolution, expected] of [
   ['reachable', mac, fresh, header],
