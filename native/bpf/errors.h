@@ -21,6 +21,7 @@
  */
 #define WEIR_QUOTE_LONG 512
 #define WEIR_QUOTE_SHORT 128
+#define WEIR_QUOTE_OPTIONS 68 /* the longest IPv4 header and 8 bytes */
 #define WEIR_QUOTE_LEAST(ipv6) ((ipv6) ? 48 : 28) /* the IP header and 8 bytes */
 #define WEIR_ICMP_UNREACHABLE 3
 #define WEIR_ICMP_FRAGMENTATION_NEEDED 4
@@ -72,8 +73,7 @@ static __always_inline __u64 bytes_sum(void *from, void *end, const __u32 bytes)
 __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __u32 mtu)
 {
 	__u32 ip_bytes, headers, quote;
-	struct link_macs macs;
-	struct ethhdr *ethernet;
+	struct link_header link;
 	struct icmp_error *icmp;
 	struct weir_totals *total;
 	void *data, *end;
@@ -85,16 +85,16 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	headers = ip_bytes + sizeof(struct icmp_error);
 	quote = WEIR_QUOTE_LEAST(packet->ipv6);
-	ethernet = (void *)(long)context->data;
-	if (packet->length < quote || (void *)(ethernet + 1) > (void *)(long)context->data_end ||
+	if (packet->length < quote ||
+	    link_take(&link, (void *)(long)context->data, (void *)(long)context->data_end) ||
 	    !error_allowed())
 		return XDP_DROP;
-	mac_copy(macs.to, ethernet->h_source);
-	mac_copy(macs.from, ethernet->h_dest);
 	if (packet->length >= WEIR_QUOTE_LONG)
 		quote = WEIR_QUOTE_LONG;
 	else if (packet->length >= WEIR_QUOTE_SHORT)
 		quote = WEIR_QUOTE_SHORT;
+	else if (packet->length >= WEIR_QUOTE_OPTIONS)
+		quote = WEIR_QUOTE_OPTIONS;
 	if (bpf_xdp_adjust_head(context, -(int)headers))
 		return XDP_DROP;
 	length = packet->l2 + headers + quote;
@@ -102,10 +102,9 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 		return XDP_DROP;
 	data = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;
-	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
-			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
-	if (!l2 || l2 != packet->l2)
+	if (link_answer(&link, data, end))
 		return XDP_DROP;
+	l2 = bounded(packet->l2, WEIR_MAX_LINK_BYTES);
 	icmp = data + l2 + ip_bytes;
 	if ((void *)(icmp + 1) > end)
 		return XDP_DROP;
@@ -123,6 +122,8 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LONG);
 	else if (quote == WEIR_QUOTE_SHORT)
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_SHORT);
+	else if (quote == WEIR_QUOTE_OPTIONS)
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_OPTIONS);
 	else if (packet->ipv6)
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LEAST(1));
 	else
@@ -191,7 +192,7 @@ static __always_inline int too_big(struct xdp_md *context, const struct packet *
 /* Turns a TCP segment into the reset that answers it (RFC 9293 §3.10.7.1). */
 __noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
 {
-	struct link_macs macs;
+	__u8 mac[MAC_ROOM] __attribute__((aligned(8)));
 	struct weir_totals *total;
 	struct ethhdr *ethernet;
 	struct tcphdr *tcp;
@@ -209,7 +210,8 @@ __noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
 		return XDP_DROP;
 	ethernet = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;
-	tcp = (void *)ethernet + bounded(packet->l2, WEIR_MAX_LINK_BYTES) + ip_bytes;
+	l2 = bounded(packet->l2, WEIR_MAX_LINK_BYTES);
+	tcp = (void *)ethernet + l2 + ip_bytes;
 	if ((void *)(ethernet + 1) > end || (void *)(tcp + 1) > end)
 		return XDP_DROP;
 	if (packet->tcp_flags & WEIR_TCP_ACK) {
@@ -221,17 +223,16 @@ __noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
 					!!(packet->tcp_flags & WEIR_TCP_SYN) +
 					!!(packet->tcp_flags & WEIR_TCP_FIN));
 	}
-	mac_copy(macs.to, ethernet->h_source);
-	mac_copy(macs.from, ethernet->h_dest);
+	mac_copy(mac, ethernet->h_dest);
+	mac_copy(ethernet->h_dest, ethernet->h_source);
+	mac_copy(ethernet->h_source, mac);
 	if (bpf_xdp_adjust_tail(context, (int)(packet->l2 + ip_bytes + sizeof(*tcp)) -
 						 (int)packet->bytes))
 		return XDP_DROP;
 	data = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;
-	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
-			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
 	tcp = data + l2 + ip_bytes;
-	if (!l2 || (void *)(tcp + 1) > end)
+	if ((void *)(tcp + 1) > end)
 		return XDP_DROP;
 	tcp->source = packet->flow.destination_port;
 	tcp->dest = packet->flow.source_port;

@@ -67,6 +67,19 @@ static __noinline __u32 quic_id(const struct packet *packet)
 	return id[1] | (__u32)id[2] << 8 | 1 << 16;
 }
 
+/*
+ * Whether a datagram's checksum does not say what the whole packet adds up to: it has none, or
+ * bytes follow that it does not cover (RFC 9868).
+ */
+static __always_inline __u32 udp_unsummed(const struct packet *packet)
+{
+	const struct udphdr *udp = packet->transport;
+
+	return packet->is->flow.protocol == IPPROTO_UDP &&
+	       (!*packet->check ||
+		bpf_ntohs(udp->len) != packet->is->length - packet->is->header);
+}
+
 /* A packet for a service. */
 static __always_inline int forward_to_member(struct xdp_md *context, struct packet *packet,
 					     const struct weir_service *service, const int ipv6)
@@ -137,7 +150,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	}
 	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
-		packet->is->unsummed = packet->is->flow.protocol == IPPROTO_UDP && !*packet->check;
+		packet->is->unsummed = udp_unsummed(packet);
 		return tunnel_send(context, packet->is, member, service->gue_port);
 	default:
 		packet_hop(packet, 0, ipv6);

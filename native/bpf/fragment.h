@@ -146,7 +146,7 @@ __noinline int fragment4(struct xdp_md *context, struct facts *facts)
 {
 	struct packet packet;
 
-	if (!facts || packet_open(context, facts, &packet, 0))
+	if (!facts || packet_open_network(context, facts, &packet, 0))
 		return XDP_DROP;
 	return fragment_follow(context, &packet, 0);
 }
@@ -155,7 +155,7 @@ __noinline int fragment6(struct xdp_md *context, struct facts *facts)
 {
 	struct packet packet;
 
-	if (!facts || packet_open(context, facts, &packet, 1))
+	if (!facts || packet_open_network(context, facts, &packet, 1))
 		return XDP_DROP;
 	return fragment_follow(context, &packet, 1);
 }

@@ -76,14 +76,19 @@ struct quoted {
 	void *transport;
 };
 
-/*
- * Finds the quoted packet and makes its tuple packet->is->flow, turned around when `turn` says so.
- * 0 when it is there and of a flow.
- */
+/* Whether so many bytes from there on belong to the packet, behind which there may be padding. */
+static __always_inline int packet_holds(const struct packet *packet, const void *from,
+					__u32 bytes)
+{
+	return from + bytes - packet->network <= packet->is->length;
+}
+
+/* Finds the quoted packet and makes its tuple packet->is->flow. 0 when it is there and of a flow. */
 static __always_inline int icmp_quoted(struct packet *packet, struct icmp_header *icmp,
 				       struct quoted *quoted, const int ipv6)
 {
 	void *end = packet->end;
+	__u32 next;
 
 	quoted->network = icmp + 1;
 	if (ipv6) {
@@ -91,10 +96,17 @@ static __always_inline int icmp_quoted(struct packet *packet, struct icmp_header
 
 		if ((void *)(ip + 1) > end || ip->version != 6)
 			return -1;
-		quoted->transport = ip + 1;
 		address_copy(&packet->is->flow.source, &ip->saddr);
 		address_copy(&packet->is->flow.destination, &ip->daddr);
-		packet->is->flow.protocol = ip->nexthdr;
+		next = ip->nexthdr;
+		/* Too long a packet may well have been a fragment. */
+		if (next != IPPROTO_TCP && next != IPPROTO_UDP) {
+			next = ipv6_extensions(packet->is, ip + 1, end, next);
+			if (next & WEIR_EXTENSIONS_LATER)
+				return -1;
+		}
+		quoted->transport = (void *)(ip + 1) + bounded(next >> 8, WEIR_MAX_EXTENSION_BYTES);
+		packet->is->flow.protocol = next;
 	} else {
 		struct iphdr *ip = quoted->network;
 
@@ -106,7 +118,7 @@ static __always_inline int icmp_quoted(struct packet *packet, struct icmp_header
 		address_from_ipv4(&packet->is->flow.destination, ip->daddr);
 		packet->is->flow.protocol = ip->protocol;
 	}
-	if (quoted->transport + 8 > end ||
+	if (quoted->transport + 8 > end || !packet_holds(packet, quoted->transport, 8) ||
 	    (packet->is->flow.protocol != IPPROTO_TCP && packet->is->flow.protocol != IPPROTO_UDP))
 		return -1;
 	flow_end(packet->is, *(move32 *)quoted->transport, packet->is->flow.protocol);
@@ -196,7 +208,7 @@ static __always_inline __u64 quoted_rewrite(struct packet *packet, const struct 
 	change += both_ports;
 	if (packet->is->flow.protocol == IPPROTO_UDP)
 		check = quoted->transport + WEIR_UDP_CHECK_AT;
-	else if (quoted->transport + WEIR_TCP_CHECK_AT + 2 <= packet->end)
+	else if (packet_holds(packet, quoted->transport, WEIR_TCP_CHECK_AT + 2))
 		check = quoted->transport + WEIR_TCP_CHECK_AT;
 	if (check && (void *)(check + 1) <= packet->end &&
 	    (packet->is->flow.protocol == IPPROTO_TCP || *check)) {
@@ -392,7 +404,7 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 	if (packet_open(context, facts, &packet, ipv6))
 		return count_pass();
 	icmp = packet.transport;
-	if ((void *)(icmp + 1) > packet.end)
+	if ((void *)(icmp + 1) > packet.end || !packet_holds(&packet, icmp, sizeof(*icmp)))
 		return count_pass();
 	flags = bpf_map_lookup_elem(&addresses, &facts->flow.destination);
 	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {

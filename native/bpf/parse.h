@@ -78,14 +78,14 @@ struct facts {
 	__u32 interface; /* that it came in on */
 	__u32 tcp_flags; /* 0 for UDP */
 	__u32 hash;      /* of the flow, once something needs it */
-	__u32 vlan;      /* both tags' ids, as weir_member.vlan; 0: untagged */
+	__u32 vlan;      /* both tags' ids, as weir_flow.vlan; 0: untagged */
 	__u32 l2;        /* bytes before the IP header */
 	__u32 length;    /* of the IP packet */
 	__u32 header;    /* bytes of it before the transport header */
 	__u32 fragment;  /* 1: its first fragment */
 	__be32 identification; /* of a fragment */
 	__u32 ipv6;
-	__u32 unsummed;  /* 1: UDP without a checksum */
+	__u32 unsummed;  /* 1: UDP without a checksum over all of it */
 	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
 	__u8 to_mac[MAC_ROOM];
@@ -117,9 +117,12 @@ static __always_inline __u32 bounded(__u32 bytes, __u32 most)
 
 #define WEIR_MAX_LINK_BYTES (ETH_HLEN + 2 * sizeof(struct vlan_tag))
 
-/* Finds the headers again that parsing found. 0 when they are there, as they always are. */
-static __always_inline int packet_open(struct xdp_md *context, struct facts *facts,
-				       struct packet *packet, const int ipv6)
+/*
+ * Finds the headers again that parsing found. 0 when that of IP is there, as it always is; where
+ * the other one would begin, a later fragment may end.
+ */
+static __always_inline int packet_open_network(struct xdp_md *context, struct facts *facts,
+					       struct packet *packet, const int ipv6)
 {
 	void *data = (void *)(long)context->data;
 	const __u32 ip_bytes = ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
@@ -131,7 +134,14 @@ static __always_inline int packet_open(struct xdp_md *context, struct facts *fac
 	packet->transport = packet->network +
 			    bounded(facts->header, ipv6 ? 40 + WEIR_MAX_EXTENSION_BYTES : 60);
 	return (void *)(packet->ethernet + 1) > packet->end ||
-	       packet->network + ip_bytes > packet->end ||
+	       packet->network + ip_bytes > packet->end;
+}
+
+/* The same with the first 8 bytes behind the IP header. */
+static __always_inline int packet_open(struct xdp_md *context, struct facts *facts,
+				       struct packet *packet, const int ipv6)
+{
+	return packet_open_network(context, facts, packet, ipv6) ||
 	       packet->transport + sizeof(struct udphdr) > packet->end;
 }
 

@@ -165,6 +165,12 @@ enum weir_flow_flags {
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
 };
 
+/*
+ * In the outer id of a frame's tags: its type is the less usual one for so many tags, which is
+ * 802.1ad before an IP packet and 802.1Q before another tag.
+ */
+#define WEIR_VLAN_OTHER 0x1000
+
 struct weir_flow {
 	__u32 member;
 	__u32 generation; /* of the member row when the flow began */
@@ -182,7 +188,7 @@ struct weir_flow {
 	__u8 flags;   /* enum weir_flow_flags */
 	__u8 forwarding; /* enum weir_forwarding when it began */
 	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
-	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first */
+	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first, with its type */
 	__u16 nat;    /* full nat: row of the unit's address */
 	__u16 zero;
 };
