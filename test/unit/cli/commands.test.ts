@@ -482,7 +482,7 @@ for (const [words, says] of [
   [['rollback', 'latest'], /whole number/],
   [['set', 'member', 'web', '10.0.0.1:80', 'dead'], /enabled, draining, disabled/],
   [['completion', 'csh'], /bash, zsh, fish/],
-  [['help', 'shw'], /^weir: There is no command 'shw'\. There are status, show, apply/],
+  [['help', 'shw'], /^weir: There is no command 'shw'\. There are status, show, hardware, apply/],
   [['nothing'], /^weir: unknown command 'nothing'\nSee 'weir --help'/],
   [[], /Usage: weir/],
 ] as const) {
