@@ -108,7 +108,7 @@ export function compilePool(
   const now = quorum(
     pool.members.map(({ backup, weight }, index) => ({
       backup: backup === true,
-      can: weight === 0 ? 'no' : canServe(judged[index]),
+      can: weight === 0 || asksForNothing(pool, judged[index]) ? 'no' : canServe(judged[index]),
     })),
     neededMembers(pool['minimum-healthy'], pool.members.filter(isEnabled).length),
     pool['when-down'] === 'serve-all',
@@ -121,6 +121,7 @@ export function compilePool(
     if (
       was?.key !== made.key ||
       was.weight !== made.weight ||
+      was.configuredWeight !== made.configuredWeight ||
       before?.quorum.takes[index] !== now.takes[index]
     ) {
       reshuffled = true;
@@ -140,9 +141,17 @@ export function compilePool(
 }
 
 function tableOf(pool: Pool, members: readonly L4Member[], takes: readonly boolean[]): Uint32Array {
+  // An expression that gives 0 to all who are left must not leave the pool without anybody.
+  const nobody =
+    usesObservations(pool.algorithm) &&
+    !members.some(({ weight }, index) => takes[index] === true && weight > 0);
   return buildTable(
     pool.algorithm,
-    members.map(({ key, weight }, index) => ({ key, weight, available: takes[index] === true })),
+    members.map(({ key, weight, configuredWeight }, index) => ({
+      key,
+      weight: nobody ? configuredWeight : weight,
+      available: takes[index] === true,
+    })),
   );
 }
 
@@ -154,6 +163,11 @@ function whenDownOf(name: string, pools: Intent['pools']): L4WhenDown {
 
 function isEnabled(member: Member): boolean {
   return member.state === 'enabled' && member.backup !== true && member.weight > 0;
+}
+
+/** An agent that reports 0 per cent. A computed weight of 0 is about the share alone. */
+function asksForNothing(pool: Pool, judged: Judged | undefined): boolean {
+  return judged?.weight === 0 && !usesObservations(pool.algorithm);
 }
 
 function canServe(judged: Judged | undefined): 'serve' | 'at-need' | 'no' {

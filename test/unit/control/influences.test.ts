@@ -375,6 +375,37 @@ test('an expression that fails keeps the weights, and is told once', ({ world })
   assert.is(influences.problems.size, 0);
 });
 
+test('a member that is down is weighed for its return, in the scale of the others', ({ world }) => {
+  const intent = commit(world, {
+    algorithm: 'custom',
+    custom: { expression: 'health * weight / (1 + connections)' },
+    members: members('enabled', 'enabled'),
+    monitor: { type: 'tcp' },
+  });
+  world.health.set(ID, { state: 'down', reason: 'x' });
+  const influences = start(world);
+  step(influences, world, intent);
+  assert.equal(weights(influences, world, intent), [10_000, 10_000]);
+});
+
+test('an expression that gives 0 for all keeps the weights, and is told', ({ world }) => {
+  const intent = commit(world, {
+    algorithm: 'custom',
+    custom: { expression: 'connections > 5 ? 0 : weight' },
+    members: members('enabled', 'enabled'),
+  });
+  const influences = start(world);
+  step(influences, world, intent);
+  pass(world, 1000);
+  const busy = { active: 9 };
+  step(influences, world, intent, { [ID]: busy, 'web/10.0.1.1:80': busy });
+  assert.equal(weights(influences, world, intent), [10_000, 10_000]);
+  assert.match(world.events.at(-1)?.message ?? 'none', /it gives 0 for every member that takes/);
+  pass(world, 1000);
+  step(influences, world, intent, { [ID]: busy });
+  assert.equal(weights(influences, world, intent), [10_000, 0], 'for one alone 0 is 0');
+});
+
 test('weights are computed as often as the interval says', ({ world }) => {
   const intent = commit(world, {
     algorithm: 'custom',
