@@ -34,6 +34,18 @@ export interface CounterSet {
   readonly bytes: number;
   readonly replyPackets: number;
   readonly replyBytes: number;
+  /** Handshakes that were answered, where replies pass through the unit, … */
+  readonly answers: number;
+  /** … and how long that took, all together, in nanoseconds. */
+  readonly answerNs: number;
+  /** Connections that the member reset, where replies pass through the unit. */
+  readonly resets: number;
+}
+
+/** What is counted of a member. */
+export interface MemberCounterSet extends CounterSet {
+  /** Flows that are active now: those that the flow table holds, which are all or only exceptions. */
+  readonly active: number;
 }
 
 /** Over the last full second; both directions together. */
@@ -368,6 +380,8 @@ export interface DatapathTotals {
   readonly passed: number;
   readonly echoReplies: number;
   readonly eventsLost: number;
+  /** ICMP errors and TCP resets that the fast path sent by itself. */
+  readonly errorsSent: number;
 }
 
 export interface Counters {
@@ -380,7 +394,7 @@ export interface Counters {
   /** By name of the service. */
   readonly services: Readonly<Record<string, CounterSet>>;
   /** By `POOL/MEMBER`. */
-  readonly members: Readonly<Record<string, CounterSet>>;
+  readonly members: Readonly<Record<string, MemberCounterSet>>;
 }
 
 /** What was added to the counters since the previous sample; rows without change are left out. */

@@ -48,7 +48,7 @@ export const firstSliceCapabilities: Capabilities = {
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
   algorithms,
   monitors: everyMonitor(),
-  passive: false,
+  passive: true,
   persistence: ['source-address'],
   limits: [],
   tiers: ['xdp'],

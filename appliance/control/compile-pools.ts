@@ -41,6 +41,8 @@ export interface InfluenceView {
   weight(id: string): number | undefined;
   /** Whether it was draining for as long as its pool allows. */
   drained(id: string): boolean;
+  /** Why its traffic makes it suspect; undefined while it does not. */
+  suspect(id: string): string | undefined;
 }
 
 export interface PoolInput {
@@ -223,7 +225,7 @@ function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged
     limit !== undefined && member.state === 'draining' && input.influences?.drained(id) === true;
   const { state, reason, atNeed } = drained
     ? { state: 'down' as const, reason: `drained for ${formatDuration(limit)}`, atNeed: false }
-    : memberStatus(member.state, hop, health);
+    : memberStatus(member.state, hop, suspected(id, pool, health, input.influences));
   return {
     hop: 'unresolved' in hop ? null : hop,
     state,
@@ -232,6 +234,18 @@ function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged
     atNeed,
     weight: weightOf(id, pool, member, health, input.influences),
   };
+}
+
+/** A suspect member counts as one whose monitor fails. */
+function suspected(
+  id: string,
+  pool: Pool,
+  health: Health,
+  influences: InfluenceView | undefined,
+): Health {
+  const reason = pool.passive === undefined ? undefined : influences?.suspect(id);
+  if (reason === undefined || (health !== 'none' && health?.state === 'down')) return health;
+  return { state: 'down', reason };
 }
 
 function memberStatus(

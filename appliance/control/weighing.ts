@@ -22,12 +22,6 @@ import type { NewEvent } from '../telemetry/event-log.js';
 import { quorumOf, type HealthView } from './compile-pools.js';
 import type { L4Member, L4Pool, Tables } from './tables.js';
 
-/** The fast path's counters of a member. */
-type MemberCounters = CounterSet & {
-  /** Flows that it has now. */
-  readonly active?: number;
-};
-
 /** What the last second brought. */
 export interface Sample {
   readonly counters: Counters;
@@ -153,18 +147,23 @@ function observe(
   deltas: CounterDeltas,
   health: HealthView,
 ): Observed {
-  const total: MemberCounters | undefined = Object.hasOwn(counters.members, id)
-    ? counters.members[id]
-    : undefined;
+  const total = Object.hasOwn(counters.members, id) ? counters.members[id] : undefined;
   const gained = Object.hasOwn(deltas.members, id) ? deltas.members[id] : undefined;
   const bytes = (gained?.bytes ?? 0) + (gained?.replyBytes ?? 0);
   return {
     id,
     weight: configuredWeight,
     connections: total?.active ?? 0,
-    responseTime: health.get(id)?.responseTimeUs ?? null,
+    responseTime: health.get(id)?.responseTimeUs ?? handshakeUs(total),
     bandwidth: (bytes * 1000) / deltas.intervalMs,
   };
+}
+
+/** Where no monitor measures: how long handshakes took, on the average, in microseconds. */
+function handshakeUs(counters: CounterSet | undefined): number | null {
+  return counters === undefined || counters.answers === 0
+    ? null
+    : counters.answerNs / counters.answers / 1000;
 }
 
 interface Participant {

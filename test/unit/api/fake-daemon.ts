@@ -5,6 +5,7 @@
  * Invariant: every row here has each of its keys set to something that a mix-up of
  * two keys would change, so that a test sees it.
  */
+import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import type {
   ApplyResult,
   Change,
@@ -63,6 +64,9 @@ const TOTALS: CounterSet = {
   bytes: 5_600_000,
   replyPackets: 30_000,
   replyBytes: 78_000_000,
+  answers: 1190,
+  answerNs: 595_000_000,
+  resets: 3,
 };
 const RATES = { flowsPerSecond: 12, packetsPerSecond: 3400, bitsPerSecond: 45_600_000 };
 
@@ -120,7 +124,7 @@ export const SERVICES: ServiceRow[] = [
     membersServing: 0,
     membersTotal: 0,
     rates: { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 },
-    totals: { flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0 },
+    totals: NO_COUNTERS,
     since: THEN,
   },
 ];
@@ -374,18 +378,27 @@ export const HARDWARE: HardwareReport = {
 export const COUNTERS: Counters = {
   time: THEN,
   since: THEN - 3_600_000,
-  totals: { passed: 17, echoReplies: 5, eventsLost: 1 },
+  totals: { passed: 17, echoReplies: 5, eventsLost: 1, errorsSent: 2 },
   drops: { malformed: 3, 'no-member': 0 },
   services: { shop: TOTALS },
-  members: { 'web/10.0.1.11:8080': TOTALS },
+  members: { 'web/10.0.1.11:8080': { ...TOTALS, active: 12 } },
 };
 
 export const DELTAS: CounterDeltas = {
   time: THEN,
   intervalMs: 1000,
-  totals: { passed: 1, echoReplies: 0, eventsLost: 0 },
+  totals: { passed: 1, echoReplies: 0, eventsLost: 0, errorsSent: 0 },
   drops: { malformed: 2 },
-  services: { shop: { flows: 2, packets: 20, bytes: 2000, replyPackets: 10, replyBytes: 8000 } },
+  services: {
+    shop: {
+      ...NO_COUNTERS,
+      flows: 2,
+      packets: 20,
+      bytes: 2000,
+      replyPackets: 10,
+      replyBytes: 8000,
+    },
+  },
   members: {},
 };
 

@@ -46,7 +46,13 @@ function health(states: Record<number, MemberHealth>, pool = 'web'): Map<string,
 }
 
 function influences(change: Partial<InfluenceView> = {}): InfluenceView {
-  return { ramp: () => 1, weight: () => undefined, drained: () => false, ...change };
+  return {
+    ramp: () => 1,
+    weight: () => undefined,
+    drained: () => false,
+    suspect: () => undefined,
+    ...change,
+  };
 }
 
 function run(
