@@ -44,6 +44,14 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'ports' },
   { name: 'events' },
   { name: 'event_budget' },
+  { name: 'protection', needs: 'services' },
+  { name: 'access', needs: 'protection' },
+  { name: 'member_limits', needs: 'members' },
+  { name: 'service_due', needs: 'services' },
+  { name: 'member_due', needs: 'members' },
+  { name: 'source_active', needs: 'services' },
+  { name: 'service_active', needs: 'services' },
+  { name: 'member_active', needs: 'members' },
 ];
 
 export interface DatapathOptions {

@@ -148,6 +148,7 @@ export class ServiceRows {
         first_chunk: firstChunk,
         slots,
         forwarding: FORWARDING[service.forwarding],
+        protect: 0,
       }),
     };
   }

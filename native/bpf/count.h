@@ -68,25 +68,42 @@ static __always_inline void count_flow(__u32 service, __u32 member)
 		counters->flows++;
 }
 
-/* Whether this CPU may send one more event now. */
-static __always_inline int event_allowed(void)
+/* Takes one from a budget of this second, if `most` leaves one. */
+static __always_inline int budget_take(__u32 row, __u64 now, __u64 most)
 {
-	__u32 row = 0;
-	struct weir_settings *limits = bpf_map_lookup_elem(&settings, &row);
 	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &row);
-	__u64 now;
 
-	if (!limits || !budget)
+	if (!budget)
 		return 0;
-	now = bpf_ktime_get_coarse_ns();
 	if (now - budget->second >= WEIR_SECOND_NS) {
 		budget->second = now;
 		budget->spent = 0;
 	}
-	if (budget->spent >= limits->events_per_second)
+	if (budget->spent >= most)
 		return 0;
 	budget->spent++;
 	return 1;
+}
+
+/*
+ * Whether this CPU may send one more event now. Half of the budget is cut into shares, one for
+ * flow events and one for each reason to drop, so that a flood for one reason hides no other;
+ * the rest is for whoever comes first.
+ */
+static __always_inline int event_allowed(__u32 row)
+{
+	__u32 first = 0;
+	struct weir_settings *limits = bpf_map_lookup_elem(&settings, &first);
+	__u64 now, share;
+
+	if (!limits)
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
+	share = limits->events_per_second / (2 * WEIR_DROP_REASONS);
+	if (row < WEIR_BUDGET_SHARED && budget_take(row, now, share))
+		return 1;
+	return budget_take(WEIR_BUDGET_SHARED, now,
+			   limits->events_per_second - share * WEIR_DROP_REASONS);
 }
 
 /* What happened to a flow, beside its key. */
@@ -104,7 +121,7 @@ static __noinline void event_send(const struct weir_flow_key *flow,
 {
 	struct weir_event *event = 0;
 
-	if (event_allowed())
+	if (event_allowed(what->kind == WEIR_EVENT_DROP ? what->reason : WEIR_BUDGET_FLOWS))
 		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		struct weir_totals *total = count_totals();

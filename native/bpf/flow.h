@@ -15,6 +15,7 @@
 #include "count.h"
 #include "lookup.h"
 #include "parse.h"
+#include "protect.h"
 
 #define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
 #define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
@@ -30,6 +31,25 @@ static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
 static __always_inline int packet_opens(const struct packet *packet)
 {
 	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
+}
+
+/* A flow more or less of the service and the member. */
+static __always_inline void active_add(__u32 service, __u32 member, int change)
+{
+	__u32 *count = bpf_map_lookup_elem(&service_active, &service);
+
+	if (count && (change > 0 || *count))
+		__sync_fetch_and_add(count, change);
+	count = bpf_map_lookup_elem(&member_active, &member);
+	if (count && (change > 0 || *count))
+		__sync_fetch_and_add(count, change);
+}
+
+/* The client has ended its connection, or reset it. */
+static __noinline void flow_ended(const struct packet *packet, __u32 service, __u32 member)
+{
+	active_add(service, member, -1);
+	protect_flow_end(&packet->flow.source, service);
 }
 
 /* The member in the row that the entry names, unless this packet has to be balanced again. */
@@ -169,6 +189,12 @@ static __noinline int flow_begin(const struct packet *packet, const struct weir_
 
 	if (!member || member->state != WEIR_MEMBER_SERVING)
 		return -WEIR_DROP_NO_MEMBER;
+	if (!previous && (packet_opens(packet) || packet->flow.protocol == IPPROTO_UDP)) {
+		__u32 reason = protect_new_flow(packet, service, member, row);
+
+		if (reason)
+			return -(int)reason;
+	}
 	if (service->forwarding == WEIR_FORWARDING_NAT) {
 		__u32 reason;
 
@@ -183,6 +209,7 @@ static __noinline int flow_begin(const struct packet *packet, const struct weir_
 	flow.generation = member->generation;
 	if (bpf_map_update_elem(&flows, &packet->flow, &flow, BPF_ANY))
 		return -WEIR_DROP_FLOW_TABLE;
+	active_add(service->id, row, 1);
 	count_flow(service->id, row);
 	event_send(&packet->flow, &what);
 	return row;

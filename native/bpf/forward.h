@@ -124,6 +124,12 @@ static __always_inline int forward_to_member(struct packet *packet,
 	__u32 row = 0, previous = 0;
 	int action;
 
+	if (service->protect & WEIR_PROTECT_ACCESS) {
+		__u32 denied = protect_source(packet, service);
+
+		if (denied)
+			return count_drop(&packet->flow, denied, service->id, 0);
+	}
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return count_drop(&packet->flow, WEIR_DROP_TTL_EXCEEDED, service->id, 0);
 	packet->now = bpf_ktime_get_coarse_ns();
@@ -139,8 +145,11 @@ static __always_inline int forward_to_member(struct packet *packet,
 
 		if (due)
 			flow->seen_ns = packet->now;
-		if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST))
+		if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
+			if (!flow->closing)
+				flow_ended(packet, service->id, row);
 			flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
+		}
 		if (service->forwarding == WEIR_FORWARDING_NAT &&
 		    (due ||
 		     packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST))) {

@@ -48,7 +48,8 @@ struct weir_service {
 	__u32 first_chunk; /* where its pool's lookup table starts */
 	__u32 slots;       /* size of that table, prime; 0 while no member can serve */
 	__u8 forwarding;   /* enum weir_forwarding */
-	__u8 zero[3];
+	__u8 protect;      /* enum weir_protect_flags: which protections are on */
+	__u8 zero[2];
 };
 
 enum weir_member_state {
@@ -136,7 +137,10 @@ enum weir_drop_reason {
 	WEIR_DROP_FLOW_CONFLICT = 6, /* two nat services would give one member the same tuple */
 	WEIR_DROP_FLOW_TABLE = 7,  /* the flow table refused an entry */
 	WEIR_DROP_REDIRECT = 8,    /* the way out is no interface of the fast path */
-	WEIR_DROP_REASONS = 9,
+	WEIR_DROP_DENIED = 9,      /* the service's access lists refuse the source */
+	WEIR_DROP_RATE_LIMIT = 10, /* flows begin too fast, of the service, the member or the source */
+	WEIR_DROP_CONNECTION_LIMIT = 11, /* too many flows at one time */
+	WEIR_DROP_REASONS = 12,
 };
 
 enum weir_event_kind {
@@ -169,6 +173,67 @@ struct weir_totals {
 	__u64 echo_replies;
 	__u64 events_lost;    /* over the rate, or the ring was full */
 	__u64 zero;
+};
+
+/* ---- Protection: see protect.h ---- */
+
+/* In weir_service.protect: a service pays for what it asks for. */
+enum weir_protect_flags {
+	WEIR_PROTECT_ACCESS = 1,  /* access lists */
+	WEIR_PROTECT_SERVICE = 2, /* limits of the service as a whole */
+	WEIR_PROTECT_MEMBER = 4,  /* some member of its pool has limits */
+	WEIR_PROTECT_SOURCE = 8,  /* limits of each source */
+};
+
+enum weir_access {
+	WEIR_ACCESS_ALLOW = 1,
+	WEIR_ACCESS_DENY = 2,
+};
+
+/*
+ * An entry of an access list. All sets of lists share one trie: the set's number is the first 32
+ * of the bits that are compared, so a look-up stays in its set.
+ */
+struct weir_access_key {
+	__u32 bits; /* 32 for the set and up to 128 of the address */
+	__u32 set;
+	struct weir_address address;
+};
+
+/* How fast flows may begin: one each cost_ns, after as many at once as fit into burst_ns. */
+struct weir_rate {
+	__u64 cost_ns;  /* 0: no limit */
+	__u64 burst_ns; /* (burst - 1) * cost_ns */
+};
+
+/* What protects a service, by the service's id. */
+struct weir_protection {
+	struct weir_rate service;
+	struct weir_rate source;
+	__u32 access_set;
+	__u32 service_connections; /* most flows at one time; 0: no limit */
+	__u32 source_connections;
+	__u8 source_bits;  /* of an IPv4 source that count, 96 to 128: addresses are ::ffff:a.b.c.d */
+	__u8 source_bits6; /* of an IPv6 source */
+	__u8 zero[2];
+};
+
+/* Limits of a member, by its row. */
+struct weir_member_limits {
+	struct weir_rate rate;
+	__u32 connections;
+	__u32 zero;
+};
+
+struct weir_source_key {
+	struct weir_address address; /* of the client, cut to the bits that count */
+	__u32 service;               /* id */
+};
+
+struct weir_source {
+	__u64 due_ns; /* its bucket, see protect.h */
+	__u32 active; /* flows that it has now */
+	__u32 zero;
 };
 
 #endif

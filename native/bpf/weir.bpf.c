@@ -21,6 +21,7 @@
 #include "lookup.h"
 #include "maps.h"
 #include "parse.h"
+#include "protect.h"
 
 /*
  * Types that no map mentions, so that they too stand in the object's BTF and the daemon can check
@@ -30,6 +31,7 @@ struct weir_layouts {
 	struct weir_event event;
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
+	enum weir_access access;
 };
 const struct weir_layouts *weir_layouts __attribute__((used, section("layouts")));
 

@@ -30,6 +30,9 @@ export const dropReasons = [
   'FLOW_CONFLICT',
   'FLOW_TABLE',
   'REDIRECT',
+  'DENIED',
+  'RATE_LIMIT',
+  'CONNECTION_LIMIT',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -56,6 +59,8 @@ export interface ServiceSpec {
   readonly forwarding: Forwarding;
   /** Rows, slot by slot. */
   readonly table: readonly number[];
+  /** Bits of enum weir_protect_flags. */
+  readonly protect?: number;
 }
 
 export interface MemberSpec {
@@ -153,7 +158,15 @@ export class Datapath {
 
   /** Empty tables, zero counters, defaults in settings. */
   reset(): void {
-    for (const name of ['services', 'addresses', 'flows', 'reply_sources', 'ports']) {
+    for (const name of [
+      'services',
+      'addresses',
+      'flows',
+      'reply_sources',
+      'ports',
+      'access',
+      'source_active',
+    ]) {
       const map = this.map(name);
       map.deleteBatch(map.readAll().keys);
     }
@@ -167,7 +180,9 @@ export class Datapath {
     zero('service_counters', 16);
     zero('drops', dropReasons.length);
     zero('totals', 1);
-    zero('event_budget', 1);
+    zero('event_budget', dropReasons.length + 1);
+    for (const name of ['protection', 'member_limits', 'service_due', 'member_due']) zero(name, 16);
+    for (const name of ['service_active', 'member_active']) zero(name, 16);
     this.#lookup.fill(0);
     this.#nextChunk = 0;
     this.#chunks.clear();
@@ -204,6 +219,7 @@ export class Datapath {
     view.setUint32(4, chunk, true);
     view.setUint32(8, spec.table.length, true);
     view.setUint8(12, forwardings[spec.forwarding]);
+    view.setUint8(13, spec.protect ?? 0);
     this.map('services').update(key, value);
     this.map('addresses').update(mappedBytes(spec.address), u32(1));
   }
