@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { duration, unicastAddress } from './fields.js';
 import { line, port } from './basics.js';
 import { monitorSchema } from './monitor.js';
+import { rateFields } from './rate-fields.js';
 
 export const algorithms = [
   'round-robin',
@@ -43,6 +44,16 @@ export const memberSchema = z
       .describe(
         'enabled takes flows; draining keeps the flows it has and takes no new ones; disabled takes none, and its flows move.',
       ),
+    'max-connections': z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe('Most connections or UDP flows that it has at one time (tcp and udp).'),
+    'new-connections': z
+      .strictObject(rateFields)
+      .optional()
+      .describe('How fast connections or UDP flows to it may begin (tcp and udp).'),
     description: line(200).optional().describe('A note for people.'),
   })
   .describe('One server that does the work.');

@@ -46,7 +46,7 @@ export const firstSliceCapabilities: Capabilities = {
   algorithms: ['maglev'],
   monitors: { tcp: ['port'], http: ['port', 'path', 'method', 'host', 'expect'] },
   persistence: [],
-  limits: [],
+  limits: ['connections', 'connections-per-client', 'new-connections', 'flood-guard'],
   tiers: ['xdp'],
   l7: false,
   pair: false,

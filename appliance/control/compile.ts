@@ -9,6 +9,7 @@
 import { buildLookup, lookupSlots } from '../balance/maglev.js';
 import { memberKey } from '../config/addresses.js';
 import type { Intent, Member, Pool, Service } from '../config/schema.js';
+import { compileProtection, DOCUMENT_ONLY, type AccessView } from './compile-protection.js';
 import type {
   L4Member,
   L4Pool,
@@ -32,6 +33,8 @@ export interface CompileInput {
   readonly health: HealthView;
   /** Where frames for an address go, or in words why nobody knows. */
   readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
+  /** What access lists hold beside the document; left out: only that. */
+  readonly access?: AccessView;
 }
 
 /** Names one member of one pool: `web/10.0.0.1:80`. */
@@ -61,9 +64,16 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
     if (inFastPath.has(name)) l4Pools.set(name, compiled);
   }
 
+  const protection = compileProtection(
+    intent,
+    services,
+    l4Pools,
+    input.access ?? DOCUMENT_ONLY,
+    previous?.l4.protection,
+  );
   return {
     pools,
-    l4: { services, pools: l4Pools },
+    l4: { services, pools: l4Pools, protection },
     net: netTables(intent, services, l4Pools, previous?.net),
     monitors: monitorTargets(intent, services, previous?.monitors),
     placements,

@@ -123,6 +123,11 @@ export class Datapath {
       settings: rowTable(object.map('settings')),
       serviceCounters: counterTable(object.map('service_counters')),
       memberCounters: counterTable(object.map('member_counters')),
+      access: hashTable(object.map('access')),
+      protection: rowTable(object.map('protection')),
+      memberLimits: rowTable(object.map('member_limits')),
+      serviceDue: rowTable(object.map('service_due')),
+      memberDue: rowTable(object.map('member_due')),
       lookup: new Uint32Array(
         object.map('lookup').mmap().buffer,
         0,
@@ -132,6 +137,8 @@ export class Datapath {
         services: object.map('services').maxEntries,
         members: object.map('members').maxEntries,
         replySources: object.map('reply_sources').maxEntries,
+        access: object.map('access').maxEntries,
+        flows: object.map('flows').maxEntries,
       },
     };
   }

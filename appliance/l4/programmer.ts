@@ -12,6 +12,7 @@ import { ChunkAllocator, type ChunkRange } from './chunks.js';
 import type { KernelTables } from './kernel-tables.js';
 import { CHUNK_SLOTS, settings } from './layouts.js';
 import { MemberRows } from './member-rows.js';
+import { ProtectionRows } from './protection-rows.js';
 import { ReplySources } from './reply-sources.js';
 import { ServiceRows } from './service-rows.js';
 
@@ -45,6 +46,7 @@ export class Programmer {
   readonly members: MemberRows;
   readonly services: ServiceRows;
   readonly #replySources: ReplySources;
+  readonly #protection: ProtectionRows;
   readonly #chunks: ChunkAllocator;
   readonly #pools = new Map<string, PlacedPool>();
   /** Ranges that adopted services still use, until the first programming has moved them. */
@@ -66,6 +68,7 @@ export class Programmer {
       kernel.limits.services,
     );
     this.#replySources = new ReplySources(kernel.replySources);
+    this.#protection = new ProtectionRows(kernel, kernel.limits);
     this.#adoptedRanges = [];
     const seen = new Set<string>();
     for (const placed of this.services.placements()) {
@@ -94,6 +97,7 @@ export class Programmer {
     fit('services', this.services.used + this.services.missing(services), limits.services - 1);
     fit('members', this.members.used + this.members.missing(tables.pools), limits.members - 1);
     fit('sources of replies', this.#replySources.needed(tables), limits.replySources);
+    fit('entries of access lists', this.#protection.needed(tables.protection), limits.access);
     let chunks = this.#chunks.used;
     for (const [name, pool] of tables.pools) {
       const count = Math.ceil(pool.lookup.length / CHUNK_SLOTS);
@@ -152,6 +156,12 @@ export class Programmer {
     // Replies must be recognised before the first request can cause one, and as long as one can come.
     this.#replySources.add(tables);
     if (natServices > 0) this.#writeSettings(natServices);
+    // What protects a service must be there before the service says that it is on.
+    this.#protection.add(
+      tables,
+      (service) => this.services.place(service),
+      memberRows(tables, this.members),
+    );
     const { written, removed } = this.services.program(
       [...tables.services.values()].map((service) => {
         const placed = this.#pools.get(service.pool);
@@ -159,11 +169,13 @@ export class Programmer {
           service,
           firstChunk: placed?.range?.first ?? 0,
           slots: placed?.pool.lookup.length ?? 0,
+          protect: ProtectionRows.flags(tables.protection?.services.get(service.name)),
         };
       }),
     );
     if (natServices === 0) this.#writeSettings(0);
     this.#replySources.removeOthers();
+    this.#protection.removeOthers(tables, (row) => this.services.owner(row) !== undefined);
 
     for (const [name, placed] of this.#pools) {
       if (tables.pools.has(name)) continue;
@@ -184,6 +196,11 @@ export class Programmer {
   /** Row of a member, for its counters. */
   memberRow(pool: string, key: string): number | undefined {
     return this.members.row(pool, key);
+  }
+
+  /** Entries of access lists in the fast path now. */
+  get accessUsed(): number {
+    return this.#protection.access.used;
   }
 
   get chunksUsed(): number {
@@ -268,6 +285,17 @@ export class Programmer {
     );
     this.#natServices = natServices;
   }
+}
+
+/** Finds the row of a member by its id. */
+function memberRows(tables: L4Tables, rows: MemberRows): (id: string) => number | undefined {
+  const found = new Map<string, number | undefined>();
+  if (tables.protection !== undefined && tables.protection.members.size > 0) {
+    for (const [pool, { members }] of tables.pools) {
+      for (const { id, key } of members) found.set(id, rows.row(pool, key));
+    }
+  }
+  return (id) => found.get(id);
 }
 
 function chunksOf(first: number, slots: number): ChunkRange {

@@ -5,7 +5,8 @@
  * before what goes is removed, so a source is never judged by a shorter prefix than both the old
  * and the new set have for it.
  */
-import type { AccessSet, PrefixKey, Verdict } from '../control/access-sets.js';
+import type { PrefixKey } from '../config/prefix-key.js';
+import type { AccessSet, Verdict } from '../control/access-sets.js';
 import type { HashTable } from './kernel-tables.js';
 import { ACCESS, accessKey } from './layouts.js';
 

@@ -14,6 +14,8 @@ export interface ServicePlacement {
   readonly service: L4Service;
   readonly firstChunk: number;
   readonly slots: number;
+  /** Bits of `weir_service.protect`. */
+  readonly protect: number;
 }
 
 interface Entry {
@@ -82,11 +84,12 @@ export class ServiceRows {
       if (
         before?.service === placement.service &&
         before.firstChunk === placement.firstChunk &&
-        before.slots === placement.slots
+        before.slots === placement.slots &&
+        before.protect === placement.protect
       ) {
         continue;
       }
-      writes.push({ name, entry: this.#encode(name, placement), placement });
+      writes.push({ name, entry: this.#encode(placement), placement });
     }
     this.#addAddresses(wanted);
     const different = writes.filter(
@@ -129,14 +132,19 @@ export class ServiceRows {
     return this.#rows.end;
   }
 
-  #encode(name: string, { service, firstChunk, slots }: ServicePlacement): Entry {
-    let id = this.#rows.get(name);
-    if (id === undefined) {
-      const row = this.#rows.allocate(name);
-      if (row === null) throw new RangeError('every service row of the fast path is taken');
-      this.#counters.reset(row);
-      id = row;
-    }
+  /** The row of a service, taken now when it has none. */
+  place(service: L4Service): number {
+    const name = nameOf(service);
+    const id = this.#rows.get(name);
+    if (id !== undefined) return id;
+    const row = this.#rows.allocate(name);
+    if (row === null) throw new RangeError('every service row of the fast path is taken');
+    this.#counters.reset(row);
+    return row;
+  }
+
+  #encode({ service, firstChunk, slots, protect }: ServicePlacement): Entry {
+    const id = this.place(service);
     return {
       key: serviceKey.encode({
         address: service.address,
@@ -148,7 +156,7 @@ export class ServiceRows {
         first_chunk: firstChunk,
         slots,
         forwarding: FORWARDING[service.forwarding],
-        protect: 0,
+        protect,
       }),
     };
   }

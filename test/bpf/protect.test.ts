@@ -6,11 +6,8 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  buildAccessSet,
-  parsePrefixKey,
-  type Verdict,
-} from '../../appliance/control/access-sets.js';
+import { parsePrefixKey } from '../../appliance/config/prefix-key.js';
+import { buildAccessSet, type Verdict } from '../../appliance/control/access-sets.js';
 import type { HashTable } from '../../appliance/l4/kernel-tables.js';
 import { memberLimits, PROTECT, protection, source } from '../../appliance/l4/layouts.js';
 import { AccessSets } from '../../appliance/l4/protection-access.js';

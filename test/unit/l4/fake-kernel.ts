@@ -1,6 +1,12 @@
 /** Maps in memory that behave like the kernel's, and can refuse. Records the order of writes. */
 import type { HashTable, KernelTables, RowTable } from '../../../appliance/l4/kernel-tables.js';
-import { CHUNK_SLOTS, member, settings } from '../../../appliance/l4/layouts.js';
+import {
+  CHUNK_SLOTS,
+  member,
+  memberLimits,
+  protection,
+  settings,
+} from '../../../appliance/l4/layouts.js';
 
 export class FakeKernel implements KernelTables {
   readonly writes: string[] = [];
@@ -10,20 +16,43 @@ export class FakeKernel implements KernelTables {
   readonly services = this.#hash('services');
   readonly addresses = this.#hash('addresses');
   readonly replySources = this.#hash('reply_sources');
+  readonly access = this.#hash('access');
+  readonly protection: RowTable;
+  readonly memberLimits: RowTable;
+  readonly serviceDue: RowTable;
+  readonly memberDue: RowTable;
   readonly members: RowTable;
   readonly settings: RowTable;
   readonly serviceCounters = { reset: (row: number) => void this.resets.push(`service ${row}`) };
   readonly memberCounters = { reset: (row: number) => void this.resets.push(`member ${row}`) };
   readonly lookup: Uint32Array;
   readonly memberBytes: Uint8Array;
+  readonly limits: KernelTables['limits'];
 
-  constructor(
-    readonly limits = { services: 4096, members: 4096, replySources: 4096 },
-    chunks = 4096,
-  ) {
+  constructor(limits: Partial<KernelTables['limits']> = {}, chunks = 4096) {
+    this.limits = {
+      services: 4096,
+      members: 4096,
+      replySources: 4096,
+      access: 4096,
+      flows: 65_536,
+      ...limits,
+    };
     this.lookup = new Uint32Array(chunks * CHUNK_SLOTS);
-    this.memberBytes = new Uint8Array(limits.members * member.size);
+    this.memberBytes = new Uint8Array(this.limits.members * member.size);
     this.members = this.#rows('members', this.memberBytes, member.size);
+    this.protection = this.#rows(
+      'protection',
+      new Uint8Array(this.limits.services * protection.size),
+      protection.size,
+    );
+    this.memberLimits = this.#rows(
+      'member_limits',
+      new Uint8Array(this.limits.members * memberLimits.size),
+      memberLimits.size,
+    );
+    this.serviceDue = this.#rows('service_due', new Uint8Array(this.limits.services * 8), 8);
+    this.memberDue = this.#rows('member_due', new Uint8Array(this.limits.members * 8), 8);
     this.settings = this.#rows('settings', new Uint8Array(settings.size), settings.size);
   }
 
