@@ -23,6 +23,7 @@ import {
   serviceColumns,
   tierText,
 } from './show-tables.js';
+import { addDrops } from './show-drops.js';
 import { addEvents, followCounters } from './show-events.js';
 import { table, type Column } from './table.js';
 
@@ -31,7 +32,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .command('show')
     .helpCommand(false)
     .summary('what the unit is doing')
-    .description('Shows services, pools, members, flows, events, tiers and counters.')
+    .description('Shows services, pools, members, flows, events, drops, tiers and counters.')
     .addHelpText(
       'after',
       examples(
@@ -101,6 +102,7 @@ export function addShowCommands(program: Command, context: Context): void {
 
   addFlows(show, context);
   addEvents(show, context);
+  addDrops(show, context);
 
   show
     .command('tiers')

@@ -12,6 +12,8 @@ export interface AlarmInput {
   /** Why the last run failed; null when it did not. */
   readonly failure: Error | null;
   readonly memberSince: ReadonlyMap<string, number>;
+  /** About files of access lists. */
+  readonly access?: readonly Alarm[];
 }
 
 export function alarms(input: AlarmInput): Alarm[] {
@@ -36,7 +38,7 @@ export function alarms(input: AlarmInput): Alarm[] {
       since: null,
     });
   }
-  found.push(...poolAlarms(input));
+  found.push(...poolAlarms(input), ...(input.access ?? []));
   if (input.pending !== null) {
     found.push({
       code: 'confirm-pending',

@@ -9,6 +9,7 @@
 import type { Intent } from '../config/schema.js';
 import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import { compile } from './compile.js';
+import type { AccessView } from './compile-protection.js';
 import type {
   FastPathPort,
   InspectInterface,
@@ -23,6 +24,8 @@ export interface ReconcilerPorts {
   readonly fastPath: FastPathPort;
   readonly monitors: MonitorsPort;
   readonly inspect: InspectInterface;
+  /** What access lists hold beside the document. */
+  readonly access?: { view(): AccessView };
 }
 
 export interface RunReport {
@@ -170,6 +173,7 @@ export class Reconciler {
       intent,
       health: { get: (id) => this.#ports.monitors.status(id) },
       nextHop: (address) => this.nextHop(address),
+      ...(this.#ports.access === undefined ? {} : { access: this.#ports.access.view() }),
     };
   }
 
