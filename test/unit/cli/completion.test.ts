@@ -13,7 +13,7 @@ const test = suite('cli: completion');
 
 const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir sho', ['show']],
-  ['weir show ', ['services', 'pools', 'members', 'flows', 'events', 'tiers', 'counters']],
+  ['weir show ', ['services', 'pools', 'members', 'flows', 'events', 'drops', 'tiers', 'counters']],
   ['weir show fl', ['flows']],
   ['weir help --', ['--socket', '--json', '--version', '--help']],
   ['weir help com', ['completion']],
