@@ -16,7 +16,8 @@ const SET_AT = accessKey.offsetOf('set');
 
 interface Placed {
   readonly id: number;
-  readonly verdicts: ReadonlyMap<PrefixKey, Verdict>;
+  /** `unknown`: the kernel may or may not have taken it. */
+  readonly verdicts: ReadonlyMap<PrefixKey, Verdict | 'unknown'>;
 }
 
 export class AccessSets {
@@ -24,7 +25,6 @@ export class AccessSets {
   readonly #placed = new Map<string, Placed>();
   /** What an earlier run left, by number of the set. */
   readonly #adopted = new Map<number, Map<PrefixKey, Verdict>>();
-  #used = 0;
 
   constructor(table: HashTable) {
     this.#table = table;
@@ -38,13 +38,14 @@ export class AccessSets {
           Buffer.from(key.subarray(ADDRESS_AT)).toString('latin1'),
         value[0] === ACCESS.deny ? 'deny' : 'allow',
       );
-      this.#used++;
     }
   }
 
   /** Entries in the kernel now. */
   get used(): number {
-    return this.#used;
+    const sizes = [...this.#placed.values()].map(({ verdicts }) => verdicts.size);
+    for (const { size } of this.#adopted.values()) sizes.push(size);
+    return sizes.reduce((sum, size) => sum + size, 0);
   }
 
   id(name: string): number | undefined {
@@ -70,12 +71,11 @@ export class AccessSets {
     // Until all is written the old and the new are known to be there, to be written or removed again.
     this.#placed.set(set.name, {
       id: before.id,
-      verdicts: new Map([...before.verdicts, ...changed.map(([key]) => [key, 'deny'] as const)]),
+      verdicts: new Map([...before.verdicts, ...changed.map(([key]) => [key, 'unknown'] as const)]),
     });
     if (changed.length > 0) {
       this.#table.updateMany(...this.#encode(before.id, changed), changed.length);
     }
-    for (const [key] of changed) if (!before.verdicts.has(key)) this.#used++;
     for (const key of before.verdicts.keys()) {
       if (!set.verdicts.has(key)) this.#remove(before.id, key);
     }
@@ -110,7 +110,6 @@ export class AccessSets {
 
   #remove(id: number, key: PrefixKey): void {
     this.#table.remove(encodeAccessKey(id, key));
-    this.#used--;
   }
 
   #encode(id: number, entries: readonly (readonly [PrefixKey, Verdict])[]) {
