@@ -239,6 +239,7 @@ export const EVENT_KINDS = [
   'link',
   'repair',
   'daemon',
+  'access',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -418,7 +419,8 @@ export type AlarmCode =
   | 'weights-failed'
   | 'tier-degraded'
   | 'confirm-pending'
-  | 'apply-failed';
+  | 'apply-failed'
+  | 'access-list';
 
 export interface Alarm {
   readonly code: AlarmCode;
@@ -495,6 +497,68 @@ export interface DiffResult {
 
 export interface ConfirmResult {
   readonly revision: number;
+}
+
+/** An access list of the document. */
+export interface AccessRow {
+  readonly name: string;
+  /** Prefixes that it holds now, those of its file included. */
+  readonly prefixes: number;
+  readonly file: string | null;
+  /** When the content of the file was read; null when it never was. */
+  readonly loaded: number | null;
+  /** What is wrong with the file, naming the line; null when all is well. */
+  readonly problem: string | null;
+  readonly expires: number | null;
+  /** Services that allow and that deny it. */
+  readonly allowedBy: readonly string[];
+  readonly deniedBy: readonly string[];
+}
+
+export type AccessVerdict = 'allow' | 'deny';
+
+/** An entry made at the command line for a while. */
+export interface TemporaryAccessRow {
+  readonly prefix: string;
+  readonly verdict: AccessVerdict;
+  /** Null: for every service. */
+  readonly service: string | null;
+  readonly created: number;
+  readonly expires: number;
+  readonly author: string;
+  readonly comment: string;
+}
+
+export interface AccessView {
+  readonly lists: readonly AccessRow[];
+  readonly temporary: readonly TemporaryAccessRow[];
+  /** Entries in the fast path, and how many fit. */
+  readonly entries: number;
+  readonly limit: number;
+}
+
+/** What a service does with a client. */
+export interface AccessTestRow {
+  readonly service: string;
+  readonly verdict: AccessVerdict;
+  /** The longest prefix that holds the client, which decided; null when there are no lists. */
+  readonly prefix: string | null;
+  /** Where that prefix stands, in words. */
+  readonly because: string;
+}
+
+/** Packets dropped for one reason. */
+export interface DropRow {
+  readonly reason: string;
+  /** Since the tables of the fast path live. */
+  readonly total: number;
+  /** Over the last full second. */
+  readonly perSecond: number;
+  /** Of this run of the daemon: told as events, and not. */
+  readonly shown: number;
+  readonly notShown: number;
+  /** The last that were told, oldest first. */
+  readonly samples: readonly EventRow[];
 }
 
 /** One line of `GET /v1/stream` (NDJSON). */

@@ -7,6 +7,9 @@
  * thrown is a defect: it is logged in full and answered as `internal`, without detail.
  */
 import type {
+  AccessTestRow,
+  AccessVerdict,
+  AccessView,
   ApplyResult,
   ConfigError,
   ConfigView,
@@ -15,6 +18,7 @@ import type {
   Counters,
   DiffResult,
   Document,
+  DropRow,
   ErrorCode,
   EventKind,
   EventRow,
@@ -29,6 +33,7 @@ import type {
   RevisionRow,
   ServiceRow,
   Status,
+  TemporaryAccessRow,
   TierRow,
 } from './contract.js';
 
@@ -86,6 +91,17 @@ export interface SetMemberRequest extends ChangeRequest, MemberName {
   readonly weight?: number;
 }
 
+export interface TemporaryAccessRequest {
+  /** `ADDRESS/LENGTH`, or an address alone. */
+  readonly prefix: string;
+  readonly verdict: AccessVerdict;
+  /** Null: for every service. */
+  readonly service: string | null;
+  readonly forMs: number;
+  readonly author: string;
+  readonly comment: string;
+}
+
 /** What a subscriber hears: each event, and once a second what the counters gained. */
 export type Observation =
   | { readonly type: 'event'; readonly event: EventRow }
@@ -132,6 +148,25 @@ export interface DaemonPort {
   tiers(): Promise<TierRow[]>;
   hardware(): Promise<HardwareReport>;
   counters(): Promise<Counters>;
+  /** By reason, with at most `samples` of the last packets each. */
+  drops(query: { readonly samples: number }): Promise<DropRow[]>;
+
+  access(): Promise<AccessView>;
+  /** Errors: bad-request, not-found. */
+  testAccess(query: {
+    readonly address: string;
+    readonly service?: string;
+  }): Promise<AccessTestRow[]>;
+  /** In force when it is answered. Errors: bad-request, not-found, conflict. */
+  putAccess(request: TemporaryAccessRequest): Promise<TemporaryAccessRow>;
+  /** Errors: bad-request, not-found. */
+  removeAccess(request: {
+    readonly prefix: string;
+    readonly service: string | null;
+    readonly author: string;
+  }): Promise<void>;
+  /** Reads every file of the access lists again. */
+  reloadAccess(): Promise<AccessView>;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

@@ -17,12 +17,19 @@
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
+ *   GET    /v1/drops                          ?samples=N, by reason
+ *   GET    /v1/access                         access lists and temporary entries
+ *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
+ *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
+ *   DELETE /v1/access/entries                 ?prefix=PREFIX &service=NAME
+ *   POST   /v1/access/reload                  reads the files of the lists again
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
  * revision's ETag (RFC 9110 §8.8.3); without If-Match the last writer wins.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { addAccess } from './access-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -50,6 +57,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addConfiguration(app, context);
   addRevisions(app, context);
   addViews(app, context);
+  addAccess(app, context);
   addStream(app, context);
 }
 

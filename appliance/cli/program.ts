@@ -8,6 +8,7 @@
 import { Command, Option } from 'commander';
 import { DEFAULT_SOCKET, type ErrorBody } from '../api/contract.js';
 import { version } from '../api/version.js';
+import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { examples } from './arguments.js';
 import { addCompletionCommands } from './completion.js';
@@ -67,6 +68,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);
   addSetCommands(program, context);
+  addAccessCommands(program, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);

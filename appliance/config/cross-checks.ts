@@ -29,12 +29,23 @@ export function crossCheck(intent: Intent): CrossCheck {
   const errors: Problem[] = [];
   const warnings: Problem[] = [];
   const used = new Set<string>();
+  const usedLists = new Set<string>();
 
   for (const [name, pool] of Object.entries(intent.pools)) {
     errors.push(...checkMembers(name, pool), ...checkSource(name, pool));
   }
   errors.push(...checkFallbacks(intent.pools));
   for (const [name, service] of Object.entries(intent.services)) {
+    for (const [path, list] of listReferences(name, service)) {
+      usedLists.add(list);
+      if (Object.hasOwn(intent['access-lists'], list)) continue;
+      errors.push({
+        code: 'reference',
+        path,
+        message: `there is no access list ${quote(list)}: define it under "access-lists" or name another`,
+        suggestion: nearest(list, Object.keys(intent['access-lists'])),
+      });
+    }
     for (const [path, poolName] of poolReferences(name, service)) {
       used.add(poolName);
       const pool = Object.hasOwn(intent.pools, poolName) ? intent.pools[poolName] : undefined;
@@ -70,7 +81,23 @@ export function crossCheck(intent: Intent): CrossCheck {
       });
     }
   }
+  for (const name of Object.keys(intent['access-lists'])) {
+    if (usedLists.has(name)) continue;
+    warnings.push({
+      code: 'unused',
+      path: ['access-lists', name],
+      message: 'no service uses this list: it allows and denies nobody',
+    });
+  }
   return { errors, warnings };
+}
+
+function* listReferences(name: string, { access }: Service): Generator<[Path, string]> {
+  for (const key of ['allow', 'deny'] as const) {
+    for (const [index, list] of (access?.[key] ?? []).entries()) {
+      yield [['services', name, 'access', key, index], list];
+    }
+  }
 }
 
 function* poolReferences(name: string, service: Service): Generator<[Path, string]> {

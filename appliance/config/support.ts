@@ -50,7 +50,7 @@ export const firstSliceCapabilities: Capabilities = {
   monitors: everyMonitor(),
   passive: true,
   persistence: ['source-address'],
-  limits: [],
+  limits: ['connections', 'connections-per-client', 'new-connections', 'flood-guard'],
   tiers: ['xdp'],
   l7: false,
   pair: false,

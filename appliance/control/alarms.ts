@@ -14,6 +14,8 @@ export interface AlarmInput {
   readonly memberSince: ReadonlyMap<string, number>;
   /** What is wrong with the expressions of pools, by pool. */
   readonly weightProblems: ReadonlyMap<string, string>;
+  /** About files of access lists. */
+  readonly access?: readonly Alarm[];
 }
 
 export function alarms(input: AlarmInput): Alarm[] {
@@ -38,7 +40,7 @@ export function alarms(input: AlarmInput): Alarm[] {
       since: null,
     });
   }
-  found.push(...poolAlarms(input));
+  found.push(...poolAlarms(input), ...(input.access ?? []));
   for (const [pool, problem] of input.weightProblems) {
     found.push({
       code: 'weights-failed',

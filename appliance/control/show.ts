@@ -5,7 +5,10 @@
 import { release } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
+  AccessTestRow,
+  AccessView,
   Counters,
+  DropRow,
   FlowRow,
   MemberDetail,
   MemberRow,
@@ -22,7 +25,10 @@ import { memberKey, parseEndpoint } from '../config/addresses.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
+import type { EventLog } from '../telemetry/event-log.js';
+import type { Access } from './access.js';
 import { alarms } from './alarms.js';
+import { DropLog } from './drop-log.js';
 import type { MemberHistory } from './member-history.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
@@ -40,6 +46,8 @@ export interface ShowParts {
   readonly failure: () => Error | null;
   /** What is wrong with the expressions of pools, by pool. */
   readonly weightProblems: () => ReadonlyMap<string, string>;
+  readonly access: Access;
+  readonly events: EventLog;
 }
 
 const EMPTY: Tables = {
@@ -55,9 +63,11 @@ export class Show {
   readonly #parts: ShowParts;
   readonly #sampler: Sampler;
   readonly #startedAt = Date.now();
+  readonly #drops: DropLog;
 
   constructor(parts: ShowParts, sampling: Pick<SamplerOptions, 'onSample' | 'onError'>) {
     this.#parts = parts;
+    this.#drops = new DropLog(parts.tier.counters().drops);
     this.#sampler = new Sampler({ read: () => this.counters(), ...sampling });
   }
 
@@ -95,6 +105,7 @@ export class Show {
         failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
         weightProblems: this.#parts.weightProblems(),
+        access: this.#parts.access.alarms(this.#parts.reconciler.intent),
       }),
       kernel: release(),
     };
@@ -210,6 +221,25 @@ export class Show {
       services: Object.fromEntries(services),
       members: Object.fromEntries(members),
     };
+  }
+
+  /** A dropped packet was told. */
+  dropTold(reason: string): void {
+    this.#drops.told(reason);
+  }
+
+  drops({ samples }: { readonly samples: number }): DropRow[] {
+    const events = this.#parts.events.latest(Number.MAX_SAFE_INTEGER, ['drop']);
+    return this.#drops.rows(this.counters(), this.#sampler.deltas, events, samples);
+  }
+
+  access(): AccessView {
+    const [used, limit] = this.#parts.tier.accessUsage();
+    return this.#parts.access.show(this.#parts.reconciler.intent, used, limit);
+  }
+
+  testAccess(address: string, service?: string): AccessTestRow[] {
+    return this.#parts.access.test(this.#parts.reconciler.intent, this.tables, address, service);
   }
 
   #pending(): PendingConfirm | null {

@@ -60,6 +60,7 @@ export const service = new Struct('weir_service', {
   persistence: u32,
   mss: u16,
   gue_port: port,
+  protect: u8,
 });
 
 export const placement = new Struct('weir_placement', {
@@ -176,6 +177,33 @@ export const event = new Struct('weir_event', {
   reason: u8,
 });
 
+/** Bits of `weir_service.protect`. */
+export const PROTECT = { access: 1, service: 2, member: 4, source: 8 } as const;
+export const ACCESS = { allow: 1, deny: 2 } as const;
+
+export const accessKey = new Struct('weir_access_key', { bits: u32, set: u32, address });
+
+export const rate = new Struct('weir_rate', { cost_ns: u64, burst_ns: u64 });
+
+export const protection = new Struct('weir_protection', {
+  service: nested(rate, 8),
+  source: nested(rate, 8),
+  access_set: u32,
+  service_connections: u32,
+  source_connections: u32,
+  source_bits: u8,
+  source_bits6: u8,
+});
+
+export const memberLimits = new Struct('weir_member_limits', {
+  rate: nested(rate, 8),
+  connections: u32,
+});
+
+export const sourceKey = new Struct('weir_source_key', { address, service: u32 });
+
+export const source = new Struct('weir_source', { due_ns: u64, active: u32 });
+
 export type FlowKey = StructValue<{
   source: typeof address;
   destination: typeof address;
@@ -199,6 +227,12 @@ const ALL = [
   natAddress,
   quicKey,
   sweep,
+  accessKey,
+  rate,
+  protection,
+  memberLimits,
+  sourceKey,
+  source,
 ];
 
 /** Every difference between the daemon's and the object's idea of the tables, in words. */

@@ -242,6 +242,11 @@ export class L4Tier {
     });
   }
 
+  /** Entries of access lists in the fast path, and how many fit. */
+  accessUsage(): readonly [number, number] {
+    return [this.#programmer.accessUsed, this.datapath.kernel.limits.access];
+  }
+
   /** Entries and limits of the tables that can fill up; null where counting would cost too much. */
   usage(): { name: string; entries: number | null; limit: number }[] {
     const { members, services } = this.#programmer;
@@ -252,6 +257,11 @@ export class L4Tier {
         name: 'lookup',
         entries: this.#programmer.chunksUsed,
         limit: this.#programmer.chunksTotal,
+      },
+      {
+        name: 'access',
+        entries: this.#programmer.accessUsed,
+        limit: this.datapath.kernel.limits.access,
       },
       {
         name: 'flows',

@@ -151,6 +151,12 @@ static __always_inline int flow_hashed(struct facts *packet, const struct weir_s
 		row = flow_exception(packet, service, both, &begins);
 	else if (!row)
 		return flow_nobody(packet, service);
+	if (begins && row > 0 && service->protect & WEIR_PROTECT_FLOWS) {
+		__u32 reason = protect_new_flow(packet, service, row);
+
+		if (reason)
+			return -(int)reason;
+	}
 	if (begins && row > 0)
 		flow_announce(&packet->flow, service->id, row, 0);
 	return row;
@@ -213,30 +219,42 @@ __noinline int flow_begin(const struct facts *packet, const struct weir_service 
 	member = bpf_map_lookup_elem(&members, &row);
 	if (!member_serves(member))
 		return flow_nobody(packet, service);
+	if (!previous && service->protect & WEIR_PROTECT_FLOWS) {
+		reason = protect_new_flow(packet, service, row);
+		if (reason)
+			return -reason;
+	}
 	flow = &work->forward;
 	flow_fill(packet, service, flow);
 	flow->member = row;
 	flow->generation = member->generation;
 	if (rewrites_addresses(service->forwarding)) {
 		/* An address of the other family cannot be written into this header. */
-		if (address_is_ipv4(&member->address) == !!packet->ipv6)
-			return -WEIR_DROP_NO_MEMBER;
-		reason = service->forwarding == WEIR_FORWARDING_NAT ?
+		reason = address_is_ipv4(&member->address) == !!packet->ipv6 ?
+				 WEIR_DROP_NO_MEMBER :
+			 service->forwarding == WEIR_FORWARDING_NAT ?
 				 reply_keep(packet, service, member, row) :
 				 nat_begin(packet, service, member);
 		if (reason)
-			return -reason;
+			goto refused;
 	}
 	reason = flow_store(packet, flow);
 	if (reason) {
 		if (rewrites_addresses(service->forwarding))
 			bpf_map_delete_elem(&flows, &work->key);
-		return -reason;
+		if (service->forwarding == WEIR_FORWARDING_FULL_NAT)
+			nat_count(flow->nat, -1);
+		goto refused;
 	}
 	if (service->flags & WEIR_SERVICE_PERSIST)
 		source_remember(packet, service, row, member->generation);
 	flow_announce(&packet->flow, service->id, row, previous);
 	return row;
+
+refused:
+	/* It was let in, and does not come to be after all. */
+	protect_flow_end(&packet->flow.source, service->id);
+	return -reason;
 }
 
 /* The row of the member of a packet whose service tracks every flow, and the flow's entry. */

@@ -79,6 +79,11 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	reason = packet_wrong(packet, ipv6);
 	if (reason)
 		return count_drop(&packet->is->flow, reason, service->id, 0);
+	if (service->protect & WEIR_PROTECT_ACCESS) {
+		reason = protect_source(packet->is, service);
+		if (reason)
+			return count_drop(&packet->is->flow, reason, service->id, 0);
+	}
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return ttl_exceeded(context, packet->is, service->id, 0);
 	packet->is->quic = 0;
@@ -192,12 +197,14 @@ static __always_inline void reply_follow(const struct packet *packet, struct wei
 
 			count_answer(flow->service, flow->member, took > 0 ? took : 0);
 		}
+		if (!(packet->is->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)))
+			reply_tell(packet->is, flow);
 	}
 	if (packet->is->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		if (packet->is->tcp_flags & WEIR_TCP_RST)
 			count_reset(flow->service, flow->member);
 		flow->closing = closing_after(packet->is, flow->closing, WEIR_CLOSING_MEMBER);
-		reply_ended(packet->is, flow);
+		reply_tell(packet->is, flow);
 	}
 }
 

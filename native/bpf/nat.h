@@ -28,11 +28,6 @@
 /* Far apart and coprime to WEIR_NAT_PORTS, so that tries do not meet a neighbour's. */
 #define WEIR_NAT_STRIDE 7919
 
-static __always_inline int rewrites_addresses(__u32 forwarding)
-{
-	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
-}
-
 static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 {
 	return *(const move32 *)one != *(const move32 *)other ||
@@ -86,8 +81,6 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	*(move32 *)reply->vlan = packet->vlan;
 	__builtin_memcpy(reply->client_mac, packet->from_mac, ETH_ALEN);
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		reply->flags = WEIR_FLOW_ESTABLISHED;
 }
 
 /* A packet of the client refreshes an entry that is right. */
@@ -243,8 +236,11 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	return 0;
 }
 
-/* The member has ended the connection: its forward entry no longer counts as active. */
-__noinline int reply_ended(const struct facts *packet, const struct weir_flow *reply)
+/*
+ * What a member's packet says of its connection, told to the forward entry: that it is
+ * established, or that it ends and no longer counts as active.
+ */
+__noinline int reply_tell(const struct facts *packet, const struct weir_flow *reply)
 {
 	struct weir_scratch *work = scratch_get();
 	struct weir_flow *forward;
@@ -259,8 +255,12 @@ __noinline int reply_ended(const struct facts *packet, const struct weir_flow *r
 	forward = bpf_map_lookup_elem(&flows, &work->key);
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return 0;
-	forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
-	flow_uncount(forward);
+	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
+		forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
+		flow_uncount(forward, &reply->client);
+	} else {
+		forward->flags |= WEIR_FLOW_ESTABLISHED;
+	}
 	return 1;
 }
 

@@ -55,8 +55,12 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	if (flow->direction == WEIR_FLOW_FORWARD) {
 		if (!over && flow->flags & WEIR_FLOW_EXCEPTION)
 			over = sweep_needless(flow, &differs);
-		if (over)
-			flow_uncount(flow);
+		if (over) {
+			/* A key of the map may not be given away. */
+			struct weir_address source = key->source;
+
+			flow_uncount(flow, &source);
+		}
 	} else if (flow->forwarding == WEIR_FORWARDING_FULL_NAT) {
 		if (over)
 			nat_count(flow->nat, -1);

@@ -12,6 +12,7 @@
 
 #include "count.h"
 #include "parse.h"
+#include "protect.h"
 
 #define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
 #define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
@@ -19,6 +20,11 @@
 #define WEIR_RECENT_EPOCHS 28
 /* 2 hours and 4 minutes, the least that RFC 5382 REQ-5 lets an established connection idle. */
 #define WEIR_TCP_IDLE_NS (7440 * WEIR_SECOND_NS)
+
+static __always_inline int rewrites_addresses(__u32 forwarding)
+{
+	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
+}
 
 /* Signed: another CPU's clock reading may be newer than ours by a moment. */
 static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
@@ -86,8 +92,9 @@ static __always_inline void active_change(const struct weir_flow *flow, __u32 by
 		__sync_fetch_and_add(active, by);
 }
 
-/* A flow is no longer active: it ended, or its entry goes. */
-static __always_inline void flow_uncount(struct weir_flow *flow)
+/* A flow of this client is no longer active: it ended, or its entry goes. */
+static __always_inline void flow_uncount(struct weir_flow *flow,
+					  const struct weir_address *source)
 {
 	__u32 row = flow->member;
 	struct weir_member *member;
@@ -95,6 +102,7 @@ static __always_inline void flow_uncount(struct weir_flow *flow)
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
 	flow->flags &= ~WEIR_FLOW_COUNTED;
+	protect_flow_end(source, flow->service);
 	/* A row that changed hands began to count from 0. */
 	member = bpf_map_lookup_elem(&members, &row);
 	if (member && member->generation == flow->generation)
@@ -108,8 +116,10 @@ static __always_inline void flow_follow(const struct facts *packet, struct weir_
 		return;
 	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
-		flow_uncount(flow);
-	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
+		flow_uncount(flow, &packet->flow.source);
+	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet) &&
+		   !rewrites_addresses(flow->forwarding)) {
+		/* Where replies pass through the unit, the member's answer says so instead. */
 		flow->flags |= WEIR_FLOW_ESTABLISHED;
 	}
 }
@@ -127,7 +137,7 @@ static __always_inline int flow_store(const struct facts *packet, struct weir_fl
 	struct weir_flow *before = bpf_map_lookup_elem(&flows, &packet->flow);
 
 	if (before && before->direction == WEIR_FLOW_FORWARD)
-		flow_uncount(before);
+		flow_uncount(before, &packet->flow.source);
 	if (!flow->closing)
 		flow->flags |= WEIR_FLOW_COUNTED;
 	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
@@ -148,8 +158,6 @@ static __always_inline void flow_fill(const struct facts *packet,
 	flow->seen_ns = packet->now;
 	flow->hash = packet->hash;
 	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		flow->flags = WEIR_FLOW_ESTABLISHED;
 }
 
 /* An entry for a flow of a service that has none for most. 0, or why not. */

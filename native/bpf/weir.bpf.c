@@ -33,6 +33,7 @@ struct weir_layouts {
 	struct weir_sweep sweep;
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
+	enum weir_access access;
 };
 const struct weir_layouts *weir_layouts __attribute__((used, section("layouts")));
 

@@ -7,6 +7,8 @@
  */
 import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import type {
+  AccessTestRow,
+  AccessView,
   ApplyResult,
   Change,
   ConfigView,
@@ -16,6 +18,7 @@ import type {
   CounterSet,
   DiffResult,
   Document,
+  DropRow,
   EventRow,
   FlowRow,
   HardwareReport,
@@ -27,6 +30,7 @@ import type {
   RevisionRow,
   ServiceRow,
   Status,
+  TemporaryAccessRow,
   TierRow,
 } from '../../../appliance/api/contract.js';
 import {
@@ -37,6 +41,7 @@ import {
   PortError,
   type RollbackRequest,
   type SetMemberRequest,
+  type TemporaryAccessRequest,
 } from '../../../appliance/api/port.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -402,6 +407,43 @@ export const DELTAS: CounterDeltas = {
   members: {},
 };
 
+export const DROPS: DropRow[] = [
+  { reason: 'malformed', total: 3, perSecond: 0, shown: 1, notShown: 2, samples: [] },
+  { reason: 'denied', total: 12_000, perSecond: 450, shown: 7, notShown: 11_993, samples: [] },
+];
+
+export const ACCESS: AccessView = {
+  lists: [
+    {
+      name: 'feed',
+      prefixes: 100_000,
+      file: '/etc/weir/feed.txt',
+      loaded: THEN - 60_000,
+      problem: '/etc/weir/feed.txt, line 7: "x" is no IP address',
+      expires: null,
+      allowedBy: [],
+      deniedBy: ['shop'],
+    },
+  ],
+  temporary: [
+    {
+      prefix: '192.0.2.0/24',
+      verdict: 'deny',
+      service: null,
+      created: THEN - 60_000,
+      expires: THEN + 3_600_000,
+      author: 'root',
+      comment: 'abuse',
+    },
+  ],
+  entries: 100_003,
+  limit: 1_048_576,
+};
+
+export const ACCESS_TEST: AccessTestRow[] = [
+  { service: 'shop', verdict: 'deny', prefix: '192.0.2.0/24', because: 'a temporary entry' },
+];
+
 export const REVISIONS: RevisionRow[] = [
   {
     revision: 7,
@@ -539,6 +581,26 @@ export class FakeDaemon implements DaemonPort {
   }
   counters(): Promise<Counters> {
     return this.#answer('counters', undefined, COUNTERS);
+  }
+  drops(query: { readonly samples: number }): Promise<DropRow[]> {
+    return this.#answer('drops', query, DROPS);
+  }
+  access(): Promise<AccessView> {
+    return this.#answer('access', undefined, ACCESS);
+  }
+  testAccess(query: Parameters<DaemonPort['testAccess']>[0]): Promise<AccessTestRow[]> {
+    return this.#answer('testAccess', query, ACCESS_TEST);
+  }
+  putAccess(request: TemporaryAccessRequest): Promise<TemporaryAccessRow> {
+    const { prefix, verdict, service, forMs, author, comment } = request;
+    const row = { prefix, verdict, service, created: THEN, expires: THEN + forMs, author, comment };
+    return this.#answer('putAccess', request, row);
+  }
+  removeAccess(request: Parameters<DaemonPort['removeAccess']>[0]): Promise<void> {
+    return this.#answer('removeAccess', request, undefined);
+  }
+  reloadAccess(): Promise<AccessView> {
+    return this.#answer('reloadAccess', undefined, ACCESS);
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

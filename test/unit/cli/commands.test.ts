@@ -6,10 +6,13 @@ import * as assert from 'uvu/assert';
 import { BODY_LIMIT_BYTES, type Alarm, type EventRow } from '../../../appliance/api/contract.js';
 import { PortError } from '../../../appliance/api/port.js';
 import {
+  ACCESS,
+  ACCESS_TEST,
   COUNTERS,
   DETAIL,
   DELTAS,
   DOCUMENT,
+  DROPS,
   event,
   FLOWS,
   HARDWARE,
@@ -41,6 +44,10 @@ for (const [words, expected] of [
   [['show', 'tiers'], TIERS],
   [['hardware'], HARDWARE],
   [['show', 'counters'], COUNTERS],
+  [['show', 'drops'], DROPS],
+  [['access', 'show'], ACCESS],
+  [['access', 'test', '192.0.2.7'], ACCESS_TEST],
+  [['access', 'reload'], ACCESS],
   [['history'], REVISIONS],
   [['export'], { revision: 7, document: DOCUMENT }],
 ] as const) {
@@ -172,6 +179,20 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /- services\.old/,
     ],
   ],
+  [['show', 'drops'], [/denied +12\.0k +450\/s +7 +12\.0k\n/]],
+  [
+    ['access', 'show'],
+    [
+      /feed +100k +- +shop .*feed\.txt, line 7: "x" is no IP address\n/,
+      /192\.0\.2\.0\/24 +deny +every +.*root +abuse\n/,
+    ],
+  ],
+  [['access', 'test', '192.0.2.7'], [/shop +deny +192\.0\.2\.0\/24 +a temporary entry\n/]],
+  [
+    ['access', 'deny', '192.0.2.0/24', '--for', '1h'],
+    [/Denied 192\.0\.2\.0\/24 on every service until 2026-03-01 15:05:09/],
+  ],
+  [['access', 'remove', '192.0.2.0/24'], [/Removed the temporary entry 192\.0\.2\.0\/24/]],
   [['set', 'member', 'web', '10.0.1.11:8080', 'draining'], [/Set: revision 8, 3 changes:/]],
 ];
 
@@ -500,6 +521,8 @@ test('without UTF-8 the words alone', () =>
   }));
 
 for (const [words, says] of [
+  [['access', 'deny', '192.0.2.1'], /--for/],
+  [['access', 'deny', '192.0.2.1', '--for', '2'], /30m, 1h or 7d/],
   [['shw'], /Did you mean show/],
   [['show', 'servces'], /Did you mean services/],
   [['apply'], /missing required argument 'file'/],
