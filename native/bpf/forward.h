@@ -143,7 +143,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
 		packet->is->unsummed = packet->is->flow.protocol == IPPROTO_UDP && !*packet->check;
-		return tunnel_send(context, packet->is, member, service->gue_port);
+		return tunnel_send(context, packet->is, member, service->gue_port, action);
 	default:
 		packet_hop(packet, 0, ipv6);
 	}

@@ -136,7 +136,7 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 	if (note->forwarding == WEIR_FORWARDING_TUNNEL) {
 		packet->is->hash = note->hash;
 		packet->is->fragment = 1;
-		return tunnel_send(context, packet->is, member, note->gue_port);
+		return tunnel_send(context, packet->is, member, note->gue_port, action);
 	}
 	return link_send(context, packet, member->mac, member->source_mac,
 			 *(const move32 *)member->vlan, action);

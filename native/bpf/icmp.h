@@ -293,7 +293,8 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		if (service->forwarding == WEIR_FORWARDING_TUNNEL) {
 			packet->is->flow.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 			packet->is->unsummed = 0;
-			return tunnel_send(context, packet->is, member, service->gue_port);
+			return tunnel_send(context, packet->is, member, service->gue_port,
+					   action);
 		}
 	}
 	return link_send(context, packet, member->mac, member->source_mac,
