@@ -22,6 +22,8 @@ export interface HealthView {
 export interface MemberHealth {
   readonly state: 'unknown' | 'up' | 'down';
   readonly reason: string;
+  /** Why the unit cannot probe it now; the state is then what it was before. */
+  readonly blind?: string | undefined;
   /** Decaying average of the probes that were answered, in microseconds. */
   readonly responseTimeUs?: number | undefined;
   /** What an agent on the member said; percentages that it never spoke of are undefined. */
@@ -262,9 +264,8 @@ function memberStatus(
   if (health?.agent?.state === 'drain') return AGENT_DRAINS;
   // HAProxy reads a weight of nothing in the same way.
   if (health?.agent?.weightPercent === 0) return AGENT_WANTS_NOTHING;
-  if (health === undefined) return NOT_PROBED;
-  // Where the unit itself cannot probe, the reason says why.
-  return health.state === 'up' ? PASSING : { ...NOT_PROBED, reason: health.reason };
+  if (health?.blind !== undefined) return { ...NOT_PROBED, reason: health.blind };
+  return health?.state === 'up' ? PASSING : NOT_PROBED;
 }
 
 const DISABLED = { state: 'down', reason: 'disabled', atNeed: false } as const;
