@@ -203,6 +203,8 @@ export interface MemberDetail extends MemberRow {
   readonly latenciesMs: readonly number[];
   /** Other members, as `POOL/MEMBER`, that the same probe speaks for. */
   readonly probeSharedWith: readonly string[];
+  /** What names it in connection ids of QUIC; null when no service of its pool uses them. */
+  readonly quicServerId: number | null;
 }
 
 export interface FlowRow {
@@ -420,7 +422,9 @@ export type AlarmCode =
   | 'tier-degraded'
   | 'confirm-pending'
   | 'apply-failed'
-  | 'access-list';
+  | 'access-list'
+  /** A table of the fast path is nearly full. */
+  | 'table-full';
 
 export interface Alarm {
   readonly code: AlarmCode;

@@ -43,6 +43,11 @@ export function addMember(show: Command, context: Context): void {
 
 type Line = readonly [name: string, value: string];
 
+/** As it stands in connection ids. */
+function quicId(id: number): string {
+  return `${id} (0x${id.toString(16).padStart(4, '0')})`;
+}
+
 export function memberText(context: Context, detail: MemberDetail): string {
   const { look } = context;
   const word = state(detail.state);
@@ -52,6 +57,9 @@ export function memberText(context: Context, detail: MemberDetail): string {
     ['Weight', String(detail.weight)],
     ['Next hop', nextHop(detail)],
     ['Traffic', traffic(detail)],
+    ...(detail.quicServerId === null
+      ? []
+      : ([['QUIC id', quicId(detail.quicServerId)]] satisfies Line[])),
     ...monitorLines(context, detail),
   ];
   const head = `${paint(look, 'bold', clean(`${detail.member} of pool ${detail.pool}`))}  ${paint(look, word.colour, word.text(look))}\n`;

@@ -10,6 +10,7 @@ import type { ConfigErrorCode, Path } from './errors.js';
 import type { Intent } from './schema.js';
 import type { Pool } from './pool.js';
 import { isLayer4, transportOf, type Service } from './service.js';
+import { quicServerId } from './quic-server-id.js';
 import { nearest, quote } from './words.js';
 
 export interface Problem {
@@ -56,6 +57,7 @@ export function crossCheck(intent: Intent): CrossCheck {
       for (const standIn of fallbacksOf(intent.pools, poolName)) used.add(standIn);
       if (!isLayer4(service.listen.protocol)) continue;
       const direct = checkReach(name, service, poolName, pool);
+      if (service.quic === true) errors.push(...checkQuicIds(poolName, pool));
       errors.push(...direct, ...(direct.length > 0 ? [] : checkStandIns(name, service, intent)));
     }
   }
@@ -266,6 +268,26 @@ function checkReach(name: string, service: Service, poolName: string, pool: Pool
     break;
   }
   return problems;
+}
+
+/** Two members that connection ids cannot tell apart. */
+function checkQuicIds(poolName: string, pool: Pool): Problem[] {
+  const seen = new Map<number, string>();
+  for (const [index, member] of pool.members.entries()) {
+    const id = quicServerId(poolName, memberKey(member), member['quic-id'] ?? null);
+    const other = seen.get(id);
+    if (other !== undefined) {
+      return [
+        {
+          code: 'conflict',
+          path: ['pools', poolName, 'members', index],
+          message: `${memberKey(member)} and ${other} have the same QUIC server id ${id}: give one of them another one by quic-id`,
+        },
+      ];
+    }
+    seen.set(id, memberKey(member));
+  }
+  return [];
 }
 
 /** An address that full nat speaks from is no service's. */

@@ -72,6 +72,14 @@ export const memberSchema = z
       .strictObject(rateFields)
       .optional()
       .describe('How fast connections or UDP flows to it may begin (tcp and udp).'),
+    'quic-id': z
+      .int()
+      .min(0)
+      .max(65535)
+      .optional()
+      .describe(
+        'Server id of its QUIC connection ids, for services with quic. Left out: made from pool, address and port.',
+      ),
     description: line(200).optional().describe('A note for people.'),
   })
   .describe('One server that does the work.');

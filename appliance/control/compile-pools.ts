@@ -195,6 +195,7 @@ function makeMember(
     port: member.port ?? 0,
     weight: judged.weight,
     configuredWeight: member.weight,
+    quicId: member['quic-id'] ?? null,
     setting: member.state,
     nextHop: judged.hop,
   };
@@ -342,6 +343,7 @@ function sameMember(a: L4Member, b: L4Member): boolean {
     a.weight === b.weight &&
     a.configuredWeight === b.configuredWeight &&
     a.setting === b.setting &&
+    a.quicId === b.quicId &&
     a.state === b.state &&
     a.standing === b.standing &&
     a.reason === b.reason &&

@@ -105,6 +105,7 @@ export class Show {
         failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
         weightProblems: this.#parts.weightProblems(),
+        usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
       }),
       kernel: release(),

@@ -45,6 +45,8 @@ export interface L4Member {
   readonly weight: number;
   /** The weight in the document. */
   readonly configuredWeight: number;
+  /** What names it in connection ids of QUIC, where the document says so. */
+  readonly quicId: number | null;
   /** The administrator's word. */
   readonly setting: 'enabled' | 'draining' | 'disabled';
   /** What the fast path does with it. */

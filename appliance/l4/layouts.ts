@@ -21,6 +21,8 @@ import {
 export const CHUNK_SLOTS = 8;
 /** Rows of addresses that full nat speaks from: so many of each family. */
 export const MAX_NAT_ADDRESSES = 64;
+/** Ports that an address of full nat has towards each member: every second one from 1,024 on. */
+export const NAT_PORTS = (65_536 - 1024) / 2;
 
 export const FORWARDING = { dsr: 1, nat: 2, tunnel: 3, 'full-nat': 4 } as const;
 export const CHOICE = {

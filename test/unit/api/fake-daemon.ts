@@ -230,6 +230,7 @@ export const MEMBER: MemberDetail = {
   ],
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
+  quicServerId: null,
 };
 
 export const DETAIL: PoolDetail = {
