@@ -22,6 +22,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
   MemberSetting,
   PoolDetail,
   PoolRow,
@@ -118,6 +119,8 @@ export interface DaemonPort {
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
   /** Errors: not-found (pool or member). */
   member(name: MemberName): Promise<MemberDetail>;
+  /** Errors: not-found (pool or member). */
+  memberSetup(name: MemberName): Promise<MemberSetup>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
   flows(query: {
     readonly limit: number;
