@@ -207,6 +207,35 @@ export interface MemberDetail extends MemberRow {
   readonly quicServerId: number | null;
 }
 
+/** A command for a member, as root in its shell. */
+export interface SetupCommand {
+  readonly command: string;
+  /** What takes it back; null when only its administrator knows what was there before. */
+  readonly undo: string | null;
+  readonly why: string;
+  /** Services that need it. */
+  readonly services: readonly string[];
+}
+
+/** What a Linux member of a pool needs so that the services of the pool reach it. */
+export interface MemberSetup {
+  readonly pool: string;
+  readonly member: string;
+  readonly services: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly forwarding: string;
+    /** UDP port of GUE; 0: IP in IP, or no tunnel. */
+    readonly guePort: number;
+  }[];
+  /** In the order to run them; taken back in the opposite one. */
+  readonly commands: readonly SetupCommand[];
+  /** What no command settles: sentences for whoever looks after member and network. */
+  readonly checks: readonly string[];
+}
+
 export interface FlowRow {
   readonly protocol: string;
   readonly clientAddress: string;

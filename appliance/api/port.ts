@@ -26,6 +26,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
   MemberSetting,
   PoolDetail,
   PoolRow,
@@ -134,6 +135,8 @@ export interface DaemonPort {
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
   /** Errors: not-found (pool or member). */
   member(name: MemberName): Promise<MemberDetail>;
+  /** Errors: not-found (pool or member). */
+  memberSetup(name: MemberName): Promise<MemberSetup>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
   flows(query: {
     readonly limit: number;

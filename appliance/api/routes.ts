@@ -14,6 +14,7 @@
  *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
+ *   GET    /v1/pools/POOL/members/MEMBER/setup  the commands that it needs
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
@@ -167,6 +168,11 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member', (request) => {
     parseQuery.none(request.query);
     return daemon.member(request.params);
+  });
+
+  app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member/setup', (request) => {
+    parseQuery.none(request.query);
+    return daemon.memberSetup(request.params);
   });
 
   app.get('/v1/flows', (request) => {

@@ -21,6 +21,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
   PoolDetail,
   PoolRow,
   RevisionDetail,
@@ -307,6 +308,10 @@ export class Daemon implements DaemonPort {
 
   async member(name: Parameters<DaemonPort['member']>[0]): Promise<MemberDetail> {
     return this.#show.member(name);
+  }
+
+  async memberSetup(name: Parameters<DaemonPort['memberSetup']>[0]): Promise<MemberSetup> {
+    return this.#show.memberSetup(name, this.#parts.network.addresses());
   }
 
   flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {

@@ -12,6 +12,7 @@ import type {
   FlowRow,
   MemberDetail,
   MemberRow,
+  MemberSetup,
   PendingConfirm,
   PoolDetail,
   PoolRow,
@@ -30,6 +31,7 @@ import type { Access } from './access.js';
 import { alarms } from './alarms.js';
 import { DropLog } from './drop-log.js';
 import type { MemberHistory } from './member-history.js';
+import { memberSetup } from './member-setup.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
@@ -142,13 +144,18 @@ export class Show {
     const known = this.#parts.monitors;
     const detail =
       view === null ? null : memberDetail(view, canonical(name), (id) => known.record(id));
-    if (detail === null) {
-      throw new PortError(
-        'not-found',
-        `There is no member ${name.member} in a pool ${name.pool}: see "weir show members".`,
-      );
-    }
+    if (detail === null) throw noSuchMember(name);
     return detail;
+  }
+
+  /** What a Linux member needs; `own` are the addresses of this unit. */
+  memberSetup(name: NamedMember, own: Parameters<typeof memberSetup>[0]['own']): MemberSetup {
+    const { intent } = this.#parts.reconciler;
+    const wanted = canonical(name);
+    const setup =
+      intent === null ? null : memberSetup({ intent, tables: this.tables, own }, wanted);
+    if (setup === null) throw noSuchMember(name);
+    return setup;
   }
 
   /** Looks through the whole flow table if it must, without keeping anybody else waiting. */
@@ -270,6 +277,13 @@ export class Show {
 function canonical({ pool, member }: NamedMember): NamedMember {
   const endpoint = parseEndpoint(member);
   return { pool, member: endpoint.ok ? memberKey(endpoint.value) : member };
+}
+
+function noSuchMember({ pool, member }: NamedMember): PortError {
+  return new PortError(
+    'not-found',
+    `There is no member ${member} in a pool ${pool}: see "weir show members".`,
+  );
 }
 
 function noSuchPool(name: string): PortError {

@@ -15,6 +15,7 @@ import {
   POOLS,
   REVISIONS,
   SERVICES,
+  SETUP,
   STATUS,
   TIERS,
 } from './fake-daemon.js';
@@ -35,6 +36,7 @@ for (const [path, expected] of [
   ['/v1/members?pool=web', MEMBERS],
   ['/v1/members?pool=none', []],
   ['/v1/pools/web/members/10.0.1.12:8080', MEMBER],
+  ['/v1/pools/web/members/10.0.1.12:8080/setup', SETUP],
   ['/v1/flows', FLOWS],
   ['/v1/revisions', REVISIONS],
   ['/v1/revisions/6', { ...REVISIONS[1], document: DOCUMENT }],

@@ -24,6 +24,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
   PoolDetail,
   PoolRow,
   RevisionDetail,
@@ -231,6 +232,32 @@ export const MEMBER: MemberDetail = {
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
   quicServerId: null,
+};
+
+export const SETUP: MemberSetup = {
+  pool: 'web',
+  member: '10.0.1.12:8080',
+  services: [
+    {
+      ...{ name: 'shop', address: '10.0.0.80', port: 80, protocol: 'tcp' },
+      ...{ forwarding: 'tunnel', guePort: 6080 },
+    },
+  ],
+  commands: [
+    {
+      command: 'ip address replace 10.0.0.80/32 dev lo',
+      undo: 'ip address del 10.0.0.80/32 dev lo',
+      why: 'Packets arrive with it.',
+      services: ['shop'],
+    },
+    {
+      command: 'modprobe fou',
+      undo: null,
+      why: 'A long reason, which says word by word and at some length what the module is wanted for at all.',
+      services: ['shop'],
+    },
+  ],
+  checks: ['Firewalls let it pass.'],
 };
 
 export const DETAIL: PoolDetail = {
@@ -560,6 +587,9 @@ export class FakeDaemon implements DaemonPort {
   }
   member(name: { readonly pool: string; readonly member: string }): Promise<MemberDetail> {
     return this.#answer('member', name, MEMBER);
+  }
+  memberSetup(name: { readonly pool: string; readonly member: string }): Promise<MemberSetup> {
+    return this.#answer('memberSetup', name, SETUP);
   }
 
   flows(query: {

@@ -21,6 +21,7 @@ import {
   POOLS,
   REVISIONS,
   SERVICES,
+  SETUP,
   STATUS,
   TIERS,
 } from '../api/fake-daemon.js';
@@ -36,6 +37,7 @@ for (const [words, expected] of [
   [['show', 'pool', 'web'], DETAIL],
   [['show', 'members', '--pool', 'web'], MEMBERS],
   [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
+  [['show', 'member', 'web', '10.0.1.12:8080', '--setup'], SETUP],
   [['show', 'flows', '--limit', '7'], FLOWS],
   [
     ['show', 'events'],
@@ -58,6 +60,27 @@ for (const [words, expected] of [
       assert.equal(JSON.parse(ran.out), JSON.parse(JSON.stringify(expected)));
     }));
 }
+
+test('show member --setup is a shell script: all but the commands is comment', () =>
+  withApi(async ({ socket }) => {
+    const words = ['show', 'member', 'web', '10.0.1.12:8080', '--setup'];
+    const commandsOf = (text: string): string[] =>
+      text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const setup = await weir(words, { socket });
+    assert.equal(commandsOf(setup.out), ['ip address replace 10.0.0.80/32 dev lo', 'modprobe fou']);
+    assert.match(setup.out, /# - shop: 10\.0\.0\.80 80\/tcp, tunnel \(GUE, port 6080\)\n/);
+    assert.match(setup.out, /# To check:\n# - Firewalls let it pass\.\n/);
+    assert.ok(
+      setup.out.split('\n').every((line) => line.length <= 92),
+      `expected short lines, seen ${setup.out}`,
+    );
+    const undo = await weir([...words, '--undo'], { socket });
+    assert.equal(commandsOf(undo.out), ['ip address del 10.0.0.80/32 dev lo']);
+    assert.match(undo.out, /known to you alone; these were set:\n# - modprobe fou\n/);
+    const alone = await weir([...words.slice(0, -1), '--undo'], { socket });
+    assert.equal([alone.code, alone.out], [2, '']);
+    assert.match(alone.err, /--undo goes with --setup/);
+  }));
 
 /** Each of these must be found in the output for people. */
 const printed: readonly (readonly [words: readonly string[], patterns: readonly RegExp[]])[] = [

@@ -87,6 +87,7 @@ const COMMANDS = [
   'show services',
   'show pools',
   'show members',
+  'show member',
   'show flows',
   'show events',
   'show drops',
