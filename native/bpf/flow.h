@@ -82,7 +82,7 @@ __noinline int flow_exception(struct facts *packet, const struct weir_service *s
 		return -WEIR_DROP_NO_MEMBER;
 	fresh = *begins;
 	packet->now = bpf_ktime_get_coarse_ns();
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
 	if (known && known->direction == WEIR_FLOW_FORWARD) {
 		row = known->member;
 		if (flow_member(packet, known, row)) {
@@ -173,7 +173,7 @@ __noinline int flow_locate(struct facts *packet, const struct weir_service *serv
 
 	if (!packet || !service || !tuning)
 		return 0;
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
 	packet->hash = packet->ipv6 ?
 			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 1) :
 			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 0);
@@ -268,7 +268,7 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 	int begun;
 
 	packet->now = bpf_ktime_get_coarse_ns();
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
 	if (known && known->direction == WEIR_FLOW_FORWARD &&
 	    known->forwarding == service->forwarding) {
 		row = known->member;
@@ -307,7 +307,7 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
 	begun = flow_begin(packet, service, previous);
 	if (begun > 0 && service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-		*entry = bpf_map_lookup_elem(&flows, &packet->flow);
+		*entry = flow_find(&packet->flow);
 		if (!*entry)
 			return -WEIR_DROP_FLOW_TABLE;
 	}

@@ -226,7 +226,7 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 	__u32 reason;
 	int action;
 
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return reply_unknown(context, packet->is);
 	reason = packet_wrong(packet, ipv6);

@@ -280,7 +280,7 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		__u64 change;
 
 		if (service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-			flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+			flow = flow_find(&packet->is->flow);
 			if (!flow)
 				return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, row);
 			ends.destination = &flow->address;
@@ -320,7 +320,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
 	flow_turn(&packet->is->flow);
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	/* The unit's own probes are told of their errors by the kernel. */
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return count_pass();
@@ -395,7 +395,7 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 	icmp = packet.transport;
 	if ((void *)(icmp + 1) > packet.end)
 		return count_pass();
-	flags = bpf_map_lookup_elem(&addresses, &facts->flow.destination);
+	flags = address_find(&facts->flow.destination);
 	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {
 		/* Options would have to be turned around: the kernel's. */
 		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code ||

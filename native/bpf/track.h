@@ -11,6 +11,7 @@
 #define WEIR_TRACK_H
 
 #include "count.h"
+#include "find.h"
 #include "parse.h"
 #include "protect.h"
 
@@ -131,16 +132,22 @@ static __always_inline struct weir_scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratch, &row);
 }
 
-/* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */
-static __always_inline int flow_store(const struct facts *packet, struct weir_flow *flow)
+/*
+ * Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. No inline, for the
+ * stack's sake.
+ */
+static __noinline int flow_store(const struct facts *packet, struct weir_flow *flow)
 {
-	struct weir_flow *before = bpf_map_lookup_elem(&flows, &packet->flow);
+	struct weir_flow_key key __attribute__((aligned(8)));
+	struct weir_flow *before;
 
+	flow_key_copy(&key, &packet->flow);
+	before = bpf_map_lookup_elem(&flows, &key);
 	if (before && before->direction == WEIR_FLOW_FORWARD)
 		flow_uncount(before, &packet->flow.source);
 	if (!flow->closing)
 		flow->flags |= WEIR_FLOW_COUNTED;
-	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
+	if (bpf_map_update_elem(&flows, &key, flow, BPF_ANY))
 		return WEIR_DROP_FLOW_TABLE;
 	if (flow->flags & WEIR_FLOW_COUNTED)
 		active_change(flow, 1);

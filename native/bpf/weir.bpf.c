@@ -17,6 +17,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "count.h"
+#include "find.h"
 #include "forward.h"
 #include "fragment.h"
 #include "icmp.h"
@@ -42,7 +43,7 @@ char weir_license[] SEC("license") = "Dual MIT/GPL";
 /* What is broken: dropped when it is for a service address, else the kernel's. */
 static __noinline int refuse(const struct facts *packet, __u32 reason)
 {
-	if (!bpf_map_lookup_elem(&addresses, &packet->flow.destination))
+	if (!address_find(&packet->flow.destination))
 		return count_pass();
 	return count_drop(&packet->flow, reason, 0, 0);
 }
