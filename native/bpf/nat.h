@@ -28,11 +28,6 @@
 /* Far apart and coprime to WEIR_NAT_PORTS, so that tries do not meet a neighbour's. */
 #define WEIR_NAT_STRIDE 7919
 
-static __always_inline int rewrites_addresses(__u32 forwarding)
-{
-	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
-}
-
 static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 {
 	return *(const move32 *)one != *(const move32 *)other ||

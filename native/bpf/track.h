@@ -20,6 +20,11 @@
 /* 2 hours and 4 minutes, the least that RFC 5382 REQ-5 lets an established connection idle. */
 #define WEIR_TCP_IDLE_NS (7440 * WEIR_SECOND_NS)
 
+static __always_inline int rewrites_addresses(__u32 forwarding)
+{
+	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
+}
+
 /* Signed: another CPU's clock reading may be newer than ours by a moment. */
 static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
 {
@@ -86,6 +91,23 @@ static __always_inline void active_change(const struct weir_flow *flow, __u32 by
 		__sync_fetch_and_add(active, by);
 }
 
+/*
+ * The flags of an entry are changed by several CPUs: both directions of a connection may end at
+ * the same time, and it must be taken off once. Processors change 32 bits at a time.
+ */
+#define WEIR_FLAGS_AT (__builtin_offsetof(struct weir_flow, flags) & 3)
+
+static __always_inline __u32 *flags_word(struct weir_flow *flow)
+{
+	_Static_assert(WEIR_FLAGS_AT == 2, "the flags are bits 16 to 23 of their word");
+	return (__u32 *)((__u8 *)&flow->flags - WEIR_FLAGS_AT);
+}
+
+static __always_inline void flow_flag(struct weir_flow *flow, __u32 flag)
+{
+	__sync_fetch_and_or(flags_word(flow), flag << 16);
+}
+
 /* A flow is no longer active: it ended, or its entry goes. */
 static __always_inline void flow_uncount(struct weir_flow *flow)
 {
@@ -94,7 +116,9 @@ static __always_inline void flow_uncount(struct weir_flow *flow)
 
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
-	flow->flags &= ~WEIR_FLOW_COUNTED;
+	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
+	      WEIR_FLOW_COUNTED << 16))
+		return;
 	/* A row that changed hands began to count from 0. */
 	member = bpf_map_lookup_elem(&members, &row);
 	if (member && member->generation == flow->generation)
@@ -104,13 +128,17 @@ static __always_inline void flow_uncount(struct weir_flow *flow)
 /* What a client's packet says of its connection. */
 static __always_inline void flow_follow(const struct facts *packet, struct weir_flow *flow)
 {
-	if (packet->flow.protocol == IPPROTO_UDP)
+	if (packet->flow.protocol == IPPROTO_UDP) {
+		/* Where replies do not pass, a second packet has to do for the member's answer. */
+		if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !rewrites_addresses(flow->forwarding))
+			flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 		return;
+	}
 	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
 		flow_uncount(flow);
 	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
-		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 	}
 }
 
