@@ -190,15 +190,13 @@ __noinline int reply_unknown(struct xdp_md *context, const struct facts *packet)
 static __always_inline void reply_follow(const struct packet *packet, struct weir_flow *flow)
 {
 	if (!(flow->flags & WEIR_FLOW_ESTABLISHED)) {
-		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 		if ((packet->is->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
 		    (WEIR_TCP_SYN | WEIR_TCP_ACK)) {
 			__s64 took = bpf_ktime_get_ns() - flow->seen_ns;
 
 			count_answer(flow->service, flow->member, took > 0 ? took : 0);
 		}
-		if (!(packet->is->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)))
-			reply_tell(packet->is, flow);
 	}
 	if (packet->is->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		if (packet->is->tcp_flags & WEIR_TCP_RST)

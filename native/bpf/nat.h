@@ -237,8 +237,8 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 }
 
 /*
- * What a member's packet says of its connection, told to the forward entry: that it is
- * established, or that it ends and no longer counts as active.
+ * What a member's packet says of its connection, told to the forward entry: that it ends, and no
+ * longer counts as active.
  */
 __noinline int reply_tell(const struct facts *packet, const struct weir_flow *reply)
 {
@@ -255,12 +255,8 @@ __noinline int reply_tell(const struct facts *packet, const struct weir_flow *re
 	forward = bpf_map_lookup_elem(&flows, &work->key);
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return 0;
-	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
-		forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
-		flow_uncount(forward, &reply->client);
-	} else {
-		forward->flags |= WEIR_FLOW_ESTABLISHED;
-	}
+	forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
+	flow_uncount(forward, &reply->client);
 	return 1;
 }
 

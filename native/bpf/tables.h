@@ -162,7 +162,7 @@ enum weir_flow_closing {
 };
 
 enum weir_flow_flags {
-	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered */
+	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered, or may have */
 	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
 };

@@ -93,16 +93,35 @@ static __always_inline void active_change(const struct weir_flow *flow, __u32 by
 		__sync_fetch_and_add(active, by);
 }
 
+/*
+ * The flags of an entry are changed by several CPUs: both directions of a connection may end at
+ * the same time, and it must be taken off once. Processors change 32 bits at a time.
+ */
+#define WEIR_FLAGS_AT (__builtin_offsetof(struct weir_flow, flags) & 3)
+
+static __always_inline __u32 *flags_word(struct weir_flow *flow)
+{
+	_Static_assert(WEIR_FLAGS_AT == 2, "the flags are bits 16 to 23 of their word");
+	return (__u32 *)((__u8 *)&flow->flags - WEIR_FLAGS_AT);
+}
+
+static __always_inline void flow_flag(struct weir_flow *flow, __u32 flag)
+{
+	__sync_fetch_and_or(flags_word(flow), flag << 16);
+}
+
 /* A flow of this client is no longer active: it ended, or its entry goes. */
 static __always_inline void flow_uncount(struct weir_flow *flow,
-					  const struct weir_address *source)
+					 const struct weir_address *source)
 {
 	__u32 row = flow->member;
 	struct weir_member *member;
 
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
-	flow->flags &= ~WEIR_FLOW_COUNTED;
+	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
+	      WEIR_FLOW_COUNTED << 16))
+		return;
 	protect_flow_end(source, flow->service);
 	/* A row that changed hands began to count from 0. */
 	member = bpf_map_lookup_elem(&members, &row);
@@ -113,15 +132,17 @@ static __always_inline void flow_uncount(struct weir_flow *flow,
 /* What a client's packet says of its connection. */
 static __always_inline void flow_follow(const struct facts *packet, struct weir_flow *flow)
 {
-	if (packet->flow.protocol == IPPROTO_UDP)
+	if (packet->flow.protocol == IPPROTO_UDP) {
+		/* Where replies do not pass, a second packet has to do for the member's answer. */
+		if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !rewrites_addresses(flow->forwarding))
+			flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 		return;
+	}
 	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
 		flow_uncount(flow, &packet->flow.source);
-	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet) &&
-		   !rewrites_addresses(flow->forwarding)) {
-		/* Where replies pass through the unit, the member's answer says so instead. */
-		flow->flags |= WEIR_FLOW_ESTABLISHED;
+	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
+		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 	}
 }
 
