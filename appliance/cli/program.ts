@@ -22,6 +22,7 @@ import { addLanguageCommands } from './language.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
+import { addTestCommands } from './test.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -63,6 +64,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('Look:');
   addStatusCommand(program, context);
   addShowCommands(program, context);
+  addTestCommands(program, context);
   addHardwareCommand(program, context);
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);

@@ -19,6 +19,7 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetup,
+  MemberTest,
   PoolDetail,
   PoolRow,
   RevisionDetail,
@@ -34,6 +35,7 @@ import {
   type Observation,
   type RollbackRequest,
   type SetMemberRequest,
+  type TestMemberRequest,
 } from '../api/port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
@@ -291,6 +293,14 @@ export class Daemon implements DaemonPort {
 
   async memberSetup(name: Parameters<DaemonPort['memberSetup']>[0]): Promise<MemberSetup> {
     return this.#show.memberSetup(name, this.#parts.network.addresses());
+  }
+
+  testMember(request: TestMemberRequest): Promise<MemberTest> {
+    const { network } = this.#parts;
+    return this.#show.testMember(request, {
+      links: network.links(),
+      addresses: network.addresses(),
+    });
   }
 
   flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {

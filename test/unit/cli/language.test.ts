@@ -98,6 +98,8 @@ const COMMANDS = [
   'export',
   'set',
   'set member',
+  'test',
+  'test member',
   'hardware',
   'history',
   'rollback',
