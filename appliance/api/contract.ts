@@ -236,6 +236,34 @@ export interface MemberSetup {
   readonly checks: readonly string[];
 }
 
+/** What came of one packet through the fast path to a member, and its answer. */
+export interface MemberTestRow {
+  readonly service: string;
+  readonly forwarding: string;
+  readonly protocol: string;
+  /**
+   * `astray`: it answered, but not by the way that answers to clients must take. `silent`: no
+   * answer in time. `not-sent`: the text says why.
+   */
+  readonly result: 'answered' | 'reset' | 'astray' | 'silent' | 'not-sent';
+  /** The unit's address that played the client; null when nothing was sent. */
+  readonly from: string | null;
+  /** Where the frame left to; null when it did not. */
+  readonly left: { readonly interface: string; readonly mac: string } | null;
+  readonly afterMs: number | null;
+  /** The interface that the answer came in by. */
+  readonly answeredBy: string | null;
+  readonly text: string;
+}
+
+export interface MemberTest {
+  readonly pool: string;
+  readonly member: string;
+  /** Whether every service was answered. */
+  readonly ok: boolean;
+  readonly tests: readonly MemberTestRow[];
+}
+
 export interface FlowRow {
   readonly protocol: string;
   readonly clientAddress: string;

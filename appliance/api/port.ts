@@ -27,6 +27,7 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetup,
+  MemberTest,
   MemberSetting,
   PoolDetail,
   PoolRow,
@@ -86,6 +87,10 @@ export interface MemberName {
   readonly member: string;
 }
 
+export interface TestMemberRequest extends MemberName {
+  readonly service?: string;
+}
+
 export interface SetMemberRequest extends ChangeRequest, MemberName {
   /** At least one of the two is given. */
   readonly state?: MemberSetting;
@@ -137,6 +142,8 @@ export interface DaemonPort {
   member(name: MemberName): Promise<MemberDetail>;
   /** Errors: not-found (pool or member). */
   memberSetup(name: MemberName): Promise<MemberSetup>;
+  /** For one service, or all that may use it. Errors: not-found, conflict, unavailable. */
+  testMember(request: TestMemberRequest): Promise<MemberTest>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
   flows(query: {
     readonly limit: number;

@@ -83,6 +83,12 @@ export function parseAccess(body: unknown): AccessBody {
   return check(accessBody, jsonBody(body), 'body');
 }
 
+const testBody = z.strictObject({ service: z.string().optional() });
+
+export function parseTest(body: unknown): z.output<typeof testBody> {
+  return check(testBody, jsonBody(body), 'body');
+}
+
 /** Whole numbers in a query string. */
 function wholeNumber(min: number, max: number): z.ZodType<number> {
   return z

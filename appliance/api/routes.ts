@@ -15,6 +15,7 @@
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
  *   GET    /v1/pools/POOL/members/MEMBER/setup  the commands that it needs
+ *   POST   /v1/pools/POOL/members/MEMBER/test  {service?}: a packet to it through the fast path
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
@@ -41,6 +42,7 @@ import {
   parseMember,
   parseQuery,
   parseRollback,
+  parseTest,
   revisionNumber,
 } from './requests.js';
 import type { StreamHub, Topic } from './stream.js';
@@ -173,6 +175,12 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member/setup', (request) => {
     parseQuery.none(request.query);
     return daemon.memberSetup(request.params);
+  });
+
+  app.post<{ Params: MemberName }>('/v1/pools/:pool/members/:member/test', (request) => {
+    parseQuery.none(request.query);
+    const { service } = parseTest(request.body);
+    return daemon.testMember({ ...request.params, ...(service === undefined ? {} : { service }) });
   });
 
   app.get('/v1/flows', (request) => {

@@ -23,6 +23,7 @@ import { addLanguageCommands } from './language.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
+import { addTestCommands } from './test.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -64,6 +65,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('Look:');
   addStatusCommand(program, context);
   addShowCommands(program, context);
+  addTestCommands(program, context);
   addHardwareCommand(program, context);
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);

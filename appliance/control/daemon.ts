@@ -22,6 +22,7 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetup,
+  MemberTest,
   PoolDetail,
   PoolRow,
   RevisionDetail,
@@ -39,6 +40,7 @@ import {
   type RollbackRequest,
   type SetMemberRequest,
   type TemporaryAccessRequest,
+  type TestMemberRequest,
 } from '../api/port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
@@ -312,6 +314,14 @@ export class Daemon implements DaemonPort {
 
   async memberSetup(name: Parameters<DaemonPort['memberSetup']>[0]): Promise<MemberSetup> {
     return this.#show.memberSetup(name, this.#parts.network.addresses());
+  }
+
+  testMember(request: TestMemberRequest): Promise<MemberTest> {
+    const { network } = this.#parts;
+    return this.#show.testMember(request, {
+      links: network.links(),
+      addresses: network.addresses(),
+    });
   }
 
   flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {

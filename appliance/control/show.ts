@@ -13,6 +13,8 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetup,
+  MemberTest,
+  MemberTestRow,
   PendingConfirm,
   PoolDetail,
   PoolRow,
@@ -20,7 +22,7 @@ import type {
   Status,
   TierRow,
 } from '../api/contract.js';
-import { PortError, type MemberName as NamedMember } from '../api/port.js';
+import { PortError, type MemberName as NamedMember, type TestMemberRequest } from '../api/port.js';
 import { version } from '../api/version.js';
 import { memberKey, parseEndpoint } from '../config/addresses.js';
 import type { ConfigStore } from '../config/store.js';
@@ -31,7 +33,8 @@ import type { Access } from './access.js';
 import { alarms } from './alarms.js';
 import { DropLog } from './drop-log.js';
 import type { MemberHistory } from './member-history.js';
-import { memberSetup } from './member-setup.js';
+import { memberSetup, servicesOf } from './member-setup.js';
+import { planTest, testRow, type TestSurroundings } from './member-test.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
@@ -156,6 +159,33 @@ export class Show {
       intent === null ? null : memberSetup({ intent, tables: this.tables, own }, wanted);
     if (setup === null) throw noSuchMember(name);
     return setup;
+  }
+
+  /** One service after the other: tests are few, and the fast path does one at a time. */
+  async testMember(
+    request: TestMemberRequest,
+    network: Pick<TestSurroundings, 'links' | 'addresses'>,
+  ): Promise<MemberTest> {
+    const { reconciler, tier } = this.#parts;
+    const { intent } = reconciler;
+    const { tables } = this;
+    const name = canonical(request);
+    const member = tables.pools.get(name.pool)?.members.find(({ key }) => key === name.member);
+    if (intent === null || member === undefined) throw noSuchMember(request);
+    const all = servicesOf({ intent, tables }, name.pool);
+    const services = all.filter((one) => [undefined, one.name].includes(request.service));
+    if (services.length === 0) throw noServiceOf(name.pool, request.service);
+    const around = { unit: tables.l4.unit, intent, outcomes: tier.outcomes, ...network };
+    const nameOf = (index: number): string =>
+      network.links.find((link) => link.index === index)?.name ?? `interface ${index}`;
+    const tests: MemberTestRow[] = [];
+    for (const service of services) {
+      const subject = { service, pool: name.pool, member };
+      const plan = planTest(subject, around);
+      const outcome = 'impossible' in plan ? null : await tier.probe(plan).catch(cannotProbe);
+      tests.push(testRow(subject, plan, outcome, nameOf));
+    }
+    return { ...name, ok: tests.every(({ result }) => result === 'answered'), tests };
   }
 
   /** Looks through the whole flow table if it must, without keeping anybody else waiting. */
@@ -284,6 +314,20 @@ function noSuchMember({ pool, member }: NamedMember): PortError {
     'not-found',
     `There is no member ${member} in a pool ${pool}: see "weir show members".`,
   );
+}
+
+function noServiceOf(pool: string, service: string | undefined): PortError {
+  return service === undefined
+    ? new PortError('conflict', `No service of the fast path uses pool ${pool}: nothing to test.`)
+    : new PortError(
+        'not-found',
+        `The fast path has no service ${service} that uses pool ${pool}: see "weir show services".`,
+      );
+}
+
+function cannotProbe(cause: unknown): never {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new PortError('unavailable', `The member cannot be tested now: ${why}`, { cause });
 }
 
 function noSuchPool(name: string): PortError {

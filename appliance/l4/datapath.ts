@@ -207,6 +207,11 @@ export class Datapath {
     return this.#object.map(name);
   }
 
+  /** The program that every interface runs. */
+  get program(): BpfProgram {
+    return this.#program;
+  }
+
   /** The program that walks over the flow table (native/bpf/sweep.h). */
   get sweeper(): BpfProgram {
     return this.#object.program(SWEEPER);

@@ -41,7 +41,10 @@ export const SERVICE_FLAG = {
   quic: 16,
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
-export const FLOW_DIRECTION = { forward: 0, reply: 1 } as const;
+export const FLOW_DIRECTION = { forward: 0, reply: 1, answer: 2 } as const;
+export const FLOW_FLAG = { probe: 128 } as const;
+/** In the hash of an answer to a probe: something came; the TCP flags of it are below. */
+export const ANSWERED = 0x100;
 export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;
 export const PROTOCOL = { tcp: 6, udp: 17 } as const;
 
@@ -142,6 +145,7 @@ export const settings = new Struct('weir_settings', {
   nat_half: u16,
   errors_per_second: u16,
   tunnel_source6: address,
+  probing: u32,
 });
 
 export const totals = new Struct('weir_totals', {

@@ -125,6 +125,11 @@ export class Programmer {
     fit('chunks of lookup tables', chunks, this.#chunks.total);
   }
 
+  /** Whether the program looks for probes of members and their answers. */
+  setProbing(probing: boolean): void {
+    this.#unit.setProbing(probing);
+  }
+
   /** Before the first programming most tables find the place that they had. */
   #adoptable(count: number): boolean {
     return this.#adoptedRanges.some((range) => range.count === count);

@@ -29,6 +29,7 @@ import {
   type TotalsSet,
 } from './observe.js';
 import { Sweeper, type SweepReport } from './sweeper.js';
+import { Prober, type ProbeOutcome, type ProbeRequest } from './prober.js';
 import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
 
 export interface MemberName {
@@ -84,6 +85,7 @@ export class L4Tier {
   readonly #programmer: Programmer;
   readonly #events: RingBuffer;
   readonly #sweeper: Sweeper;
+  readonly #prober: Prober;
   #tables: Pick<L4Tables, 'services' | 'pools'> & {
     readonly unit: Pick<L4Unit, 'natAddresses'>;
   } = { unit: { natAddresses: [] }, services: new Map(), pools: new Map() };
@@ -97,6 +99,7 @@ export class L4Tier {
     try {
       this.#programmer = new Programmer(this.datapath.kernel, options);
       this.#events = RingBuffer.open(this.datapath.map('events'));
+      this.#prober = new Prober(this.datapath, this.#programmer);
       this.#sweeper = new Sweeper(this.datapath, this.#programmer, options.onSweepError);
     } catch (cause) {
       this.datapath.close();
@@ -307,6 +310,11 @@ export class L4Tier {
         limit: (endpoints.get(six)?.size ?? 0) * NAT_PORTS,
       };
     });
+  }
+
+  /** Sends one packet to a member through the program. Throws when the kernel refuses. */
+  probe(request: ProbeRequest): Promise<ProbeOutcome> {
+    return this.#prober.probe(request);
   }
 
   /** Begins to remove flows whose time is over, once a second or as often as it may cost. */

@@ -18,6 +18,7 @@
 #include "lookup.h"
 #include "nat.h"
 #include "parse.h"
+#include "probe.h"
 #include "track.h"
 
 /* In place of a row: drop for a reason (negated), or answer with a TCP reset. */
@@ -137,6 +138,8 @@ static __always_inline int flow_hashed(struct facts *packet, const struct weir_s
 			return row;
 	}
 	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
+	if (tuning->probing && (row = probe_row(packet)))
+		return row;
 	if (packet->flow.protocol == IPPROTO_TCP) {
 		begins = packet_opens(packet);
 	} else {

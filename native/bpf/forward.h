@@ -106,7 +106,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	row = routed;
 	member = bpf_map_lookup_elem(&members, &row);
 	/* The daemon writes rows before slots: for a moment a slot may name one that is down. */
-	if (!member_lives(member))
+	if (!member || (!member_lives(member) && !probe_row(packet->is)))
 		return count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, row);
 	room = member->mtu;
 	if (room) {

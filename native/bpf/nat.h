@@ -111,6 +111,8 @@ __noinline int reply_keep(const struct facts *packet, const struct weir_service 
 	reply_fill(packet, fresh, row, member->generation, service->id);
 	fresh->forwarding = WEIR_FORWARDING_NAT;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry && entry->direction == WEIR_FLOW_REPLY) {
 		int differs = entry->port != fresh->port ||
 			      address_differs(&entry->address, &fresh->address);
@@ -216,6 +218,8 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	fresh->forwarding = WEIR_FORWARDING_FULL_NAT;
 	fresh->nat = flow->nat;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry) {
 		/* Somebody else's by now: this flow was taken for ended. */
 		if (entry->client_port != fresh->client_port ||

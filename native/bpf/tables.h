@@ -153,6 +153,7 @@ struct weir_flow_key {
 enum weir_flow_direction {
 	WEIR_FLOW_FORWARD = 0, /* client to service */
 	WEIR_FLOW_REPLY = 1,   /* member to client, nat only */
+	WEIR_FLOW_ANSWER = 2,  /* member to the unit's own probe (probe.h) */
 };
 
 enum weir_flow_closing {
@@ -165,6 +166,7 @@ enum weir_flow_flags {
 	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered, or may have */
 	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
+	WEIR_FLOW_PROBE = 128,     /* of the unit's own test of a member (probe.h) */
 };
 
 struct weir_flow {
@@ -309,6 +311,7 @@ struct weir_settings {
 	__u16 nat_half;          /* which of two units this is: their ports are even or odd */
 	__u16 errors_per_second; /* a CPU: ICMP errors and resets that the fast path sends */
 	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
+	__u32 probing; /* 1 while a member is tested (probe.h) */
 };
 
 /* What the datapath did outside of any service, per CPU. */

@@ -47,13 +47,13 @@ static __always_inline struct weir_member *flow_member(const struct facts *packe
 	if (!member || member->generation != flow->generation)
 		return 0;
 	if (member->state != WEIR_MEMBER_SERVING && member->state != WEIR_MEMBER_DRAINING)
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	/*
 	 * A new connection in the tuple of one that its client has ended is balanced like any other.
 	 * While nobody ended the old one, a SYN may be forged: it must not move the flow.
 	 */
 	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	if (packet->flow.protocol == IPPROTO_UDP &&
 	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
 		return 0;

@@ -23,6 +23,7 @@
 #include "icmp.h"
 #include "maps.h"
 #include "parse.h"
+#include "probe.h"
 #include "sweep.h"
 
 /*
@@ -62,6 +63,8 @@ static __always_inline int balance(struct xdp_md *context, struct facts *packet,
 		return ipv6 ? to_member6(context, packet, service) :
 			      to_member4(context, packet, service);
 	tuning = tuning_get();
+	if (tuning && tuning->probing && probe_answer(packet))
+		return XDP_DROP;
 	if (!tuning || !tuning->nat_services)
 		return count_pass();
 	address_copy(&key.address, &packet->flow.source);

@@ -260,7 +260,7 @@ export class Datapath {
     /** Addresses that full nat speaks from. */
     readonly natAddresses?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(48);
+    const bytes = new Uint8Array(52);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));

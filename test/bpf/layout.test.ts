@@ -145,6 +145,7 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['nat_half', 28, 2],
     ['errors_per_second', 30, 2],
     ['tunnel_source6', 32, 16],
+    ['probing', 48, 4],
   ],
   weir_totals: [
     ['passed', 0, 8],

@@ -25,6 +25,7 @@ import type {
   MemberDetail,
   MemberRow,
   MemberSetup,
+  MemberTest,
   PoolDetail,
   PoolRow,
   RevisionDetail,
@@ -43,6 +44,7 @@ import {
   type RollbackRequest,
   type SetMemberRequest,
   type TemporaryAccessRequest,
+  type TestMemberRequest,
 } from '../../../appliance/api/port.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -258,6 +260,20 @@ export const SETUP: MemberSetup = {
     },
   ],
   checks: ['Firewalls let it pass.'],
+};
+
+export const TEST: MemberTest = {
+  pool: 'web',
+  member: '10.0.1.12:8080',
+  ok: true,
+  tests: [
+    {
+      ...{ service: 'shop', forwarding: 'nat', protocol: 'tcp', result: 'answered' },
+      ...{ from: '10.0.0.3', left: { interface: 'eth1', mac: '02:00:00:00:00:01' } },
+      ...{ afterMs: 0.3, answeredBy: 'eth1' },
+      text: 'answered by SYN-ACK after 0.3 ms through nat.',
+    },
+  ],
 };
 
 export const DETAIL: PoolDetail = {
@@ -506,6 +522,7 @@ export class FakeDaemon implements DaemonPort {
   view: ConfigView = { revision: 7, document: DOCUMENT };
   current: Status = STATUS;
   applied: ApplyResult = { revision: 8, changes: CHANGES, dryRun: false, warnings: [] };
+  test: MemberTest = TEST;
   log: EventRow[] = [event(1), event(2)];
   /** When set, calls wait for it: a slow daemon. */
   gate: Promise<void> | null = null;
@@ -590,6 +607,9 @@ export class FakeDaemon implements DaemonPort {
   }
   memberSetup(name: { readonly pool: string; readonly member: string }): Promise<MemberSetup> {
     return this.#answer('memberSetup', name, SETUP);
+  }
+  testMember(request: TestMemberRequest): Promise<MemberTest> {
+    return this.#answer('testMember', request, this.test);
   }
 
   flows(query: {

@@ -23,6 +23,7 @@ import {
   SERVICES,
   SETUP,
   STATUS,
+  TEST,
   TIERS,
 } from '../api/fake-daemon.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
@@ -38,6 +39,7 @@ for (const [words, expected] of [
   [['show', 'members', '--pool', 'web'], MEMBERS],
   [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
   [['show', 'member', 'web', '10.0.1.12:8080', '--setup'], SETUP],
+  [['test', 'member', 'web', '10.0.1.12:8080'], TEST],
   [['show', 'flows', '--limit', '7'], FLOWS],
   [
     ['show', 'events'],
@@ -80,6 +82,29 @@ test('show member --setup is a shell script: all but the commands is comment', (
     const alone = await weir([...words.slice(0, -1), '--undo'], { socket });
     assert.equal([alone.code, alone.out], [2, '']);
     assert.match(alone.err, /--undo goes with --setup/);
+  }));
+
+test('test member says how each service was answered, and ends with 1 unless all were', () =>
+  withApi(async ({ daemon, socket }) => {
+    const words = ['test', 'member', 'web', '10.0.1.12:8080', '--service', 'shop'];
+    const well = await weir(words, { socket });
+    assert.equal([well.code, well.err], [0, '']);
+    assert.is(
+      well.out,
+      'shop: ok: answered by SYN-ACK after 0.3 ms through nat.\n' +
+        '  as from 10.0.0.3; the frame left by eth1 to 02:00:00:00:00:01\n',
+    );
+    assert.equal(daemon.last('testMember'), {
+      ...{ pool: 'web', member: '10.0.1.12:8080', service: 'shop' },
+    });
+    const silent = { ...TEST.tests[0]!, result: 'silent', text: 'no answer within 1 s' } as const;
+    daemon.test = { ...TEST, ok: false, tests: [silent] };
+    const ill = await weir(words.slice(0, 4), { socket });
+    assert.is(ill.code, 1);
+    assert.match(ill.out, /^shop: silent: no answer within 1 s\n/);
+    assert.equal(daemon.last('testMember'), { pool: 'web', member: '10.0.1.12:8080' });
+    const json = await weir([...words, '--json'], { socket });
+    assert.equal([json.code, (JSON.parse(json.out) as { ok: boolean }).ok], [1, false]);
   }));
 
 /** Each of these must be found in the output for people. */

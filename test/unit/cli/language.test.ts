@@ -99,6 +99,8 @@ const COMMANDS = [
   'export',
   'set',
   'set member',
+  'test',
+  'test member',
   'hardware',
   'access',
   'access show',
