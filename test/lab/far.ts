@@ -2,7 +2,7 @@
  * A client further away: a host behind the lab's client, which is its router, over a link that
  * takes less than the others do.
  *
- *     far (10.79.0.2, fd79::2) ── 1,280 bytes ── client ── outside …
+ *     far (10.79.0.N, fd79::N) ── 1,280 bytes ── client ── outside …
  *
  * Only the router's end of the link says so. The host itself announces segments as long as
  * usual, so that members have to learn of the link from the router's errors.
@@ -13,12 +13,12 @@ import { addressOf, memberNames } from './topology.js';
 
 export const farMtu = 1280;
 
-export function farAddress(family: 4 | 6): string {
-  return family === 4 ? '10.79.0.2' : 'fd79::2';
+export function farAddress(family: 4 | 6, host: number): string {
+  return `${family === 4 ? '10.79.0.' : 'fd79::'}${host}`;
 }
 
-/** Goes when the lab does. */
-export async function addFar({ topology }: Lab): Promise<void> {
+/** With addresses that end in `numbers`. Goes when the lab does. */
+export async function addFar({ topology }: Lab, numbers: readonly number[]): Promise<void> {
   const far = topology.namespace('far');
   const client = topology.namespace('client');
   const batch = (namespace: string, family: 4 | 6, lines: readonly string[]): Promise<string> =>
@@ -38,10 +38,13 @@ export async function addFar({ topology }: Lab): Promise<void> {
   await batch(far, 4, [
     'link set lo up',
     'link set eth0 mtu 1500 up',
-    'addr add 10.79.0.2/24 dev eth0',
+    ...numbers.map((number) => `addr add ${farAddress(4, number)}/24 dev eth0`),
     'route add default via 10.79.0.1',
   ]);
-  await batch(far, 6, ['addr add fd79::2/64 dev eth0 nodad', 'route add default via fd79::1']);
+  await batch(far, 6, [
+    ...numbers.map((number) => `addr add ${farAddress(6, number)}/64 dev eth0 nodad`),
+    'route add default via fd79::1',
+  ]);
   // Who is behind a router computes checksums like everybody else in the lab (topology.ts).
   await shell(far, 'ethtool', '-K', 'eth0', 'tx', 'off');
   for (const family of [4, 6] as const) {
