@@ -15,6 +15,7 @@ import type {
   ServiceRow,
   ServiceState,
 } from '../api/contract.js';
+import { quicServerId } from '../config/quic-server-id.js';
 import { usesObservations } from '../balance/choice.js';
 import type { Intent, Pool } from '../config/schema.js';
 import type { HealthStatus, MemberRecord } from '../health/monitors.js';
@@ -149,7 +150,14 @@ export function memberDetail(
     findings: known?.findings ?? [],
     latenciesMs: known?.latencies ?? [],
     probeSharedWith: known?.sharedWith ?? [],
+    quicServerId: quicIdOf(input, name.pool, row.member),
   };
+}
+
+function quicIdOf({ tables }: ViewInput, pool: string, key: string): number | null {
+  const used = [...tables.l4.services.values()].some((one) => one.pool === pool && one.quic);
+  const member = tables.pools.get(pool)?.members.find((one) => one.key === key);
+  return used && member !== undefined ? quicServerId(pool, key, member.quicId) : null;
 }
 
 function memberRow(

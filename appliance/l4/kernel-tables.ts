@@ -38,11 +38,19 @@ export interface KernelTables {
   readonly placements: RowTable;
   readonly natAddresses: RowTable;
   readonly quicServers: HashTable;
+  /** What protects services and members. */
+  readonly access: HashTable;
+  readonly protection: RowTable;
+  readonly memberLimits: RowTable;
+  readonly serviceDue: RowTable;
+  readonly memberDue: RowTable;
   /** The lookup chunks as one array of slots, mapped: a store is seen by the next packet. */
   readonly lookup: Uint32Array;
   readonly limits: {
     readonly services: number;
     readonly members: number;
     readonly replySources: number;
+    readonly access: number;
+    readonly flows: number;
   };
 }

@@ -24,6 +24,7 @@ export class UnitSettings {
   #written: Uint8Array;
   readonly #natAddresses: Uint8Array;
   #natServices = 0;
+  #probing = false;
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
@@ -59,7 +60,19 @@ export class UnitSettings {
       nat_half: this.#options.natHalf ?? 0,
       errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
+      probing: Number(this.#probing),
     });
+    this.#put(bytes, natServices);
+  }
+
+  /** Whether a member is being tested: the program then looks for probes and their answers. */
+  setProbing(probing: boolean): void {
+    this.#probing = probing;
+    const held = settings.decode(this.#written);
+    this.#put(settings.encode({ ...held, probing: Number(probing) }), this.#natServices);
+  }
+
+  #put(bytes: Uint8Array, natServices: number): void {
     if (Buffer.compare(bytes, this.#written) === 0) return;
     this.#kernel.settings.setMany(Uint32Array.of(0), bytes);
     this.#written = bytes;

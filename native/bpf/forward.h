@@ -92,6 +92,11 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	reason = packet_wrong(packet, ipv6);
 	if (reason)
 		return count_drop(&packet->is->flow, reason, service->id, 0);
+	if (service->protect & WEIR_PROTECT_ACCESS) {
+		reason = protect_source(packet->is, service);
+		if (reason)
+			return count_drop(&packet->is->flow, reason, service->id, 0);
+	}
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return ttl_exceeded(context, packet->is, service->id, 0);
 	packet->is->quic = 0;
@@ -114,7 +119,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	row = routed;
 	member = bpf_map_lookup_elem(&members, &row);
 	/* The daemon writes rows before slots: for a moment a slot may name one that is down. */
-	if (!member_lives(member))
+	if (!member || (!member_lives(member) && !probe_row(packet->is)))
 		return count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, row);
 	room = member->mtu;
 	if (room) {
@@ -151,7 +156,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
 		packet->is->unsummed = udp_unsummed(packet);
-		return tunnel_send(context, packet->is, member, service->gue_port);
+		return tunnel_send(context, packet->is, member, service->gue_port, action);
 	default:
 		packet_hop(packet, 0, ipv6);
 	}
@@ -198,7 +203,7 @@ __noinline int reply_unknown(struct xdp_md *context, const struct facts *packet)
 static __always_inline void reply_follow(const struct packet *packet, struct weir_flow *flow)
 {
 	if (!(flow->flags & WEIR_FLOW_ESTABLISHED)) {
-		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 		if ((packet->is->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
 		    (WEIR_TCP_SYN | WEIR_TCP_ACK)) {
 			__s64 took = bpf_ktime_get_ns() - flow->seen_ns;
@@ -210,7 +215,7 @@ static __always_inline void reply_follow(const struct packet *packet, struct wei
 		if (packet->is->tcp_flags & WEIR_TCP_RST)
 			count_reset(flow->service, flow->member);
 		flow->closing = closing_after(packet->is, flow->closing, WEIR_CLOSING_MEMBER);
-		reply_ended(packet->is, flow);
+		reply_tell(packet->is, flow);
 	}
 }
 
@@ -232,7 +237,7 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 	__u32 reason;
 	int action;
 
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return reply_unknown(context, packet->is);
 	reason = packet_wrong(packet, ipv6);

@@ -292,7 +292,7 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		__u64 change;
 
 		if (service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-			flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+			flow = flow_find(&packet->is->flow);
 			if (!flow)
 				return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, row);
 			ends.destination = &flow->address;
@@ -305,7 +305,8 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		if (service->forwarding == WEIR_FORWARDING_TUNNEL) {
 			packet->is->flow.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 			packet->is->unsummed = 0;
-			return tunnel_send(context, packet->is, member, service->gue_port);
+			return tunnel_send(context, packet->is, member, service->gue_port,
+					   action);
 		}
 	}
 	return link_send(context, packet, member->mac, member->source_mac,
@@ -331,7 +332,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
 	flow_turn(&packet->is->flow);
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	/* The unit's own probes are told of their errors by the kernel. */
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return count_pass();
@@ -406,7 +407,7 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 	icmp = packet.transport;
 	if ((void *)(icmp + 1) > packet.end || !packet_holds(&packet, icmp, sizeof(*icmp)))
 		return count_pass();
-	flags = bpf_map_lookup_elem(&addresses, &facts->flow.destination);
+	flags = address_find(&facts->flow.destination);
 	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {
 		/* Options would have to be turned around: the kernel's. */
 		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code ||

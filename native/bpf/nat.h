@@ -28,11 +28,6 @@
 /* Far apart and coprime to WEIR_NAT_PORTS, so that tries do not meet a neighbour's. */
 #define WEIR_NAT_STRIDE 7919
 
-static __always_inline int rewrites_addresses(__u32 forwarding)
-{
-	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
-}
-
 static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 {
 	return *(const move32 *)one != *(const move32 *)other ||
@@ -86,8 +81,6 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	*(move32 *)reply->vlan = packet->vlan;
 	__builtin_memcpy(reply->client_mac, packet->from_mac, ETH_ALEN);
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		reply->flags = WEIR_FLOW_ESTABLISHED;
 }
 
 /* A packet of the client refreshes an entry that is right. */
@@ -118,6 +111,8 @@ __noinline int reply_keep(const struct facts *packet, const struct weir_service 
 	reply_fill(packet, fresh, row, member->generation, service->id);
 	fresh->forwarding = WEIR_FORWARDING_NAT;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry && entry->direction == WEIR_FLOW_REPLY) {
 		int differs = entry->port != fresh->port ||
 			      address_differs(&entry->address, &fresh->address);
@@ -223,6 +218,8 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	fresh->forwarding = WEIR_FORWARDING_FULL_NAT;
 	fresh->nat = flow->nat;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry) {
 		/* Somebody else's by now: this flow was taken for ended. */
 		if (entry->client_port != fresh->client_port ||
@@ -243,8 +240,11 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	return 0;
 }
 
-/* The member has ended the connection: its forward entry no longer counts as active. */
-__noinline int reply_ended(const struct facts *packet, const struct weir_flow *reply)
+/*
+ * What a member's packet says of its connection, told to the forward entry: that it ends, and no
+ * longer counts as active.
+ */
+__noinline int reply_tell(const struct facts *packet, const struct weir_flow *reply)
 {
 	struct weir_scratch *work = scratch_get();
 	struct weir_flow *forward;
@@ -260,7 +260,7 @@ __noinline int reply_ended(const struct facts *packet, const struct weir_flow *r
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return 0;
 	forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
-	flow_uncount(forward);
+	flow_uncount(forward, &reply->client);
 	return 1;
 }
 

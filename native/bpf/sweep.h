@@ -13,18 +13,88 @@
 
 struct bpf_map;
 
-/* How long an entry of this kind and state stays without a packet. */
-static __always_inline __u64 sweep_patience(const struct weir_sweep *sweep,
-					    const struct weir_flow_key *key,
-					    const struct weir_flow *flow)
+/*
+ * How long an entry of this kind and state stays without a packet. An exception that goes while
+ * the sketch of UDP flows (flow.h) still knows its flow would send it to the previous member.
+ */
+static __always_inline __u64 sweep_patience(const struct weir_sweep *sweep, __u8 protocol,
+					    __u8 closing, __u8 flags)
 {
-	if (key->protocol == IPPROTO_UDP)
-		return flow->flags & WEIR_FLOW_ESTABLISHED ? sweep->udp_idle_ns : sweep->udp_new_ns;
-	if (flow->closing == WEIR_CLOSED)
+	if (protocol == IPPROTO_UDP)
+		return flags & (WEIR_FLOW_ESTABLISHED | WEIR_FLOW_EXCEPTION) ? sweep->udp_idle_ns :
+									       sweep->udp_new_ns;
+	if (closing == WEIR_CLOSED)
 		return sweep->closed_ns;
-	if (flow->closing)
+	if (closing)
 		return sweep->tcp_closing_ns;
-	return flow->flags & WEIR_FLOW_ESTABLISHED ? sweep->tcp_idle_ns : sweep->tcp_open_ns;
+	return flags & WEIR_FLOW_ESTABLISHED ? sweep->tcp_idle_ns : sweep->tcp_open_ns;
+}
+
+/*
+ * The entry of a nat flow's other direction, and its tuple in `other`; 0 when there is none. Each
+ * of the two finds the other one, or neither does.
+ */
+static __always_inline struct weir_flow *sweep_other(const struct weir_flow_key *key,
+						     const struct weir_flow *flow,
+						     struct weir_flow_key *other)
+{
+	__u32 row = flow->member;
+	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
+	struct weir_flow *found;
+	int full = flow->forwarding == WEIR_FORWARDING_FULL_NAT;
+
+	if (!member || member->generation != flow->generation ||
+	    !rewrites_addresses(flow->forwarding))
+		return 0;
+	if (flow->direction == WEIR_FLOW_REPLY) {
+		address_copy(&other->source, &flow->client);
+		address_copy(&other->destination, &flow->address);
+		other->source_port = flow->client_port;
+		other->destination_port = flow->port;
+	} else {
+		address_copy(&other->source, &member->address);
+		address_copy(&other->destination, full ? &flow->address : &key->source);
+		other->source_port = member->port ? member->port : key->destination_port;
+		other->destination_port = full ? flow->port : key->source_port;
+	}
+	other->protocol = key->protocol;
+	found = bpf_map_lookup_elem(&flows, other);
+	if (!found || found->direction == flow->direction || found->member != flow->member ||
+	    found->generation != flow->generation || found->forwarding != flow->forwarding)
+		return 0;
+	/* The tuple may be another flow's by now. */
+	if (flow->direction == WEIR_FLOW_REPLY)
+		return !full || (found->port == key->destination_port &&
+				 !address_differs(&found->address, &key->destination)) ?
+			       found :
+			       0;
+	return found->client_port == key->source_port && found->port == key->destination_port &&
+			       !address_differs(&found->client, &key->source) &&
+			       !address_differs(&found->address, &key->destination) ?
+		       found :
+		       0;
+}
+
+/*
+ * Whether an entry's time is over: that of both directions together, if there are two. TCP is
+ * established when both sides have said so: what a member answers to a forged SYN is no flow yet.
+ */
+static __always_inline int sweep_over(const struct weir_sweep *sweep, __u8 protocol,
+				      const struct weir_flow *flow, const struct weir_flow *other)
+{
+	__u8 closing = flow->closing, flags = flow->flags;
+	__u64 seen = flow->seen_ns;
+
+	if (other) {
+		if (flow_older(other->seen_ns, seen, 0))
+			seen = other->seen_ns;
+		closing |= other->closing;
+		if (protocol == IPPROTO_UDP)
+			flags |= other->flags;
+		else
+			flags &= other->flags;
+	}
+	return flow_older(sweep->now_ns, seen, sweep_patience(sweep, protocol, closing, flags));
 }
 
 /* Whether an exception says what a packet without one would find too, or never will again. */
@@ -46,30 +116,54 @@ static __always_inline int sweep_needless(const struct weir_flow *flow, __u32 *d
 	return both >> 32 == WEIR_PREVIOUS_ENTRIES && !*differs;
 }
 
+/* Takes an entry out. Who else does so at the same time counts what was taken first. */
+static __always_inline void sweep_remove(struct weir_sweep *sweep,
+					 const struct weir_flow_key *key, struct weir_flow *flow)
+{
+	__u32 port = flow->direction == WEIR_FLOW_REPLY &&
+		     flow->forwarding == WEIR_FORWARDING_FULL_NAT;
+	__u32 row = flow->nat;
+
+	if (flow->direction == WEIR_FLOW_FORWARD) {
+		/* A key of the map may not be given away. */
+		struct weir_address source;
+
+		address_copy(&source, &key->source);
+		flow_uncount(flow, &source);
+	}
+	if (bpf_map_delete_elem(&flows, key))
+		return;
+	sweep->removed++;
+	if (port)
+		nat_count(row, -1);
+}
+
 static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct weir_flow *flow,
 			struct weir_sweep *sweep)
 {
+	struct weir_flow_key tuple = {};
+	struct weir_flow *other = 0;
 	__u32 differs = 0;
-	int over = flow_older(sweep->now_ns, flow->seen_ns, sweep_patience(sweep, key, flow));
+	int over = 0;
 
-	if (flow->direction == WEIR_FLOW_FORWARD) {
-		if (!over && flow->flags & WEIR_FLOW_EXCEPTION)
-			over = sweep_needless(flow, &differs);
-		if (over)
-			flow_uncount(flow);
-	} else if (flow->forwarding == WEIR_FORWARDING_FULL_NAT) {
-		if (over)
-			nat_count(flow->nat, -1);
-		else
-			sweep->full_nat++;
+	(void)map;
+	/* What was just seen stays, whatever the other direction says: no state has less time. */
+	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
+		other = sweep_other(key, flow, &tuple);
+		over = sweep_over(sweep, key->protocol, flow, other);
 	}
-	if (!over) {
-		sweep->entries++;
-		sweep->exceptions += differs;
+	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)
+		over = sweep_needless(flow, &differs);
+	if (over) {
+		if (other)
+			sweep_remove(sweep, &tuple, other);
+		sweep_remove(sweep, key, flow);
 		return 0;
 	}
-	if (!bpf_map_delete_elem(map, key))
-		sweep->removed++;
+	sweep->entries++;
+	sweep->exceptions += differs;
+	if (flow->direction == WEIR_FLOW_REPLY && flow->forwarding == WEIR_FORWARDING_FULL_NAT)
+		sweep->full_nat++;
 	return 0;
 }
 

@@ -79,6 +79,8 @@ struct weir_service {
 	__u32 persistence; /* seconds that a source is remembered */
 	__u16 mss;         /* largest segment that is let through SYN and SYN-ACK; 0: any */
 	__be16 gue_port;   /* tunnel: UDP port of GUE; 0: IP in IP */
+	__u8 protect;      /* enum weir_protect_flags: which protections are on */
+	__u8 zero[3];
 };
 
 /* What sweeps and replies need of weir_service, by its id. */
@@ -151,6 +153,7 @@ struct weir_flow_key {
 enum weir_flow_direction {
 	WEIR_FLOW_FORWARD = 0, /* client to service */
 	WEIR_FLOW_REPLY = 1,   /* member to client, nat only */
+	WEIR_FLOW_ANSWER = 2,  /* member to the unit's own probe (probe.h) */
 };
 
 enum weir_flow_closing {
@@ -160,9 +163,10 @@ enum weir_flow_closing {
 };
 
 enum weir_flow_flags {
-	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered */
+	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered, or may have */
 	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
+	WEIR_FLOW_PROBE = 128,     /* of the unit's own test of a member (probe.h) */
 };
 
 /*
@@ -279,7 +283,10 @@ enum weir_drop_reason {
 	WEIR_DROP_NAT_PORTS = 12,  /* full nat: no free port towards this member */
 	WEIR_DROP_ICMP = 13,       /* an error that quotes no flow of ours */
 	WEIR_DROP_HEADROOM = 14,   /* the driver left no room for what goes before the packet */
-	WEIR_DROP_REASONS = 15,
+	WEIR_DROP_DENIED = 15,     /* the service's access lists refuse the source */
+	WEIR_DROP_RATE_LIMIT = 16, /* flows begin too fast, of the service, the member or the source */
+	WEIR_DROP_CONNECTION_LIMIT = 17, /* too many flows at one time */
+	WEIR_DROP_REASONS = 18,
 };
 
 enum weir_event_kind {
@@ -310,6 +317,7 @@ struct weir_settings {
 	__u16 nat_half;          /* which of two units this is: their ports are even or odd */
 	__u16 errors_per_second; /* a CPU: ICMP errors and resets that the fast path sends */
 	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
+	__u32 probing; /* 1 while a member is tested (probe.h) */
 };
 
 /* What the datapath did outside of any service, per CPU. */
@@ -333,6 +341,68 @@ struct weir_sweep {
 	__u64 removed;      /* out */
 	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
 	__u64 full_nat;     /* out: ports in use */
+};
+
+/* ---- Protection: see protect.h ---- */
+
+/* In weir_service.protect: a service pays for what it asks for. */
+enum weir_protect_flags {
+	WEIR_PROTECT_ACCESS = 1,  /* access lists */
+	WEIR_PROTECT_SERVICE = 2, /* limits of the service as a whole */
+	WEIR_PROTECT_MEMBER = 4,  /* some member of its pool has limits */
+	WEIR_PROTECT_SOURCE = 8,  /* limits of each source */
+	WEIR_PROTECT_FLOWS = 14,  /* any of the limits */
+};
+
+enum weir_access {
+	WEIR_ACCESS_ALLOW = 1,
+	WEIR_ACCESS_DENY = 2,
+};
+
+/*
+ * An entry of an access list. All sets of lists share one trie: the set's number is the first 32
+ * of the bits that are compared, so a look-up stays in its set.
+ */
+struct weir_access_key {
+	__u32 bits; /* 32 for the set and up to 128 of the address */
+	__u32 set;
+	struct weir_address address;
+};
+
+/* How fast flows may begin: one each cost_ns, after as many at once as fit into burst_ns. */
+struct weir_rate {
+	__u64 cost_ns;  /* 0: no limit */
+	__u64 burst_ns; /* (burst - 1) * cost_ns */
+};
+
+/* What protects a service, by the service's id. */
+struct weir_protection {
+	struct weir_rate service;
+	struct weir_rate source;
+	__u32 access_set;
+	__u32 service_connections; /* most flows at one time; 0: no limit */
+	__u32 source_connections;
+	__u8 source_bits;  /* of an IPv4 source that count, 96 to 128: addresses are ::ffff:a.b.c.d */
+	__u8 source_bits6; /* of an IPv6 source */
+	__u8 zero[2];
+};
+
+/* Limits of a member, by its row. */
+struct weir_member_limits {
+	struct weir_rate rate;
+	__u32 connections;
+	__u32 zero;
+};
+
+struct weir_source_key {
+	struct weir_address address; /* of the client, cut to the bits that count */
+	__u32 service;               /* id */
+};
+
+struct weir_source {
+	__u64 due_ns; /* its bucket, see protect.h */
+	__u32 active; /* flows that it has now */
+	__u32 zero;
 };
 
 #endif

@@ -11,7 +11,9 @@
 #define WEIR_TRACK_H
 
 #include "count.h"
+#include "find.h"
 #include "parse.h"
+#include "protect.h"
 
 #define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
 #define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
@@ -19,6 +21,11 @@
 #define WEIR_RECENT_EPOCHS 28
 /* 2 hours and 4 minutes, the least that RFC 5382 REQ-5 lets an established connection idle. */
 #define WEIR_TCP_IDLE_NS (7440 * WEIR_SECOND_NS)
+
+static __always_inline int rewrites_addresses(__u32 forwarding)
+{
+	return forwarding == WEIR_FORWARDING_NAT || forwarding == WEIR_FORWARDING_FULL_NAT;
+}
 
 /* Signed: another CPU's clock reading may be newer than ours by a moment. */
 static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
@@ -40,13 +47,13 @@ static __always_inline struct weir_member *flow_member(const struct facts *packe
 	if (!member || member->generation != flow->generation)
 		return 0;
 	if (member->state != WEIR_MEMBER_SERVING && member->state != WEIR_MEMBER_DRAINING)
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	/*
 	 * A new connection in the tuple of one that its client has ended is balanced like any other.
 	 * While nobody ended the old one, a SYN may be forged: it must not move the flow.
 	 */
 	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	if (packet->flow.protocol == IPPROTO_UDP &&
 	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
 		return 0;
@@ -86,15 +93,36 @@ static __always_inline void active_change(const struct weir_flow *flow, __u32 by
 		__sync_fetch_and_add(active, by);
 }
 
-/* A flow is no longer active: it ended, or its entry goes. */
-static __always_inline void flow_uncount(struct weir_flow *flow)
+/*
+ * The flags of an entry are changed by several CPUs: both directions of a connection may end at
+ * the same time, and it must be taken off once. Processors change 32 bits at a time.
+ */
+#define WEIR_FLAGS_AT (__builtin_offsetof(struct weir_flow, flags) & 3)
+
+static __always_inline __u32 *flags_word(struct weir_flow *flow)
+{
+	_Static_assert(WEIR_FLAGS_AT == 2, "the flags are bits 16 to 23 of their word");
+	return (__u32 *)((__u8 *)&flow->flags - WEIR_FLAGS_AT);
+}
+
+static __always_inline void flow_flag(struct weir_flow *flow, __u32 flag)
+{
+	__sync_fetch_and_or(flags_word(flow), flag << 16);
+}
+
+/* A flow of this client is no longer active: it ended, or its entry goes. */
+static __always_inline void flow_uncount(struct weir_flow *flow,
+					 const struct weir_address *source)
 {
 	__u32 row = flow->member;
 	struct weir_member *member;
 
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
-	flow->flags &= ~WEIR_FLOW_COUNTED;
+	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
+	      WEIR_FLOW_COUNTED << 16))
+		return;
+	protect_flow_end(source, flow->service);
 	/* A row that changed hands began to count from 0. */
 	member = bpf_map_lookup_elem(&members, &row);
 	if (member && member->generation == flow->generation)
@@ -104,13 +132,17 @@ static __always_inline void flow_uncount(struct weir_flow *flow)
 /* What a client's packet says of its connection. */
 static __always_inline void flow_follow(const struct facts *packet, struct weir_flow *flow)
 {
-	if (packet->flow.protocol == IPPROTO_UDP)
+	if (packet->flow.protocol == IPPROTO_UDP) {
+		/* Where replies do not pass, a second packet has to do for the member's answer. */
+		if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !rewrites_addresses(flow->forwarding))
+			flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 		return;
+	}
 	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
-		flow_uncount(flow);
+		flow_uncount(flow, &packet->flow.source);
 	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
-		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
 	}
 }
 
@@ -121,16 +153,22 @@ static __always_inline struct weir_scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratch, &row);
 }
 
-/* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */
-static __always_inline int flow_store(const struct facts *packet, struct weir_flow *flow)
+/*
+ * Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. No inline, for the
+ * stack's sake.
+ */
+static __noinline int flow_store(const struct facts *packet, struct weir_flow *flow)
 {
-	struct weir_flow *before = bpf_map_lookup_elem(&flows, &packet->flow);
+	struct weir_flow_key key __attribute__((aligned(8)));
+	struct weir_flow *before;
 
+	flow_key_copy(&key, &packet->flow);
+	before = bpf_map_lookup_elem(&flows, &key);
 	if (before && before->direction == WEIR_FLOW_FORWARD)
-		flow_uncount(before);
+		flow_uncount(before, &packet->flow.source);
 	if (!flow->closing)
 		flow->flags |= WEIR_FLOW_COUNTED;
-	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
+	if (bpf_map_update_elem(&flows, &key, flow, BPF_ANY))
 		return WEIR_DROP_FLOW_TABLE;
 	if (flow->flags & WEIR_FLOW_COUNTED)
 		active_change(flow, 1);
@@ -148,8 +186,6 @@ static __always_inline void flow_fill(const struct facts *packet,
 	flow->seen_ns = packet->now;
 	flow->hash = packet->hash;
 	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		flow->flags = WEIR_FLOW_ESTABLISHED;
 }
 
 /* An entry for a flow of a service that has none for most. 0, or why not. */

@@ -17,11 +17,13 @@
 #include <bpf/bpf_helpers.h>
 
 #include "count.h"
+#include "find.h"
 #include "forward.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "maps.h"
 #include "parse.h"
+#include "probe.h"
 #include "sweep.h"
 
 /*
@@ -33,6 +35,7 @@ struct weir_layouts {
 	struct weir_sweep sweep;
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
+	enum weir_access access;
 };
 const struct weir_layouts *weir_layouts __attribute__((used, section("layouts")));
 
@@ -41,7 +44,7 @@ char weir_license[] SEC("license") = "Dual MIT/GPL";
 /* What is broken: dropped when it is for a service address, else the kernel's. */
 static __noinline int refuse(const struct facts *packet, __u32 reason)
 {
-	if (!bpf_map_lookup_elem(&addresses, &packet->flow.destination))
+	if (!address_find(&packet->flow.destination))
 		return count_pass();
 	return count_drop(&packet->flow, reason, 0, 0);
 }
@@ -60,6 +63,8 @@ static __always_inline int balance(struct xdp_md *context, struct facts *packet,
 		return ipv6 ? to_member6(context, packet, service) :
 			      to_member4(context, packet, service);
 	tuning = tuning_get();
+	if (tuning && tuning->probing && probe_answer(packet))
+		return XDP_DROP;
 	if (!tuning || !tuning->nat_services)
 		return count_pass();
 	address_copy(&key.address, &packet->flow.source);

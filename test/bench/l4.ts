@@ -25,8 +25,18 @@ export interface BenchOptions {
 
 export const defaults: BenchOptions = { json: false, runs: 9, repeat: 500_000 };
 
+/**
+ * Net figures of Katran (ns a packet) for what it has in common with a case: least of 21 runs of a
+ * million packets on one CPU of an AMD EPYC of the Zen 4 family, less a wrapper like this one, in
+ * ns. It does not run here: its figures are scaled by what an empty program took there without a
+ * wrapper, and so are no more than that.
+ */
+const KATRAN_EMPTY = 21.5;
+
 interface Case {
   readonly name: string;
+  /** Katran's net figure for the same work. */
+  readonly katran?: number;
   readonly combination: string;
   /** How many flows take turns; 1 unless told. A power of two; more than 1 only with IPv4. */
   readonly flows?: number;
@@ -46,6 +56,7 @@ const established = (scene: Scene): Buffer => frame(scene.request({ payload }));
 const cases: readonly Case[] = [
   {
     name: 'l4.pass',
+    katran: 48,
     combination: 'dsr tcp ipv4',
     verdict: 'pass',
     prepare: (scene) => {
@@ -61,6 +72,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.dsr.established.tcp4',
+    katran: 101,
     combination: 'dsr tcp ipv4',
     verdict: 'tx',
     prepare: established,
@@ -79,12 +91,14 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.nat.established.tcp4',
+    katran: 101,
     combination: 'nat tcp ipv4',
     verdict: 'tx',
     prepare: established,
   },
   {
     name: 'l4.nat.established.reply',
+    katran: 101,
     combination: 'nat tcp ipv4',
     verdict: 'tx',
     prepare: (scene) => {
@@ -101,6 +115,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.dsr.new',
+    katran: 690,
     combination: 'dsr tcp ipv4',
     flows: 2 ** 31,
     verdict: 'tx',
@@ -108,6 +123,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.dsr.established.1m',
+    katran: 517,
     combination: 'dsr tcp ipv4',
     flows: 1 << 20,
     verdict: 'tx',
@@ -115,6 +131,7 @@ const cases: readonly Case[] = [
   },
   ...(['tcp ipv4', 'tcp ipv6', 'udp ipv4'] as const).map((of): Case => ({
     name: `l4.tunnel.established.${of.startsWith('tcp') ? 'tcp' : 'udp'}${of.at(-1) ?? ''}`,
+    katran: of.startsWith('udp') ? 131 : of.endsWith('4') ? 101 : 100,
     combination: `dsr ${of}`,
     verdict: 'tx',
     longer: of.endsWith('4') ? 20 : 40,
@@ -125,6 +142,7 @@ const cases: readonly Case[] = [
   })),
   {
     name: 'l4.tunnel.established.1m',
+    katran: 517,
     combination: 'dsr tcp ipv4',
     flows: 1 << 20,
     verdict: 'tx',
@@ -136,6 +154,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.tunnel.new',
+    katran: 690,
     combination: 'dsr tcp ipv4',
     flows: 2 ** 31,
     verdict: 'tx',
@@ -147,6 +166,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'l4.tunnel.gue.tcp4',
+    katran: 283,
     combination: 'dsr tcp ipv4',
     verdict: 'tx',
     longer: 28,
@@ -244,27 +264,40 @@ function measure(one: Case, path: Datapath, wrapper: Wrapper, options: BenchOpti
   wrapper.run(program, bytes, Math.max(options.repeat / 4, Math.min(one.flows ?? 1, 1 << 17)));
   const ours: number[] = [];
   const floor: number[] = [];
+  const empty: number[] = [];
   // In turns, so that a change of the machine's mood hits both.
   for (let run = 0; run < options.runs; run++) {
     floor.push(wrapper.run(wrapper.empty, bytes, options.repeat).nanoseconds);
     ours.push(wrapper.run(program, bytes, options.repeat).nanoseconds);
+    empty.push(wrapper.empty.testRun({ data: bytes, repeat: options.repeat }).nanoseconds);
   }
   const dropped = path.drops();
   if (Object.keys(dropped).length > 0) {
     throw new Error(`${one.name}: packets were dropped: ${JSON.stringify(dropped)}`);
   }
-  report(one.name, spread(ours), spread(floor), options);
+  report(one, spread(ours), spread(floor), spread(empty), options);
 }
 
-function report(name: string, ours: Spread, floor: Spread, options: BenchOptions): void {
+function report(
+  one: Case,
+  ours: Spread,
+  floor: Spread,
+  empty: Spread,
+  options: BenchOptions,
+): void {
+  const { name, katran } = one;
   const net = ours.min - floor.min;
+  const theirs = katran === undefined ? undefined : (katran * empty.min) / KATRAN_EMPTY;
+  const ratio = theirs === undefined ? undefined : Number((net / theirs).toFixed(2));
   if (options.json) {
-    console.log(JSON.stringify({ case: name, unit: 'ns/packet', ours, floor, net }));
+    const peer = ratio === undefined ? {} : { peer: 'katran, scaled by the empty program', ratio };
+    console.log(JSON.stringify({ case: name, unit: 'ns/packet', ours, floor, net, ...peer }));
     return;
   }
   const text = (value: number): string => String(value).padStart(6);
   console.log(
-    `${name.padEnd(26)}${text(ours.min)}${text(ours.median)}${text(ours.max)}   floor${text(floor.min)}   net${text(net)}`,
+    `${name.padEnd(26)}${text(ours.min)}${text(ours.median)}${text(ours.max)}   floor${text(floor.min)}   net${text(net)}` +
+      (ratio === undefined ? '' : `   ${ratio.toFixed(2)} of Katran's`),
   );
 }
 

@@ -49,6 +49,9 @@ export const dropReasons = [
   'NAT_PORTS',
   'ICMP',
   'HEADROOM',
+  'DENIED',
+  'RATE_LIMIT',
+  'CONNECTION_LIMIT',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -83,6 +86,8 @@ export interface ServiceSpec {
   readonly persistence?: number;
   readonly mss?: number;
   readonly guePort?: number;
+  /** Bits of enum weir_protect_flags. */
+  readonly protect?: number;
 }
 
 export interface MemberSpec {
@@ -209,6 +214,8 @@ export class Datapath {
       'fragments',
       'persistence',
       'quic_servers',
+      'access',
+      'source_active',
     ];
     for (const name of tables) {
       const map = this.map(name);
@@ -224,7 +231,8 @@ export class Datapath {
     zero('service_counters', 16);
     zero('drops', dropReasons.length);
     zero('totals', 1);
-    zero('event_budget', 2);
+    zero('event_budget', dropReasons.length + 2);
+    for (const name of ['protection', 'member_limits', 'service_due', 'member_due']) zero(name, 16);
     zero('placements', 16);
     zero('member_active', 16);
     zero('service_active', 16);
@@ -252,7 +260,7 @@ export class Datapath {
     /** Addresses that full nat speaks from. */
     readonly natAddresses?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(48);
+    const bytes = new Uint8Array(52);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -285,7 +293,7 @@ export class Datapath {
     const choice = choices[spec.choice ?? 'flow-hash'];
     const tracks = spec.forwarding === 'nat' || spec.forwarding === 'full-nat' || choice > 2;
     const flags = (spec.flags ?? 0) | (tracks ? serviceFlags.track : 0);
-    const value = new Uint8Array(24);
+    const value = new Uint8Array(28);
     const view = new DataView(value.buffer);
     view.setUint32(0, spec.id, true);
     view.setUint32(4, chunk, true);
@@ -297,6 +305,7 @@ export class Datapath {
     view.setUint32(16, spec.persistence ?? 0, true);
     view.setUint16(20, spec.mss ?? 0, true);
     view.setUint16(22, spec.guePort ?? 0);
+    view.setUint8(24, spec.protect ?? 0);
     this.map('services').update(key, value);
     const placement = new Uint8Array(12);
     const placed = new DataView(placement.buffer);

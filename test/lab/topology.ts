@@ -13,9 +13,13 @@
  *
  * Three things make veth behave as a network card does for native XDP. The switch side
  * of the unit's links polls by NAPI and has an XDP program (attach-process.ts), without
- * which frames that XDP sends are dropped or lie about. Client and members compute their checksums themselves (`tx off`), because a
- * checksum left for the hardware would stay unfinished in a frame that XDP rewrites.
- * And duplicate address detection is off, so that addresses serve at once.
+ * which frames that XDP sends are dropped or lie about. Client and members compute their
+ * checksums themselves (`tx off`), because a checksum left for the hardware would stay
+ * unfinished in a frame that XDP rewrites. And duplicate address detection is off, so that
+ * addresses serve at once.
+ *
+ * A member's end of tunnels is an XDP program on its inside leg (native/bpf/decap.bpf.c):
+ * whatever looks at the member's packets later sees them without their outer headers.
  *
  * Invariant: everything made here is named `weir-lab-PID…`, so that the next run finds
  * and removes what a killed one left.
@@ -199,8 +203,10 @@ export function removeStaleLabs(): number[] {
 
 export interface TopologyOptions {
   readonly units?: readonly UnitName[];
-  /** Addresses that members answer for in dsr forwarding; they sit on the members' lo. */
+  /** Addresses that members answer for in dsr and tunnel forwarding; they sit on the members' lo. */
   readonly directAddresses: readonly string[];
+  /** Whether members take packets out of tunnels. */
+  readonly tunnels?: boolean;
 }
 
 export class Topology {
@@ -214,6 +220,9 @@ export class Topology {
     process.once('exit', topology.onExit);
     try {
       await topology.build(options.directAddresses);
+      if (options.tunnels === true) {
+        await Promise.all(memberNames.map((name) => topology.attachTunnelEnd(name)));
+      }
     } catch (error) {
       topology.destroy();
       throw error;
@@ -221,7 +230,7 @@ export class Topology {
     return topology;
   }
 
-  namespace(host: HostName | 'switch'): string {
+  namespace(host: HostName | 'switch' | 'far'): string {
     return `weir-lab-${process.pid}-${host}`;
   }
 
@@ -288,19 +297,31 @@ export class Topology {
     const ports = this.units.flatMap((unit) =>
       legs(unit).map((segment) => this.port(unit, segment)),
     );
-    const links = JSON.parse(await run('ip', ['-n', wires, '-json', 'link', 'show'])) as {
+    await this.attach(wires, 'bench.bpf.o', 'bench_empty', ports);
+  }
+
+  private attachTunnelEnd(member: MemberName): Promise<void> {
+    return this.attach(this.namespace(member), 'decap.bpf.o', 'decap_xdp', ['eth0']);
+  }
+
+  private async attach(
+    namespace: string,
+    object: string,
+    program: string,
+    interfaces: readonly string[],
+  ): Promise<void> {
+    const links = JSON.parse(await run('ip', ['-n', namespace, '-json', 'link', 'show'])) as {
       readonly ifname: string;
       readonly ifindex: number;
     }[];
     const indices = links
-      .filter(({ ifname }) => ports.includes(ifname))
-      .map((link) => link.ifindex);
+      .filter(({ ifname }) => interfaces.includes(ifname))
+      .map((link) => String(link.ifindex));
     const { pins } = labPaths(process.pid);
     mkdirSync(pins, { recursive: true });
-    await run(
-      'nsenter',
-      within(wires, [process.execPath, attachProgram, pins, ...indices.map(String)]).slice(1),
-    );
+    const pin = join(pins, namespace.replace(namePattern, ''));
+    const args = [process.execPath, attachProgram, object, program, pin, ...indices];
+    await run('nsenter', within(namespace, args).slice(1));
   }
 
   private port(host: HostName, segment: Segment): string {

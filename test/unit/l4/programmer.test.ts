@@ -33,6 +33,7 @@ function member(last: number, change: Partial<L4Member> = {}): L4Member {
     port: 8080,
     weight: 1,
     configuredWeight: 1,
+    quicId: null,
     setting: 'enabled',
     state: 'serving',
     reason: 'enabled',

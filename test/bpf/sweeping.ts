@@ -1,0 +1,48 @@
+/**
+ * One walk of the sweep (native/bpf/sweep.h) over the tables under test.
+ *
+ * Invariant: it is told what the daemon tells it, but for what a test changes.
+ */
+import { sweep as layout } from '../../appliance/l4/layouts.js';
+import { PATIENCE } from '../../appliance/l4/sweeper.js';
+import type { Datapath } from './datapath.js';
+
+export interface Swept {
+  readonly entries: number;
+  readonly removed: number;
+  readonly exceptions: number;
+  readonly natPorts: number;
+}
+
+const second = 1_000_000_000;
+
+/** @param patience seconds, of what differs from the daemon's */
+export async function sweep(
+  path: Datapath,
+  patience: Partial<Record<keyof typeof PATIENCE, number>> = {},
+): Promise<Swept> {
+  const wanted = { ...PATIENCE, ...patience };
+  const nanoseconds = (name: keyof typeof PATIENCE): bigint =>
+    BigInt(wanted[name]) * BigInt(second);
+  const request = layout.encode({
+    now_ns: process.hrtime.bigint(),
+    tcp_open_ns: nanoseconds('tcpOpen'),
+    tcp_idle_ns: nanoseconds('tcpIdle'),
+    tcp_closing_ns: nanoseconds('tcpClosing'),
+    closed_ns: nanoseconds('closed'),
+    udp_new_ns: nanoseconds('udpNew'),
+    udp_idle_ns: nanoseconds('udpIdle'),
+    entries: 0n,
+    removed: 0n,
+    exceptions: 0n,
+    full_nat: 0n,
+  });
+  await path.object.program('weir_sweep').runSyscall(request);
+  const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
+  return {
+    entries: Number(entries),
+    removed: Number(removed),
+    exceptions: Number(exceptions),
+    natPorts: Number(natPorts),
+  };
+}
