@@ -37,6 +37,8 @@ export const SERVICE_FLAG = {
   resetDown: 4,
   persist: 8,
   quic: 16,
+  cookies: 32,
+  cookiesAlways: 64,
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 export const FLOW_DIRECTION = { forward: 0, reply: 1 } as const;
@@ -113,6 +115,9 @@ export const flow = new Struct('weir_flow', {
   hash: u32,
   vlan,
   nat: u16,
+  window: port,
+  delta: u32,
+  isn: u32,
 });
 
 export const replyKey = new Struct('weir_reply_key', { address, port, protocol: u8 });
@@ -139,6 +144,7 @@ export const settings = new Struct('weir_settings', {
   nat_half: u16,
   errors_per_second: u16,
   tunnel_source6: address,
+  half_open: u32,
 });
 
 export const totals = new Struct('weir_totals', {
@@ -146,6 +152,17 @@ export const totals = new Struct('weir_totals', {
   echo_replies: u64,
   events_lost: u64,
   errors_sent: u64,
+});
+
+/** SYN cookies of a service, for each CPU. */
+export const cookies = new Struct('weir_cookies', {
+  second_ns: u64,
+  until_ns: u64,
+  opened: u64,
+  confirmed: u64,
+  sent: u64,
+  accepted: u64,
+  rejected: u64,
 });
 
 export const natAddress = new Struct('weir_nat_address', { address });
@@ -199,6 +216,7 @@ const ALL = [
   natAddress,
   quicKey,
   sweep,
+  cookies,
 ];
 
 /** Every difference between the daemon's and the object's idea of the tables, in words. */

@@ -11,12 +11,15 @@ export interface UnitSettingsOptions {
   readonly eventsPerSecond: number;
   /** ICMP errors and resets that the fast path may send, a CPU and second. */
   readonly errorsPerSecond?: number;
+  /** Handshakes of one service that a CPU sees left open in a second before SYNs get cookies. */
+  readonly halfOpen?: number;
   readonly hashSeed: number;
   /** Which of the two units of a pair this is: full nat takes even or odd ports. */
   readonly natHalf?: 0 | 1;
 }
 
 const ERRORS_PER_SECOND = 1000;
+const HALF_OPEN = 2048;
 
 export class UnitSettings {
   readonly #kernel: KernelTables;
@@ -59,6 +62,7 @@ export class UnitSettings {
       nat_half: this.#options.natHalf ?? 0,
       errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
+      half_open: this.#options.halfOpen ?? HALF_OPEN,
     });
     if (Buffer.compare(bytes, this.#written) === 0) return;
     this.#kernel.settings.setMany(Uint32Array.of(0), bytes);

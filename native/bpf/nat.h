@@ -61,6 +61,8 @@ static __always_inline int reply_current(const struct facts *packet,
 					 const struct weir_flow *entry, const struct weir_flow *want)
 {
 	return entry->member == want->member && entry->generation == want->generation &&
+	       entry->delta == want->delta &&
+	       !((entry->flags ^ want->flags) & (WEIR_FLOW_PENDING | WEIR_FLOW_TRANSLATED)) &&
 	       entry->service == want->service && entry->interface == packet->interface &&
 	       *(const move32 *)entry->vlan == packet->vlan &&
 	       !mac_differs(entry->client_mac, packet->from_mac) &&
@@ -88,6 +90,7 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
 	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
 		reply->flags = WEIR_FLOW_ESTABLISHED;
+	flow_proxy(packet, reply);
 }
 
 /* A packet of the client refreshes an entry that is right. */

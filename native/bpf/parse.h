@@ -87,6 +87,11 @@ struct facts {
 	__u32 ipv6;
 	__u32 unsummed;  /* 1: UDP without a checksum */
 	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
+	__u32 asked;     /* 1: cookie.h has had its say; 0 once a service or member is found; for services also: */
+	__u32 proxy;     /* WEIR_FLOW_PENDING or WEIR_FLOW_TRANSLATED, and with them … */
+	__u32 delta;     /* … as in weir_flow */
+	__u32 isn;
+	__u32 window;
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
 	__u8 to_mac[MAC_ROOM];
 };

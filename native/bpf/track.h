@@ -111,6 +111,8 @@ static __always_inline void flow_follow(const struct facts *packet, struct weir_
 		flow_uncount(flow);
 	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
 		flow->flags |= WEIR_FLOW_ESTABLISHED;
+		if (!(flow->flags & WEIR_FLOW_TRANSLATED))
+			count_confirmed(flow->service);
 	}
 }
 
@@ -137,6 +139,15 @@ static __always_inline int flow_store(const struct facts *packet, struct weir_fl
 	return 0;
 }
 
+/* What an entry of this packet's flow says of its handshake by a cookie. */
+static __always_inline void flow_proxy(const struct facts *packet, struct weir_flow *flow)
+{
+	flow->flags |= packet->proxy;
+	flow->delta = packet->delta;
+	flow->isn = packet->isn;
+	flow->window = packet->window;
+}
+
 /* What an entry of this packet's flow begins with, but for its member. */
 static __always_inline void flow_fill(const struct facts *packet,
 				      const struct weir_service *service, struct weir_flow *flow)
@@ -150,6 +161,7 @@ static __always_inline void flow_fill(const struct facts *packet,
 	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
 	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
 		flow->flags = WEIR_FLOW_ESTABLISHED;
+	flow_proxy(packet, flow);
 }
 
 /* An entry for a flow of a service that has none for most. 0, or why not. */
