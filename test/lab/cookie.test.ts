@@ -73,7 +73,7 @@ async function serviceRow(lab: Lab, name: string): Promise<ServiceRow> {
 needs.lab(test)('1,000 connections by cookies, by nat and full nat in both families', () =>
   withLab('always', async (lab) => {
     for (const name of ['nat-tcp4', 'nat-tcp6', 'full-nat-tcp4', 'full-nat-tcp6']) {
-      const { address, port } = (await serviceRow(lab, name)) as ServiceRow;
+      const { address, port } = await serviceRow(lab, name);
       const seen = await inClient<Talked>(lab, 'talk', address, port, 1000, 20_000);
       assert.equal(seen, { connections: 1000, failed: 0, problems: [] }, name);
       const { synCookies, totals } = await serviceRow(lab, name);
