@@ -8,7 +8,17 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lacking, needs } from '../support/needs.js';
 import { Datapath, serviceFlags } from './datapath.js';
-import { checksumFaults, clientMac, frame, unitMac, type FrameSpec } from './packets.js';
+import {
+  addressBytes,
+  checksumFaults,
+  clientMac,
+  frame,
+  ipv4,
+  onesSum,
+  unitMac,
+  wrap,
+  type FrameSpec,
+} from './packets.js';
 import { combinations, expectDrop, expectSent, Scene } from './scene.js';
 
 const test = suite('bpf cookie');
@@ -437,6 +447,30 @@ for (const combination of combinations) {
     assert.is(Buffer.from(opening.data).readUInt32BE(12), 0x8100_001e, 'the member’s tag');
     assert.is(segmentOf(opening.data).flags, 2);
   });
+
+  if (family === 'ipv4') {
+    at('an error about a member’s segment quotes the member’s own number', (scene) => {
+      const talk = new Talk(scene);
+      talk.open();
+      const quoted = frame({
+        ...talk.client({ sequence: wrap32(talk.cookie + 1), acknowledge: 9 }),
+        source: scene.addresses.service,
+        destination: scene.addresses.client,
+        sourcePort: 80,
+        destinationPort: scene.clientPort,
+      }).subarray(14, 14 + 28);
+      // RFC 1191 §4: fragmentation needed, 1400 bytes fit.
+      const message = Buffer.concat([Uint8Array.of(3, 4, 0, 0, 0, 0, 0x05, 0x78), quoted]);
+      message.writeUInt16BE(~onesSum(message) & 0xffff, 2);
+      const [source, destination] = ['203.0.113.1', scene.addresses.service].map(addressBytes);
+      if (source === undefined || destination === undefined) throw new Error('no addresses');
+      const result = path.run(wrap(ipv4({ source, destination, protocol: 1, ttl: 9 }, message)));
+      assert.is(result.verdict, 'tx', JSON.stringify(path.drops()));
+      assert.equal(checksumFaults(result.data), []);
+      const sequence = Buffer.from(result.data).readUInt32BE(14 + 20 + 8 + 20 + 4);
+      assert.is(sequence, wrap32(talk.memberIsn + 1));
+    });
+  }
 
   at('an entry that is written anew keeps what the handshake left', (scene) => {
     const talk = new Talk(scene);
