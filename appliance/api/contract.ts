@@ -84,8 +84,21 @@ export interface ServiceRow {
   readonly membersTotal: number;
   readonly rates: Rates;
   readonly totals: CounterSet;
+  /** Null where SYNs are never answered by cookies. */
+  readonly synCookies: SynCookieCounters | null;
   /** Since when the totals count. */
   readonly since: number;
+}
+
+export interface SynCookieCounters {
+  /** SYNs are answered by cookies now. */
+  readonly on: boolean;
+  /** SYN-ACKs with a cookie. */
+  readonly sent: number;
+  /** ACKs that brought one back, each the begin of a flow. */
+  readonly accepted: number;
+  /** ACKs of no flow and with no cookie of ours, while SYNs were answered by cookies. */
+  readonly rejected: number;
 }
 
 export interface PoolRow {
@@ -299,6 +312,8 @@ export const EVENT_KINDS = [
   'repair',
   'daemon',
   'access',
+  /** A service's SYNs came to be answered by cookies, or no longer are. */
+  'syn-cookies',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];

@@ -31,6 +31,9 @@ export function transportOf(protocol: Protocol): 'tcp' | 'udp' {
   return protocol === 'udp' ? 'udp' : 'tcp';
 }
 
+export const synCookieModes = ['auto', 'always', 'off'] as const;
+export type SynCookies = (typeof synCookieModes)[number];
+
 export const listenSchema = z
   .strictObject({
     address: unicastAddress().describe('Address that clients connect to. The unit answers for it.'),
@@ -192,6 +195,13 @@ export const serviceSchema = z
         'Largest TCP segment, in bytes, that a handshake through the unit may announce: a larger one is lowered. ' +
           'Left out: none is.',
       ),
+    'syn-cookies': z
+      .enum(synCookieModes)
+      .optional()
+      .describe(
+        'Whether a flood of SYNs is answered by SYN cookies (tcp by nat or full-nat). auto, the default: while more ' +
+          'handshakes are left open than the flow table can hold. always: every handshake. off: never.',
+      ),
     quic: z
       .boolean()
       .optional()
@@ -265,6 +275,24 @@ export const serviceSchema = z
     }
     if (service.mss !== undefined && protocol !== 'tcp') {
       refuse('conflict', ['mss'], `is for tcp, but the protocol is ${protocol}: remove it`);
+    }
+    const cookies = service['syn-cookies'];
+    if (cookies !== undefined && protocol !== 'tcp') {
+      refuse(
+        'conflict',
+        ['syn-cookies'],
+        `are for tcp, but the protocol is ${protocol}: remove it`,
+      );
+    } else if (
+      cookies !== undefined &&
+      cookies !== 'off' &&
+      (service.forwarding === 'dsr' || service.forwarding === 'tunnel')
+    ) {
+      refuse(
+        'conflict',
+        ['syn-cookies'],
+        `need answers to pass through the unit, which they do not by ${service.forwarding}: remove it or use nat or full-nat`,
+      );
     }
     if (service.quic !== undefined && protocol !== 'udp') {
       refuse('conflict', ['quic'], `is for udp, but the protocol is ${protocol}: remove it`);

@@ -62,6 +62,7 @@ import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
+import { CookieWatch } from './syn-cookies.js';
 import { unreachable } from './unreachable.js';
 
 export interface DaemonParts {
@@ -87,6 +88,7 @@ export class Daemon implements DaemonPort {
   readonly #reconciler: Reconciler;
   readonly #changes: Changes;
   readonly #history = new MemberHistory();
+  readonly #cookies = new CookieWatch();
   readonly #show: Show;
   readonly #listeners = new Set<(observation: Observation) => void>();
   readonly #stopWatching: () => void;
@@ -151,6 +153,7 @@ export class Daemon implements DaemonPort {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           if (influences.step({ deltas, counters }, intent, tables)) this.#reconciler.request();

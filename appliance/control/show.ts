@@ -20,6 +20,7 @@ import type {
   PoolRow,
   ServiceRow,
   Status,
+  SynCookieCounters,
   TierRow,
 } from '../api/contract.js';
 import { PortError, type MemberName as NamedMember, type TestMemberRequest } from '../api/port.js';
@@ -37,6 +38,7 @@ import { memberSetup, servicesOf } from './member-setup.js';
 import { planTest, testRow, type TestSurroundings } from './member-test.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
+import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { poolDetail } from './pool-view.js';
 import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
@@ -297,6 +299,7 @@ export class Show {
       health: (id) => monitors.status(id),
       nextHop: (address) => reconciler.nextHop(address),
       counters: this.counters(),
+      cookies: cookieCounters(this.#parts.tier.cookies()),
       deltas: this.#sampler.deltas,
       memberSince: this.#parts.history.since,
     };
@@ -332,6 +335,17 @@ function cannotProbe(cause: unknown): never {
 
 function noSuchPool(name: string): PortError {
   return new PortError('not-found', `There is no pool ${name}: see "weir show pools".`);
+}
+
+function cookieCounters(
+  states: ReadonlyMap<string, CookieState>,
+): ReadonlyMap<string, SynCookieCounters> {
+  return new Map(
+    [...states].map(([name, { on, sent, accepted, rejected }]) => [
+      name,
+      { on, sent, accepted, rejected },
+    ]),
+  );
 }
 
 function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {

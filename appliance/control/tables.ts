@@ -103,6 +103,8 @@ export interface L4Service {
   readonly persistence: L4Persistence | null;
   /** Largest TCP segment that members and clients may announce; 0: any. */
   readonly mss: number;
+  /** When SYNs are answered by cookies; off for all but tcp by nat and full-nat. */
+  readonly synCookies: 'auto' | 'always' | 'off';
   /** Connection ids of QUIC name the member. */
   readonly quic: boolean;
   /** tunnel: UDP port of GUE; 0: IP in IP. */

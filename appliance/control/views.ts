@@ -13,6 +13,7 @@ import type {
   PoolRow,
   Rates,
   ServiceRow,
+  SynCookieCounters,
   ServiceState,
 } from '../api/contract.js';
 import { quicServerId } from '../config/quic-server-id.js';
@@ -30,6 +31,8 @@ export interface ViewInput {
   readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
   readonly counters: Counters;
   readonly deltas: CounterDeltas | null;
+  /** SYN cookies by name of the service; those that have none are not there. */
+  readonly cookies?: ReadonlyMap<string, SynCookieCounters>;
   /** When a member came to its state, by `POOL/MEMBERKEY`; milliseconds. */
   readonly memberSince: ReadonlyMap<string, number>;
 }
@@ -66,6 +69,7 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       membersTotal: members.length,
       rates: rateOf(input.deltas, 'services', name),
       totals: countersOf(input.counters.services, name),
+      synCookies: input.cookies?.get(name) ?? null,
       since: input.counters.since,
     };
   });

@@ -34,6 +34,8 @@ export interface KernelTables {
   /** Active flows by row of the member, and by id of the service. */
   readonly memberActive: CounterTable;
   readonly serviceActive: CounterTable;
+  /** SYN cookies by id of the service. */
+  readonly cookies: CounterTable;
   /** What sweeps and replies need of a service, by its id. */
   readonly placements: RowTable;
   readonly natAddresses: RowTable;

@@ -39,6 +39,8 @@ export const SERVICE_FLAG = {
   resetDown: 4,
   persist: 8,
   quic: 16,
+  cookies: 32,
+  cookiesAlways: 64,
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 export const FLOW_DIRECTION = { forward: 0, reply: 1, answer: 2 } as const;
@@ -119,6 +121,9 @@ export const flow = new Struct('weir_flow', {
   hash: u32,
   vlan,
   nat: u16,
+  window: port,
+  delta: u32,
+  isn: u32,
 });
 
 export const replyKey = new Struct('weir_reply_key', { address, port, protocol: u8 });
@@ -146,6 +151,7 @@ export const settings = new Struct('weir_settings', {
   errors_per_second: u16,
   tunnel_source6: address,
   probing: u32,
+  half_open: u32,
 });
 
 export const totals = new Struct('weir_totals', {
@@ -153,6 +159,17 @@ export const totals = new Struct('weir_totals', {
   echo_replies: u64,
   events_lost: u64,
   errors_sent: u64,
+});
+
+/** SYN cookies of a service, for each CPU. */
+export const cookies = new Struct('weir_cookies', {
+  second_ns: u64,
+  until_ns: u64,
+  opened: u64,
+  confirmed: u64,
+  sent: u64,
+  accepted: u64,
+  rejected: u64,
 });
 
 export const natAddress = new Struct('weir_nat_address', { address });
@@ -239,6 +256,7 @@ const ALL = [
   memberLimits,
   sourceKey,
   source,
+  cookies,
 ];
 
 /** Every difference between the daemon's and the object's idea of the tables, in words. */

@@ -56,7 +56,9 @@ function flagsOf({ service, pool, countsFlows }: ServicePlacement): number {
     (pool.onMemberDown === 'reset' ? SERVICE_FLAG.resetLost : 0) |
     (pool.whenDown === 'reset' ? SERVICE_FLAG.resetDown : 0) |
     (service.persistence === null ? 0 : SERVICE_FLAG.persist) |
-    (service.quic ? SERVICE_FLAG.quic : 0)
+    (service.quic ? SERVICE_FLAG.quic : 0) |
+    (service.synCookies === 'off' ? 0 : SERVICE_FLAG.cookies) |
+    (service.synCookies === 'always' ? SERVICE_FLAG.cookiesAlways : 0)
   );
 }
 
@@ -73,6 +75,7 @@ export interface ServiceTables {
   readonly placements: RowTable;
   readonly serviceCounters: CounterTable;
   readonly serviceActive: CounterTable;
+  readonly cookies: CounterTable;
 }
 
 interface Entry {
@@ -207,6 +210,7 @@ export class ServiceRows {
     if (row === null) throw new RangeError('every service row of the fast path is taken');
     this.#tables.serviceCounters.reset(row);
     this.#tables.serviceActive.reset(row);
+    this.#tables.cookies.reset(row);
     return row;
   }
 

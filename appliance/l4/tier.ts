@@ -2,6 +2,8 @@
  * The XDP tier as the rest of the daemon sees it: give it tables and interfaces, ask it
  * for counters, flows and events. It knows rows and maps; nobody else does.
  */
+import { cpus } from 'node:os';
+import type { CookieState } from '../control/syn-cookies.js';
 import type { L4Member, L4Service, L4Tables, L4Unit, MemberKey } from '../control/tables.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
 import {
@@ -20,6 +22,7 @@ import {
   protocolName,
 } from './layouts.js';
 import {
+  readCookies,
   readCounters,
   readDrops,
   readFlows,
@@ -28,7 +31,7 @@ import {
   type CounterSet,
   type TotalsSet,
 } from './observe.js';
-import { Sweeper, type SweepReport } from './sweeper.js';
+import { PATIENCE, Sweeper, type SweepReport } from './sweeper.js';
 import { Prober, type ProbeOutcome, type ProbeRequest } from './prober.js';
 import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
 
@@ -97,7 +100,10 @@ export class L4Tier {
   ) {
     this.datapath = Datapath.open(options);
     try {
-      this.#programmer = new Programmer(this.datapath.kernel, options);
+      this.#programmer = new Programmer(this.datapath.kernel, {
+        halfOpen: halfOpenLimit(this.datapath.map('flows').maxEntries, cpus().length),
+        ...options,
+      });
       this.#events = RingBuffer.open(this.datapath.map('events'));
       this.#prober = new Prober(this.datapath, this.#programmer);
       this.#sweeper = new Sweeper(this.datapath, this.#programmer, options.onSweepError);
@@ -200,6 +206,22 @@ export class L4Tier {
       services: byService,
       members: byMember,
     };
+  }
+
+  /** SYN cookies of every service that may have them, by name. */
+  cookies(): ReadonlyMap<string, CookieState> {
+    const { services } = this.#programmer;
+    const now = Number(process.hrtime.bigint());
+    const rows = readCookies(this.datapath.map('cookies'), services.end, now);
+    const found = new Map<string, CookieState>();
+    for (const service of this.#tables.services.values()) {
+      const counters = rows[services.row(service) ?? -1];
+      if (service.synCookies === 'off' || counters === undefined) continue;
+      const { active, ...counted } = counters;
+      const always = service.synCookies === 'always';
+      found.set(service.name, { on: active || always, always, ...counted });
+    }
+    return found;
   }
 
   /** Flows of clients that the table holds, in batches, as long as the caller asks. */
@@ -333,6 +355,14 @@ export class L4Tier {
     this.#events.close();
     this.datapath.close();
   }
+}
+
+/**
+ * How many handshakes of a service a CPU may see left open in a second before it answers SYNs by
+ * cookies: so many that the flow table, with two entries each, holds them until they are given up.
+ */
+export function halfOpenLimit(flows: number, processors: number): number {
+  return Math.max(64, Math.floor(flows / 2 / (PATIENCE.tcpOpen + 1) / processors));
 }
 
 const EVENT_NAMES = new Map<number, L4Event['kind']>([

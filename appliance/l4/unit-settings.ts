@@ -11,12 +11,15 @@ export interface UnitSettingsOptions {
   readonly eventsPerSecond: number;
   /** ICMP errors and resets that the fast path may send, a CPU and second. */
   readonly errorsPerSecond?: number;
+  /** Handshakes of one service that a CPU sees left open in a second before SYNs get cookies. */
+  readonly halfOpen?: number;
   readonly hashSeed: number;
   /** Which of the two units of a pair this is: full nat takes even or odd ports. */
   readonly natHalf?: 0 | 1;
 }
 
 const ERRORS_PER_SECOND = 1000;
+const HALF_OPEN = 2048;
 
 export class UnitSettings {
   readonly #kernel: KernelTables;
@@ -61,6 +64,7 @@ export class UnitSettings {
       errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
       probing: Number(this.#probing),
+      half_open: this.#options.halfOpen ?? HALF_OPEN,
     });
     this.#put(bytes, natServices);
   }

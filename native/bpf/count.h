@@ -98,6 +98,15 @@ static __always_inline void count_reset(__u32 service, __u32 member)
 		counters->resets++;
 }
 
+/* A handshake that began is over: its client is no forged one. */
+static __always_inline void count_confirmed(__u32 service)
+{
+	struct weir_cookies *state = bpf_map_lookup_elem(&cookies, &service);
+
+	if (state)
+		state->confirmed++;
+}
+
 /* Takes one from a budget of this second, if `most` leaves one. */
 static __always_inline int budget_take(__u32 row, __u64 now, __u64 most)
 {

@@ -14,6 +14,7 @@
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
 
+#include "cookie.h"
 #include "count.h"
 #include "lookup.h"
 #include "nat.h"
@@ -23,6 +24,8 @@
 
 /* In place of a row: drop for a reason (negated), or answer with a TCP reset. */
 #define WEIR_ROUTE_RESET (-1000)
+/* In place of a row: cookie.h says. */
+#define WEIR_ROUTE_COOKIE (-1001)
 
 /*
  * Whether a UDP flow without an entry has been seen within WEIR_RECENT_EPOCHS epochs. Notes that
@@ -272,6 +275,8 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 
 	packet->now = bpf_ktime_get_coarse_ns();
 	known = flow_find(&packet->flow);
+	if (cookie_due(packet, service, known))
+		return WEIR_ROUTE_COOKIE;
 	if (known && known->direction == WEIR_FLOW_FORWARD &&
 	    known->forwarding == service->forwarding) {
 		row = known->member;
@@ -288,6 +293,8 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 
 		if (due)
 			known->seen_ns = packet->now;
+		if (known->flags & WEIR_COOKIE_FLOW)
+			cookie_recall(packet, known);
 		flow_follow(packet, known);
 		if (rewrites_addresses(service->forwarding) &&
 		    (due ||

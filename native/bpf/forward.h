@@ -8,6 +8,7 @@
 #ifndef WEIR_FORWARD_H
 #define WEIR_FORWARD_H
 
+#include "cookie.h"
 #include "count.h"
 #include "errors.h"
 #include "flow.h"
@@ -110,6 +111,8 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 		routed = flow_tracked(packet->is, service, &flow, ipv6);
 	else
 		routed = flow_hashed(packet->is, service, ipv6);
+	if (routed == WEIR_ROUTE_COOKIE)
+		return WEIR_ASK_COOKIE;
 	if (routed == WEIR_ROUTE_RESET) {
 		count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, 0);
 		return tcp_reset(context, packet->is);
@@ -136,6 +139,8 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 		fragment_keep(packet->is, service, member, row, flow);
 	if (service->mss && packet->is->tcp_flags & WEIR_TCP_SYN)
 		clamp_segment(context, packet, service->mss);
+	if (packet->is->cookie & WEIR_FLOW_TRANSLATED)
+		cookie_acknowledge(packet);
 	switch (service->forwarding) {
 	case WEIR_FORWARDING_NAT:
 		nat_destination(packet, &member->address,
@@ -245,6 +250,9 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 		return count_drop(&packet->is->flow, reason, flow->service, flow->member);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return ttl_exceeded(context, packet->is, flow->service, flow->member);
+	if (flow->flags & WEIR_COOKIE_FLOW &&
+	    cookie_member_due(packet->is, flow))
+		return WEIR_ASK_COOKIE;
 	action = way_out(packet->is, flow->interface);
 	if (action == XDP_ABORTED)
 		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, flow->service, flow->member);
@@ -257,6 +265,8 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 		fragment_keep_reply(packet->is, flow);
 	if (packet->is->tcp_flags & WEIR_TCP_SYN)
 		reply_clamp(context, packet, flow);
+	if (flow->flags & WEIR_FLOW_TRANSLATED)
+		cookie_sequence(packet, flow->delta);
 	if (flow->forwarding == WEIR_FORWARDING_FULL_NAT) {
 		struct endpoint source = { .address = &flow->address, .port = flow->port };
 		struct endpoint destination = { .address = &flow->client,

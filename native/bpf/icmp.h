@@ -170,6 +170,7 @@ struct ends {
 	const struct weir_address *destination;
 	__be16 source_port;
 	__be16 destination_port;
+	__u32 ahead; /* how far its sequence number is ahead of its sender's (cookie.h) */
 };
 
 /*
@@ -205,6 +206,14 @@ static __always_inline __u64 quoted_rewrite(struct packet *packet, const struct 
 	both_ports = checksum_replace16(both_ports, ports[1], to->destination_port);
 	ports[0] = to->source_port;
 	ports[1] = to->destination_port;
+	/* A host believes an error only about a number that it has sent (RFC 5927 §4). */
+	if (to->ahead && quoted->transport + sizeof(struct udphdr) <= packet->end) {
+		__be32 *sequence = (__be32 *)(ports + 2);
+		__be32 sent = bpf_htonl(bpf_ntohl(*sequence) - to->ahead);
+
+		both_ports = checksum_replace32(both_ports, *sequence, sent);
+		*sequence = sent;
+	}
 	change += both_ports;
 	if (packet->is->flow.protocol == IPPROTO_UDP)
 		check = quoted->transport + WEIR_UDP_CHECK_AT;
@@ -291,8 +300,10 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		};
 		__u64 change;
 
+		flow = flow_find(&packet->is->flow);
+		if (flow && flow->flags & WEIR_FLOW_TRANSLATED)
+			ends.ahead = flow->delta;
 		if (service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-			flow = flow_find(&packet->is->flow);
 			if (!flow)
 				return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, row);
 			ends.destination = &flow->address;
@@ -321,7 +332,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	struct weir_settings *tuning = tuning_get();
 	struct weir_reply_key key __attribute__((aligned(8)));
 	struct weir_flow *flow;
-	struct ends ends;
+	struct ends ends = {};
 	__u64 change;
 	int action;
 

@@ -147,6 +147,14 @@ struct {
 	__type(value, __u32);
 } nat_ports SEC(".maps");
 
+/* SYN cookies of each service, by its id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct weir_cookies);
+} cookies SEC(".maps");
+
 /* Where replies of nat services come from, with the number of services that use the source. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -212,6 +220,10 @@ struct weir_scratch {
 	struct weir_flow reply;
 	struct weir_flow_key key;
 	struct weir_fragment fragment;
+	/* Of a handshake by cookie, as in weir_flow; while the flags of facts.cookie say so. */
+	__u32 delta;
+	__u32 isn;
+	__be16 window;
 };
 
 /* Entries while they are put together, which are too long for the stack. */

@@ -56,6 +56,8 @@ static __always_inline int reply_current(const struct facts *packet,
 					 const struct weir_flow *entry, const struct weir_flow *want)
 {
 	return entry->member == want->member && entry->generation == want->generation &&
+	       entry->delta == want->delta &&
+	       !((entry->flags ^ want->flags) & WEIR_COOKIE_FLOW) &&
 	       entry->service == want->service && entry->interface == packet->interface &&
 	       *(const move32 *)entry->vlan == packet->vlan &&
 	       !mac_differs(entry->client_mac, packet->from_mac) &&
@@ -81,6 +83,7 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	*(move32 *)reply->vlan = packet->vlan;
 	__builtin_memcpy(reply->client_mac, packet->from_mac, ETH_ALEN);
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
+	flow_by_cookie(packet, reply);
 }
 
 /* A packet of the client refreshes an entry that is right. */

@@ -14,6 +14,7 @@
 #define WEIR_PROBE_H
 
 #include "count.h"
+#include "find.h"
 #include "parse.h"
 
 /* In weir_flow.hash of an answer: something came; the TCP flags of it are below. */
@@ -28,7 +29,7 @@ __noinline int probe_row(const struct facts *packet)
 
 	if (!packet)
 		return 0;
-	probe = bpf_map_lookup_elem(&flows, &packet->flow);
+	probe = flow_find(&packet->flow);
 	if (!probe || !(probe->flags & WEIR_FLOW_PROBE))
 		return 0;
 	row = probe->member;
@@ -43,7 +44,7 @@ __noinline int probe_answer(const struct facts *packet)
 
 	if (!packet)
 		return 0;
-	answer = bpf_map_lookup_elem(&flows, &packet->flow);
+	answer = flow_find(&packet->flow);
 	if (!answer || answer->direction != WEIR_FLOW_ANSWER)
 		return 0;
 	if (answer->hash)

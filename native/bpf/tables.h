@@ -59,6 +59,8 @@ enum weir_service_flags {
 	WEIR_SERVICE_RESET_DOWN = 4, /* new TCP flows are reset while no member can serve */
 	WEIR_SERVICE_PERSIST = 8,    /* new flows follow the last one of their source */
 	WEIR_SERVICE_QUIC = 16,      /* connection ids name the member */
+	WEIR_SERVICE_COOKIES = 32,   /* nat, TCP: a flood of SYNs is answered by cookies (cookie.h) */
+	WEIR_SERVICE_COOKIES_ALWAYS = 64, /* and so is every other SYN */
 };
 
 struct weir_service_key {
@@ -167,6 +169,9 @@ enum weir_flow_flags {
 	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
 	WEIR_FLOW_PROBE = 128,     /* of the unit's own test of a member (probe.h) */
+	WEIR_FLOW_PENDING = 8,     /* a cookie was answered, the member has not yet */
+	WEIR_FLOW_TRANSLATED = 16, /* the member's sequence numbers differ from the client's by `delta` */
+	WEIR_FLOW_REOPENED = 32,   /* closed, and a SYN with the number `isn` was answered by a cookie */
 };
 
 /*
@@ -194,7 +199,9 @@ struct weir_flow {
 	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
 	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first, with its type */
 	__u16 nat;    /* full nat: row of the unit's address */
-	__u16 zero;
+	__be16 window; /* pending: the client's, for the handshake with the member */
+	__u32 delta;  /* translated: what a sequence number of the member grows by; pending: the cookie */
+	__u32 isn;    /* of a client that came with a cookie: its initial sequence number */
 };
 
 /* Fragments follow the first one of their packet (RFC 791 §3.2, RFC 8200 §4.5). */
@@ -286,7 +293,9 @@ enum weir_drop_reason {
 	WEIR_DROP_DENIED = 15,     /* the service's access lists refuse the source */
 	WEIR_DROP_RATE_LIMIT = 16, /* flows begin too fast, of the service, the member or the source */
 	WEIR_DROP_CONNECTION_LIMIT = 17, /* too many flows at one time */
-	WEIR_DROP_REASONS = 18,
+	WEIR_DROP_COOKIE = 18,     /* no SYN cookie of ours, while SYNs are answered by cookies */
+	WEIR_DROP_COOKIE_EARLY = 19, /* before the member has answered; the client sends it again */
+	WEIR_DROP_REASONS = 20,
 };
 
 enum weir_event_kind {
@@ -318,6 +327,7 @@ struct weir_settings {
 	__u16 errors_per_second; /* a CPU: ICMP errors and resets that the fast path sends */
 	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
 	__u32 probing; /* 1 while a member is tested (probe.h) */
+	__u32 half_open; /* a CPU, service and second: handshakes left open before SYNs get cookies */
 };
 
 /* What the datapath did outside of any service, per CPU. */
@@ -326,6 +336,17 @@ struct weir_totals {
 	__u64 echo_replies;
 	__u64 events_lost;    /* over the rate, or the ring was full */
 	__u64 errors_sent;    /* ICMP errors and resets */
+};
+
+/* SYN cookies of a service, per CPU. */
+struct weir_cookies {
+	__u64 second_ns; /* when the running second began, CLOCK_MONOTONIC_COARSE */
+	__u64 until_ns;  /* SYNs are answered by cookies until then */
+	__u64 opened;    /* handshakes begun in the running second … */
+	__u64 confirmed; /* … and those that their clients went on with */
+	__u64 sent;      /* cookies, ever */
+	__u64 accepted;
+	__u64 rejected;
 };
 
 /* What a sweep of the flow table is told, and what it tells. */

@@ -33,6 +33,11 @@ static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
 	return (__s64)(now - seen) > (__s64)limit;
 }
 
+/* In facts.cookie: cookie.h has had its say. */
+#define WEIR_COOKIE_ASKED 1
+/* Flags that an entry of a flow which began with a cookie has. */
+#define WEIR_COOKIE_FLOW (WEIR_FLOW_PENDING | WEIR_FLOW_TRANSLATED)
+
 static __always_inline int packet_opens(const struct facts *packet)
 {
 	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
@@ -110,6 +115,12 @@ static __always_inline void flow_flag(struct weir_flow *flow, __u32 flag)
 	__sync_fetch_and_or(flags_word(flow), flag << 16);
 }
 
+/* Whether the flag was there. */
+static __always_inline int flow_unflag(struct weir_flow *flow, __u32 flag)
+{
+	return (__sync_fetch_and_and(flags_word(flow), ~(flag << 16)) & flag << 16) != 0;
+}
+
 /* A flow of this client is no longer active: it ended, or its entry goes. */
 static __always_inline void flow_uncount(struct weir_flow *flow,
 					 const struct weir_address *source)
@@ -119,8 +130,7 @@ static __always_inline void flow_uncount(struct weir_flow *flow,
 
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
-	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
-	      WEIR_FLOW_COUNTED << 16))
+	if (!flow_unflag(flow, WEIR_FLOW_COUNTED))
 		return;
 	protect_flow_end(source, flow->service);
 	/* A row that changed hands began to count from 0. */
@@ -143,6 +153,8 @@ static __always_inline void flow_follow(const struct facts *packet, struct weir_
 		flow_uncount(flow, &packet->flow.source);
 	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
 		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
+		if (!(flow->flags & WEIR_FLOW_TRANSLATED))
+			count_confirmed(flow->service);
 	}
 }
 
@@ -175,6 +187,22 @@ static __noinline int flow_store(const struct facts *packet, struct weir_flow *f
 	return 0;
 }
 
+/* What an entry of this packet's flow says of its handshake by a cookie. */
+static __always_inline void flow_by_cookie(const struct facts *packet, struct weir_flow *flow)
+{
+	struct weir_scratch *work;
+
+	if (!(packet->cookie & WEIR_COOKIE_FLOW))
+		return;
+	work = scratch_get();
+	if (!work)
+		return;
+	flow->flags |= packet->cookie & WEIR_COOKIE_FLOW;
+	flow->delta = work->delta;
+	flow->isn = work->isn;
+	flow->window = work->window;
+}
+
 /* What an entry of this packet's flow begins with, but for its member. */
 static __always_inline void flow_fill(const struct facts *packet,
 				      const struct weir_service *service, struct weir_flow *flow)
@@ -186,6 +214,7 @@ static __always_inline void flow_fill(const struct facts *packet,
 	flow->seen_ns = packet->now;
 	flow->hash = packet->hash;
 	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
+	flow_by_cookie(packet, flow);
 }
 
 /* An entry for a flow of a service that has none for most. 0, or why not. */

@@ -16,6 +16,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "cookie_client.h"
+#include "cookie_member.h"
 #include "count.h"
 #include "find.h"
 #include "forward.h"
@@ -54,14 +56,24 @@ static __always_inline int balance(struct xdp_md *context, struct facts *packet,
 	struct weir_service_key key __attribute__((aligned(8)));
 	struct weir_service *service;
 	struct weir_settings *tuning;
+	int action;
 
 	address_copy(&key.address, &packet->flow.destination);
 	*(move32 *)&key.port = key_end(packet->flow.destination_port, packet->flow.protocol);
 	service = bpf_map_lookup_elem(&services, &key);
 	packet->interface = context->ingress_ifindex;
-	if (service)
-		return ipv6 ? to_member6(context, packet, service) :
-			      to_member4(context, packet, service);
+	if (service) {
+		packet->cookie = 0;
+		action = ipv6 ? to_member6(context, packet, service) :
+				to_member4(context, packet, service);
+		if (action != WEIR_ASK_COOKIE)
+			return action;
+		action = cookie_client(context, packet, service);
+		if (action == WEIR_AGAIN)
+			action = ipv6 ? to_member6(context, packet, service) :
+					to_member4(context, packet, service);
+		return action;
+	}
 	tuning = tuning_get();
 	if (tuning && tuning->probing && probe_answer(packet))
 		return XDP_DROP;
@@ -71,7 +83,14 @@ static __always_inline int balance(struct xdp_md *context, struct facts *packet,
 	*(move32 *)&key.port = key_end(packet->flow.source_port, packet->flow.protocol);
 	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
-	return ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	packet->cookie = 0;
+	action = ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	if (action != WEIR_ASK_COOKIE)
+		return action;
+	action = cookie_member(context, packet);
+	if (action == WEIR_AGAIN)
+		action = ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	return action;
 }
 
 static __always_inline int handle(struct xdp_md *context, struct facts *packet,

@@ -10,7 +10,7 @@
 import { fileURLToPath } from 'node:url';
 import { pinThread } from '../../native/ffi/affinity.js';
 import { BpfObject, type BpfProgram } from '../../native/ffi/libbpf.js';
-import { Datapath } from '../bpf/datapath.js';
+import { Datapath, serviceFlags } from '../bpf/datapath.js';
 import { echo, frame } from '../bpf/packets.js';
 import { combinations, Scene, type Combination } from '../bpf/scene.js';
 import { spread, type Spread } from './report.js';
@@ -41,7 +41,7 @@ interface Case {
   /** How many flows take turns; 1 unless told. A power of two; more than 1 only with IPv4. */
   readonly flows?: number;
   readonly verdict: 'pass' | 'tx';
-  /** Bytes that the packet gets longer. */
+  /** Bytes that the packet gets longer; below 0: shorter. */
   readonly longer?: number;
   /** Prepares the scene and returns the frame. */
   readonly prepare: (scene: Scene) => Buffer;
@@ -104,6 +104,18 @@ const cases: readonly Case[] = [
     prepare: (scene) => {
       scene.expectAt(scene.home);
       return frame(scene.answer(scene.home, { payload }));
+    },
+  },
+  {
+    name: 'l4.nat.cookie.syn',
+    combination: 'nat tcp ipv4',
+    verdict: 'tx',
+    // The answer has no payload, and one option.
+    longer: 4 - payload.length,
+    prepare: (scene) => {
+      const flags = serviceFlags.cookies | serviceFlags.cookiesAlways;
+      scene.path.service({ ...scene.service, flags });
+      return frame(scene.request({ payload, flags: 'S' }));
     },
   },
   {

@@ -26,7 +26,15 @@ const choices = {
   random: 4,
   least: 5,
 } as const;
-export const serviceFlags = { track: 1, resetLost: 2, resetDown: 4, persist: 8, quic: 16 } as const;
+export const serviceFlags = {
+  track: 1,
+  resetLost: 2,
+  resetDown: 4,
+  persist: 8,
+  quic: 16,
+  cookies: 32,
+  cookiesAlways: 64,
+} as const;
 /** In place of a former member: only entries tell. */
 export const previousEntries = 0xffff_ffff;
 const states = { free: 0, serving: 1, draining: 2, down: 3 } as const;
@@ -52,6 +60,8 @@ export const dropReasons = [
   'DENIED',
   'RATE_LIMIT',
   'CONNECTION_LIMIT',
+  'COOKIE',
+  'COOKIE_EARLY',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -239,6 +249,7 @@ export class Datapath {
     zero('cursors', 16);
     zero('nat_ports', 128);
     zero('scratch', 1);
+    zero('cookies', 16);
     this.#lookup.fill(0);
     this.#recent.fill(0);
     this.#nextChunk = 0;
@@ -257,10 +268,12 @@ export class Datapath {
     readonly seed?: number;
     readonly errorsPerSecond?: number;
     readonly natHalf?: 0 | 1;
+    /** Handshakes left open, from which on SYNs get cookies. */
+    readonly halfOpen?: number;
     /** Addresses that full nat speaks from. */
     readonly natAddresses?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(52);
+    const bytes = new Uint8Array(56);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -275,6 +288,7 @@ export class Datapath {
     view.setUint16(28, values.natHalf ?? 0, true);
     view.setUint16(30, values.errorsPerSecond ?? 1000, true);
     bytes.set(addressBytes(tunnelSource.ipv6), 32);
+    view.setUint32(52, values.halfOpen ?? 1000, true);
     four.forEach((address, row) => {
       this.map('nat_addresses').update(u32(row), mappedBytes(address));
     });
@@ -352,6 +366,31 @@ export class Datapath {
     const value = this.map(`${of}_active`).lookup(u32(row));
     if (value === null) throw new Error(`no row ${row}`);
     return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+
+  /** Cookies of a service: sent, accepted and rejected. */
+  cookies(id: number): { sent: number; accepted: number; rejected: number } {
+    return {
+      sent: this.#sum('cookies', id, 4),
+      accepted: this.#sum('cookies', id, 5),
+      rejected: this.#sum('cookies', id, 6),
+    };
+  }
+
+  /** Makes what every CPU knows of a service's cookies look so many seconds older. */
+  ageCookies(id: number, seconds: number): void {
+    const map = this.map('cookies');
+    const value = map.lookup(u32(id));
+    if (value === null) throw new Error(`no row ${id}`);
+    const view = new DataView(value.buffer, value.byteOffset);
+    const older = BigInt(seconds) * 1_000_000_000n;
+    for (let at = 0; at < map.valueBytes; at += map.valueBytes / possibleCpus) {
+      for (const field of [0, 8]) {
+        const time = view.getBigUint64(at + field, true);
+        view.setBigUint64(at + field, time > older ? time - older : 0n, true);
+      }
+    }
+    map.update(u32(id), value);
   }
 
   /** Ports of a full nat address that are in use; `row` as in nat_addresses. */

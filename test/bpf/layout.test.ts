@@ -89,7 +89,9 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['hash', 76, 4],
     ['vlan', 80, 4],
     ['nat', 84, 2],
-    ['zero', 86, 2],
+    ['window', 86, 2],
+    ['delta', 88, 4],
+    ['isn', 92, 4],
   ],
   weir_fragment_key: [
     ['source', 0, 16],
@@ -146,6 +148,16 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['errors_per_second', 30, 2],
     ['tunnel_source6', 32, 16],
     ['probing', 48, 4],
+    ['half_open', 52, 4],
+  ],
+  weir_cookies: [
+    ['second_ns', 0, 8],
+    ['until_ns', 8, 8],
+    ['opened', 16, 8],
+    ['confirmed', 24, 8],
+    ['sent', 32, 8],
+    ['accepted', 40, 8],
+    ['rejected', 48, 8],
   ],
   weir_totals: [
     ['passed', 0, 8],

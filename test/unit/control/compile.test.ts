@@ -68,6 +68,7 @@ test('services of the fast path carry forwarding, pool and endpoint', () => {
     pool: 'web',
     persistence: null,
     mss: 0,
+    synCookies: 'auto',
     quic: false,
     guePort: 0,
   });

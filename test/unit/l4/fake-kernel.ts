@@ -36,6 +36,7 @@ export class FakeKernel implements KernelTables {
   readonly serviceActive = {
     reset: (row: number) => void this.resets.push(`service flows ${row}`),
   };
+  readonly cookies = { reset: (row: number) => void this.resets.push(`service cookies ${row}`) };
   readonly lookup: Uint32Array;
   readonly memberBytes: Uint8Array;
   readonly limits: KernelTables['limits'];

@@ -63,6 +63,7 @@ function service(name: string, change: Partial<L4Service> = {}): L4Service {
     pool: 'web',
     persistence: null,
     mss: 0,
+    synCookies: 'off',
     quic: false,
     guePort: 0,
     ...change,

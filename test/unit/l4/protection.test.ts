@@ -58,6 +58,7 @@ function tablesOf(...protections: L4ServiceProtection[]): L4Tables {
     persistence: null,
     mss: 0,
     quic: false,
+    synCookies: 'off',
     guePort: 0,
     pool: 'web',
   }));

@@ -19,7 +19,7 @@ const service: ServiceRow = {
     membersServing: 2,
     servedBy: 'web6',
   },
-  ...{ membersTotal: 3, rates, totals, since: 0 },
+  ...{ synCookies: null, membersTotal: 3, rates, totals, since: 0 },
 };
 const member: MemberRow = {
   ...{ pool: 'web6', member: '[fd77::11]:8080', address: 'fd77::11', port: 8080, weight: 3 },
