@@ -7,10 +7,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lacking, needs } from '../support/needs.js';
+import { checksumFaults } from './checksums.js';
 import { Datapath, serviceFlags } from './datapath.js';
 import {
   addressBytes,
-  checksumFaults,
   clientMac,
   frame,
   ipv4,

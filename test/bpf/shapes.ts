@@ -187,7 +187,12 @@ export function expectShapeAt(
 }
 
 /** An answer of this shape must come out at the client in the same shape. */
-export function expectShapeBack(path: Datapath, scene: Scene, shape: Shape, answer: FrameSpec): void {
+export function expectShapeBack(
+  path: Datapath,
+  scene: Scene,
+  shape: Shape,
+  answer: FrameSpec,
+): void {
   const back = scene.returned(answer);
   expectSent(path, wrap(shape(answer), answer), wrap(shape(back), back));
 }

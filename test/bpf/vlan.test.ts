@@ -55,8 +55,8 @@ function sameTags(one: Tags, other: Tags): boolean {
 
 /** Bytes of a frame with the tags of another one, which may have priorities. */
 function tagged(spec: FrameSpec, tags: Tags): Buffer {
-  const { vlan: _, tagTypes: __, ...bare } = spec;
-  return frame({ ...bare, ...tags });
+  const macs = { toMac: spec.toMac ?? unitMac, fromMac: spec.fromMac ?? clientMac };
+  return wrap(whole(spec), { ...macs, ...tags });
 }
 
 /** What the client gets: tags that did not change keep even their priorities. */
@@ -81,7 +81,8 @@ for (const combination of combinations) {
         path.member(home);
         const request = scene.request({ ...client.tags, payload: Buffer.from('tags') });
         const stay =
-          client.tags.vlan?.length === vlan.length && sameTags(client.kept ?? client.tags, { vlan });
+          client.tags.vlan?.length === vlan.length &&
+          sameTags(client.kept ?? client.tags, { vlan });
         const tags = stay ? client.tags : { vlan };
         expectSent(path, frame(request), () =>
           tunnel ? scene.delivered(request, home) : tagged(scene.moved(request, home), tags),
