@@ -168,7 +168,7 @@ __noinline int cookie_client(struct xdp_md *context, struct facts *packet,
 	if (!packet || !service || !work)
 		return XDP_DROP;
 	packet->cookie |= WEIR_COOKIE_ASKED;
-	if (packet->fragment)
+	if (packet->fragment || !answerable(packet))
 		return count_drop(&packet->flow, WEIR_DROP_COOKIE, service->id, 0);
 	known = flow_find(&packet->flow);
 	cookie_addresses(packet, &headers);

@@ -60,6 +60,21 @@ static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
 	return checksum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
 }
 
+/*
+ * Whether the source is that of one host somewhere else. Nothing is said to other ones (RFC 1122
+ * §3.2.2 and §4.2.3.10, RFC 4443 §2.4 e).
+ */
+static __always_inline int answerable(const struct facts *packet)
+{
+	const struct weir_address *source = &packet->flow.source;
+	__u32 first = bpf_ntohl(source->word[packet->ipv6 ? 0 : 3]) >> 24;
+
+	if (!packet->ipv6)
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff && (source->word[0] || source->word[1] || source->word[2] ||
+				 bpf_ntohl(source->word[3]) > 1);
+}
+
 /* The sum of so many bytes of the frame; 0 when they are not there. */
 static __always_inline __u64 bytes_sum(void *from, void *end, const __u32 bytes)
 {
@@ -85,7 +100,7 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	headers = ip_bytes + sizeof(struct icmp_error);
 	quote = WEIR_QUOTE_LEAST(packet->ipv6);
-	if (packet->length < quote ||
+	if (packet->length < quote || !answerable(packet) ||
 	    link_take(&link, (void *)(long)context->data, (void *)(long)context->data_end) ||
 	    !error_allowed())
 		return XDP_DROP;
@@ -206,7 +221,7 @@ __noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
 		return XDP_DROP;
 	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment || packet->header != ip_bytes ||
-	    !error_allowed())
+	    !answerable(packet) || !error_allowed())
 		return XDP_DROP;
 	ethernet = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;

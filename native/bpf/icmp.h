@@ -285,6 +285,8 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 	member = bpf_map_lookup_elem(&members, &row);
 	if (!row || !member_lives(member))
 		return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, 0);
+	if (packet->is->length > member_room(member, service->forwarding, service->gue_port))
+		return count_drop(&packet->is->flow, WEIR_DROP_TOO_BIG, service->id, row);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return count_drop(&packet->is->flow, WEIR_DROP_TTL_EXCEEDED, service->id, row);
 	action = way_out(packet->is, member->interface);
@@ -421,10 +423,12 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 	flags = address_find(&facts->flow.destination);
 	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {
 		/* Options would have to be turned around: the kernel's. */
-		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code ||
+		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code || !answerable(facts) ||
 		    packet.transport != packet.network + (ipv6 ? sizeof(struct ipv6hdr) :
 								 sizeof(struct iphdr)))
 			return count_pass();
+		if (!ipv6 && ipv4_header_wrong(context, facts))
+			return count_drop(&facts->flow, WEIR_DROP_IP_CHECKSUM, 0, 0);
 		return icmp_answer(&packet, icmp, ipv6);
 	}
 	if (ipv6 ? icmp->type < 1 || icmp->type > WEIR_ICMP6_LAST_ERROR :
@@ -432,6 +436,8 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 			   icmp->type != WEIR_ICMP_TIME_EXCEEDED &&
 			   icmp->type != WEIR_ICMP_PARAMETER_PROBLEM)
 		return count_pass();
+	if (!ipv6 && ipv4_header_wrong(context, facts))
+		return flags ? count_drop(&facts->flow, WEIR_DROP_IP_CHECKSUM, 0, 0) : count_pass();
 	if (ipv6)
 		return flags ? icmp6_to_member(context, facts) : icmp6_to_client(context, facts);
 	return flags ? icmp4_to_member(context, facts) : icmp4_to_client(context, facts);

@@ -289,6 +289,9 @@ static __noinline __u32 ipv6_extensions(struct facts *packet, void *first, void 
 			break;
 		if ((void *)(header + 1) > end)
 			return WEIR_EXTENSIONS_BROKEN;
+		/* Hops are left to visit (RFC 8200 §4.4): this is not where it ends. */
+		if (next == IPPROTO_ROUTING && header->offset & bpf_htons(0xff))
+			break;
 		if (bytes) {
 			packet->fragment = header->offset & bpf_htons(WEIR_IPV6_FRAGMENT);
 			packet->identification = header->identification;
@@ -340,9 +343,12 @@ static __always_inline enum parse_result parse_ipv6(struct facts *packet, void *
 		next = found & 0xff;
 		flow_end(packet, 0, next);
 		packet->header += bytes;
+		/* What it names begins in the first fragment: options may stand before TCP there. */
 		if (found & WEIR_EXTENSIONS_LATER)
-			return next == IPPROTO_TCP || next == IPPROTO_UDP ? PARSE_FRAGMENT :
-									    PARSE_OTHER;
+			return next == IPPROTO_TCP || next == IPPROTO_UDP ||
+					       next == IPPROTO_DSTOPTS ?
+				       PARSE_FRAGMENT :
+				       PARSE_OTHER;
 	}
 	if (next == IPPROTO_TCP || next == IPPROTO_UDP)
 		return parse_transport(packet, (void *)(ip + 1) + bytes, end, length - bytes);
@@ -387,6 +393,26 @@ static __noinline int ipv4_sum_right_long(const struct packet *packet)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return sum == 0xffff;
+}
+
+/* The sum of any IPv4 header is right. */
+static __always_inline int ipv4_header_right(const struct packet *packet)
+{
+	const struct iphdr *ip = packet->network;
+
+	return ip->ihl == WEIR_IPV4_MIN_WORDS ? ipv4_sum_right(ip) : ipv4_sum_right_long(packet);
+}
+
+/* The same of a packet that is not open, where the stack is short. */
+__noinline int ipv4_header_wrong(struct xdp_md *context, const struct facts *facts)
+{
+	struct packet packet = {};
+
+	if (!facts)
+		return 1;
+	packet.end = (void *)(long)context->data_end;
+	packet.network = (void *)(long)context->data + bounded(facts->l2, WEIR_MAX_LINK_BYTES);
+	return !ipv4_sum_right_long(&packet);
 }
 
 /* Combinations that no TCP sends (RFC 9293 §3.10.7.4): both ends of a life at once, or nothing. */

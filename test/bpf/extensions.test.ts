@@ -17,6 +17,7 @@ import {
   icmp,
   reheader,
   whole,
+  type Extension,
   type Shape,
 } from './shapes.js';
 
@@ -68,6 +69,13 @@ function bent(change: (packet: Buffer) => Buffer | undefined): Shape {
   };
 }
 
+function leftHop(): Extension {
+  const routing = extension('routing', 24);
+  const rest = Buffer.from(routing.rest);
+  rest[2] = 1;
+  return { ...routing, rest };
+}
+
 function cut(bytes: number): Shape {
   return bent((packet) => {
     const short = Buffer.from(packet.subarray(0, 40 + bytes));
@@ -115,6 +123,11 @@ const strange: readonly { readonly name: string; readonly shape: Shape }[] = [
   {
     name: 'an authentication header',
     shape: extended([{ ...extension('destination', 16), kind: 51 }]),
+  },
+  {
+    // Its destination is a stop on the way, and the checksum that of another one.
+    name: 'a routing header with a hop left',
+    shape: extended([extension('hopByHop'), leftHop()]),
   },
   {
     name: 'no next header',

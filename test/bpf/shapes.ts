@@ -65,8 +65,12 @@ export function fragmentHeader(offset: number, more: boolean, identification: nu
 }
 
 /** An IPv6 packet with these extension headers before `content`. */
-function chain(spec: FrameSpec, headers: readonly Extension[], content: Uint8Array): Buffer {
-  const protocol = numbers[spec.protocol];
+function chain(
+  spec: FrameSpec,
+  headers: readonly Extension[],
+  content: Uint8Array,
+  protocol: number = numbers[spec.protocol],
+): Buffer {
   const parts = headers.flatMap(({ rest }, index) => [
     Uint8Array.of(headers[index + 1]?.kind ?? protocol),
     rest,
@@ -103,6 +107,25 @@ export function fragment(from: number, to: number | null, identification = 0x471
       },
       part,
     );
+  };
+}
+
+/**
+ * The same of IPv6 with headers that every fragment has, before the fragment header, and others
+ * that are cut up along with the transport.
+ */
+export function fragmentBetween(
+  before: readonly Extension[],
+  behind: readonly Extension[],
+  from: number,
+  to: number | null,
+  identification = 0x4711,
+): Shape {
+  return (spec) => {
+    const all = chain(spec, behind, segmentOf(spec));
+    const cut = all.subarray(40).subarray(from, to ?? undefined);
+    const header = fragmentHeader(from, to !== null, identification);
+    return chain(spec, [...before, header], cut, all[6]);
   };
 }
 
