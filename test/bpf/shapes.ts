@@ -149,6 +149,8 @@ export interface IcmpSpec {
   readonly ttl?: number;
   /** IPv4: 0 unless told. */
   readonly identification?: number;
+  /** IPv4: bytes of options. */
+  readonly options?: number;
 }
 
 /** An IP packet with an ICMP or ICMPv6 message. */
@@ -163,13 +165,44 @@ export function icmp(spec: IcmpSpec): Buffer {
   const ttl = spec.ttl ?? 61;
   if (source.length === 4) {
     message.writeUInt16BE(~onesSum(message) & 0xffff, 2);
-    const { identification = 0 } = spec;
-    return ipv4({ source, destination, protocol: 1, ttl, identification }, message);
+    const { identification = 0, options = 0 } = spec;
+    return ipv4({ source, destination, protocol: 1, ttl, identification, options }, message);
   }
   const pseudo = pseudoHeader(source, destination, 58, message.length);
   message.writeUInt16BE(~onesSum(pseudo, message) & 0xffff, 2);
   return ipv6({ source, destination, next: 58, hopLimit: ttl, flowLabel: 0 }, message);
 }
+
+/** The IP header and so many bytes behind it, or all of the packet, as an error quotes it. */
+export function quotation(bytes: number | null): Shape {
+  return (spec) => {
+    const packet = whole(spec);
+    if (bytes === null) return packet;
+    return packet.subarray(0, packet.length - segmentOf(spec).length + bytes);
+  };
+}
+
+/** Errors that quote a packet, the one about its length first, then an unreachable port. */
+export const errorKinds = {
+  ipv4: [
+    { name: 'fragmentation needed', error: { type: 3, code: 4, rest: 1400 } },
+    { name: 'port unreachable', error: { type: 3, code: 3 } },
+    { name: 'host unreachable', error: { type: 3, code: 1 } },
+    { name: 'administratively prohibited', error: { type: 3, code: 13 } },
+    { name: 'time exceeded', error: { type: 11 } },
+    { name: 'reassembly time exceeded', error: { type: 11, code: 1 } },
+    { name: 'parameter problem', error: { type: 12, rest: 0x14000000 } },
+  ],
+  ipv6: [
+    { name: 'packet too big', error: { type: 2, rest: 1400 } },
+    { name: 'port unreachable', error: { type: 1, code: 4 } },
+    { name: 'no route', error: { type: 1 } },
+    { name: 'administratively prohibited', error: { type: 1, code: 1 } },
+    { name: 'time exceeded', error: { type: 3 } },
+    { name: 'reassembly time exceeded', error: { type: 3, code: 1 } },
+    { name: 'parameter problem', error: { type: 4, code: 1, rest: 40 } },
+  ],
+} as const;
 
 /** What the unit makes of a packet of this shape on its way to the member. */
 export function forwarded(
