@@ -1,6 +1,6 @@
 /**
  * The tcp monitor that only connects (RFC 9293 §3.5), which is the most frequent one: by system
- * calls of its own, at two thirds of the cost of a socket of node.
+ * calls of its own, and fewer of them than a socket of node makes.
  *
  * Invariant: see verdict.ts and native/ffi/tcp-connector.ts.
  */

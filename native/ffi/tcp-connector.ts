@@ -1,6 +1,6 @@
 /**
  * Finds out whether a TCP connection can be made, and resets it at once: connect(2), tcp(7),
- * SO_LINGER of socket(7). For thousands of monitors a second, at two thirds of the cost of node's own sockets.
+ * SO_LINGER of socket(7). For thousands of monitors a second, with less work for each than node's own sockets do.
  *
  * Invariants:
  * - The socket is closed when `onDone` is called, and when the returned function is; with a linger

@@ -107,6 +107,13 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'l4.full-nat.established.tcp4',
+    katran: 101,
+    combination: 'full-nat tcp ipv4',
+    verdict: 'tx',
+    prepare: established,
+  },
+  {
     name: 'l4.nat.cookie.syn',
     combination: 'nat tcp ipv4',
     verdict: 'tx',

@@ -17,8 +17,8 @@ import {
   onesSum,
   unitMac,
   wrap,
-  type FrameSpec,
 } from './packets.js';
+import { Talk, mssOption, segmentOf, wrap32 } from './cookie-talk.js';
 import { combinations, expectDrop, expectSent, Scene } from './scene.js';
 
 const test = suite('bpf cookie');
@@ -31,200 +31,6 @@ test.after(() => {
 });
 
 const always = serviceFlags.cookies | serviceFlags.cookiesAlways;
-const wrap32 = (value: number): number => value >>> 0;
-const mssOption = (size: number): number[] => [2, 4, size >> 8, size & 0xff];
-
-interface Segment {
-  readonly sequence: number;
-  readonly acknowledge: number;
-  readonly flags: number;
-  readonly window: number;
-  readonly options: readonly number[];
-}
-
-function segmentOf(bytes: Uint8Array): Segment {
-  let data = Buffer.from(bytes);
-  while (data.readUInt16BE(12) === 0x8100 || data.readUInt16BE(12) === 0x88a8) {
-    data = Buffer.concat([data.subarray(0, 12), data.subarray(16)]);
-  }
-  const at = data.readUInt16BE(12) === 0x0800 ? 34 : 54;
-  return {
-    sequence: data.readUInt32BE(at + 4),
-    acknowledge: data.readUInt32BE(at + 8),
-    flags: data.readUInt8(at + 13),
-    window: data.readUInt16BE(at + 14),
-    options: [...data.subarray(at + 20, at + (data.readUInt8(at + 12) >> 4) * 4)],
-  };
-}
-
-/** One connection as its two ends see it. */
-class Talk {
-  readonly scene: Scene;
-  readonly isn: number;
-  readonly memberIsn: number;
-  readonly link: Partial<FrameSpec>;
-  cookie = 0;
-
-  constructor(scene: Scene, isn = 0x1000_0000, memberIsn = 0x7000_0000) {
-    this.scene = scene;
-    this.isn = isn;
-    this.memberIsn = memberIsn;
-    this.link = {};
-  }
-
-  client(change: Partial<FrameSpec> = {}): FrameSpec {
-    return this.scene.request({
-      flags: 'A',
-      sequence: wrap32(this.isn + 1),
-      acknowledge: wrap32(this.cookie + 1),
-      payload: new Uint8Array(0),
-      ...change,
-    });
-  }
-
-  member(change: Partial<FrameSpec> = {}): FrameSpec {
-    return this.scene.answer(this.scene.home, {
-      flags: 'A',
-      sequence: wrap32(this.memberIsn + 1),
-      acknowledge: wrap32(this.isn + 1),
-      payload: new Uint8Array(0),
-      ...change,
-    });
-  }
-
-  /** The SYN and its answer, from which the cookie is taken. */
-  syn(change: Partial<FrameSpec> = {}, expectedMss?: number): void {
-    const six = this.scene.combination.family === 'ipv6';
-    const mss = expectedMss ?? (six ? 1440 : 1460);
-    const syn = this.client({
-      flags: 'S',
-      sequence: this.isn,
-      acknowledge: 0,
-      optionBytes: [...mssOption(six ? 1440 : 1460), 1, 3, 3, 7],
-      ...change,
-    });
-    const result = path.run(frame(syn));
-    assert.is(result.verdict, 'tx', `SYN answered; drops ${JSON.stringify(path.drops())}`);
-    assert.equal(checksumFaults(result.data), [], 'checksums of the SYN-ACK');
-    this.cookie = segmentOf(result.data).sequence;
-    const expected = frame({
-      ...this.fresh(syn),
-      fromMac: syn.toMac ?? unitMac,
-      toMac: syn.fromMac ?? clientMac,
-      source: syn.destination,
-      destination: syn.source,
-      sourcePort: syn.destinationPort,
-      destinationPort: syn.sourcePort,
-      flags: 'SA',
-      sequence: this.cookie,
-      acknowledge: wrap32(this.isn + 1),
-      window: mss,
-      optionBytes: mssOption(mss),
-    });
-    assert.equal(stripIp(result.data), stripIp(expected), 'SYN-ACK');
-  }
-
-  /** What the unit writes itself has no payload, and a hop count of its own. */
-  fresh(spec: FrameSpec): FrameSpec {
-    return { ...spec, ttl: 64, payload: new Uint8Array(0), optionBytes: [] };
-  }
-
-  /** The client's packet comes out at the member as the SYN. */
-  expectSyn(from: FrameSpec = this.client(), mss?: number): void {
-    const six = this.scene.combination.family === 'ipv6';
-    const result = path.run(frame(from));
-    assert.is(result.verdict, 'tx', `SYN to the member; drops ${JSON.stringify(path.drops())}`);
-    assert.equal(checksumFaults(result.data), [], 'checksums of the SYN');
-    const expected = this.scene.delivered(
-      {
-        ...this.fresh(from),
-        flags: 'S',
-        sequence: this.isn,
-        acknowledge: 0,
-        window: from.window ?? 0xfaf0,
-        optionBytes: mssOption(mss ?? (six ? 1440 : 1460)),
-      },
-      this.scene.home,
-    );
-    assert.equal(stripIp(result.data), stripIp(expected), 'SYN to the member');
-  }
-
-  /** The member's SYN-ACK is answered to itself. */
-  expectAccepted(window = 0xfaf0): void {
-    const accept = this.member({
-      flags: 'SA',
-      sequence: this.memberIsn,
-      optionBytes: mssOption(1400),
-    });
-    const result = path.run(frame(accept));
-    assert.is(result.verdict, 'tx', `ACK to the member; drops ${JSON.stringify(path.drops())}`);
-    assert.equal(checksumFaults(result.data), [], 'checksums of the ACK');
-    const expected = frame({
-      ...this.fresh(accept),
-      fromMac: accept.toMac ?? unitMac,
-      toMac: accept.fromMac ?? clientMac,
-      source: accept.destination,
-      destination: accept.source,
-      sourcePort: accept.destinationPort,
-      destinationPort: accept.sourcePort,
-      flags: 'A',
-      sequence: wrap32(this.isn + 1),
-      acknowledge: wrap32(this.memberIsn + 1),
-      window,
-    });
-    assert.equal(stripIp(result.data), stripIp(expected), 'ACK to the member');
-  }
-
-  open(): void {
-    this.syn();
-    this.expectSyn();
-    this.expectAccepted();
-  }
-
-  get delta(): number {
-    return wrap32(this.cookie - this.memberIsn);
-  }
-
-  expectForth(request: FrameSpec): void {
-    const acknowledge = wrap32((request.acknowledge ?? 0) - this.delta);
-    expectSent(path, frame(request), () =>
-      this.scene.delivered({ ...request, acknowledge }, this.scene.home),
-    );
-  }
-
-  expectBack(answer: FrameSpec): void {
-    expectSent(
-      path,
-      frame(answer),
-      frame({
-        ...answer,
-        fromMac: unitMac,
-        toMac: clientMac,
-        source: this.scene.addresses.service,
-        sourcePort: 80,
-        destination: this.scene.addresses.client,
-        destinationPort: this.scene.clientPort,
-        sequence: wrap32((answer.sequence ?? 0) + this.delta),
-        ttl: (answer.ttl ?? 61) - 1,
-      }),
-    );
-  }
-}
-
-/** A frame without what the unit is free to choose: identification, flow label, their checksum. */
-function stripIp(bytes: Uint8Array): string {
-  const data = Buffer.from(bytes);
-  let at = 12;
-  while (data.readUInt16BE(at) === 0x8100 || data.readUInt16BE(at) === 0x88a8) at += 4;
-  const ip = at + 2;
-  if (data.readUInt16BE(at) === 0x0800) {
-    data.fill(0, ip + 4, ip + 6);
-    data.fill(0, ip + 10, ip + 12);
-  } else {
-    data.fill(0, ip, ip + 4);
-  }
-  return data.toString('hex');
-}
 
 for (const combination of combinations) {
   const { forwarding, protocol, family } = combination;
@@ -238,7 +44,7 @@ for (const combination of combinations) {
   };
 
   at('a SYN is answered and nothing is kept of it', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     talk.syn();
     assert.is(path.flow(scene.tuple), null, 'no entry');
@@ -247,7 +53,7 @@ for (const combination of combinations) {
   });
 
   at('a whole connection, with data both ways and both ends', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.open();
     assert.equal(path.cookies(3), { sent: 1, accepted: 1, rejected: 0 });
     assert.is(path.serviceCounters(3).flows, 1, 'one flow');
@@ -269,19 +75,19 @@ for (const combination of combinations) {
   });
 
   at('sequence numbers wrap around', (scene) => {
-    const talk = new Talk(scene, 0xffff_ffff, 0xffff_fffe);
+    const talk = new Talk(path, scene, 0xffff_ffff, 0xffff_fffe);
     talk.open();
     talk.expectForth(talk.client({ payload: Buffer.from('odd') }));
     talk.expectBack(talk.member({ payload: Buffer.from('odd'), sequence: 0xffff_ffff }));
     talk.expectBack(talk.member({ payload: Buffer.from('odd'), sequence: 2 }));
-    const high = new Talk(new Scene(path, combination), 5, 0);
+    const high = new Talk(path, new Scene(path, combination), 5, 0);
     path.service({ ...scene.service, flags: always });
     high.open();
     high.expectBack(high.member({ payload: Buffer.from('x'), sequence: 0xffff_fff0 }));
   });
 
   at('data before the member has answered is dropped, and repeated it repeats the SYN', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     talk.expectSyn();
     const data = talk.client({ flags: 'PA', payload: Buffer.from('GET /') });
@@ -305,14 +111,14 @@ for (const combination of combinations) {
   });
 
   at('the first packet may be data: it opens the connection all the same', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     talk.expectSyn(talk.client({ flags: 'PA', payload: Buffer.alloc(900, 7), window: 1234 }));
     talk.expectAccepted(1234);
   });
 
   at('a member that repeats its answer gets its ACK again', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.open();
     talk.expectAccepted();
     talk.expectForth(talk.client({ payload: Buffer.from('x') }));
@@ -320,7 +126,7 @@ for (const combination of combinations) {
   });
 
   at('a member that refuses resets the client, right behind the cookie', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     talk.expectSyn();
     const refusal = talk.member({ flags: 'RA', sequence: 0, window: 0 });
@@ -343,13 +149,13 @@ for (const combination of combinations) {
     assert.is(path.serviceCounters(3).resets, 1);
     assert.is(path.active('member', 1), 0);
     // The same tuple may try again.
-    const again = new Talk(scene, 0x2000_0000, 0x3000_0000);
+    const again = new Talk(path, scene, 0x2000_0000, 0x3000_0000);
     again.open();
     again.expectBack(again.member({ payload: Buffer.from('now') }));
   });
 
   at('a client that resets before the member has answered', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     talk.expectSyn();
     expectDrop(path, frame(talk.client({ flags: 'R', sequence: talk.isn + 9 })), 'COOKIE_EARLY');
@@ -359,10 +165,10 @@ for (const combination of combinations) {
   });
 
   at('resets of an open connection go both ways', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.open();
     talk.expectBack(talk.member({ flags: 'RA' }));
-    const second = new Talk(scene, 99);
+    const second = new Talk(path, scene, 99);
     second.open();
     const reset = second.client({ flags: 'R', acknowledge: 0 });
     expectSent(path, frame(reset), () => scene.delivered(reset, scene.home));
@@ -370,7 +176,7 @@ for (const combination of combinations) {
   });
 
   at('a wrong cookie is dropped and counted', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.syn();
     for (const wrong of [
       talk.client({ acknowledge: wrap32(talk.cookie + 0x0010_0001) }),
@@ -388,7 +194,7 @@ for (const combination of combinations) {
   });
 
   at('the cookie’s ACK played again begins nothing twice', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.open();
     talk.expectForth(talk.client());
     assert.equal(path.cookies(3), { sent: 1, accepted: 1, rejected: 0 });
@@ -410,14 +216,14 @@ for (const combination of combinations) {
             [1300, 1220],
           ];
     for (const [index, [said, used]] of cases.entries()) {
-      const talk = new Talk(scene, 1000 + index);
+      const talk = new Talk(path, scene, 1000 + index);
       path.forget(scene.tuple);
       talk.syn({ optionBytes: [1, 1, ...mssOption(said), 1, 1] }, used);
       talk.expectSyn(talk.client(), used);
       path.forget(scene.tuple);
     }
     path.service({ ...scene.service, flags: always, mss: 1350 });
-    const clamped = new Talk(scene, 77);
+    const clamped = new Talk(path, scene, 77);
     clamped.syn({}, family === 'ipv4' ? 1300 : 1220);
     clamped.expectSyn(clamped.client(), family === 'ipv4' ? 1300 : 1220);
   });
@@ -450,7 +256,7 @@ for (const combination of combinations) {
 
   if (family === 'ipv4') {
     at('an error about a member’s segment quotes the member’s own number', (scene) => {
-      const talk = new Talk(scene);
+      const talk = new Talk(path, scene);
       talk.open();
       const quoted = frame({
         ...talk.client({ sequence: wrap32(talk.cookie + 1), acknowledge: 9 }),
@@ -473,7 +279,7 @@ for (const combination of combinations) {
   }
 
   at('an entry that is written anew keeps what the handshake left', (scene) => {
-    const talk = new Talk(scene);
+    const talk = new Talk(path, scene);
     talk.open();
     path.age(scene.tuple, 3);
     talk.expectForth(talk.client({ fromMac: '02:00:00:00:00:c9' }));
@@ -500,7 +306,7 @@ for (const combination of combinations) {
       assert.is(path.cookies(3).sent, 0, 'cookies below the limit');
       send(1010, 'S');
       assert.is(path.cookies(3).sent, 1, 'the SYN above the limit');
-      const talk = new Talk(scene);
+      const talk = new Talk(path, scene);
       talk.open();
       talk.expectBack(talk.member({ payload: Buffer.from('x') }));
       // An established flow of before is as it was.
@@ -522,7 +328,7 @@ for (const combination of combinations) {
     'cookies sent before are good after they ended',
     (scene) => {
       path.service({ ...scene.service, flags: always });
-      const talk = new Talk(scene);
+      const talk = new Talk(path, scene);
       talk.syn();
       path.service({ ...scene.service, flags: serviceFlags.cookies });
       talk.expectSyn();

@@ -29,6 +29,7 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { mountBpffs } from '../../native/ffi/libbpf.js';
 import { killChildren, run, within } from './commands.js';
 
 export const memberNames = ['member-1', 'member-2', 'member-3'] as const;
@@ -173,9 +174,11 @@ function removeNamespace(name: string): void {
   spawnSync('ip', ['netns', 'delete', name]);
 }
 
+const bpffs = '/sys/fs/bpf';
+
 /** Where the lab of a process pins its BPF objects, and where it keeps its files. */
 export function labPaths(pid: number): { pins: string; files: string } {
-  return { pins: `/sys/fs/bpf/weir-lab-${pid}`, files: join(tmpdir(), `weir-lab-${pid}`) };
+  return { pins: join(bpffs, `weir-lab-${pid}`), files: join(tmpdir(), `weir-lab-${pid}`) };
 }
 
 /** Removes all that the lab of a process made. Synchronous: also for `exit` handlers. */
@@ -191,7 +194,7 @@ function removeLab(pid: number): void {
 /** Removes what labs left whose process is gone. Returns their process ids. */
 export function removeStaleLabs(): number[] {
   const pids = new Set<number>();
-  for (const directory of ['/run/netns', '/sys/fs/bpf', tmpdir()]) {
+  for (const directory of ['/run/netns', bpffs, tmpdir()]) {
     for (const name of entries(directory)) {
       const pid = Number(namePattern.exec(name)?.[1] ?? Number.NaN);
       if (Number.isInteger(pid) && !alive(pid)) pids.add(pid);
@@ -318,6 +321,8 @@ export class Topology {
       .filter(({ ifname }) => interfaces.includes(ifname))
       .map((link) => String(link.ifindex));
     const { pins } = labPaths(process.pid);
+    // Where it is not mounted yet, the directory is there all the same, and takes no pins.
+    mountBpffs(bpffs);
     mkdirSync(pins, { recursive: true });
     const pin = join(pins, namespace.replace(namePattern, ''));
     const args = [process.execPath, attachProgram, object, program, pin, ...indices];
