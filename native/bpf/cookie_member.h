@@ -65,7 +65,7 @@ __noinline int cookie_member(struct xdp_md *context, struct facts *packet)
 	reply = flow_find(&packet->flow);
 	if (!reply || packet->fragment ||
 	    bpf_xdp_load_bytes(context, packet->l2 + packet->header, &tcp, sizeof(tcp)))
-		return XDP_DROP;
+		return count_drop(&packet->flow, WEIR_DROP_COOKIE, 0, 0);
 	forward = cookie_forward(reply);
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return tcp_reset(context, packet);
