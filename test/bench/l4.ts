@@ -269,7 +269,7 @@ function combinationOf(name: string): Combination {
 
 function measure(one: Case, path: Datapath, wrapper: Wrapper, options: BenchOptions): void {
   const scene = new Scene(path, combinationOf(one.combination));
-  path.settings({ eventsPerSecond: EVENTS_PER_SECOND });
+  path.settings({ eventsPerSecond: EVENTS_PER_SECOND, natAddresses: [scene.addresses.nat] });
   const bytes = one.prepare(scene);
   wrapper.load(bytes, one.flows ?? 1);
   const program = path.object.program('weir_xdp');
