@@ -21,12 +21,15 @@
 #include "track.h"
 
 #define WEIR_E2BIG 7 /* errno of a full table */
-#define WEIR_NAT_TRIES 24
+#define WEIR_NAT_TRIES 64
 #define WEIR_NAT_FIRST_PORT 1024
 /* Ports of one unit of a pair, on one address: every second one from the first on. */
 #define WEIR_NAT_PORTS ((65536 - WEIR_NAT_FIRST_PORT) / 2)
-/* Far apart and coprime to WEIR_NAT_PORTS, so that tries do not meet a neighbour's. */
-#define WEIR_NAT_STRIDE 7919
+/*
+ * WEIR_NAT_PORTS is 2^9 * 3^2 * 7: a multiple of 42 and one more is coprime to it, so that the tries
+ * of a flow meet all ports; and flows do not follow each other, for their strides differ.
+ */
+#define WEIR_NAT_STRIDE(hash) (((hash) % (WEIR_NAT_PORTS / 42)) * 42 + 1)
 
 static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 {
@@ -159,7 +162,7 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 {
 	struct weir_settings *tuning = tuning_get();
 	struct weir_scratch *work = scratch_get();
-	__u32 first, count, at, full = 0;
+	__u32 first, count, at, port_at, stride, full = 0;
 
 	if (!tuning || !work || !packet || !service || !member)
 		return WEIR_DROP_NAT_PORTS;
@@ -172,17 +175,21 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 	work->reply.forwarding = WEIR_FORWARDING_FULL_NAT;
 	/* Not the hash alone: a forged flood would know which ports are taken. */
 	at = packet->hash ^ bpf_get_prandom_u32();
+	port_at = (at >> 8) % WEIR_NAT_PORTS;
+	stride = WEIR_NAT_STRIDE(packet->hash);
 	for (int i = 0; i < WEIR_NAT_TRIES; i++) {
 		__u32 row = first + at % count;
-		__u32 port = WEIR_NAT_FIRST_PORT + 2 * ((at >> 8) % WEIR_NAT_PORTS) +
-			     (tuning->nat_half & 1);
+		__u32 port = WEIR_NAT_FIRST_PORT + 2 * port_at + (tuning->nat_half & 1);
 		struct weir_nat_address *address = bpf_map_lookup_elem(&nat_addresses, &row);
 		struct weir_flow *other;
 		long refused;
 
 		if (!address)
 			return WEIR_DROP_NAT_PORTS;
-		at += (WEIR_NAT_STRIDE << 8) + 1;
+		at++;
+		port_at += stride;
+		if (port_at >= WEIR_NAT_PORTS)
+			port_at -= WEIR_NAT_PORTS;
 		address_copy(&work->forward.address, &address->address);
 		work->forward.port = bpf_htons(port);
 		work->forward.nat = row;
