@@ -112,6 +112,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	if (rewrites_addresses(service->forwarding)) {
 		mac_copy(packet->is->from_mac, packet->ethernet->h_source);
 		mac_copy(packet->is->to_mac, packet->ethernet->h_dest);
+		packet->is->back_vlan = vlan_back(packet);
 	}
 	if (service->flags & WEIR_SERVICE_TRACK)
 		routed = flow_tracked(packet->is, service, &flow, ipv6);

@@ -36,6 +36,23 @@ static __always_inline __u32 vlan_bytes(__u32 vlan)
 	return !vlan ? 0 : vlan >> 16 ? 2 * sizeof(struct vlan_tag) : sizeof(struct vlan_tag);
 }
 
+/* The type of the outer tag of a pair of ids as weir_flow.vlan has them. */
+static __always_inline __be16 vlan_type(__u32 vlan)
+{
+	return !(vlan >> 16) == !(vlan & bpf_htons(WEIR_VLAN_OTHER)) ? bpf_htons(ETH_P_8021Q) :
+								       bpf_htons(ETH_P_8021AD);
+}
+
+/* The frame's tags, as weir_flow.vlan has them. */
+static __always_inline __u32 vlan_back(const struct packet *packet)
+{
+	__u32 vlan = packet->is->vlan;
+
+	return vlan && packet->ethernet->h_proto != vlan_type(vlan) ?
+		       vlan | bpf_htons(WEIR_VLAN_OTHER) :
+		       vlan;
+}
+
 /* Writes a link header whose room was made before. Returns its length, 0 when it does not fit. */
 static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, const __u8 *from,
 					__u32 vlan, __be16 type)
@@ -51,9 +68,7 @@ static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, c
 		ethernet->h_proto = type;
 		return ETH_HLEN;
 	}
-	ethernet->h_proto = !(vlan >> 16) == !(vlan & bpf_htons(WEIR_VLAN_OTHER)) ?
-				    bpf_htons(ETH_P_8021Q) :
-				    bpf_htons(ETH_P_8021AD);
+	ethernet->h_proto = vlan_type(vlan);
 	tag[0].control = vlan & bpf_htons(WEIR_VLAN_ID);
 	if (!(vlan >> 16)) {
 		tag[0].type = type;
@@ -119,7 +134,8 @@ static __always_inline int link_answer(const struct link_header *link, void *dat
 static __always_inline int link_send(struct xdp_md *context, const struct packet *packet,
 				     const __u8 *to, const __u8 *from, __u32 vlan, int action)
 {
-	if (vlan != packet->is->vlan || packet->is->l2 != ETH_HLEN + vlan_bytes(vlan)) {
+	if (vlan != packet->is->vlan || packet->is->l2 != ETH_HLEN + vlan_bytes(vlan) ||
+	    (vlan && packet->ethernet->h_proto != vlan_type(vlan))) {
 		struct link_macs macs;
 
 		mac_copy(macs.to, to);

@@ -78,7 +78,7 @@ struct facts {
 	__u32 interface; /* that it came in on */
 	__u32 tcp_flags; /* 0 for UDP */
 	__u32 hash;      /* of the flow, once something needs it */
-	__u32 vlan;      /* both tags' ids, as weir_flow.vlan; 0: untagged */
+	__u32 vlan;      /* both tags' ids, as weir_member.vlan; 0: untagged, or a priority alone */
 	__u32 l2;        /* bytes before the IP header */
 	__u32 length;    /* of the IP packet */
 	__u32 header;    /* bytes of it before the transport header */
@@ -90,6 +90,7 @@ struct facts {
 	__u32 cookie;    /* WEIR_COOKIE_ASKED, and flags of weir_flow with which scratch.cookie holds (cookie.h) */
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
 	__u8 to_mac[MAC_ROOM];
+	__u32 back_vlan; /* the same, as weir_flow.vlan */
 };
 
 /*

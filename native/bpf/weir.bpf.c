@@ -118,20 +118,17 @@ static __always_inline __u32 same16(__u32 one, __u32 other)
 }
 
 /*
- * How many tags the frame has, and their ids with the outer one's type. Without branches: the
- * verifier looks at what follows once for each way to get there.
+ * How many tags the frame has, and their ids. Without branches: the verifier looks at what
+ * follows once for each way to get there.
  */
 static __always_inline __u32 vlan_read(const void *behind, __u32 type, __u32 *vlan)
 {
 	const struct vlan_tag *tag = behind;
 	__u32 first = same16(type, bpf_htons(ETH_P_8021Q)) | same16(type, bpf_htons(ETH_P_8021AD));
 	__u32 second = first & same16(tag[0].type, bpf_htons(ETH_P_8021Q));
-	__u32 inner = tag[1].control & bpf_htons(WEIR_VLAN_ID) & -second;
-	/* An inner id of 0 is a priority alone (IEEE 802.1Q §6.9.1): the outer one then counts. */
-	__u32 other = first & (same16(type, bpf_htons(ETH_P_8021AD)) ^ same16(inner, 0) ^ 1);
 
 	*vlan = (tag[0].control & bpf_htons(WEIR_VLAN_ID) & -first) |
-		(bpf_htons(WEIR_VLAN_OTHER) & -other) | inner << 16;
+		(__u32)(tag[1].control & bpf_htons(WEIR_VLAN_ID) & -second) << 16;
 	return first + second;
 }
 
