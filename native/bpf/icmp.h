@@ -349,6 +349,9 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	/* The unit's own probes are told of their errors by the kernel. */
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return count_pass();
+	if (!ipv6 && ipv4_header_wrong(context, packet->is))
+		return count_drop(&packet->is->flow, WEIR_DROP_IP_CHECKSUM, flow->service,
+				  flow->member);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return count_drop(&packet->is->flow, WEIR_DROP_TTL_EXCEEDED, flow->service,
 				  flow->member);
@@ -436,8 +439,8 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 			   icmp->type != WEIR_ICMP_TIME_EXCEEDED &&
 			   icmp->type != WEIR_ICMP_PARAMETER_PROBLEM)
 		return count_pass();
-	if (!ipv6 && ipv4_header_wrong(context, facts))
-		return flags ? count_drop(&facts->flow, WEIR_DROP_IP_CHECKSUM, 0, 0) : count_pass();
+	if (flags && !ipv6 && ipv4_header_wrong(context, facts))
+		return count_drop(&facts->flow, WEIR_DROP_IP_CHECKSUM, 0, 0);
 	if (ipv6)
 		return flags ? icmp6_to_member(context, facts) : icmp6_to_client(context, facts);
 	return flags ? icmp4_to_member(context, facts) : icmp4_to_client(context, facts);

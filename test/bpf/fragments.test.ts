@@ -252,6 +252,17 @@ for (const combination of combinations) {
   }
 
   if (six) {
+    at('a first one that ends within its headers is dropped', (scene, request) => {
+      const behind = [extension('destination', 64)];
+      for (const to of [8, 56, 64, 72]) {
+        const short = fragmentBetween([], behind, 0, to);
+        // 8 bytes of the transport are enough for UDP.
+        if (to === 72 && combination.protocol === 'udp') send(scene, short, request);
+        else expectDrop(path, wrap(short(request)), 'MALFORMED');
+        expectPass(path, wrap(short(other(scene))));
+      }
+    });
+
     at('extension headers before and behind the fragment header', (scene, request) => {
       const before = [extension('hopByHop'), extension('routing', 24)];
       const behind = [extension('destination', 16)];

@@ -345,6 +345,10 @@ for (const combination of combinations) {
         wrap(bend(icmp({ ...error, destination }), 4, 0x77));
       expectDrop(path, wrong(scene.addresses.service), 'IP_CHECKSUM');
       expectPass(path, wrong(scene.addresses.other));
+      if (!nat) continue;
+      const request = delivered(scene);
+      const about = { ...error, destination: request.source, body: whole(request) };
+      expectDrop(path, wrap(bend(icmp(about), 4, 0x77)), 'IP_CHECKSUM');
     }
   });
 }
