@@ -317,7 +317,6 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		packet_hop(packet, 0, ipv6);
 		if (service->forwarding == WEIR_FORWARDING_TUNNEL) {
 			packet->is->flow.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-			packet->is->unsummed = 0;
 			return tunnel_send(context, packet->is, member, service->gue_port,
 					   action);
 		}

@@ -201,6 +201,26 @@ for (const combination of combinations) {
     expectSent(path, Buffer.concat([wrap(error), padding]), Buffer.concat([expected, padding]));
   });
 
+  at('a part of the 8 bytes, and padding that goes on with them: it passes', (scene) => {
+    const whole8 = quotation(8)(seenAnswer(scene));
+    const body = whole8.subarray(0, whole8.length - 2);
+    const error = { ...unreachable, source: router, destination: scene.addresses.service, body };
+    const padding = whole8.subarray(whole8.length - 2);
+    expectPass(path, Buffer.concat([wrap(icmp(error)), padding, Buffer.alloc(9)]));
+  });
+
+  if (protocol === 'udp') {
+    at('a quoted checksum that adds up to zero is all ones', (scene) => {
+      const change = { payload: Buffer.alloc(32) };
+      const sum = whole(sentAnswer(scene, change)).readUInt16BE(six ? 46 : 26);
+      change.payload.writeUInt16BE(sum, 0);
+      const zero = whole(sentAnswer(scene, change)).readUInt16BE(six ? 46 : 26);
+      assert.is(zero, 0xffff, 'the test’s own arithmetic');
+      expectAtMember(scene, tooBig, whole, change);
+      expectAtMember(scene, tooBig, quotation(8), change);
+    });
+  }
+
   at('what it quotes need not be right, and stays as wrong', (scene) => {
     const sum = (six ? 40 : 20) + (protocol === 'tcp' ? 16 : 6);
     const bent: Shape = (spec) => {

@@ -75,6 +75,7 @@ const rows: readonly Row[] = [
     become: [...most(limit), ...most(1460)],
   },
   { name: 'the option behind the end of the list', options: [nop, nop, nop, end, ...most(1460)] },
+  { name: 'the option behind the end, and a length there', options: [end, 4, 0, 0, ...most(1460)] },
   { name: 'the option with another length', options: [2, 6, 5, 180, 0, 0, nop, nop] },
   { name: 'the option’s kind as another one’s value', options: [254, 8, 2, 4, 5, 180, 2, 4] },
   { name: 'an option of length 0 before it', options: [254, 0, nop, nop, ...most(1460)] },
