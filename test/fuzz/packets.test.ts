@@ -56,7 +56,8 @@ function seedsOf(scene: Scene, kinds = 7): Buffer[] {
   const six = combination.family === 'ipv6';
   const specs: FrameSpec[] = [
     scene.request(),
-    scene.request({ flags: 'S', tcpOptions: 20 }),
+    scene.request({ flags: 'S', optionBytes: [2, 4, 5, 180, 4, 2, 1, 3, 3, 7, 1, 1] }),
+    scene.request({ flags: 'S', optionBytes: [3, 3, 7, 2, 4, 35, 40, 0], sourcePort: 40_001 }),
     scene.request({ flags: 'FA', payload: Buffer.alloc(0) }),
     scene.request({ payload: Buffer.alloc(300, 0x47), trafficClass: 0xb9 }),
     scene.request({ vlan: [100], ttl: 2 }),
@@ -65,7 +66,11 @@ function seedsOf(scene: Scene, kinds = 7): Buffer[] {
     scene.request({ ttl: 1, payload: Buffer.alloc(130, 3) }),
     scene.request({ destination: addresses.other }),
     scene.answer(scene.home),
-    scene.answer(scene.home, { flags: 'SA', tcpOptions: 40, payload: Buffer.alloc(90) }),
+    scene.answer(scene.home, {
+      flags: 'SA',
+      optionBytes: [1, 2, 4, 35, 40, 4, 2, 0],
+      payload: Buffer.alloc(90),
+    }),
   ];
   const [request, answer] = [scene.request({ payload: Buffer.alloc(120, 8) }), scene.answer(scene.home, { payload: Buffer.alloc(120, 8) })]; // prettier-ignore
   const shapes = six
