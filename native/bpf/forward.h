@@ -13,6 +13,7 @@
 #include "errors.h"
 #include "flow.h"
 #include "fragment.h"
+#include "intact.h"
 #include "link.h"
 #include "nat.h"
 #include "parse.h"

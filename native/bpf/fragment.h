@@ -11,6 +11,7 @@
 #define WEIR_FRAGMENT_H
 
 #include "count.h"
+#include "intact.h"
 #include "link.h"
 #include "parse.h"
 #include "rewrite.h"
