@@ -85,12 +85,14 @@ struct facts {
 	__u32 fragment;  /* 1: its first fragment */
 	__be32 identification; /* of a fragment */
 	__u32 ipv6;
-	__u32 unsummed;  /* 1: UDP without a checksum over all of it */
+	union {
+		__u32 unsummed;  /* for a tunnel: 1: UDP without a checksum over all of it */
+		__u32 back_vlan; /* for nat: the frame's tags, as weir_flow.vlan */
+	};
 	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
 	__u32 cookie;    /* WEIR_COOKIE_ASKED, and flags of weir_flow with which scratch.cookie holds (cookie.h) */
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
 	__u8 to_mac[MAC_ROOM];
-	__u32 back_vlan; /* the same, as weir_flow.vlan */
 };
 
 /*
