@@ -10,6 +10,7 @@
 #define WEIR_COOKIE_CLIENT_H
 
 #include "cookie.h"
+#include "errors.h"
 #include "segment.h"
 
 /* A SYN to the member is repeated when the client repeats what it sent, not before. */

@@ -10,6 +10,7 @@
 #define WEIR_COOKIE_MEMBER_H
 
 #include "cookie.h"
+#include "errors.h"
 #include "segment.h"
 
 static __always_inline int packet_accepts(const struct facts *packet)

@@ -13,6 +13,7 @@
 #include "checksum.h"
 #include "link.h"
 #include "rewrite.h"
+#include "segment.h"
 
 #define WEIR_ERROR_TTL 64
 /*
@@ -36,29 +37,6 @@ struct icmp_error {
 	__be16 unused;
 	__be16 mtu;
 };
-
-static __always_inline __u16 checksum_fold(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
-static __always_inline __u64 checksum_address(const struct weir_address *address)
-{
-	return (__u64)address->word[0] + address->word[1] + address->word[2] + address->word[3];
-}
-
-/* The checksum of an IPv4 header without options whose own is zero. */
-static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
-{
-	const move32 *word = (const move32 *)ip;
-
-	return checksum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
-}
 
 /*
  * Whether the source is that of one host somewhere else. Nothing is said to other ones (RFC 1122
@@ -205,92 +183,31 @@ static __always_inline int too_big(struct xdp_md *context, const struct packet *
 }
 
 /* Turns a TCP segment into the reset that answers it (RFC 9293 §3.10.7.1). */
-__noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
+__noinline int tcp_reset(struct xdp_md *context, struct facts *packet)
 {
-	__u8 mac[MAC_ROOM] __attribute__((aligned(8)));
+	struct segment reset = { .flags = WEIR_TCP_RST, .back = 1 };
 	struct weir_totals *total;
-	struct ethhdr *ethernet;
-	struct tcphdr *tcp;
-	void *data, *end;
-	__u32 ip_bytes, l2, sequence, payload;
-	__be32 reset_sequence = 0, acknowledge = 0;
-	__u64 sum;
+	struct tcphdr tcp;
 
 	/* Options and extension headers do not go back; nothing is said to a reset or a fragment. */
 	if (!packet)
 		return XDP_DROP;
-	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment || packet->header != ip_bytes ||
-	    !answerable(packet) || !error_allowed())
-		return XDP_DROP;
-	ethernet = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
-	l2 = bounded(packet->l2, WEIR_MAX_LINK_BYTES);
-	tcp = (void *)ethernet + l2 + ip_bytes;
-	if ((void *)(ethernet + 1) > end || (void *)(tcp + 1) > end)
+	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment ||
+	    packet->header != (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) ||
+	    !answerable(packet) || !error_allowed() ||
+	    bpf_xdp_load_bytes(context, packet->l2 + packet->header, &tcp, sizeof(tcp)))
 		return XDP_DROP;
 	if (packet->tcp_flags & WEIR_TCP_ACK) {
-		reset_sequence = tcp->ack_seq;
+		reset.sequence = bpf_ntohl(tcp.ack_seq);
 	} else {
-		sequence = bpf_ntohl(tcp->seq);
-		payload = packet->length - ip_bytes - (((__u8 *)tcp)[12] >> 4) * 4;
-		acknowledge = bpf_htonl(sequence + payload +
-					!!(packet->tcp_flags & WEIR_TCP_SYN) +
-					!!(packet->tcp_flags & WEIR_TCP_FIN));
+		reset.flags |= WEIR_TCP_ACK;
+		reset.acknowledge = bpf_ntohl(tcp.seq) + packet->length - packet->header -
+				    (((__u8 *)&tcp)[12] >> 4) * 4 +
+				    !!(packet->tcp_flags & WEIR_TCP_SYN) +
+				    !!(packet->tcp_flags & WEIR_TCP_FIN);
 	}
-	mac_copy(mac, ethernet->h_dest);
-	mac_copy(ethernet->h_dest, ethernet->h_source);
-	mac_copy(ethernet->h_source, mac);
-	if (bpf_xdp_adjust_tail(context, (int)(packet->l2 + ip_bytes + sizeof(*tcp)) -
-						 (int)packet->bytes))
+	if (segment_write(context, packet, &reset))
 		return XDP_DROP;
-	data = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
-	tcp = data + l2 + ip_bytes;
-	if ((void *)(tcp + 1) > end)
-		return XDP_DROP;
-	tcp->source = packet->flow.destination_port;
-	tcp->dest = packet->flow.source_port;
-	tcp->seq = reset_sequence;
-	tcp->ack_seq = acknowledge;
-	((move16 *)tcp)[6] =
-		packet->tcp_flags & WEIR_TCP_ACK ?
-			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST) :
-			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST | WEIR_TCP_ACK);
-	tcp->window = 0;
-	tcp->check = 0;
-	tcp->urg_ptr = 0;
-	sum = bpf_csum_diff(0, 0, (void *)tcp, sizeof(*tcp), 0);
-	sum += bpf_htonl(sizeof(*tcp)) + (__u64)bpf_htonl(IPPROTO_TCP);
-	if (packet->ipv6) {
-		struct ipv6hdr *ip = data + l2;
-
-		if ((void *)(ip + 1) > end)
-			return XDP_DROP;
-		*(move32 *)ip = bpf_htonl(6U << 28);
-		ip->payload_len = bpf_htons(sizeof(*tcp));
-		ip->hop_limit = WEIR_ERROR_TTL;
-		address_copy(&ip->saddr, &packet->flow.destination);
-		address_copy(&ip->daddr, &packet->flow.source);
-		sum += checksum_address(&packet->flow.source) +
-		       checksum_address(&packet->flow.destination);
-	} else {
-		struct iphdr *ip = data + l2;
-
-		if ((void *)(ip + 1) > end)
-			return XDP_DROP;
-		*(move16 *)ip = bpf_htons(0x4500);
-		ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*tcp));
-		ip->id = 0;
-		ip->frag_off = bpf_htons(WEIR_IPV4_DONT_FRAGMENT);
-		ip->ttl = WEIR_ERROR_TTL;
-		ip->check = 0;
-		ip->saddr = packet->flow.destination.word[3];
-		ip->daddr = packet->flow.source.word[3];
-		ip->check = ipv4_sum(ip);
-		sum += (__u64)packet->flow.source.word[3] + packet->flow.destination.word[3];
-	}
-	tcp->check = checksum_fold(sum);
 	total = count_totals();
 	if (total)
 		total->errors_sent++;

@@ -9,7 +9,6 @@
 #define WEIR_SEGMENT_H
 
 #include "checksum.h"
-#include "errors.h"
 #include "link.h"
 #include "parse.h"
 #include "rewrite.h"
