@@ -305,6 +305,17 @@ for (const combination of combinations) {
     assert.is(told(), 0, 'resets sent');
   });
 
+  if (nat) {
+    at('who is nobody gets no cookie', (scene) => {
+      const flags = serviceFlags.cookies | serviceFlags.cookiesAlways;
+      path.service({ ...scene.service, flags });
+      for (const source of nobodies[family]) {
+        expectDrop(path, frame(scene.request({ source, flags: 'S' })), 'COOKIE');
+      }
+      assert.is(path.cookies(scene.service.id).sent, 0, 'cookies sent');
+    });
+  }
+
   at('without the flag nobody is reset', (scene) => {
     path.service({ ...scene.service, table: [] });
     expectDrop(path, frame(scene.request({ flags: 'S' })), 'NO_MEMBER');

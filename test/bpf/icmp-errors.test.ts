@@ -14,6 +14,7 @@ import { Datapath, type MemberSpec } from './datapath.js';
 import { clientMac, unitMac, wrap, type FrameSpec } from './packets.js';
 import { combinations, expectDrop, expectPass, expectSent, Scene } from './scene.js';
 import {
+  bend,
   errorKinds,
   expectShapeAt,
   extended,
@@ -22,9 +23,8 @@ import {
   fragmentBetween,
   fragmentHeader,
   icmp,
-  isIpv6,
   quotation,
-  reheader,
+  reprotocol,
   tunnelled,
   whole,
   type IcmpSpec,
@@ -273,6 +273,18 @@ for (const combination of combinations) {
     if (nat) expectAtClient(scene, tooBig, quotation(8));
   });
 
+  const ownPort = (scene: Scene): void => {
+    const home = { ...scene.home, port: 0 };
+    path.member(home);
+    const body = quotation(8)(seenAnswer(scene));
+    const about = { ...tooBig, source: router, ttl: 60 };
+    const sent = icmp({ ...about, destination: scene.addresses.service, ttl: 61, body });
+    const quoted = quotation(8)({ ...sentAnswer(scene), sourcePort: 80 });
+    const moved = icmp({ ...about, destination: home.address, body: quoted });
+    expectSent(path, wrap(sent), wrap(moved, { fromMac: home.sourceMac, toMac: home.mac }));
+  };
+  if (nat) at('a member without a port of its own has the service’s', ownPort);
+
   at('nobody left to get it: dropped', (scene) => {
     const error = { ...tooBig, source: router, destination: scene.addresses.service };
     const body = quotation(8)(seenAnswer(scene));
@@ -371,19 +383,6 @@ for (const combination of combinations) {
       expectDrop(path, wrap(bend(icmp(about), 4, 0x77)), 'IP_CHECKSUM');
     }
   });
-}
-
-function bend(packet: Buffer, at: number, value: number): Buffer {
-  packet[at] = value;
-  return packet;
-}
-
-/** The packet says that something else is in it. */
-function reprotocol(at: number, protocol: number): Shape {
-  return (spec) => {
-    const packet = bend(whole(spec), at, protocol);
-    return isIpv6(spec) ? packet : reheader(packet, () => undefined);
-  };
 }
 
 /** Hop-by-hop options before an ICMPv6 message. */

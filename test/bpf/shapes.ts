@@ -138,6 +138,20 @@ export function reheader(packet: Buffer, change: (header: Buffer) => void): Buff
   return packet;
 }
 
+/** Changes a byte. */
+export function bend(packet: Buffer, at: number, value: number): Buffer {
+  packet[at] = value;
+  return packet;
+}
+
+/** The packet says that something else is in it. */
+export function reprotocol(at: number, protocol: number): Shape {
+  return (spec) => {
+    const packet = bend(whole(spec), at, protocol);
+    return isIpv6(spec) ? packet : reheader(packet, () => undefined);
+  };
+}
+
 export interface IcmpSpec {
   readonly source: string;
   readonly destination: string;
