@@ -181,7 +181,10 @@ export interface MemberRow {
   readonly port: number;
   /** In the document. */
   readonly weight: number;
-  /** What the algorithm uses now, in the unit of `weight`: changed by slow start, agent or observation. */
+  /**
+   * What the algorithm uses now, in the unit of `weight`: changed by slow start, agent or observation;
+   * 0 while the member takes no new flows.
+   */
   readonly effectiveWeight: number;
   readonly backup: boolean;
   readonly state: MemberState;

@@ -164,6 +164,10 @@ function quicIdOf({ tables }: ViewInput, pool: string, key: string): number | nu
   return used && member !== undefined ? quicServerId(pool, key, member.quicId) : null;
 }
 
+function takesFlows(member: L4Member): boolean {
+  return member.state === 'serving' && member.standing !== 'standby';
+}
+
 function memberRow(
   input: ViewInput,
   pool: L4Pool,
@@ -179,7 +183,7 @@ function memberRow(
     address: member.address,
     port: member.port,
     weight: member.configuredWeight,
-    effectiveWeight: shown(member.weight / unit),
+    effectiveWeight: takesFlows(member) ? shown(member.weight / unit) : 0,
     backup,
     state: memberState(member),
     reason: member.reason,
