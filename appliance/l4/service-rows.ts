@@ -63,7 +63,6 @@ export interface ServiceTables {
   readonly addresses: HashTable;
   readonly placements: RowTable;
   readonly serviceCounters: CounterTable;
-  readonly serviceActive: CounterTable;
 }
 
 interface Entry {
@@ -218,7 +217,6 @@ export class ServiceRows {
       const row = this.#rows.allocate(name);
       if (row === null) throw new RangeError('every service row of the fast path is taken');
       this.#tables.serviceCounters.reset(row);
-      this.#tables.serviceActive.reset(row);
       id = row;
     }
     return {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * The sweep: a walk over the flow table, run by the daemon, that removes entries whose time is
- * over and exceptions that say what their slot says. Packets go on meanwhile.
+ * over, those of services that are gone, and exceptions that say what their slot says. Packets go
+ * on meanwhile.
  *
- * Invariant: an entry goes only when neither of its directions has been seen for the time that
- * its state allows; and no flow of a slot changes its member by a sweep.
+ * Invariant: an entry of a service goes only when neither of its directions has been seen for the
+ * time that its state allows; and no flow of a slot changes its member by a sweep.
  */
 #ifndef WEIR_SWEEP_H
 #define WEIR_SWEEP_H
@@ -116,6 +117,21 @@ static __always_inline int sweep_needless(const struct weir_flow *flow, __u32 *d
 	return both >> 32 == WEIR_PREVIOUS_ENTRIES && !*differs;
 }
 
+/* Whether the flow's service is gone: what comes for it is the kernel's, and its id is free. */
+static __always_inline int sweep_orphan(const struct weir_flow_key *key,
+					const struct weir_flow *flow)
+{
+	int reply = flow->direction == WEIR_FLOW_REPLY;
+	struct weir_service_key name = {};
+	struct weir_service *service;
+
+	address_copy(&name.address, reply ? &flow->address : &key->destination);
+	name.port = reply ? flow->port : key->destination_port;
+	name.protocol = key->protocol;
+	service = bpf_map_lookup_elem(&services, &name);
+	return !service || service->id != flow->service;
+}
+
 /* Takes an entry out. Who else does so at the same time counts what was taken first. */
 static __always_inline void sweep_remove(struct weir_sweep *sweep,
 					 const struct weir_flow_key *key, struct weir_flow *flow)
@@ -145,7 +161,7 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	/* What was just seen stays, whatever the other direction says: no state has less time. */
 	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
 		other = sweep_other(key, flow, &tuple);
-		over = sweep_over(sweep, key->protocol, flow, other);
+		over = sweep_over(sweep, key->protocol, flow, other) || sweep_orphan(key, flow);
 	}
 	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)
 		over = sweep_needless(flow, &differs);

@@ -79,14 +79,18 @@ static __always_inline __u8 closing_after(const struct facts *packet, __u8 closi
 	return closing;
 }
 
-static __always_inline void active_change(const struct weir_flow *flow, __u32 by)
+static __always_inline void active_member(const struct weir_flow *flow, __u32 by)
 {
-	__u32 row = flow->member, id = flow->service, *active;
+	__u32 row = flow->member, *active = bpf_map_lookup_elem(&member_active, &row);
 
-	active = bpf_map_lookup_elem(&member_active, &row);
 	if (active)
 		__sync_fetch_and_add(active, by);
-	active = bpf_map_lookup_elem(&service_active, &id);
+}
+
+static __always_inline void active_service(const struct weir_flow *flow, __u32 by)
+{
+	__u32 id = flow->service, *active = bpf_map_lookup_elem(&service_active, &id);
+
 	if (active)
 		__sync_fetch_and_add(active, by);
 }
@@ -119,10 +123,11 @@ static __always_inline void flow_uncount(struct weir_flow *flow)
 	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
 	      WEIR_FLOW_COUNTED << 16))
 		return;
-	/* A row that changed hands began to count from 0. */
+	active_service(flow, -1);
+	/* A row that changed hands began to count from 0; a service's count never does. */
 	member = bpf_map_lookup_elem(&members, &row);
 	if (member && member->generation == flow->generation)
-		active_change(flow, -1);
+		active_member(flow, -1);
 }
 
 /* What a client's packet says of its connection. */
@@ -160,8 +165,10 @@ static __always_inline int flow_store(const struct facts *packet, struct weir_fl
 		flow->flags |= WEIR_FLOW_COUNTED;
 	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
 		return WEIR_DROP_FLOW_TABLE;
-	if (flow->flags & WEIR_FLOW_COUNTED)
-		active_change(flow, 1);
+	if (flow->flags & WEIR_FLOW_COUNTED) {
+		active_member(flow, 1);
+		active_service(flow, 1);
+	}
 	return 0;
 }
 
