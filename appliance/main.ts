@@ -11,7 +11,10 @@ import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
 import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
 import { createApi } from './api/server.js';
+import { AccessEntries } from './config/access-entries.js';
 import { ConfigStore } from './config/store.js';
+import { Access } from './control/access.js';
+import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
@@ -89,12 +92,24 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         log.error({ err }, 'a listener of the events failed');
       },
     });
+    const access = new Access({
+      files: new AccessFiles({
+        directory: join(options.stateDir, 'access-lists'),
+        onChange: (path) => daemon?.accessChanged(path),
+      }),
+      entries: AccessEntries.open(join(options.stateDir, 'access.db'), { busyTimeout: BUSY_MS }),
+      onChange: () => daemon?.accessChanged(null),
+    });
+    closing.push(() => {
+      access.close();
+    });
     daemon = new Daemon({
       store,
       tier,
       network,
       monitors,
       events,
+      access,
       log,
       profiles,
       tableSizes: chosen,

@@ -80,9 +80,9 @@ node_version=${node_facts% *} node_abi=${node_facts#* }
 at_least "$node_version" 20.19 || stop "Node.js 20.19 or newer is needed; this is $node_version."
 
 # --- Debian packages ----------------------------------------------------------------
-# For the BPF objects and better-sqlite3's own build; for the lab, which only root can run.
-packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ python3'
-commands='clang make g++ python3'
+# For the BPF objects, better-sqlite3's own build and certificates of tests; for the lab, which only root can run.
+packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ openssl python3'
+commands='clang make g++ openssl python3'
 if [ "$root" = yes ]; then
   packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux"
   commands="$commands ip ethtool tcpdump curl ping sysctl nsenter"

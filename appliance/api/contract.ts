@@ -34,6 +34,18 @@ export interface CounterSet {
   readonly bytes: number;
   readonly replyPackets: number;
   readonly replyBytes: number;
+  /** Handshakes that were answered, where replies pass through the unit, … */
+  readonly answers: number;
+  /** … and how long that took, all together, in nanoseconds. */
+  readonly answerNs: number;
+  /** Connections that the member reset, where replies pass through the unit. */
+  readonly resets: number;
+}
+
+/** What is counted of a member. */
+export interface MemberCounterSet extends CounterSet {
+  /** Flows that are active now: those that the flow table holds, which are all or only exceptions. */
+  readonly active: number;
 }
 
 /** Over the last full second; both directions together. */
@@ -72,8 +84,21 @@ export interface ServiceRow {
   readonly membersTotal: number;
   readonly rates: Rates;
   readonly totals: CounterSet;
+  /** Null where SYNs are never answered by cookies. */
+  readonly synCookies: SynCookieCounters | null;
   /** Since when the totals count. */
   readonly since: number;
+}
+
+export interface SynCookieCounters {
+  /** SYNs are answered by cookies now. */
+  readonly on: boolean;
+  /** SYN-ACKs with a cookie. */
+  readonly sent: number;
+  /** ACKs that brought one back, each the begin of a flow. */
+  readonly accepted: number;
+  /** ACKs of no flow and with no cookie of ours, while SYNs were answered by cookies. */
+  readonly rejected: number;
 }
 
 export interface PoolRow {
@@ -191,6 +216,65 @@ export interface MemberDetail extends MemberRow {
   readonly latenciesMs: readonly number[];
   /** Other members, as `POOL/MEMBER`, that the same probe speaks for. */
   readonly probeSharedWith: readonly string[];
+  /** What names it in connection ids of QUIC; null when no service of its pool uses them. */
+  readonly quicServerId: number | null;
+}
+
+/** A command for a member, as root in its shell. */
+export interface SetupCommand {
+  readonly command: string;
+  /** What takes it back; null when only its administrator knows what was there before. */
+  readonly undo: string | null;
+  readonly why: string;
+  /** Services that need it. */
+  readonly services: readonly string[];
+}
+
+/** What a Linux member of a pool needs so that the services of the pool reach it. */
+export interface MemberSetup {
+  readonly pool: string;
+  readonly member: string;
+  readonly services: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly port: number;
+    readonly protocol: string;
+    readonly forwarding: string;
+    /** UDP port of GUE; 0: IP in IP, or no tunnel. */
+    readonly guePort: number;
+  }[];
+  /** In the order to run them; taken back in the opposite one. */
+  readonly commands: readonly SetupCommand[];
+  /** What no command settles: sentences for whoever looks after member and network. */
+  readonly checks: readonly string[];
+}
+
+/** What came of one packet through the fast path to a member, and its answer. */
+export interface MemberTestRow {
+  readonly service: string;
+  readonly forwarding: string;
+  readonly protocol: string;
+  /**
+   * `astray`: it answered, but not by the way that answers to clients must take. `silent`: no
+   * answer in time. `not-sent`: the text says why.
+   */
+  readonly result: 'answered' | 'reset' | 'astray' | 'silent' | 'not-sent';
+  /** The unit's address that played the client; null when nothing was sent. */
+  readonly from: string | null;
+  /** Where the frame left to; null when it did not. */
+  readonly left: { readonly interface: string; readonly mac: string } | null;
+  readonly afterMs: number | null;
+  /** The interface that the answer came in by. */
+  readonly answeredBy: string | null;
+  readonly text: string;
+}
+
+export interface MemberTest {
+  readonly pool: string;
+  readonly member: string;
+  /** Whether every service was answered. */
+  readonly ok: boolean;
+  readonly tests: readonly MemberTestRow[];
 }
 
 export interface FlowRow {
@@ -227,6 +311,9 @@ export const EVENT_KINDS = [
   'link',
   'repair',
   'daemon',
+  'access',
+  /** A service's SYNs came to be answered by cookies, or no longer are. */
+  'syn-cookies',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -368,6 +455,8 @@ export interface DatapathTotals {
   readonly passed: number;
   readonly echoReplies: number;
   readonly eventsLost: number;
+  /** ICMP errors and TCP resets that the fast path sent by itself. */
+  readonly errorsSent: number;
 }
 
 export interface Counters {
@@ -380,7 +469,7 @@ export interface Counters {
   /** By name of the service. */
   readonly services: Readonly<Record<string, CounterSet>>;
   /** By `POOL/MEMBER`. */
-  readonly members: Readonly<Record<string, CounterSet>>;
+  readonly members: Readonly<Record<string, MemberCounterSet>>;
 }
 
 /** What was added to the counters since the previous sample; rows without change are left out. */
@@ -404,7 +493,10 @@ export type AlarmCode =
   | 'weights-failed'
   | 'tier-degraded'
   | 'confirm-pending'
-  | 'apply-failed';
+  | 'apply-failed'
+  | 'access-list'
+  /** A table of the fast path is nearly full. */
+  | 'table-full';
 
 export interface Alarm {
   readonly code: AlarmCode;
@@ -481,6 +573,68 @@ export interface DiffResult {
 
 export interface ConfirmResult {
   readonly revision: number;
+}
+
+/** An access list of the document. */
+export interface AccessRow {
+  readonly name: string;
+  /** Prefixes that it holds now, those of its file included. */
+  readonly prefixes: number;
+  readonly file: string | null;
+  /** When the content of the file was read; null when it never was. */
+  readonly loaded: number | null;
+  /** What is wrong with the file, naming the line; null when all is well. */
+  readonly problem: string | null;
+  readonly expires: number | null;
+  /** Services that allow and that deny it. */
+  readonly allowedBy: readonly string[];
+  readonly deniedBy: readonly string[];
+}
+
+export type AccessVerdict = 'allow' | 'deny';
+
+/** An entry made at the command line for a while. */
+export interface TemporaryAccessRow {
+  readonly prefix: string;
+  readonly verdict: AccessVerdict;
+  /** Null: for every service. */
+  readonly service: string | null;
+  readonly created: number;
+  readonly expires: number;
+  readonly author: string;
+  readonly comment: string;
+}
+
+export interface AccessView {
+  readonly lists: readonly AccessRow[];
+  readonly temporary: readonly TemporaryAccessRow[];
+  /** Entries in the fast path, and how many fit. */
+  readonly entries: number;
+  readonly limit: number;
+}
+
+/** What a service does with a client. */
+export interface AccessTestRow {
+  readonly service: string;
+  readonly verdict: AccessVerdict;
+  /** The longest prefix that holds the client, which decided; null when there are no lists. */
+  readonly prefix: string | null;
+  /** Where that prefix stands, in words. */
+  readonly because: string;
+}
+
+/** Packets dropped for one reason. */
+export interface DropRow {
+  readonly reason: string;
+  /** Since the tables of the fast path live. */
+  readonly total: number;
+  /** Over the last full second. */
+  readonly perSecond: number;
+  /** Of this run of the daemon: told as events, and not. */
+  readonly shown: number;
+  readonly notShown: number;
+  /** The last that were told, oldest first. */
+  readonly samples: readonly EventRow[];
 }
 
 /** One line of `GET /v1/stream` (NDJSON). */

@@ -7,6 +7,9 @@
  * thrown is a defect: it is logged in full and answered as `internal`, without detail.
  */
 import type {
+  AccessTestRow,
+  AccessVerdict,
+  AccessView,
   ApplyResult,
   ConfigError,
   ConfigView,
@@ -15,6 +18,7 @@ import type {
   Counters,
   DiffResult,
   Document,
+  DropRow,
   ErrorCode,
   EventKind,
   EventRow,
@@ -22,6 +26,8 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
+  MemberTest,
   MemberSetting,
   PoolDetail,
   PoolRow,
@@ -29,6 +35,7 @@ import type {
   RevisionRow,
   ServiceRow,
   Status,
+  TemporaryAccessRow,
   TierRow,
 } from './contract.js';
 
@@ -80,10 +87,25 @@ export interface MemberName {
   readonly member: string;
 }
 
+export interface TestMemberRequest extends MemberName {
+  readonly service?: string;
+}
+
 export interface SetMemberRequest extends ChangeRequest, MemberName {
   /** At least one of the two is given. */
   readonly state?: MemberSetting;
   readonly weight?: number;
+}
+
+export interface TemporaryAccessRequest {
+  /** `ADDRESS/LENGTH`, or an address alone. */
+  readonly prefix: string;
+  readonly verdict: AccessVerdict;
+  /** Null: for every service. */
+  readonly service: string | null;
+  readonly forMs: number;
+  readonly author: string;
+  readonly comment: string;
 }
 
 /** What a subscriber hears: each event, and once a second what the counters gained. */
@@ -118,6 +140,10 @@ export interface DaemonPort {
   members(query: { readonly pool?: string }): Promise<MemberRow[]>;
   /** Errors: not-found (pool or member). */
   member(name: MemberName): Promise<MemberDetail>;
+  /** Errors: not-found (pool or member). */
+  memberSetup(name: MemberName): Promise<MemberSetup>;
+  /** For one service, or all that may use it. Errors: not-found, conflict, unavailable. */
+  testMember(request: TestMemberRequest): Promise<MemberTest>;
   /** At most `limit` of them, in no order. Errors: not-found for an unknown service or member. */
   flows(query: {
     readonly limit: number;
@@ -132,6 +158,25 @@ export interface DaemonPort {
   tiers(): Promise<TierRow[]>;
   hardware(): Promise<HardwareReport>;
   counters(): Promise<Counters>;
+  /** By reason, with at most `samples` of the last packets each. */
+  drops(query: { readonly samples: number }): Promise<DropRow[]>;
+
+  access(): Promise<AccessView>;
+  /** Errors: bad-request, not-found. */
+  testAccess(query: {
+    readonly address: string;
+    readonly service?: string;
+  }): Promise<AccessTestRow[]>;
+  /** In force when it is answered. Errors: bad-request, not-found, conflict. */
+  putAccess(request: TemporaryAccessRequest): Promise<TemporaryAccessRow>;
+  /** Errors: bad-request, not-found. */
+  removeAccess(request: {
+    readonly prefix: string;
+    readonly service: string | null;
+    readonly author: string;
+  }): Promise<void>;
+  /** Reads every file of the access lists again. */
+  reloadAccess(): Promise<AccessView>;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

@@ -67,6 +67,28 @@ export function parseMember(body: unknown): MemberBody {
   return check(memberBody, jsonBody(body), 'body');
 }
 
+const accessBody = z.strictObject({
+  prefix: z.string().max(64),
+  verdict: z.enum(['allow', 'deny']),
+  'for-ms': z
+    .int()
+    .min(1000)
+    .max(365 * 86_400_000),
+  service: z.string().max(63).optional(),
+  comment: z.string().max(1000).optional(),
+});
+export type AccessBody = z.output<typeof accessBody>;
+
+export function parseAccess(body: unknown): AccessBody {
+  return check(accessBody, jsonBody(body), 'body');
+}
+
+const testBody = z.strictObject({ service: z.string().optional() });
+
+export function parseTest(body: unknown): z.output<typeof testBody> {
+  return check(testBody, jsonBody(body), 'body');
+}
+
 /** Whole numbers in a query string. */
 function wholeNumber(min: number, max: number): z.ZodType<number> {
   return z
@@ -106,6 +128,15 @@ const streamQuery = z.strictObject({
     .pipe(z.array(z.enum(['events', 'counters'])).min(1))
     .optional(),
 });
+const dropsQuery = z.strictObject({ samples: wholeNumber(0, 1000).optional() });
+const accessTestQuery = z.strictObject({
+  address: z.string().max(64),
+  service: z.string().optional(),
+});
+const accessEntryQuery = z.strictObject({
+  prefix: z.string().max(64),
+  service: z.string().optional(),
+});
 const noQuery = z.strictObject({});
 
 export const parseQuery = {
@@ -115,6 +146,9 @@ export const parseQuery = {
   flows: (query: unknown) => check(flowsQuery, query, 'query'),
   events: (query: unknown) => check(eventsQuery, query, 'query'),
   stream: (query: unknown) => check(streamQuery, query, 'query'),
+  drops: (query: unknown) => check(dropsQuery, query, 'query'),
+  accessTest: (query: unknown) => check(accessTestQuery, query, 'query'),
+  accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),
   none: (query: unknown) => check(noQuery, query, 'query'),
 };
 

@@ -14,15 +14,24 @@
  *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
+ *   GET    /v1/pools/POOL/members/MEMBER/setup  the commands that it needs
+ *   POST   /v1/pools/POOL/members/MEMBER/test  {service?}: a packet to it through the fast path
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
+ *   GET    /v1/drops                          ?samples=N, by reason
+ *   GET    /v1/access                         access lists and temporary entries
+ *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
+ *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
+ *   DELETE /v1/access/entries                 ?prefix=PREFIX &service=NAME
+ *   POST   /v1/access/reload                  reads the files of the lists again
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
  * revision's ETag (RFC 9110 §8.8.3); without If-Match the last writer wins.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { addAccess } from './access-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -33,6 +42,7 @@ import {
   parseMember,
   parseQuery,
   parseRollback,
+  parseTest,
   revisionNumber,
 } from './requests.js';
 import type { StreamHub, Topic } from './stream.js';
@@ -50,6 +60,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addConfiguration(app, context);
   addRevisions(app, context);
   addViews(app, context);
+  addAccess(app, context);
   addStream(app, context);
 }
 
@@ -159,6 +170,17 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member', (request) => {
     parseQuery.none(request.query);
     return daemon.member(request.params);
+  });
+
+  app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member/setup', (request) => {
+    parseQuery.none(request.query);
+    return daemon.memberSetup(request.params);
+  });
+
+  app.post<{ Params: MemberName }>('/v1/pools/:pool/members/:member/test', (request) => {
+    parseQuery.none(request.query);
+    const { service } = parseTest(request.body);
+    return daemon.testMember({ ...request.params, ...(service === undefined ? {} : { service }) });
   });
 
   app.get('/v1/flows', (request) => {

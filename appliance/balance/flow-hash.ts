@@ -23,6 +23,7 @@ export interface FlowTuple {
 
 const WORD = 0xcc9e2d51;
 const STATE = 0x1b873593;
+const FOLD = 0x85ebca77;
 const PROTOCOL = 0x9e3779b1;
 const FINAL_1 = 0x85ebca6b;
 const FINAL_2 = 0xc2b2ae35;
@@ -30,6 +31,18 @@ const FINAL_2 = 0xc2b2ae35;
 function mix(state: number, word: number): number {
   const mixed = state ^ Math.imul(word, WORD);
   return Math.imul((mixed << 15) | (mixed >>> 17), STATE);
+}
+
+function fold(word: number, other: number): number {
+  const folded = Math.imul(other, FOLD);
+  return word ^ ((folded << 13) | (folded >>> 19));
+}
+
+/** The words of an address into the state, `last` in place of the last one. */
+function mixAddress(state: number, bytes: Uint8Array, last: number): number {
+  if (isMapped(bytes)) return mix(state, last);
+  const first = mix(state, fold(wordAt(bytes, 0), wordAt(bytes, 1)));
+  return mix(first, fold(wordAt(bytes, 2), last));
 }
 
 /** Four bytes as the program loads them: little endian. */
@@ -49,24 +62,22 @@ function portWord(port: number): number {
 }
 
 /** An IPv4 address is its last word alone: the rest is the same for all. */
-function firstWord(flow: FlowTuple): number {
-  const mapped = flow.source.subarray(0, 10).every((byte) => byte === 0);
-  return mapped && flow.source[10] === 0xff && flow.source[11] === 0xff ? 3 : 0;
+function isMapped(bytes: Uint8Array): boolean {
+  const zeros = bytes.subarray(0, 10).every((byte) => byte === 0);
+  return zeros && bytes[10] === 0xff && bytes[11] === 0xff;
 }
 
 /** The hash, 0 … 2^32 − 1. `seed` is the unit's hash seed, the same on both units of a pair. */
 export function hashFlow(flow: FlowTuple, seed: number, choice: HashChoice = 'flow-hash'): number {
-  const first = firstWord(flow);
-  let a = seed | 0;
-  for (let index = first; index < 4; index++) a = mix(a, wordAt(flow.source, index));
+  let a = mixAddress(seed | 0, flow.source, wordAt(flow.source, 3));
   if (choice !== 'source-hash') {
     let b = seed | 0;
-    if (choice === 'flow-hash') b ^= Math.imul(flow.protocol, PROTOCOL);
-    for (let index = first; index < 4; index++) b = mix(b, wordAt(flow.destination, index));
-    a = mix(a, b);
+    let end = wordAt(flow.destination, 3);
     if (choice === 'flow-hash') {
-      a = mix(a, portWord(flow.sourcePort) | (portWord(flow.destinationPort) << 16));
+      b ^= Math.imul(flow.protocol, PROTOCOL);
+      end = fold(end, portWord(flow.sourcePort) | (portWord(flow.destinationPort) << 16));
     }
+    a = mix(a, mixAddress(b, flow.destination, end));
   }
   a ^= a >>> 16;
   a = Math.imul(a, FINAL_1);

@@ -12,7 +12,7 @@
  * nothing changed.
  */
 
-/** What is known of one member that takes flows. */
+/** What is known of one member. */
 export interface Observed {
   readonly id: string;
   /** In the document, above 0. */

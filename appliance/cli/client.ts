@@ -10,7 +10,7 @@ import { BODY_LIMIT_BYTES, type ErrorBody, type StreamMessage } from '../api/con
 import { CliError, EXIT, refusal } from './exit-codes.js';
 
 export interface Call {
-  readonly method?: 'GET' | 'PUT' | 'POST' | 'PATCH';
+  readonly method?: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   /** With its leading `/v1`; parts from people are encoded with `encodeURIComponent`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;

@@ -8,6 +8,7 @@
 import { Command, Option } from 'commander';
 import { DEFAULT_SOCKET, type ErrorBody } from '../api/contract.js';
 import { version } from '../api/version.js';
+import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { examples } from './arguments.js';
 import { addCompletionCommands } from './completion.js';
@@ -22,6 +23,7 @@ import { addLanguageCommands } from './language.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
+import { addTestCommands } from './test.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -63,10 +65,12 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('Look:');
   addStatusCommand(program, context);
   addShowCommands(program, context);
+  addTestCommands(program, context);
   addHardwareCommand(program, context);
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);
   addSetCommands(program, context);
+  addAccessCommands(program, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);

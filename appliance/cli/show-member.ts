@@ -4,9 +4,10 @@
  * Invariant: as `show`; what failed last stands first.
  */
 import type { Command } from 'commander';
-import type { FindingRow, MemberDetail } from '../api/contract.js';
+import type { FindingRow, MemberDetail, MemberSetup } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { answer, clientOf, type Context } from './context.js';
+import { CliError, EXIT } from './exit-codes.js';
 import {
   bitsPerSecond,
   clean,
@@ -19,6 +20,12 @@ import {
   timestamp,
 } from './format.js';
 import { memberPath } from './member-path.js';
+import { setupText } from './member-setup.js';
+
+interface Options {
+  readonly setup?: boolean;
+  readonly undo?: boolean;
+}
 
 export function addMember(show: Command, context: Context): void {
   show
@@ -26,22 +33,43 @@ export function addMember(show: Command, context: Context): void {
     .summary('one member: state, response times, what failed and when')
     .description(
       'Shows one member: state and why, next hop, traffic, what its monitor measures, and the\n' +
-        'last changes and failures with their times.',
+        'last changes and failures with their times. With --setup instead the commands that a\n' +
+        'Linux member needs for the services of its pool, as a shell script.',
     )
     .argument('<pool>', 'name of the pool')
     .argument('<member>', 'ADDRESS:PORT, with IPv6 as [ADDRESS]:PORT')
+    .option('--setup', 'the commands that a Linux member needs, and what to check')
+    .option('--undo', 'with --setup: the commands that take it back')
     .addHelpText(
       'after',
-      examples(['weir show member web 10.0.1.11:8080', 'why is it down, and since when?']),
+      examples(
+        ['weir show member web 10.0.1.11:8080', 'why is it down, and since when?'],
+        ['weir show member web 10.0.1.11:8080 --setup', 'what must be set at the member?'],
+        ['weir show member web 10.0.1.11:8080 --setup | ssh root@10.0.1.11 sh', 'set it'],
+      ),
     )
-    .action(async (pool: string, member: string, _options: object, command: Command) => {
+    .action(async (pool: string, member: string, options: Options, command: Command) => {
       const path = await memberPath(pool, member);
+      if (options.undo === true && options.setup !== true) {
+        throw new CliError(EXIT.usage, '--undo goes with --setup: give both.');
+      }
+      if (options.setup === true) {
+        const setup = await clientOf(command, context).json<MemberSetup>({ path: `${path}/setup` });
+        const direction = options.undo === true ? 'undo' : 'setup';
+        await answer(command, context, setup, () => setupText(setup, direction));
+        return;
+      }
       const detail = await clientOf(command, context).json<MemberDetail>({ path });
       await answer(command, context, detail, () => memberText(context, detail));
     });
 }
 
 type Line = readonly [name: string, value: string];
+
+/** As it stands in connection ids. */
+function quicId(id: number): string {
+  return `${id} (0x${id.toString(16).padStart(4, '0')})`;
+}
 
 export function memberText(context: Context, detail: MemberDetail): string {
   const { look } = context;
@@ -52,6 +80,9 @@ export function memberText(context: Context, detail: MemberDetail): string {
     ['Weight', String(detail.weight)],
     ['Next hop', nextHop(detail)],
     ['Traffic', traffic(detail)],
+    ...(detail.quicServerId === null
+      ? []
+      : ([['QUIC id', quicId(detail.quicServerId)]] satisfies Line[])),
     ...monitorLines(context, detail),
   ];
   const head = `${paint(look, 'bold', clean(`${detail.member} of pool ${detail.pool}`))}  ${paint(look, word.colour, word.text(look))}\n`;

@@ -47,6 +47,7 @@ const GOES = {
   packetsPerSecond: 8,
   forwarding: 7,
   pool: 6,
+  cookies: 5.5,
   services: 5,
   bitsPerSecond: 4,
   flowsPerSecond: 3,
@@ -99,6 +100,19 @@ const TOTALS: readonly Column<Traffic>[] = [
   },
 ];
 
+/** There once a SYN was answered by a cookie. Sent, brought back, and wrong ones. */
+const COOKIES: readonly Column<ServiceRow>[] = [
+  {
+    title: 'SYN COOKIES',
+    value: ({ synCookies }) =>
+      synCookies === null
+        ? '-'
+        : `${synCookies.on ? 'on' : 'off'} ${quantity(synCookies.sent)}/${quantity(synCookies.accepted)}/${quantity(synCookies.rejected)}`,
+    colour: ({ synCookies }) => (synCookies?.on === true ? 'yellow' : null),
+    dispensable: GOES.cookies,
+  },
+];
+
 /** `WHY` is there while some service has no tier: then it is what one has to read. */
 export function serviceColumns(
   context: Context,
@@ -145,6 +159,7 @@ export function serviceColumns(
       shrinkTo: 8,
       dispensable: GOES.pool,
     },
+    ...(rows.some(({ synCookies }) => (synCookies?.sent ?? 0) > 0) ? COOKIES : []),
     ...RATES,
     ...TOTALS,
     {

@@ -25,6 +25,7 @@ import {
   serviceColumns,
   tierText,
 } from './show-tables.js';
+import { addDrops } from './show-drops.js';
 import { addEvents, followCounters } from './show-events.js';
 import { addMember } from './show-member.js';
 import { table, type Column } from './table.js';
@@ -34,7 +35,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .command('show')
     .helpCommand(false)
     .summary('what the unit is doing')
-    .description('Shows services, pools, members, flows, events, tiers and counters.')
+    .description('Shows services, pools, members, flows, events, drops, tiers and counters.')
     .addHelpText(
       'after',
       examples(
@@ -123,6 +124,7 @@ export function addShowCommands(program: Command, context: Context): void {
   addMember(show, context);
   addFlows(show, context);
   addEvents(show, context);
+  addDrops(show, context);
 
   show
     .command('tiers')

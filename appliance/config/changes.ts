@@ -31,7 +31,7 @@ export function diffDocuments(before: Document | null, after: Document): Change[
 }
 
 /** Sections of named parts: a new section is as many changes as it has parts. */
-const sections = new Set(['pools', 'services', 'certificates', 'alerts']);
+const sections = new Set(['pools', 'services', 'access-lists', 'certificates', 'alerts']);
 
 function diffMaps(before: JsonMap, after: JsonMap, path: Path, changes: Change[]): void {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();

@@ -10,6 +10,7 @@ import type { ConfigErrorCode, Path } from './errors.js';
 import type { Intent } from './schema.js';
 import type { Pool } from './pool.js';
 import { isLayer4, transportOf, type Service } from './service.js';
+import { quicServerId } from './quic-server-id.js';
 import { nearest, quote } from './words.js';
 
 export interface Problem {
@@ -29,12 +30,23 @@ export function crossCheck(intent: Intent): CrossCheck {
   const errors: Problem[] = [];
   const warnings: Problem[] = [];
   const used = new Set<string>();
+  const usedLists = new Set<string>();
 
   for (const [name, pool] of Object.entries(intent.pools)) {
     errors.push(...checkMembers(name, pool), ...checkSource(name, pool));
   }
   errors.push(...checkFallbacks(intent.pools));
   for (const [name, service] of Object.entries(intent.services)) {
+    for (const [path, list] of listReferences(name, service)) {
+      usedLists.add(list);
+      if (Object.hasOwn(intent['access-lists'], list)) continue;
+      errors.push({
+        code: 'reference',
+        path,
+        message: `there is no access list ${quote(list)}: define it under "access-lists" or name another`,
+        suggestion: nearest(list, Object.keys(intent['access-lists'])),
+      });
+    }
     for (const [path, poolName] of poolReferences(name, service)) {
       used.add(poolName);
       const pool = Object.hasOwn(intent.pools, poolName) ? intent.pools[poolName] : undefined;
@@ -45,6 +57,7 @@ export function crossCheck(intent: Intent): CrossCheck {
       for (const standIn of fallbacksOf(intent.pools, poolName)) used.add(standIn);
       if (!isLayer4(service.listen.protocol)) continue;
       const direct = checkReach(name, service, poolName, pool);
+      if (service.quic === true) errors.push(...checkQuicIds(poolName, pool));
       errors.push(...direct, ...(direct.length > 0 ? [] : checkStandIns(name, service, intent)));
     }
   }
@@ -70,7 +83,23 @@ export function crossCheck(intent: Intent): CrossCheck {
       });
     }
   }
+  for (const name of Object.keys(intent['access-lists'])) {
+    if (usedLists.has(name)) continue;
+    warnings.push({
+      code: 'unused',
+      path: ['access-lists', name],
+      message: 'no service uses this list: it allows and denies nobody',
+    });
+  }
   return { errors, warnings };
+}
+
+function* listReferences(name: string, { access }: Service): Generator<[Path, string]> {
+  for (const key of ['allow', 'deny'] as const) {
+    for (const [index, list] of (access?.[key] ?? []).entries()) {
+      yield [['services', name, 'access', key, index], list];
+    }
+  }
 }
 
 function* poolReferences(name: string, service: Service): Generator<[Path, string]> {
@@ -239,6 +268,26 @@ function checkReach(name: string, service: Service, poolName: string, pool: Pool
     break;
   }
   return problems;
+}
+
+/** Two members that connection ids cannot tell apart. */
+function checkQuicIds(poolName: string, pool: Pool): Problem[] {
+  const seen = new Map<number, string>();
+  for (const [index, member] of pool.members.entries()) {
+    const id = quicServerId(poolName, memberKey(member), member['quic-id'] ?? null);
+    const other = seen.get(id);
+    if (other !== undefined) {
+      return [
+        {
+          code: 'conflict',
+          path: ['pools', poolName, 'members', index],
+          message: `${memberKey(member)} and ${other} have the same QUIC server id ${id}: give one of them another one by quic-id`,
+        },
+      ];
+    }
+    seen.set(id, memberKey(member));
+  }
+  return [];
 }
 
 /** An address that full nat speaks from is no service's. */

@@ -18,6 +18,7 @@ import { monitorSchema } from './monitor.js';
 import { passiveSchema } from './passive.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { quote } from './words.js';
+import { rateFields } from './rate-fields.js';
 
 export const algorithms = [
   'round-robin',
@@ -61,6 +62,24 @@ export const memberSchema = z
     location: line(100)
       .optional()
       .describe('Where it is, in words of your own: for the expression of the algorithm custom.'),
+    'max-connections': z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe('Most connections or UDP flows that it has at one time (tcp and udp).'),
+    'new-connections': z
+      .strictObject(rateFields)
+      .optional()
+      .describe('How fast connections or UDP flows to it may begin (tcp and udp).'),
+    'quic-id': z
+      .int()
+      .min(0)
+      .max(65535)
+      .optional()
+      .describe(
+        'Server id of its QUIC connection ids, for services with quic. Left out: made from pool, address and port.',
+      ),
     description: line(200).optional().describe('A note for people.'),
   })
   .describe('One server that does the work.');

@@ -9,6 +9,7 @@
  * again.
  */
 import { z } from 'zod';
+import { accessListSchema } from './access.js';
 import { name } from './basics.js';
 import { certificateSchema } from './certificate.js';
 import { crossCheck } from './cross-checks.js';
@@ -25,6 +26,10 @@ export const documentShape = z
     unit: unitSchema,
     pools: z.record(name(), poolSchema).default({}).describe('Pools by name.'),
     services: z.record(name(), serviceSchema).default({}).describe('Services by name.'),
+    'access-lists': z
+      .record(name(), accessListSchema)
+      .default({})
+      .describe('Lists of clients by name, for services to allow or to deny.'),
     pair: pairSchema.optional(),
     certificates: z
       .record(name(), certificateSchema)
@@ -52,6 +57,7 @@ export type Intent = z.output<typeof documentShape>;
 /** What somebody wrote, as JSON values. */
 export type Document = z.input<typeof documentShape>;
 
+export type { Access, AccessList } from './access.js';
 export type { Algorithm, Member, MemberState, Pool } from './pool.js';
 export type {
   Forwarding,

@@ -6,9 +6,11 @@
  * `forwarding` and `pool`, and a layer-7 service never has `forwarding`.
  */
 import { z } from 'zod';
+import { accessSchema } from './access.js';
 import { familyOf } from './addresses.js';
-import { duration, rate, size, unicastAddress } from './fields.js';
+import { duration, size, unicastAddress } from './fields.js';
 import { line, name, port } from './basics.js';
+import { rateFields } from './rate-fields.js';
 import { routeSchema } from './routes.js';
 
 export const protocols = ['tcp', 'udp', 'http', 'https', 'tls'] as const;
@@ -28,6 +30,9 @@ export function isLayer4(protocol: Protocol): protocol is 'tcp' | 'udp' {
 export function transportOf(protocol: Protocol): 'tcp' | 'udp' {
   return protocol === 'udp' ? 'udp' : 'tcp';
 }
+
+export const synCookieModes = ['auto', 'always', 'off'] as const;
+export type SynCookies = (typeof synCookieModes)[number];
 
 export const listenSchema = z
   .strictObject({
@@ -84,15 +89,7 @@ export const persistenceSchema = z
   .describe('How a client stays with its member beyond one flow.');
 
 const rateLimit = {
-  rate: rate().describe('How many, for each span of time.'),
-  burst: z
-    .int()
-    .min(1)
-    .max(1_000_000_000)
-    .optional()
-    .describe(
-      'How many may come at once before the rate applies. Left out: the count of the rate.',
-    ),
+  ...rateFields,
   per: z
     .enum(['client-address', 'service'])
     .default('client-address')
@@ -107,10 +104,53 @@ export const limitsSchema = z
       .max(1_000_000_000)
       .optional()
       .describe('Most connections or UDP flows at one time.'),
+    'connections-per-client': z
+      .int()
+      .min(1)
+      .max(1_000_000_000)
+      .optional()
+      .describe(
+        'Most connections or UDP flows of one client at one time. What one client is, new-connections says.',
+      ),
     'new-connections': z
-      .strictObject(rateLimit)
+      .strictObject({
+        ...rateLimit,
+        prefix: z
+          .int()
+          .min(1)
+          .max(32)
+          .optional()
+          .describe(
+            'How many bits of an IPv4 client count: clients of one prefix share an allowance. Left out: 32.',
+          ),
+        prefix6: z
+          .int()
+          .min(1)
+          .max(128)
+          .optional()
+          .describe('How many bits of an IPv6 client count. Left out: 64, one subnet.'),
+      })
+      .superRefine((limit, context) => {
+        for (const key of ['prefix', 'prefix6'] as const) {
+          if (limit.per === 'client-address' || limit[key] === undefined) continue;
+          context.addIssue({
+            code: 'custom',
+            path: [key],
+            message: `is for per: client-address, but per is ${limit.per}: remove one of them`,
+            params: { code: 'conflict' },
+          });
+        }
+      })
       .optional()
       .describe('How fast connections or UDP flows may begin.'),
+    'flood-guard': z
+      .enum(['auto', 'off'])
+      .default('auto')
+      .describe(
+        'auto: new connections are refused once they come so fast that they would push established flows out of ' +
+          'the flow table, which is a tenth of its size each second; new-connections per service takes its place. ' +
+          'off: no such limit (tcp and udp).',
+      ),
     requests: z
       .strictObject(rateLimit)
       .optional()
@@ -155,6 +195,13 @@ export const serviceSchema = z
         'Largest TCP segment, in bytes, that a handshake through the unit may announce: a larger one is lowered. ' +
           'Left out: none is.',
       ),
+    'syn-cookies': z
+      .enum(synCookieModes)
+      .optional()
+      .describe(
+        'Whether a flood of SYNs is answered by SYN cookies (tcp by nat or full-nat). auto, the default: while more ' +
+          'handshakes are left open than the flow table can hold. always: every handshake. off: never.',
+      ),
     quic: z
       .boolean()
       .optional()
@@ -189,6 +236,7 @@ export const serviceSchema = z
       ),
     persistence: persistenceSchema.optional(),
     limits: limitsSchema.optional(),
+    access: accessSchema.optional(),
   })
   .superRefine((service, context) => {
     const refuse = (code: string, path: (string | number)[], message: string): void => {
@@ -228,6 +276,24 @@ export const serviceSchema = z
     if (service.mss !== undefined && protocol !== 'tcp') {
       refuse('conflict', ['mss'], `is for tcp, but the protocol is ${protocol}: remove it`);
     }
+    const cookies = service['syn-cookies'];
+    if (cookies !== undefined && protocol !== 'tcp') {
+      refuse(
+        'conflict',
+        ['syn-cookies'],
+        `are for tcp, but the protocol is ${protocol}: remove it`,
+      );
+    } else if (
+      cookies !== undefined &&
+      cookies !== 'off' &&
+      (service.forwarding === 'dsr' || service.forwarding === 'tunnel')
+    ) {
+      refuse(
+        'conflict',
+        ['syn-cookies'],
+        `need answers to pass through the unit, which they do not by ${service.forwarding}: remove it or use nat or full-nat`,
+      );
+    }
     if (service.quic !== undefined && protocol !== 'udp') {
       refuse('conflict', ['quic'], `is for udp, but the protocol is ${protocol}: remove it`);
     }
@@ -261,6 +327,13 @@ export const serviceSchema = z
         'range',
         ['persistence', 'prefix'],
         `must be at most 32, because ${address} is an IPv4 address`,
+      );
+    }
+    if (!layer4 && service.access !== undefined) {
+      refuse(
+        'conflict',
+        ['access'],
+        `is for tcp and udp, but the protocol is ${protocol}: remove it, or use client-address in a route`,
       );
     }
     for (const key of ['requests', 'request-body'] as const) {

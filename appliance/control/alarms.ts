@@ -14,7 +14,22 @@ export interface AlarmInput {
   readonly memberSince: ReadonlyMap<string, number>;
   /** What is wrong with the expressions of pools, by pool. */
   readonly weightProblems: ReadonlyMap<string, string>;
+  /** Tables of the fast path, as far as they are counted. */
+  readonly usage?: readonly {
+    readonly name: string;
+    readonly entries: number | null;
+    readonly limit: number;
+  }[];
+  /** About files of access lists. */
+  readonly access?: readonly Alarm[];
 }
+
+/** Part of a table from which people should know. */
+const NEARLY_FULL = 0.9;
+const REMEDY: Readonly<Record<string, string>> = {
+  flows:
+    'New flows that need an entry are about to be dropped; look at weir show drops, and at what opens so many.',
+};
 
 export function alarms(input: AlarmInput): Alarm[] {
   const found: Alarm[] = [];
@@ -38,12 +53,21 @@ export function alarms(input: AlarmInput): Alarm[] {
       since: null,
     });
   }
-  found.push(...poolAlarms(input));
+  found.push(...poolAlarms(input), ...(input.access ?? []));
   for (const [pool, problem] of input.weightProblems) {
     found.push({
       code: 'weights-failed',
       severity: 'warning',
       message: `The expression of pool ${pool} gives no weight: ${problem}. Its members keep the weights that they have.`,
+      since: null,
+    });
+  }
+  for (const { name, entries, limit } of input.usage ?? []) {
+    if (entries === null || limit === 0 || entries < NEARLY_FULL * limit) continue;
+    found.push({
+      code: 'table-full',
+      severity: 'warning',
+      message: `The table ${name} of the fast path is nearly full: ${entries} of ${limit} entries. ${REMEDY[name] ?? 'Remove what is not needed, or use a hardware profile with more.'}`,
       since: null,
     });
   }

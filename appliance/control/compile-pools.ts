@@ -22,6 +22,8 @@ export interface HealthView {
 export interface MemberHealth {
   readonly state: 'unknown' | 'up' | 'down';
   readonly reason: string;
+  /** Why the unit cannot probe it now; the state is then what it was before. */
+  readonly blind?: string | undefined;
   /** Decaying average of the probes that were answered, in microseconds. */
   readonly responseTimeUs?: number | undefined;
   /** What an agent on the member said; percentages that it never spoke of are undefined. */
@@ -41,6 +43,8 @@ export interface InfluenceView {
   weight(id: string): number | undefined;
   /** Whether it was draining for as long as its pool allows. */
   drained(id: string): boolean;
+  /** Why its traffic makes it suspect; undefined while it does not. */
+  suspect(id: string): string | undefined;
 }
 
 export interface PoolInput {
@@ -108,7 +112,7 @@ export function compilePool(
   const now = quorum(
     pool.members.map(({ backup, weight }, index) => ({
       backup: backup === true,
-      can: weight === 0 ? 'no' : canServe(judged[index]),
+      can: weight === 0 || asksForNothing(pool, judged[index]) ? 'no' : canServe(judged[index]),
     })),
     neededMembers(pool['minimum-healthy'], pool.members.filter(isEnabled).length),
     pool['when-down'] === 'serve-all',
@@ -121,6 +125,7 @@ export function compilePool(
     if (
       was?.key !== made.key ||
       was.weight !== made.weight ||
+      was.configuredWeight !== made.configuredWeight ||
       before?.quorum.takes[index] !== now.takes[index]
     ) {
       reshuffled = true;
@@ -140,9 +145,17 @@ export function compilePool(
 }
 
 function tableOf(pool: Pool, members: readonly L4Member[], takes: readonly boolean[]): Uint32Array {
+  // An expression that gives 0 to all who are left must not leave the pool without anybody.
+  const nobody =
+    usesObservations(pool.algorithm) &&
+    !members.some(({ weight }, index) => takes[index] === true && weight > 0);
   return buildTable(
     pool.algorithm,
-    members.map(({ key, weight }, index) => ({ key, weight, available: takes[index] === true })),
+    members.map(({ key, weight, configuredWeight }, index) => ({
+      key,
+      weight: nobody ? configuredWeight : weight,
+      available: takes[index] === true,
+    })),
   );
 }
 
@@ -154,6 +167,11 @@ function whenDownOf(name: string, pools: Intent['pools']): L4WhenDown {
 
 function isEnabled(member: Member): boolean {
   return member.state === 'enabled' && member.backup !== true && member.weight > 0;
+}
+
+/** An agent that reports 0 per cent. A computed weight of 0 is about the share alone. */
+function asksForNothing(pool: Pool, judged: Judged | undefined): boolean {
+  return judged?.weight === 0 && !usesObservations(pool.algorithm);
 }
 
 function canServe(judged: Judged | undefined): 'serve' | 'at-need' | 'no' {
@@ -177,6 +195,7 @@ function makeMember(
     port: member.port ?? 0,
     weight: judged.weight,
     configuredWeight: member.weight,
+    quicId: member['quic-id'] ?? null,
     setting: member.state,
     nextHop: judged.hop,
   };
@@ -209,7 +228,7 @@ function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged
     limit !== undefined && member.state === 'draining' && input.influences?.drained(id) === true;
   const { state, reason, atNeed } = drained
     ? { state: 'down' as const, reason: `drained for ${formatDuration(limit)}`, atNeed: false }
-    : memberStatus(member.state, hop, health);
+    : memberStatus(member.state, hop, suspected(id, pool, health, input.influences));
   return {
     hop: 'unresolved' in hop ? null : hop,
     state,
@@ -218,6 +237,18 @@ function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged
     atNeed,
     weight: weightOf(id, pool, member, health, input.influences),
   };
+}
+
+/** A suspect member counts as one whose monitor fails. */
+function suspected(
+  id: string,
+  pool: Pool,
+  health: Health,
+  influences: InfluenceView | undefined,
+): Health {
+  const reason = pool.passive === undefined ? undefined : influences?.suspect(id);
+  if (reason === undefined || (health !== 'none' && health?.state === 'down')) return health;
+  return { state: 'down', reason };
 }
 
 function memberStatus(
@@ -234,9 +265,8 @@ function memberStatus(
   if (health?.agent?.state === 'drain') return AGENT_DRAINS;
   // HAProxy reads a weight of nothing in the same way.
   if (health?.agent?.weightPercent === 0) return AGENT_WANTS_NOTHING;
-  if (health === undefined) return NOT_PROBED;
-  // Where the unit itself cannot probe, the reason says why.
-  return health.state === 'up' ? PASSING : { ...NOT_PROBED, reason: health.reason };
+  if (health?.blind !== undefined) return { ...NOT_PROBED, reason: health.blind };
+  return health?.state === 'up' ? PASSING : NOT_PROBED;
 }
 
 const DISABLED = { state: 'down', reason: 'disabled', atNeed: false } as const;
@@ -313,6 +343,7 @@ function sameMember(a: L4Member, b: L4Member): boolean {
     a.weight === b.weight &&
     a.configuredWeight === b.configuredWeight &&
     a.setting === b.setting &&
+    a.quicId === b.quicId &&
     a.state === b.state &&
     a.standing === b.standing &&
     a.reason === b.reason &&

@@ -12,6 +12,7 @@ import type { Intent, Pool } from '../config/schema.js';
 import { compilePool, memberId, type PoolInput } from './compile-pools.js';
 import { placeService, placeUnit, sameService, sameUnit } from './place.js';
 import { poolStanding, sameStanding } from './standing.js';
+import { compileProtection, DOCUMENT_ONLY, type AccessView } from './compile-protection.js';
 import type {
   L4Pool,
   L4Service,
@@ -24,6 +25,8 @@ import type {
 
 export interface CompileInput extends PoolInput {
   readonly intent: Intent;
+  /** What access lists hold beside the document; left out: only that. */
+  readonly access?: AccessView;
 }
 
 export function compile(input: CompileInput, previous?: Tables): Tables {
@@ -57,10 +60,22 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
     }
   }
 
+  const protection = compileProtection(
+    intent,
+    services,
+    l4Pools,
+    input.access ?? DOCUMENT_ONLY,
+    previous?.l4.protection,
+  );
   return {
     pools,
     standings,
-    l4: { unit: keep(previous?.l4.unit, placeUnit(intent), sameUnit), services, pools: l4Pools },
+    l4: {
+      unit: keep(previous?.l4.unit, placeUnit(intent), sameUnit),
+      services,
+      pools: l4Pools,
+      protection,
+    },
     net: netTables(intent, services, l4Pools, previous?.net),
     monitors: monitorTargets(intent, services, previous?.monitors),
     placements,

@@ -8,22 +8,28 @@
  */
 import type { BaseLogger } from 'pino';
 import type {
+  AccessTestRow,
+  AccessView,
   ApplyResult,
   ConfigView,
   ConfirmResult,
   Counters,
   DiffResult,
+  DropRow,
   EventRow,
   FlowRow,
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
+  MemberTest,
   PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
   ServiceRow,
   Status,
+  TemporaryAccessRow,
   TierRow,
 } from '../api/contract.js';
 import {
@@ -33,6 +39,8 @@ import {
   type Observation,
   type RollbackRequest,
   type SetMemberRequest,
+  type TemporaryAccessRequest,
+  type TestMemberRequest,
 } from '../api/port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
@@ -44,6 +52,7 @@ import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
+import type { Access } from './access.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
@@ -53,6 +62,7 @@ import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
+import { CookieWatch } from './syn-cookies.js';
 import { unreachable } from './unreachable.js';
 
 export interface DaemonParts {
@@ -65,6 +75,7 @@ export interface DaemonParts {
   /** What the tables of the fast path were sized by. */
   readonly tableSizes: ChosenSizes;
   readonly events: EventLog;
+  readonly access: Access;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -77,6 +88,7 @@ export class Daemon implements DaemonPort {
   readonly #reconciler: Reconciler;
   readonly #changes: Changes;
   readonly #history = new MemberHistory();
+  readonly #cookies = new CookieWatch();
   readonly #show: Show;
   readonly #listeners = new Set<(observation: Observation) => void>();
   readonly #stopWatching: () => void;
@@ -100,7 +112,14 @@ export class Daemon implements DaemonPort {
       },
     });
     this.#reconciler = new Reconciler(
-      { network, monitors, fastPath: tier, inspect: parts.inspect, influences },
+      {
+        network,
+        monitors,
+        fastPath: tier,
+        inspect: parts.inspect,
+        influences,
+        access: parts.access,
+      },
       {
         retryMs: RETRY_MS,
         onRun: (report) => {
@@ -134,6 +153,7 @@ export class Daemon implements DaemonPort {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           if (influences.step({ deltas, counters }, intent, tables)) this.#reconciler.request();
@@ -205,6 +225,12 @@ export class Daemon implements DaemonPort {
     await this.#reconciler.settle();
   }
 
+  /** Access lists hold something else than before. */
+  accessChanged(path: string | null): void {
+    if (path !== null) this.#tellOfFile(path);
+    this.#reconciler.request();
+  }
+
   /** A monitor changed its mind. */
   healthChanged(): void {
     this.#reconciler.request();
@@ -214,6 +240,7 @@ export class Daemon implements DaemonPort {
   eventsReadable(): void {
     const { tier, events } = this.#parts;
     tier.drainEvents((event: L4Event) => {
+      if (event.kind === 'drop') this.#show.dropTold(event.reason);
       events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
     });
   }
@@ -288,6 +315,18 @@ export class Daemon implements DaemonPort {
     return this.#show.member(name);
   }
 
+  async memberSetup(name: Parameters<DaemonPort['memberSetup']>[0]): Promise<MemberSetup> {
+    return this.#show.memberSetup(name, this.#parts.network.addresses());
+  }
+
+  testMember(request: TestMemberRequest): Promise<MemberTest> {
+    const { network } = this.#parts;
+    return this.#show.testMember(request, {
+      links: network.links(),
+      addresses: network.addresses(),
+    });
+  }
+
   flows(query: Parameters<Show['flows']>[0]): Promise<FlowRow[]> {
     return this.#show.flows(query);
   }
@@ -308,13 +347,68 @@ export class Daemon implements DaemonPort {
     return this.#parts.events.latest(limit, kinds);
   }
 
+  async drops(query: { readonly samples: number }): Promise<DropRow[]> {
+    return this.#show.drops(query);
+  }
+
+  async access(): Promise<AccessView> {
+    return this.#show.access();
+  }
+
+  async testAccess(query: Parameters<DaemonPort['testAccess']>[0]): Promise<AccessTestRow[]> {
+    return this.#show.testAccess(query.address, query.service);
+  }
+
+  async putAccess(request: TemporaryAccessRequest): Promise<TemporaryAccessRow> {
+    const row = this.#parts.access.put(request, this.#reconciler.intent);
+    await this.#reconciler.settle();
+    this.#parts.events.append({
+      kind: 'access',
+      severity: 'info',
+      message: `${row.author}: ${row.verdict} ${row.prefix} for ${row.service ?? 'every service'} until ${new Date(row.expires).toISOString()}`,
+      subject: { author: row.author, ...(row.service === null ? {} : { service: row.service }) },
+    });
+    return row;
+  }
+
+  async removeAccess(request: Parameters<DaemonPort['removeAccess']>[0]): Promise<void> {
+    const { prefix, service, author } = request;
+    this.#parts.access.remove(prefix, service);
+    await this.#reconciler.settle();
+    this.#parts.events.append({
+      kind: 'access',
+      severity: 'info',
+      message: `${author}: removed the temporary entry ${prefix} for ${service ?? 'every service'}`,
+      subject: { author, ...(service === null ? {} : { service }) },
+    });
+  }
+
+  async reloadAccess(): Promise<AccessView> {
+    await this.#parts.access.reload();
+    await this.#reconciler.settle();
+    return this.#show.access();
+  }
+
   subscribe(listener: (observation: Observation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
+  /** Once for each problem that a file came to have or lost. */
+  #tellOfFile(path: string): void {
+    const { access, events } = this.#parts;
+    const problem = access.problemOf(path);
+    events.append({
+      kind: 'access',
+      severity: problem === null ? 'info' : 'error',
+      message:
+        problem === null ? `read ${path}` : `${problem}; the last good content of the file counts`,
+    });
+  }
+
   #ran(report: RunReport): void {
-    const { events } = this.#parts;
+    const { events, access } = this.#parts;
+    if (this.#reconciler.intent !== null) access.follow(this.#reconciler.intent);
     const { before, tables } = report;
     const happened = this.#history.follow(before, tables, Date.now());
     for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);
@@ -343,6 +437,9 @@ export class Daemon implements DaemonPort {
       found.push(
         `the fast path does not match the configuration yet: ${failure.message}; it is tried again by itself`,
       );
+    }
+    for (const { message } of this.#parts.access.alarms(this.#reconciler.intent)) {
+      found.push(message);
     }
     for (const pool of this.#show.tables.l4.pools.values()) {
       const sentence = unreachable(pool);

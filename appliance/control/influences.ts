@@ -1,6 +1,6 @@
 /**
- * What time and traffic say of members, in one place: slow start, draining deadlines and computed
- * weights. Moves on once a second, with the counters; between two steps the compiler finds the
+ * What time and traffic say of members, in one place: slow start, draining deadlines, computed
+ * weights and passive health. Moves on once a second, with the counters; between two steps the compiler finds the
  * same answers as often as it asks.
  */
 import type { Intent } from '../config/schema.js';
@@ -8,6 +8,7 @@ import type { NewEvent } from '../telemetry/event-log.js';
 import type { HealthView, InfluenceView } from './compile-pools.js';
 import { Drains, type History } from './drains.js';
 import { Ramps } from './ramps.js';
+import { Suspicions } from './suspicions.js';
 import type { Tables } from './tables.js';
 import { WeighingLoop, type Sample } from './weighing.js';
 
@@ -28,6 +29,7 @@ export class Influences implements InfluenceView {
   readonly #ramps = new Ramps();
   readonly #drains: Drains;
   readonly #weighing = new WeighingLoop();
+  readonly #suspicions = new Suspicions();
 
   constructor(options: InfluencesOptions) {
     this.#options = options;
@@ -52,6 +54,10 @@ export class Influences implements InfluenceView {
     return this.#drains.over(id);
   }
 
+  suspect(id: string): string | undefined {
+    return this.#suspicions.reason(id);
+  }
+
   /** What is wrong with the expressions of pools, by pool. */
   get problems(): ReadonlyMap<string, string> {
     return this.#weighing.problems;
@@ -74,6 +80,7 @@ export class Influences implements InfluenceView {
     const drained = this.#drains.step();
     const weighed = this.#weighing.step(sample, intent, tables, this.#options.health, now);
     for (const event of weighed.events) this.#options.onEvent(event);
-    return ramped || drained || weighed.changed;
+    const suspected = this.#suspicions.step(sample.deltas, intent, tables, now);
+    return ramped || drained || weighed.changed || suspected;
   }
 }

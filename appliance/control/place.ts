@@ -33,6 +33,10 @@ export function placeService(
       pool: service.pool,
       persistence: persistenceOf(service),
       mss: service.mss ?? 0,
+      synCookies:
+        protocol === 'tcp' && (forwarding === 'nat' || forwarding === 'full-nat')
+          ? (service['syn-cookies'] ?? 'auto')
+          : 'off',
       quic: service.quic ?? false,
       guePort: tunnel?.encapsulation === 'gue' ? tunnel.port : 0,
     },
@@ -71,6 +75,7 @@ export function sameService(a: L4Service, b: L4Service): boolean {
     a.persistence?.seconds === b.persistence?.seconds &&
     a.persistence?.prefix === b.persistence?.prefix &&
     a.mss === b.mss &&
+    a.synCookies === b.synCookies &&
     a.quic === b.quic &&
     a.guePort === b.guePort
   );

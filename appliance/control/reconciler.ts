@@ -9,6 +9,7 @@
 import type { Intent } from '../config/schema.js';
 import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import { compile } from './compile.js';
+import type { AccessView } from './compile-protection.js';
 import type {
   FastPathPort,
   InfluencesPort,
@@ -26,6 +27,8 @@ export interface ReconcilerPorts {
   readonly inspect: InspectInterface;
   /** Left out: no member starts slowly, is weighed or drained. */
   readonly influences?: InfluencesPort;
+  /** What access lists hold beside the document. */
+  readonly access?: { view(): AccessView };
 }
 
 export interface RunReport {
@@ -177,6 +180,7 @@ export class Reconciler {
       health: { get: (id) => this.#ports.monitors.status(id) },
       nextHop: (address) => this.nextHop(address),
       ...(this.#ports.influences === undefined ? {} : { influences: this.#ports.influences }),
+      ...(this.#ports.access === undefined ? {} : { access: this.#ports.access.view() }),
     };
   }
 

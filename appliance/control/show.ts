@@ -5,27 +5,40 @@
 import { release } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
+  AccessTestRow,
+  AccessView,
   Counters,
+  DropRow,
   FlowRow,
   MemberDetail,
   MemberRow,
+  MemberSetup,
+  MemberTest,
+  MemberTestRow,
   PendingConfirm,
   PoolDetail,
   PoolRow,
   ServiceRow,
   Status,
+  SynCookieCounters,
   TierRow,
 } from '../api/contract.js';
-import { PortError, type MemberName as NamedMember } from '../api/port.js';
+import { PortError, type MemberName as NamedMember, type TestMemberRequest } from '../api/port.js';
 import { version } from '../api/version.js';
 import { memberKey, parseEndpoint } from '../config/addresses.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
+import type { EventLog } from '../telemetry/event-log.js';
+import type { Access } from './access.js';
 import { alarms } from './alarms.js';
+import { DropLog } from './drop-log.js';
 import type { MemberHistory } from './member-history.js';
+import { memberSetup, servicesOf } from './member-setup.js';
+import { planTest, testRow, type TestSurroundings } from './member-test.js';
 import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
+import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { poolDetail } from './pool-view.js';
 import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
@@ -40,6 +53,8 @@ export interface ShowParts {
   readonly failure: () => Error | null;
   /** What is wrong with the expressions of pools, by pool. */
   readonly weightProblems: () => ReadonlyMap<string, string>;
+  readonly access: Access;
+  readonly events: EventLog;
 }
 
 const EMPTY: Tables = {
@@ -55,9 +70,11 @@ export class Show {
   readonly #parts: ShowParts;
   readonly #sampler: Sampler;
   readonly #startedAt = Date.now();
+  readonly #drops: DropLog;
 
   constructor(parts: ShowParts, sampling: Pick<SamplerOptions, 'onSample' | 'onError'>) {
     this.#parts = parts;
+    this.#drops = new DropLog(parts.tier.counters().drops);
     this.#sampler = new Sampler({ read: () => this.counters(), ...sampling });
   }
 
@@ -95,6 +112,8 @@ export class Show {
         failure: this.#parts.failure(),
         memberSince: this.#parts.history.since,
         weightProblems: this.#parts.weightProblems(),
+        usage: this.#parts.tier.usage(),
+        access: this.#parts.access.alarms(this.#parts.reconciler.intent),
       }),
       kernel: release(),
     };
@@ -130,13 +149,45 @@ export class Show {
     const known = this.#parts.monitors;
     const detail =
       view === null ? null : memberDetail(view, canonical(name), (id) => known.record(id));
-    if (detail === null) {
-      throw new PortError(
-        'not-found',
-        `There is no member ${name.member} in a pool ${name.pool}: see "weir show members".`,
-      );
-    }
+    if (detail === null) throw noSuchMember(name);
     return detail;
+  }
+
+  /** What a Linux member needs; `own` are the addresses of this unit. */
+  memberSetup(name: NamedMember, own: Parameters<typeof memberSetup>[0]['own']): MemberSetup {
+    const { intent } = this.#parts.reconciler;
+    const wanted = canonical(name);
+    const setup =
+      intent === null ? null : memberSetup({ intent, tables: this.tables, own }, wanted);
+    if (setup === null) throw noSuchMember(name);
+    return setup;
+  }
+
+  /** One service after the other: tests are few, and the fast path does one at a time. */
+  async testMember(
+    request: TestMemberRequest,
+    network: Pick<TestSurroundings, 'links' | 'addresses'>,
+  ): Promise<MemberTest> {
+    const { reconciler, tier } = this.#parts;
+    const { intent } = reconciler;
+    const { tables } = this;
+    const name = canonical(request);
+    const member = tables.pools.get(name.pool)?.members.find(({ key }) => key === name.member);
+    if (intent === null || member === undefined) throw noSuchMember(request);
+    const all = servicesOf({ intent, tables }, name.pool);
+    const services = all.filter((one) => [undefined, one.name].includes(request.service));
+    if (services.length === 0) throw noServiceOf(name.pool, request.service);
+    const around = { unit: tables.l4.unit, intent, outcomes: tier.outcomes, ...network };
+    const nameOf = (index: number): string =>
+      network.links.find((link) => link.index === index)?.name ?? `interface ${index}`;
+    const tests: MemberTestRow[] = [];
+    for (const service of services) {
+      const subject = { service, pool: name.pool, member };
+      const plan = planTest(subject, around);
+      const outcome = 'impossible' in plan ? null : await tier.probe(plan).catch(cannotProbe);
+      tests.push(testRow(subject, plan, outcome, nameOf));
+    }
+    return { ...name, ok: tests.every(({ result }) => result === 'answered'), tests };
   }
 
   /** Looks through the whole flow table if it must, without keeping anybody else waiting. */
@@ -212,6 +263,25 @@ export class Show {
     };
   }
 
+  /** A dropped packet was told. */
+  dropTold(reason: string): void {
+    this.#drops.told(reason);
+  }
+
+  drops({ samples }: { readonly samples: number }): DropRow[] {
+    const events = this.#parts.events.latest(Number.MAX_SAFE_INTEGER, ['drop']);
+    return this.#drops.rows(this.counters(), this.#sampler.deltas, events, samples);
+  }
+
+  access(): AccessView {
+    const [used, limit] = this.#parts.tier.accessUsage();
+    return this.#parts.access.show(this.#parts.reconciler.intent, used, limit);
+  }
+
+  testAccess(address: string, service?: string): AccessTestRow[] {
+    return this.#parts.access.test(this.#parts.reconciler.intent, this.tables, address, service);
+  }
+
   #pending(): PendingConfirm | null {
     const pending = this.#parts.store.pendingConfirm();
     if (pending === null) return null;
@@ -229,6 +299,7 @@ export class Show {
       health: (id) => monitors.status(id),
       nextHop: (address) => reconciler.nextHop(address),
       counters: this.counters(),
+      cookies: cookieCounters(this.#parts.tier.cookies()),
       deltas: this.#sampler.deltas,
       memberSince: this.#parts.history.since,
     };
@@ -241,8 +312,40 @@ function canonical({ pool, member }: NamedMember): NamedMember {
   return { pool, member: endpoint.ok ? memberKey(endpoint.value) : member };
 }
 
+function noSuchMember({ pool, member }: NamedMember): PortError {
+  return new PortError(
+    'not-found',
+    `There is no member ${member} in a pool ${pool}: see "weir show members".`,
+  );
+}
+
+function noServiceOf(pool: string, service: string | undefined): PortError {
+  return service === undefined
+    ? new PortError('conflict', `No service of the fast path uses pool ${pool}: nothing to test.`)
+    : new PortError(
+        'not-found',
+        `The fast path has no service ${service} that uses pool ${pool}: see "weir show services".`,
+      );
+}
+
+function cannotProbe(cause: unknown): never {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw new PortError('unavailable', `The member cannot be tested now: ${why}`, { cause });
+}
+
 function noSuchPool(name: string): PortError {
   return new PortError('not-found', `There is no pool ${name}: see "weir show pools".`);
+}
+
+function cookieCounters(
+  states: ReadonlyMap<string, CookieState>,
+): ReadonlyMap<string, SynCookieCounters> {
+  return new Map(
+    [...states].map(([name, { on, sent, accepted, rejected }]) => [
+      name,
+      { on, sent, accepted, rejected },
+    ]),
+  );
 }
 
 function flowRow(flow: L4Flow, service: L4Service, member: MemberName, nowNs: bigint): FlowRow {

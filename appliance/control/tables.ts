@@ -8,6 +8,7 @@
  */
 import type { Muster } from '../balance/quorum.js';
 import type { MonitorSettings } from '../config/schema.js';
+import type { AccessSet } from './access-sets.js';
 
 /** How the fast path hands a packet to a member. */
 export type L4Forwarding = 'dsr' | 'nat' | 'tunnel' | 'full-nat';
@@ -44,6 +45,8 @@ export interface L4Member {
   readonly weight: number;
   /** The weight in the document. */
   readonly configuredWeight: number;
+  /** What names it in connection ids of QUIC, where the document says so. */
+  readonly quicId: number | null;
   /** The administrator's word. */
   readonly setting: 'enabled' | 'draining' | 'disabled';
   /** What the fast path does with it. */
@@ -100,6 +103,8 @@ export interface L4Service {
   readonly persistence: L4Persistence | null;
   /** Largest TCP segment that members and clients may announce; 0: any. */
   readonly mss: number;
+  /** When SYNs are answered by cookies; off for all but tcp by nat and full-nat. */
+  readonly synCookies: 'auto' | 'always' | 'off';
   /** Connection ids of QUIC name the member. */
   readonly quic: boolean;
   /** tunnel: UDP port of GUE; 0: IP in IP. */
@@ -128,11 +133,48 @@ export const NO_UNIT: L4Unit = {
   tunnelSource6: '::/96',
   natAddresses: [],
 };
+/** How fast flows may begin: one each `costNs`, after as many at once as fit into `burstNs`. */
+export interface L4Rate {
+  readonly costNs: bigint;
+  /** (burst - 1) × costNs. */
+  readonly burstNs: bigint;
+}
+
+/** What protects a service. A number of 0 and a rate of null are no limit. */
+export interface L4ServiceProtection {
+  readonly access: AccessSet | null;
+  /** `auto`: what the tier's flow table can take. */
+  readonly rate: L4Rate | 'auto' | null;
+  readonly connections: number;
+  /** Limits of each client: prefixes of this length are one. */
+  readonly client: {
+    readonly rate: L4Rate | null;
+    readonly connections: number;
+    readonly prefix: number;
+    readonly prefix6: number;
+  } | null;
+  /** Whether a member of its pool has limits. */
+  readonly members: boolean;
+}
+
+export interface L4MemberLimits {
+  readonly rate: L4Rate | null;
+  readonly connections: number;
+}
+
+export interface L4Protection {
+  /** By name of the service. */
+  readonly services: ReadonlyMap<string, L4ServiceProtection>;
+  /** By `POOL/MEMBERKEY`; only members with limits. */
+  readonly members: ReadonlyMap<string, L4MemberLimits>;
+}
 
 export interface L4Tables {
   readonly unit: L4Unit;
   readonly services: ReadonlyMap<string, L4Service>;
   readonly pools: ReadonlyMap<string, L4Pool>;
+  /** Left out: nothing is protected. */
+  readonly protection?: L4Protection;
 }
 
 /** How a pool is off: for people, and for who serves the services that lead to it. */

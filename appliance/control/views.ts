@@ -13,8 +13,10 @@ import type {
   PoolRow,
   Rates,
   ServiceRow,
+  SynCookieCounters,
   ServiceState,
 } from '../api/contract.js';
+import { quicServerId } from '../config/quic-server-id.js';
 import { usesObservations } from '../balance/choice.js';
 import type { Intent, Pool } from '../config/schema.js';
 import type { HealthStatus, MemberRecord } from '../health/monitors.js';
@@ -29,6 +31,8 @@ export interface ViewInput {
   readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
   readonly counters: Counters;
   readonly deltas: CounterDeltas | null;
+  /** SYN cookies by name of the service; those that have none are not there. */
+  readonly cookies?: ReadonlyMap<string, SynCookieCounters>;
   /** When a member came to its state, by `POOL/MEMBERKEY`; milliseconds. */
   readonly memberSince: ReadonlyMap<string, number>;
 }
@@ -65,6 +69,7 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       membersTotal: members.length,
       rates: rateOf(input.deltas, 'services', name),
       totals: countersOf(input.counters.services, name),
+      synCookies: input.cookies?.get(name) ?? null,
       since: input.counters.since,
     };
   });
@@ -149,7 +154,14 @@ export function memberDetail(
     findings: known?.findings ?? [],
     latenciesMs: known?.latencies ?? [],
     probeSharedWith: known?.sharedWith ?? [],
+    quicServerId: quicIdOf(input, name.pool, row.member),
   };
+}
+
+function quicIdOf({ tables }: ViewInput, pool: string, key: string): number | null {
+  const used = [...tables.l4.services.values()].some((one) => one.pool === pool && one.quic);
+  const member = tables.pools.get(pool)?.members.find((one) => one.key === key);
+  return used && member !== undefined ? quicServerId(pool, key, member.quicId) : null;
 }
 
 function memberRow(

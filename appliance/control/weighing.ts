@@ -22,12 +22,6 @@ import type { NewEvent } from '../telemetry/event-log.js';
 import { quorumOf, type HealthView } from './compile-pools.js';
 import type { L4Member, L4Pool, Tables } from './tables.js';
 
-/** The fast path's counters of a member. */
-type MemberCounters = CounterSet & {
-  /** Flows that it has now. */
-  readonly active?: number;
-};
-
 /** What the last second brought. */
 export interface Sample {
   readonly counters: Counters;
@@ -128,9 +122,12 @@ function weigh(
 ): string | null {
   const { pool, weights, expression } = weighing;
   const { takes } = quorumOf(compiled);
-  const members = compiled.members.flatMap((member, index) => {
+  const members = compiled.members.flatMap((member, index): Participant[] => {
     const written = pool.members[index];
-    return takes[index] === true && written !== undefined ? [{ member, written }] : [];
+    const takesFlows = takes[index] === true;
+    // An expression is computed for all, so that who comes up finds a weight of its own.
+    if (written === undefined || written.weight === 0) return [];
+    return takesFlows || expression !== null ? [{ member, written, takesFlows }] : [];
   });
   const observed = members.map(({ member }) => observe(member, counters, deltas, health));
   if (expression === null) {
@@ -150,23 +147,29 @@ function observe(
   deltas: CounterDeltas,
   health: HealthView,
 ): Observed {
-  const total: MemberCounters | undefined = Object.hasOwn(counters.members, id)
-    ? counters.members[id]
-    : undefined;
+  const total = Object.hasOwn(counters.members, id) ? counters.members[id] : undefined;
   const gained = Object.hasOwn(deltas.members, id) ? deltas.members[id] : undefined;
   const bytes = (gained?.bytes ?? 0) + (gained?.replyBytes ?? 0);
   return {
     id,
     weight: configuredWeight,
     connections: total?.active ?? 0,
-    responseTime: health.get(id)?.responseTimeUs ?? null,
+    responseTime: health.get(id)?.responseTimeUs ?? handshakeUs(total),
     bandwidth: (bytes * 1000) / deltas.intervalMs,
   };
+}
+
+/** Where no monitor measures: how long handshakes took, on the average, in microseconds. */
+function handshakeUs(counters: CounterSet | undefined): number | null {
+  return counters === undefined || counters.answers === 0
+    ? null
+    : counters.answerNs / counters.answers / 1000;
 }
 
 interface Participant {
   readonly member: L4Member;
   readonly written: Member;
+  readonly takesFlows: boolean;
 }
 
 function evaluate(
@@ -187,7 +190,7 @@ function evaluate(
         connections: seen.connections,
         response_time: times[index] ?? 1,
         bandwidth: seen.bandwidth,
-        health: healthOf(member, health),
+        health: healthOf(participant, health),
         cpu: health.get(member.id)?.agent?.cpuPercent ?? 0,
         location: written.location ?? '',
       });
@@ -197,14 +200,22 @@ function evaluate(
       return null;
     }
   });
-  const all = observed.length > 0 && results.every((result) => result === 0);
-  return { results, problem: problem ?? (all ? 'it gives 0 for every member' : null) };
+  const takers = results.filter((_, index) => members[index]?.takesFlows === true);
+  const all = takers.length > 0 && takers.every((result) => result === 0);
+  return {
+    // Weights that nobody can be chosen by are none: whoever takes flows keeps what it has.
+    results: all ? results.map(() => null) : results,
+    problem: problem ?? (all ? 'it gives 0 for every member that takes flows' : null),
+  };
 }
 
-/** 1: passes, or nobody watches; 0.5: not probed yet; 0: down, and used all the same. */
-function healthOf({ id, standing }: L4Member, health: HealthView): number {
-  if (standing === 'at-need') return 0;
-  return health.get(id)?.state === 'unknown' ? 0.5 : 1;
+/**
+ * 1: passes, or nobody watches; 0.5: not probed yet; 0: down, and used all the same. What takes no
+ * flows now is weighed for the moment when it does.
+ */
+function healthOf({ member, takesFlows }: Participant, health: HealthView): number {
+  if (member.standing === 'at-need') return 0;
+  return takesFlows && health.get(member.id)?.state === 'unknown' ? 0.5 : 1;
 }
 
 function weightsDiffer(a: Weights, b: Weights): boolean {

@@ -242,7 +242,7 @@ export class Monitors {
 function matters(before: HealthStatus, now: HealthStatus): boolean {
   return (
     before.state !== now.state ||
-    (now.state === 'unknown' && before.reason !== now.reason) ||
+    before.blind !== now.blind ||
     before.agent?.state !== now.agent?.state ||
     before.agent?.weightPercent !== now.agent?.weightPercent
   );

@@ -11,6 +11,7 @@ import { probeHttp } from './http.js';
 import { IcmpProber } from './icmp.js';
 import type { ProbeResult } from './state-machine.js';
 import { probeTcp } from './tcp.js';
+import { probeConnect } from './tcp-connect.js';
 import { probeTls } from './tls.js';
 import { probeUdp } from './udp.js';
 
@@ -19,10 +20,12 @@ export type Probe = (target: MonitorTarget, cancelled: Cancellation) => Promise<
 
 /** Every probe of this build, with what they share. */
 export class Prober {
+  readonly #poller: Poller;
   readonly #icmp: IcmpProber;
 
   /** `poller` stays the caller's, and outlives this. */
   constructor(poller: Poller) {
+    this.#poller = poller;
     this.#icmp = new IcmpProber(poller);
   }
 
@@ -30,7 +33,9 @@ export class Prober {
     const { settings } = target;
     switch (settings.type) {
       case 'tcp':
-        return probeTcp(target, settings, cancelled);
+        return settings.send === undefined && settings.receive === undefined
+          ? probeConnect(this.#poller, target, settings, cancelled)
+          : probeTcp(target, settings, cancelled);
       case 'http':
         return probeHttp(target, settings, cancelled);
       case 'https':

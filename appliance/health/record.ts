@@ -25,7 +25,9 @@ export interface Finding {
 
 export class HealthRecord {
   #findings: readonly Finding[] = [];
-  #latencies: readonly number[] = [];
+  /** A ring: thousands of these change each second. */
+  readonly #latencies = new Float64Array(MOST_LATENCIES);
+  #measured = 0;
 
   /** The newest first. */
   get findings(): readonly Finding[] {
@@ -34,14 +36,19 @@ export class HealthRecord {
 
   /** Milliseconds, the newest first. */
   get latencies(): readonly number[] {
-    return this.#latencies;
+    const count = Math.min(this.#measured, MOST_LATENCIES);
+    return Array.from(
+      { length: count },
+      (_, age) => this.#latencies[(this.#measured - 1 - age) % MOST_LATENCIES] ?? 0,
+    );
   }
 
   /** For a member that goes on under other settings. */
   copy(): HealthRecord {
     const copy = new HealthRecord();
     copy.#findings = this.#findings;
-    copy.#latencies = this.#latencies;
+    copy.#latencies.set(this.#latencies);
+    copy.#measured = this.#measured;
     return copy;
   }
 
@@ -49,7 +56,8 @@ export class HealthRecord {
   add(before: HealthStatus, result: ProbeResult, now: HealthStatus): void {
     const time = now.lastProbe ?? now.since;
     if (result.latencyMs !== undefined) {
-      this.#latencies = [result.latencyMs, ...this.#latencies].slice(0, MOST_LATENCIES);
+      this.#latencies[this.#measured % MOST_LATENCIES] = result.latencyMs;
+      this.#measured += 1;
     }
     if (result.outcome === 'inconclusive') this.#note('trouble', result.reason, time);
     else if (now.lastOutcome === 'fail') this.#note('failure', bareReason(result, now), time);

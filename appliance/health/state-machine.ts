@@ -46,6 +46,8 @@ export interface HealthStatus {
   readonly lastOutcome?: 'pass' | 'fail';
   /** Conclusive probes in a row that ended like the last one. */
   readonly consecutive: number;
+  /** Why the last probe could not be made, while that is so: the state may be an old one. */
+  readonly blind?: string | undefined;
   /** What the member's agent has said; of the agent monitor. */
   readonly agent?: AgentStatus;
   /** The state by rise and fall alone, while damping is asked for. */
@@ -102,7 +104,12 @@ export function afterProbe(
   now: Moment,
 ): HealthStatus {
   if (result.outcome === 'inconclusive') {
-    return { ...status, lastProbe: now.wall, reason: `${result.reason} (the probe says nothing)` };
+    return {
+      ...status,
+      lastProbe: now.wall,
+      reason: `${result.reason} (the probe says nothing)`,
+      blind: result.reason,
+    };
   }
   const agent =
     result.agent === undefined ? status.agent : afterAgentLine(status.agent, result.agent);
@@ -116,6 +123,7 @@ export function afterProbe(
   const observed: HealthStatus = {
     ...status,
     ...latency(status, result),
+    ...(status.blind === undefined ? {} : { blind: undefined }),
     lastProbe: now.wall,
     lastOutcome: outcome,
     consecutive,

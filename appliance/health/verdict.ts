@@ -2,7 +2,10 @@
  * How a probe ends: the deadline, the cancellation and the first verdict race, and failures are
  * told in people's words.
  *
- * Invariant: a probe settles exactly once, and what it holds is released at that moment.
+ * Invariants:
+ * - A probe settles exactly once, and what it holds is released at that moment.
+ * - A daemon that was held up itself (by a large change, say) does not take that for a member's
+ *   silence: answers that wait to be read are read first.
  */
 import { formatDuration } from '../config/units-of-measure.js';
 import type { Cancellation } from './cancellation.js';
@@ -23,6 +26,9 @@ export type Finish = (
   reason: string,
   more?: Omit<ProbeResult, 'outcome' | 'reason'>,
 ) => void;
+
+/** A timer of an event loop that runs freely is not later than this. */
+const STALL_MS = 50;
 
 /**
  * Runs one probe. `begin` starts it and returns what releases its resources; it must not call
@@ -53,7 +59,16 @@ export function race(
       );
     };
     const release = begin(finish);
-    const deadline = setTimeout(() => late(finish), timeoutMs);
+    const expire = (): void => {
+      const overrun = performance.now() - started - timeoutMs;
+      if (overrun <= STALL_MS) {
+        late(finish);
+        return;
+      }
+      // Once only, and never for longer than the timeout: a dead member is still found dead.
+      deadline = setTimeout(() => late(finish), Math.max(STALL_MS, Math.min(overrun, timeoutMs)));
+    };
+    let deadline = setTimeout(expire, timeoutMs);
     cancelled.onCancel(() => finish(CANCELLED.outcome, CANCELLED.reason));
   });
 }

@@ -45,6 +45,7 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'placements', needs: 'services' },
   { name: 'member_active', needs: 'flows' },
   { name: 'service_active', needs: 'flows' },
+  { name: 'cookies', needs: 'services' },
   { name: 'cursors' },
   { name: 'nat_addresses', needs: 'flows' },
   { name: 'nat_ports', needs: 'flows' },
@@ -55,6 +56,14 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'ports' },
   { name: 'events' },
   { name: 'event_budget' },
+  { name: 'protection', needs: 'services' },
+  { name: 'access', needs: 'protection' },
+  { name: 'member_limits', needs: 'members' },
+  { name: 'service_due', needs: 'services' },
+  { name: 'member_due', needs: 'members' },
+  { name: 'source_active', needs: 'services' },
+  { name: 'service_active', needs: 'services' },
+  { name: 'member_active', needs: 'members' },
 ];
 
 export interface DatapathOptions {
@@ -129,9 +138,15 @@ export class Datapath {
       serviceCounters: counterTable(object.map('service_counters')),
       memberCounters: counterTable(object.map('member_counters')),
       memberActive: counterTable(object.map('member_active')),
+      cookies: counterTable(object.map('cookies')),
       placements: rowTable(object.map('placements')),
       natAddresses: rowTable(object.map('nat_addresses')),
       quicServers: hashTable(object.map('quic_servers')),
+      access: hashTable(object.map('access')),
+      protection: rowTable(object.map('protection')),
+      memberLimits: rowTable(object.map('member_limits')),
+      serviceDue: rowTable(object.map('service_due')),
+      memberDue: rowTable(object.map('member_due')),
       lookup: new Uint32Array(
         object.map('lookup').mmap().buffer,
         0,
@@ -141,6 +156,8 @@ export class Datapath {
         services: object.map('services').maxEntries,
         members: object.map('members').maxEntries,
         replySources: object.map('reply_sources').maxEntries,
+        access: object.map('access').maxEntries,
+        flows: object.map('flows').maxEntries,
       },
     };
   }
@@ -189,6 +206,11 @@ export class Datapath {
 
   map(name: string): BpfMap {
     return this.#object.map(name);
+  }
+
+  /** The program that every interface runs. */
+  get program(): BpfProgram {
+    return this.#program;
   }
 
   /** The program that walks over the flow table (native/bpf/sweep.h). */

@@ -33,15 +33,25 @@ export interface KernelTables {
   readonly memberCounters: CounterTable;
   /** Active flows by row of the member. Those of a service go with its entries (sweep.h). */
   readonly memberActive: CounterTable;
+  /** SYN cookies by id of the service. */
+  readonly cookies: CounterTable;
   /** What sweeps and replies need of a service, by its id. */
   readonly placements: RowTable;
   readonly natAddresses: RowTable;
   readonly quicServers: HashTable;
+  /** What protects services and members. */
+  readonly access: HashTable;
+  readonly protection: RowTable;
+  readonly memberLimits: RowTable;
+  readonly serviceDue: RowTable;
+  readonly memberDue: RowTable;
   /** The lookup chunks as one array of slots, mapped: a store is seen by the next packet. */
   readonly lookup: Uint32Array;
   readonly limits: {
     readonly services: number;
     readonly members: number;
     readonly replySources: number;
+    readonly access: number;
+    readonly flows: number;
   };
 }

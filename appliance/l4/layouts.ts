@@ -21,6 +21,8 @@ import {
 export const CHUNK_SLOTS = 8;
 /** Rows of addresses that full nat speaks from: so many of each family. */
 export const MAX_NAT_ADDRESSES = 64;
+/** Ports that an address of full nat has towards each member: every second one from 1,024 on. */
+export const NAT_PORTS = (65_536 - 1024) / 2;
 
 export const FORWARDING = { dsr: 1, nat: 2, tunnel: 3, 'full-nat': 4 } as const;
 export const CHOICE = {
@@ -37,9 +39,14 @@ export const SERVICE_FLAG = {
   resetDown: 4,
   persist: 8,
   quic: 16,
+  cookies: 32,
+  cookiesAlways: 64,
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
-export const FLOW_DIRECTION = { forward: 0, reply: 1 } as const;
+export const FLOW_DIRECTION = { forward: 0, reply: 1, answer: 2 } as const;
+export const FLOW_FLAG = { probe: 128 } as const;
+/** In the hash of an answer to a probe: something came; the TCP flags of it are below. */
+export const ANSWERED = 0x100;
 export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;
 export const PROTOCOL = { tcp: 6, udp: 17 } as const;
 
@@ -60,6 +67,7 @@ export const service = new Struct('weir_service', {
   persistence: u32,
   mss: u16,
   gue_port: port,
+  protect: u8,
 });
 
 export const placement = new Struct('weir_placement', {
@@ -113,6 +121,9 @@ export const flow = new Struct('weir_flow', {
   hash: u32,
   vlan,
   nat: u16,
+  window: port,
+  delta: u32,
+  isn: u32,
 });
 
 export const replyKey = new Struct('weir_reply_key', { address, port, protocol: u8 });
@@ -139,6 +150,8 @@ export const settings = new Struct('weir_settings', {
   nat_half: u16,
   errors_per_second: u16,
   tunnel_source6: address,
+  probing: u32,
+  half_open: u32,
 });
 
 export const totals = new Struct('weir_totals', {
@@ -146,6 +159,17 @@ export const totals = new Struct('weir_totals', {
   echo_replies: u64,
   events_lost: u64,
   errors_sent: u64,
+});
+
+/** SYN cookies of a service, for each CPU. */
+export const cookies = new Struct('weir_cookies', {
+  second_ns: u64,
+  until_ns: u64,
+  opened: u64,
+  confirmed: u64,
+  sent: u64,
+  accepted: u64,
+  rejected: u64,
 });
 
 export const natAddress = new Struct('weir_nat_address', { address });
@@ -176,6 +200,33 @@ export const event = new Struct('weir_event', {
   reason: u8,
 });
 
+/** Bits of `weir_service.protect`. */
+export const PROTECT = { access: 1, service: 2, member: 4, source: 8 } as const;
+export const ACCESS = { allow: 1, deny: 2 } as const;
+
+export const accessKey = new Struct('weir_access_key', { bits: u32, set: u32, address });
+
+export const rate = new Struct('weir_rate', { cost_ns: u64, burst_ns: u64 });
+
+export const protection = new Struct('weir_protection', {
+  service: nested(rate, 8),
+  source: nested(rate, 8),
+  access_set: u32,
+  service_connections: u32,
+  source_connections: u32,
+  source_bits: u8,
+  source_bits6: u8,
+});
+
+export const memberLimits = new Struct('weir_member_limits', {
+  rate: nested(rate, 8),
+  connections: u32,
+});
+
+export const sourceKey = new Struct('weir_source_key', { address, service: u32 });
+
+export const source = new Struct('weir_source', { due_ns: u64, active: u32 });
+
 export type FlowKey = StructValue<{
   source: typeof address;
   destination: typeof address;
@@ -199,6 +250,13 @@ const ALL = [
   natAddress,
   quicKey,
   sweep,
+  accessKey,
+  rate,
+  protection,
+  memberLimits,
+  sourceKey,
+  source,
+  cookies,
 ];
 
 /** Every difference between the daemon's and the object's idea of the tables, in words. */

@@ -7,6 +7,7 @@
 import type { BpfMap } from '../../native/ffi/libbpf.js';
 import type { Datapath } from './datapath.js';
 import {
+  cookies as cookiesLayout,
   counters as countersLayout,
   FLOW_DIRECTION,
   flow as flowLayout,
@@ -26,6 +27,14 @@ export interface CounterSet {
   readonly answerNs: number;
   /** Connections that members reset, where replies pass through the unit. */
   readonly resets: number;
+}
+
+export interface CookieCounters {
+  /** A flood made a CPU answer SYNs by cookies, and that is not over. */
+  readonly active: boolean;
+  readonly sent: number;
+  readonly accepted: number;
+  readonly rejected: number;
 }
 
 export interface TotalsSet {
@@ -64,6 +73,18 @@ export function readCounters(map: BpfMap, end: number): CounterSet[] {
     answers: sums[5]!,
     answerNs: sums[6]!,
     resets: sums[7]!,
+  }));
+}
+
+/** SYN cookies of services, rows 0 to `end` - 1; `nowNs` of CLOCK_MONOTONIC. */
+export function readCookies(map: BpfMap, end: number, nowNs: number): CookieCounters[] {
+  const untilNs = cookiesLayout.offsetOf('until_ns') / 8;
+  const latest = readRows(map, end, cookiesLayout.size, Math.max);
+  return readRows(map, end, cookiesLayout.size).map((sums, row) => ({
+    active: (latest[row]?.[untilNs] ?? 0) > nowNs,
+    sent: sums[4]!,
+    accepted: sums[5]!,
+    rejected: sums[6]!,
   }));
 }
 
@@ -147,10 +168,15 @@ export function* readFlows(map: BpfMap, only: FlowFilter): Generator<KnownFlow[]
 }
 
 /**
- * Rows 0 to `end` - 1 of a per-CPU array of 64-bit counters, each summed over the CPUs.
- * In two halves of 32 bits each: BigInt would cost ten times as much.
+ * Rows 0 to `end` - 1 of a per-CPU array of 64-bit counters, each summed over the CPUs, or joined
+ * in another way. In two halves of 32 bits each: BigInt would cost ten times as much.
  */
-function readRows(map: BpfMap, end: number, size: number): number[][] {
+function readRows(
+  map: BpfMap,
+  end: number,
+  size: number,
+  join: (a: number, b: number) => number = (a, b) => a + b,
+): number[][] {
   const fields = size / 8;
   const words = map.valueBytes / 4;
   const rows: number[][] = [];
@@ -165,7 +191,8 @@ function readRows(map: BpfMap, end: number, size: number): number[][] {
       const to = (index + 1) * words;
       for (let at = index * words; at < to; at += fields * 2) {
         for (let field = 0; field < fields; field++) {
-          sums[field]! += halves[at + field * 2]! + halves[at + field * 2 + 1]! * 2 ** 32;
+          const value = halves[at + field * 2]! + halves[at + field * 2 + 1]! * 2 ** 32;
+          sums[field] = join(sums[field]!, value);
         }
       }
       rows.push(sums);

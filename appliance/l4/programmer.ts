@@ -12,9 +12,10 @@ import { ChunkAllocator, type ChunkRange } from './chunks.js';
 import type { KernelTables } from './kernel-tables.js';
 import { CHUNK_SLOTS } from './layouts.js';
 import { MemberRows } from './member-rows.js';
+import { ProtectionRows } from './protection-rows.js';
 import { QuicServers } from './quic-servers.js';
 import { ReplySources } from './reply-sources.js';
-import { ServiceRows, isHash } from './service-rows.js';
+import { ServiceRows, isHash, tracksAll } from './service-rows.js';
 import {
   SLOT_WORDS,
   contestedSlots,
@@ -60,6 +61,7 @@ export class Programmer {
   readonly #replySources: ReplySources;
   readonly #quicServers: QuicServers;
   readonly #unit: UnitSettings;
+  readonly #protection: ProtectionRows;
   readonly #chunks: ChunkAllocator;
   readonly #pools = new Map<string, PlacedPool>();
   /** Pools that may have slots with a former member. */
@@ -84,6 +86,7 @@ export class Programmer {
     this.#replySources = new ReplySources(kernel.replySources);
     this.#quicServers = new QuicServers(kernel.quicServers);
     this.#unit = new UnitSettings(kernel, options);
+    this.#protection = new ProtectionRows(kernel, kernel.limits);
     this.#adoptedRanges = [];
     const seen = new Set<string>();
     for (const placed of this.services.placements()) {
@@ -112,6 +115,7 @@ export class Programmer {
     fit('services', this.services.used + this.services.missing(services), limits.services - 1);
     fit('members', this.members.used + this.members.missing(tables.pools), limits.members - 1);
     fit('sources of replies', this.#replySources.needed(tables), limits.replySources);
+    fit('entries of access lists', this.#protection.needed(tables.protection), limits.access);
     let chunks = this.#chunks.used;
     for (const [name, pool] of tables.pools) {
       const placed = this.#pools.get(name);
@@ -119,6 +123,11 @@ export class Programmer {
       if (placed?.range?.count !== count && !this.#adoptable(count)) chunks += count;
     }
     fit('chunks of lookup tables', chunks, this.#chunks.total);
+  }
+
+  /** Whether the program looks for probes of members and their answers. */
+  setProbing(probing: boolean): void {
+    this.#unit.setProbing(probing);
   }
 
   /** Before the first programming most tables find the place that they had. */
@@ -181,20 +190,32 @@ export class Programmer {
     // Replies must be recognised before the first request can cause one, and as long as one can come.
     this.#replySources.add(tables);
     this.#unit.write(tables.unit, Math.max(natServices, this.#unit.natServices));
+    // What protects a service must be there before the service says that it is on.
+    this.#protection.add(
+      tables,
+      (service) => this.services.place(service),
+      memberRows(tables, this.members),
+    );
     const { written, removed } = this.services.program(
       [...tables.services.values()].map((service) => {
         const placed = this.#pools.get(service.pool);
+        const pool = placed?.pool ?? NO_POOL;
+        const countsFlows = limitsFlows(tables, service);
+        const tracked = tracksAll(service, pool.choice, countsFlows);
         return {
           service,
-          pool: placed?.pool ?? NO_POOL,
+          pool,
+          countsFlows,
           firstChunk: placed?.range?.first ?? 0,
           slots: placed?.slots ?? 0,
+          protect: ProtectionRows.flags(tables.protection?.services.get(service.name), tracked),
         };
       }),
     );
     this.#unit.write(tables.unit, natServices);
     this.#replySources.removeOthers();
     this.#quicServers.program(this.services, this.members, tables);
+    this.#protection.removeOthers(tables, (row) => this.services.owner(row) !== undefined);
 
     for (const [name, placed] of this.#pools) {
       if (tables.pools.has(name)) continue;
@@ -215,6 +236,11 @@ export class Programmer {
   /** Row of a member, for its counters. */
   memberRow(pool: string, key: string): number | undefined {
     return this.members.row(pool, key);
+  }
+
+  /** Entries of access lists in the fast path now. */
+  get accessUsed(): number {
+    return this.#protection.access.used;
   }
 
   get chunksUsed(): number {
@@ -375,8 +401,33 @@ function slotsFor(pool: L4Pool, before: { readonly slots: number } | undefined):
   return isHash(pool.choice) && own > 0 && had > own && had % own === 0 ? had : own;
 }
 
+/** Whether a limit on flows at one time holds for a service or a member of its pool. */
+function limitsFlows({ protection, pools }: L4Tables, service: L4Service): boolean {
+  const own = protection?.services.get(service.name);
+  if (protection === undefined || own === undefined) return false;
+  return (
+    own.connections > 0 ||
+    (own.client?.connections ?? 0) > 0 ||
+    (own.members &&
+      pools
+        .get(service.pool)
+        ?.members.some(({ id }) => (protection.members.get(id)?.connections ?? 0) > 0) === true)
+  );
+}
+
 function rewrites({ forwarding }: L4Service): boolean {
   return forwarding === 'nat' || forwarding === 'full-nat';
+}
+
+/** Finds the row of a member by its id. */
+function memberRows(tables: L4Tables, rows: MemberRows): (id: string) => number | undefined {
+  const found = new Map<string, number | undefined>();
+  if (tables.protection !== undefined && tables.protection.members.size > 0) {
+    for (const [pool, { members }] of tables.pools) {
+      for (const { id, key } of members) found.set(id, rows.row(pool, key));
+    }
+  }
+  return (id) => found.get(id);
 }
 
 function chunksOf(first: number, slots: number): ChunkRange {

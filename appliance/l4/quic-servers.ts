@@ -1,20 +1,14 @@
 /**
  * The quic_servers map: which member the server id in a QUIC connection id names (RFC 9000 §5.1;
  * the layout of the id is in the README).
- * Invariant: a server id is the same on every unit and after every restart: it is 16 bits of the
- * digest of pool and member. Two members of a pool with one id are refused with the configuration.
+ * Invariant: two members of a pool with one id are refused with the configuration.
  */
-import { createHash } from 'node:crypto';
+import { quicServerId } from '../config/quic-server-id.js';
 import type { L4Tables } from '../control/tables.js';
 import type { HashTable } from './kernel-tables.js';
 import { quicKey } from './layouts.js';
 import type { MemberRows } from './member-rows.js';
 import type { ServiceRows } from './service-rows.js';
-
-/** The two bytes behind the first of a connection id, as a number in network order. */
-export function quicServerId(pool: string, key: string): number {
-  return createHash('sha256').update(`quic\0${pool}\0${key}`).digest().readUInt16BE(0);
-}
 
 export class QuicServers {
   readonly #table: HashTable;
@@ -35,10 +29,13 @@ export class QuicServers {
     for (const service of tables.services.values()) {
       if (!service.quic) continue;
       const id = services.row(service);
-      for (const { key } of tables.pools.get(service.pool)?.members ?? []) {
+      for (const { key, quicId } of tables.pools.get(service.pool)?.members ?? []) {
         const row = members.row(service.pool, key);
         if (id === undefined || row === undefined) continue;
-        const name = quicKey.encode({ service: id, server: quicServerId(service.pool, key) });
+        const name = quicKey.encode({
+          service: id,
+          server: quicServerId(service.pool, key, quicId),
+        });
         wanted.set(Buffer.from(name).toString('hex'), row);
       }
     }

@@ -24,6 +24,10 @@ export interface ServicePlacement {
   readonly pool: Pick<L4Pool, 'choice' | 'whenDown' | 'onMemberDown'>;
   readonly firstChunk: number;
   readonly slots: number;
+  /** Bits of `weir_service.protect`. */
+  readonly protect: number;
+  /** Its flows are counted, so each needs an entry. */
+  readonly countsFlows: boolean;
 }
 
 /** Whether a hash of the packet alone picks the slot. */
@@ -32,8 +36,13 @@ export function isHash(choice: L4Pool['choice']): boolean {
 }
 
 /** Whether every flow of a service needs an entry, because its hash does not say all about it. */
-export function tracksAll(service: L4Service, choice: L4Pool['choice']): boolean {
+export function tracksAll(
+  service: L4Service,
+  choice: L4Pool['choice'],
+  countsFlows: boolean,
+): boolean {
   return (
+    countsFlows ||
     service.forwarding === 'nat' ||
     service.forwarding === 'full-nat' ||
     !isHash(choice) ||
@@ -41,13 +50,15 @@ export function tracksAll(service: L4Service, choice: L4Pool['choice']): boolean
   );
 }
 
-function flagsOf({ service, pool }: ServicePlacement): number {
+function flagsOf({ service, pool, countsFlows }: ServicePlacement): number {
   return (
-    (tracksAll(service, pool.choice) ? SERVICE_FLAG.track : 0) |
+    (tracksAll(service, pool.choice, countsFlows) ? SERVICE_FLAG.track : 0) |
     (pool.onMemberDown === 'reset' ? SERVICE_FLAG.resetLost : 0) |
     (pool.whenDown === 'reset' ? SERVICE_FLAG.resetDown : 0) |
     (service.persistence === null ? 0 : SERVICE_FLAG.persist) |
-    (service.quic ? SERVICE_FLAG.quic : 0)
+    (service.quic ? SERVICE_FLAG.quic : 0) |
+    (service.synCookies === 'off' ? 0 : SERVICE_FLAG.cookies) |
+    (service.synCookies === 'always' ? SERVICE_FLAG.cookiesAlways : 0)
   );
 }
 
@@ -63,6 +74,7 @@ export interface ServiceTables {
   readonly addresses: HashTable;
   readonly placements: RowTable;
   readonly serviceCounters: CounterTable;
+  readonly cookies: CounterTable;
 }
 
 interface Entry {
@@ -138,11 +150,13 @@ export class ServiceRows {
         before.pool.whenDown === placement.pool.whenDown &&
         before.pool.onMemberDown === placement.pool.onMemberDown &&
         before.firstChunk === placement.firstChunk &&
-        before.slots === placement.slots
+        before.slots === placement.slots &&
+        before.protect === placement.protect &&
+        before.countsFlows === placement.countsFlows
       ) {
         continue;
       }
-      writes.push({ name, entry: this.#encode(name, placement), placement });
+      writes.push({ name, entry: this.#encode(placement), placement });
     }
     this.#addAddresses(wanted);
     this.#writePlacements(writes);
@@ -186,6 +200,18 @@ export class ServiceRows {
     return this.#rows.end;
   }
 
+  /** The row of a service, taken now when it has none. */
+  place(service: L4Service): number {
+    const name = nameOf(service);
+    const id = this.#rows.get(name);
+    if (id !== undefined) return id;
+    const row = this.#rows.allocate(name);
+    if (row === null) throw new RangeError('every service row of the fast path is taken');
+    this.#tables.serviceCounters.reset(row);
+    this.#tables.cookies.reset(row);
+    return row;
+  }
+
   /** What sweeps go by; before the service itself, so that none finds an older one. */
   #writePlacements(
     writes: readonly { readonly name: string; readonly placement: ServicePlacement }[],
@@ -210,15 +236,9 @@ export class ServiceRows {
     if (rows.length > 0) this.#tables.placements.setMany(Uint32Array.from(rows), concat(values));
   }
 
-  #encode(name: string, placement: ServicePlacement): Entry {
-    const { service, firstChunk, slots } = placement;
-    let id = this.#rows.get(name);
-    if (id === undefined) {
-      const row = this.#rows.allocate(name);
-      if (row === null) throw new RangeError('every service row of the fast path is taken');
-      this.#tables.serviceCounters.reset(row);
-      id = row;
-    }
+  #encode(placement: ServicePlacement): Entry {
+    const { service, firstChunk, slots, protect } = placement;
+    const id = this.place(service);
     return {
       key: serviceKey.encode({
         address: service.address,
@@ -236,6 +256,7 @@ export class ServiceRows {
         persistence: service.persistence?.seconds ?? 0,
         mss: service.mss,
         gue_port: service.guePort,
+        protect,
       }),
     };
   }

@@ -2,7 +2,9 @@
  * The XDP tier as the rest of the daemon sees it: give it tables and interfaces, ask it
  * for counters, flows and events. It knows rows and maps; nobody else does.
  */
-import type { L4Member, L4Service, L4Tables, MemberKey } from '../control/tables.js';
+import { cpus } from 'node:os';
+import type { CookieState } from '../control/syn-cookies.js';
+import type { L4Member, L4Service, L4Tables, L4Unit, MemberKey } from '../control/tables.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
 import {
   attachInterface,
@@ -11,8 +13,16 @@ import {
   type FastPathInterface,
 } from './attach.js';
 import { Datapath, type DatapathOptions } from './datapath.js';
-import { EVENT_KIND, MEMBER_STATE, event as eventLayout, protocolName } from './layouts.js';
 import {
+  EVENT_KIND,
+  MAX_NAT_ADDRESSES,
+  MEMBER_STATE,
+  NAT_PORTS,
+  event as eventLayout,
+  protocolName,
+} from './layouts.js';
+import {
+  readCookies,
   readCounters,
   readDrops,
   readFlows,
@@ -21,7 +31,8 @@ import {
   type CounterSet,
   type TotalsSet,
 } from './observe.js';
-import { Sweeper, type SweepReport } from './sweeper.js';
+import { PATIENCE, Sweeper, type SweepReport } from './sweeper.js';
+import { Prober, type ProbeOutcome, type ProbeRequest } from './prober.js';
 import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
 
 export interface MemberName {
@@ -77,7 +88,10 @@ export class L4Tier {
   readonly #programmer: Programmer;
   readonly #events: RingBuffer;
   readonly #sweeper: Sweeper;
-  #tables: Pick<L4Tables, 'services' | 'pools'> = { services: new Map(), pools: new Map() };
+  readonly #prober: Prober;
+  #tables: Pick<L4Tables, 'services' | 'pools'> & {
+    readonly unit: Pick<L4Unit, 'natAddresses'>;
+  } = { unit: { natAddresses: [] }, services: new Map(), pools: new Map() };
   #outcomes: AttachOutcome[] = [];
 
   constructor(
@@ -86,8 +100,12 @@ export class L4Tier {
   ) {
     this.datapath = Datapath.open(options);
     try {
-      this.#programmer = new Programmer(this.datapath.kernel, options);
+      this.#programmer = new Programmer(this.datapath.kernel, {
+        halfOpen: halfOpenLimit(this.datapath.map('flows').maxEntries, cpus().length),
+        ...options,
+      });
       this.#events = RingBuffer.open(this.datapath.map('events'));
+      this.#prober = new Prober(this.datapath, this.#programmer);
       this.#sweeper = new Sweeper(this.datapath, this.#programmer, options.onSweepError);
     } catch (cause) {
       this.datapath.close();
@@ -190,6 +208,22 @@ export class L4Tier {
     };
   }
 
+  /** SYN cookies of every service that may have them, by name. */
+  cookies(): ReadonlyMap<string, CookieState> {
+    const { services } = this.#programmer;
+    const now = Number(process.hrtime.bigint());
+    const rows = readCookies(this.datapath.map('cookies'), services.end, now);
+    const found = new Map<string, CookieState>();
+    for (const service of this.#tables.services.values()) {
+      const counters = rows[services.row(service) ?? -1];
+      if (service.synCookies === 'off' || counters === undefined) continue;
+      const { active, ...counted } = counters;
+      const always = service.synCookies === 'always';
+      found.set(service.name, { on: active || always, always, ...counted });
+    }
+    return found;
+  }
+
   /** Flows of clients that the table holds, in batches, as long as the caller asks. */
   *flows(wanted: {
     readonly service?: L4Service;
@@ -242,6 +276,11 @@ export class L4Tier {
     });
   }
 
+  /** Entries of access lists in the fast path, and how many fit. */
+  accessUsage(): readonly [number, number] {
+    return [this.#programmer.accessUsed, this.datapath.kernel.limits.access];
+  }
+
   /** Entries and limits of the tables that can fill up; null where counting would cost too much. */
   usage(): { name: string; entries: number | null; limit: number }[] {
     const { members, services } = this.#programmer;
@@ -254,11 +293,50 @@ export class L4Tier {
         limit: this.#programmer.chunksTotal,
       },
       {
+        name: 'access',
+        entries: this.#programmer.accessUsed,
+        limit: this.datapath.kernel.limits.access,
+      },
+      {
         name: 'flows',
         entries: this.#sweeper.last?.entries ?? null,
         limit: this.datapath.map('flows').maxEntries,
       },
+      ...this.#natUsage(),
     ];
+  }
+
+  /** Ports that each address of full nat has in use, of those that it has towards all members. */
+  #natUsage(): { name: string; entries: number; limit: number }[] {
+    const { natAddresses } = this.#tables.unit;
+    if (natAddresses.length === 0) return [];
+    const used = readNumbers(this.datapath.map('nat_ports'), 2 * MAX_NAT_ADDRESSES);
+    const endpoints = new Map<boolean, Set<string>>([
+      [false, new Set()],
+      [true, new Set()],
+    ]);
+    for (const service of this.#tables.services.values()) {
+      if (service.forwarding !== 'full-nat') continue;
+      for (const { address, port } of this.#tables.pools.get(service.pool)?.members ?? []) {
+        const name = `${service.protocol} ${address} ${port || service.port}`;
+        endpoints.get(address.includes(':'))?.add(name);
+      }
+    }
+    return natAddresses.map((address) => {
+      const six = address.includes(':');
+      const same = natAddresses.filter((other) => other.includes(':') === six);
+      const row = (six ? MAX_NAT_ADDRESSES : 0) + same.indexOf(address);
+      return {
+        name: `nat ports of ${address}`,
+        entries: used[row] ?? 0,
+        limit: (endpoints.get(six)?.size ?? 0) * NAT_PORTS,
+      };
+    });
+  }
+
+  /** Sends one packet to a member through the program. Throws when the kernel refuses. */
+  probe(request: ProbeRequest): Promise<ProbeOutcome> {
+    return this.#prober.probe(request);
   }
 
   /** Begins to remove flows whose time is over, once a second or as often as it may cost. */
@@ -277,6 +355,14 @@ export class L4Tier {
     this.#events.close();
     this.datapath.close();
   }
+}
+
+/**
+ * How many handshakes of a service a CPU may see left open in a second before it answers SYNs by
+ * cookies: so many that the flow table, with two entries each, holds them until they are given up.
+ */
+export function halfOpenLimit(flows: number, processors: number): number {
+  return Math.max(64, Math.floor(flows / 2 / (PATIENCE.tcpOpen + 1) / processors));
 }
 
 const EVENT_NAMES = new Map<number, L4Event['kind']>([

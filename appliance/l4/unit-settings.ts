@@ -11,12 +11,15 @@ export interface UnitSettingsOptions {
   readonly eventsPerSecond: number;
   /** ICMP errors and resets that the fast path may send, a CPU and second. */
   readonly errorsPerSecond?: number;
+  /** Handshakes of one service that a CPU sees left open in a second before SYNs get cookies. */
+  readonly halfOpen?: number;
   readonly hashSeed: number;
   /** Which of the two units of a pair this is: full nat takes even or odd ports. */
   readonly natHalf?: 0 | 1;
 }
 
 const ERRORS_PER_SECOND = 1000;
+const HALF_OPEN = 2048;
 
 export class UnitSettings {
   readonly #kernel: KernelTables;
@@ -24,6 +27,7 @@ export class UnitSettings {
   #written: Uint8Array;
   readonly #natAddresses: Uint8Array;
   #natServices = 0;
+  #probing = false;
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
@@ -59,7 +63,20 @@ export class UnitSettings {
       nat_half: this.#options.natHalf ?? 0,
       errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
+      probing: Number(this.#probing),
+      half_open: this.#options.halfOpen ?? HALF_OPEN,
     });
+    this.#put(bytes, natServices);
+  }
+
+  /** Whether a member is being tested: the program then looks for probes and their answers. */
+  setProbing(probing: boolean): void {
+    this.#probing = probing;
+    const held = settings.decode(this.#written);
+    this.#put(settings.encode({ ...held, probing: Number(probing) }), this.#natServices);
+  }
+
+  #put(bytes: Uint8Array, natServices: number): void {
     if (Buffer.compare(bytes, this.#written) === 0) return;
     this.#kernel.settings.setMany(Uint32Array.of(0), bytes);
     this.#written = bytes;

@@ -15,7 +15,7 @@ export function inPrefix(address: Uint8Array, prefix: Uint8Array, prefixLength: 
 }
 
 /** fe80::/10: means something only together with an interface. */
-export function isLinkLocal(address: IpAddress): boolean {
+export function isLinkLocal(address: Pick<IpAddress, 'family' | 'bytes'>): boolean {
   const [first = 0, second = 0] = address.bytes;
   return address.family === 6 && first === 0xfe && (second & 0xc0) === 0x80;
 }

@@ -20,7 +20,19 @@ export const NO_COUNTERS: CounterSet = {
   bytes: 0,
   replyPackets: 0,
   replyBytes: 0,
+  answers: 0,
+  answerNs: 0,
+  resets: 0,
 };
+
+const FIELDS = Object.keys(NO_COUNTERS) as readonly (keyof CounterSet)[];
+
+/** A set made field by field. */
+function each(value: (field: keyof CounterSet) => number): CounterSet {
+  const made: Record<keyof CounterSet, number> = { ...NO_COUNTERS };
+  for (const field of FIELDS) made[field] = value(field);
+  return made;
+}
 
 export const NO_RATES: Rates = { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 };
 
@@ -32,33 +44,16 @@ export function gained(before: number | undefined, now: number): number {
 /** What a row gained; a row that was not there before gained all that it holds. */
 export function gainedSet(before: CounterSet | undefined, now: CounterSet): CounterSet {
   // One field that went back means that the row began again: all of it, together.
-  const again =
-    before === undefined ||
-    now.flows < before.flows ||
-    now.packets < before.packets ||
-    now.bytes < before.bytes ||
-    now.replyPackets < before.replyPackets ||
-    now.replyBytes < before.replyBytes;
-  if (again) return now;
-  return {
-    flows: now.flows - before.flows,
-    packets: now.packets - before.packets,
-    bytes: now.bytes - before.bytes,
-    replyPackets: now.replyPackets - before.replyPackets,
-    replyBytes: now.replyBytes - before.replyBytes,
-  };
+  if (before === undefined || FIELDS.some((field) => now[field] < before[field])) {
+    return each((field) => now[field]);
+  }
+  return each((field) => now[field] - before[field]);
 }
 
 /** Adds rows, as for a pool from its members. */
 export function sum(sets: Iterable<CounterSet>): CounterSet {
-  const total = { ...NO_COUNTERS };
-  for (const set of sets) {
-    total.flows += set.flows;
-    total.packets += set.packets;
-    total.bytes += set.bytes;
-    total.replyPackets += set.replyPackets;
-    total.replyBytes += set.replyBytes;
-  }
+  const total: Record<keyof CounterSet, number> = { ...NO_COUNTERS };
+  for (const set of sets) for (const field of FIELDS) total[field] += set[field];
   return total;
 }
 
@@ -107,6 +102,7 @@ function gainedTotals(before: DatapathTotals, now: DatapathTotals): DatapathTota
     passed: gained(before.passed, now.passed),
     echoReplies: gained(before.echoReplies, now.echoReplies),
     eventsLost: gained(before.eventsLost, now.eventsLost),
+    errorsSent: gained(before.errorsSent, now.errorsSent),
   };
 }
 
@@ -135,11 +131,5 @@ function changedSets(
 }
 
 function isZero(set: CounterSet): boolean {
-  return (
-    set.flows === 0 &&
-    set.packets === 0 &&
-    set.bytes === 0 &&
-    set.replyPackets === 0 &&
-    set.replyBytes === 0
-  );
+  return FIELDS.every((field) => set[field] === 0);
 }

@@ -50,13 +50,23 @@ int bench_xdp(struct xdp_md *context)
 	struct bench_frame *frame = bpf_map_lookup_elem(&bench_frame, &row);
 	__u8 *data;
 	void *end;
+	__u64 has;
 	int longer;
 
 	if (!frame)
 		return XDP_ABORTED;
-	/* What a tunnel has put before the frame goes. */
-	longer = (int)(context->data_end - context->data) - (int)frame->bytes;
-	if (longer && bpf_xdp_adjust_head(context, longer))
+	/*
+	 * What a tunnel has put before the frame goes, and what an answer left out behind comes back.
+	 * The first is asked for each time, to cost the same.
+	 */
+	data = (void *)(long)context->data;
+	end = (void *)(long)context->data_end;
+	has = end - (void *)data;
+	/* The compiler must not take the length off one pointer: the verifier allows that in no part. */
+	asm volatile("" : "+r"(has));
+	longer = (int)has - (int)frame->bytes;
+	if (longer < 0 ? bpf_xdp_adjust_tail(context, -longer) :
+			 bpf_xdp_adjust_head(context, longer))
 		return XDP_ABORTED;
 	data = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;

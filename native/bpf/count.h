@@ -98,20 +98,27 @@ static __always_inline void count_reset(__u32 service, __u32 member)
 		counters->resets++;
 }
 
-/* Whether this CPU may send one more of this kind in the running second. */
-static __always_inline int budget_allows(__u32 kind, __u32 limit)
+/* A handshake that began is over: its client is no forged one. */
+static __always_inline void count_confirmed(__u32 service)
 {
-	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &kind);
-	__u64 now;
+	struct weir_cookies *state = bpf_map_lookup_elem(&cookies, &service);
+
+	if (state)
+		state->confirmed++;
+}
+
+/* Takes one from a budget of this second, if `most` leaves one. */
+static __always_inline int budget_take(__u32 row, __u64 now, __u64 most)
+{
+	struct weir_event_budget *budget = bpf_map_lookup_elem(&event_budget, &row);
 
 	if (!budget)
 		return 0;
-	now = bpf_ktime_get_coarse_ns();
 	if (now - budget->second >= WEIR_SECOND_NS) {
 		budget->second = now;
 		budget->spent = 0;
 	}
-	if (budget->spent >= limit)
+	if (budget->spent >= most)
 		return 0;
 	budget->spent++;
 	return 1;
@@ -124,11 +131,24 @@ static __always_inline struct weir_settings *tuning_get(void)
 	return bpf_map_lookup_elem(&settings, &row);
 }
 
-static __always_inline int event_allowed(void)
+/*
+ * Whether this CPU may send one more event now. Half of the budget is cut into shares, one for
+ * flow events and one for each reason to drop, so that a flood for one reason hides no other;
+ * the rest is for whoever comes first.
+ */
+static __always_inline int event_allowed(__u32 row)
 {
 	struct weir_settings *tuning = tuning_get();
+	__u64 now, share;
 
-	return tuning && budget_allows(WEIR_BUDGET_EVENTS, tuning->events_per_second);
+	if (!tuning)
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
+	share = tuning->events_per_second / (2 * WEIR_DROP_REASONS);
+	if (row < WEIR_BUDGET_SHARED && budget_take(row, now, share))
+		return 1;
+	return budget_take(WEIR_BUDGET_SHARED, now,
+			   tuning->events_per_second - share * WEIR_DROP_REASONS);
 }
 
 /* Whether an ICMP error or a reset may be sent (RFC 1812 §4.3.2.8, RFC 4443 §2.4 f). */
@@ -136,7 +156,8 @@ static __always_inline int error_allowed(void)
 {
 	struct weir_settings *tuning = tuning_get();
 
-	return tuning && budget_allows(WEIR_BUDGET_ERRORS, tuning->errors_per_second);
+	return tuning && budget_take(WEIR_BUDGET_ERRORS, bpf_ktime_get_coarse_ns(),
+				     tuning->errors_per_second);
 }
 
 /* What happened to a flow, beside its key. */
@@ -155,7 +176,7 @@ __noinline int event_send(const struct weir_flow_key *flow, const struct weir_ha
 
 	if (!flow || !what)
 		return 0;
-	if (event_allowed())
+	if (event_allowed(what->kind == WEIR_EVENT_DROP ? what->reason : WEIR_BUDGET_FLOWS))
 		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
 		struct weir_totals *total = count_totals();

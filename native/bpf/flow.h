@@ -14,14 +14,18 @@
 #ifndef WEIR_FLOW_H
 #define WEIR_FLOW_H
 
+#include "cookie.h"
 #include "count.h"
 #include "lookup.h"
 #include "nat.h"
 #include "parse.h"
+#include "probe.h"
 #include "track.h"
 
 /* In place of a row: drop for a reason (negated), or answer with a TCP reset. */
 #define WEIR_ROUTE_RESET (-1000)
+/* In place of a row: cookie.h says. */
+#define WEIR_ROUTE_COOKIE (-1001)
 
 /*
  * Whether a UDP flow without an entry has been seen within WEIR_RECENT_EPOCHS epochs. Notes that
@@ -82,7 +86,7 @@ __noinline int flow_exception(struct facts *packet, const struct weir_service *s
 		return -WEIR_DROP_NO_MEMBER;
 	fresh = *begins;
 	packet->now = bpf_ktime_get_coarse_ns();
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
 	if (known && known->direction == WEIR_FLOW_FORWARD) {
 		row = known->member;
 		if (flow_member(packet, known, row)) {
@@ -137,6 +141,8 @@ static __always_inline int flow_hashed(struct facts *packet, const struct weir_s
 			return row;
 	}
 	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
+	if (tuning->probing && (row = probe_row(packet)))
+		return row;
 	if (packet->flow.protocol == IPPROTO_TCP) {
 		begins = packet_opens(packet);
 	} else {
@@ -151,6 +157,12 @@ static __always_inline int flow_hashed(struct facts *packet, const struct weir_s
 		row = flow_exception(packet, service, both, &begins);
 	else if (!row)
 		return flow_nobody(packet, service);
+	if (begins && row > 0 && service->protect & WEIR_PROTECT_FLOWS) {
+		__u32 reason = protect_new_flow(packet, service, row);
+
+		if (reason)
+			return -(int)reason;
+	}
 	if (begins && row > 0)
 		flow_announce(&packet->flow, service->id, row, 0);
 	return row;
@@ -167,7 +179,7 @@ __noinline int flow_locate(struct facts *packet, const struct weir_service *serv
 
 	if (!packet || !service || !tuning)
 		return 0;
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
 	packet->hash = packet->ipv6 ?
 			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 1) :
 			       hash_flow(&packet->flow, service->choice, tuning->hash_seed, 0);
@@ -213,30 +225,42 @@ __noinline int flow_begin(const struct facts *packet, const struct weir_service 
 	member = bpf_map_lookup_elem(&members, &row);
 	if (!member_serves(member))
 		return flow_nobody(packet, service);
+	if (!previous && service->protect & WEIR_PROTECT_FLOWS) {
+		reason = protect_new_flow(packet, service, row);
+		if (reason)
+			return -reason;
+	}
 	flow = &work->forward;
 	flow_fill(packet, service, flow);
 	flow->member = row;
 	flow->generation = member->generation;
 	if (rewrites_addresses(service->forwarding)) {
 		/* An address of the other family cannot be written into this header. */
-		if (address_is_ipv4(&member->address) == !!packet->ipv6)
-			return -WEIR_DROP_NO_MEMBER;
-		reason = service->forwarding == WEIR_FORWARDING_NAT ?
+		reason = address_is_ipv4(&member->address) == !!packet->ipv6 ?
+				 WEIR_DROP_NO_MEMBER :
+			 service->forwarding == WEIR_FORWARDING_NAT ?
 				 reply_keep(packet, service, member, row) :
 				 nat_begin(packet, service, member);
 		if (reason)
-			return -reason;
+			goto refused;
 	}
 	reason = flow_store(packet, flow);
 	if (reason) {
 		if (rewrites_addresses(service->forwarding))
 			bpf_map_delete_elem(&flows, &work->key);
-		return -reason;
+		if (service->forwarding == WEIR_FORWARDING_FULL_NAT)
+			nat_count(flow->nat, -1);
+		goto refused;
 	}
 	if (service->flags & WEIR_SERVICE_PERSIST)
 		source_remember(packet, service, row, member->generation);
 	flow_announce(&packet->flow, service->id, row, previous);
 	return row;
+
+refused:
+	/* It was let in, and does not come to be after all. */
+	protect_flow_end(&packet->flow.source, service->id);
+	return -reason;
 }
 
 /* The row of the member of a packet whose service tracks every flow, and the flow's entry. */
@@ -250,7 +274,9 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 	int begun;
 
 	packet->now = bpf_ktime_get_coarse_ns();
-	known = bpf_map_lookup_elem(&flows, &packet->flow);
+	known = flow_find(&packet->flow);
+	if (cookie_due(packet, service, known))
+		return WEIR_ROUTE_COOKIE;
 	if (known && known->direction == WEIR_FLOW_FORWARD &&
 	    known->forwarding == service->forwarding) {
 		row = known->member;
@@ -267,6 +293,8 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 
 		if (due)
 			known->seen_ns = packet->now;
+		if (known->flags & WEIR_COOKIE_FLOW)
+			cookie_recall(packet, known);
 		flow_follow(packet, known);
 		if (rewrites_addresses(service->forwarding) &&
 		    (due ||
@@ -289,7 +317,7 @@ static __always_inline int flow_tracked(struct facts *packet, const struct weir_
 	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
 	begun = flow_begin(packet, service, previous);
 	if (begun > 0 && service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-		*entry = bpf_map_lookup_elem(&flows, &packet->flow);
+		*entry = flow_find(&packet->flow);
 		if (!*entry)
 			return -WEIR_DROP_FLOW_TABLE;
 	}

@@ -8,6 +8,7 @@
 #ifndef WEIR_FORWARD_H
 #define WEIR_FORWARD_H
 
+#include "cookie.h"
 #include "count.h"
 #include "errors.h"
 #include "flow.h"
@@ -79,6 +80,11 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	reason = packet_wrong(packet, ipv6);
 	if (reason)
 		return count_drop(&packet->is->flow, reason, service->id, 0);
+	if (service->protect & WEIR_PROTECT_ACCESS) {
+		reason = protect_source(packet->is, service);
+		if (reason)
+			return count_drop(&packet->is->flow, reason, service->id, 0);
+	}
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return ttl_exceeded(context, packet->is, service->id, 0);
 	packet->is->quic = 0;
@@ -92,6 +98,8 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 		routed = flow_tracked(packet->is, service, &flow, ipv6);
 	else
 		routed = flow_hashed(packet->is, service, ipv6);
+	if (routed == WEIR_ROUTE_COOKIE)
+		return WEIR_ASK_COOKIE;
 	if (routed == WEIR_ROUTE_RESET) {
 		count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, 0);
 		return tcp_reset(context, packet->is);
@@ -101,7 +109,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	row = routed;
 	member = bpf_map_lookup_elem(&members, &row);
 	/* The daemon writes rows before slots: for a moment a slot may name one that is down. */
-	if (!member_lives(member))
+	if (!member || (!member_lives(member) && !probe_row(packet->is)))
 		return count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, row);
 	room = member->mtu;
 	if (room) {
@@ -118,6 +126,8 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 		fragment_keep(packet->is, service, member, row, flow);
 	if (service->mss && packet->is->tcp_flags & WEIR_TCP_SYN)
 		clamp_segment(context, packet, service->mss);
+	if (packet->is->cookie & WEIR_FLOW_TRANSLATED)
+		cookie_acknowledge(packet);
 	switch (service->forwarding) {
 	case WEIR_FORWARDING_NAT:
 		nat_destination(packet, &member->address,
@@ -138,7 +148,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
 		packet->is->unsummed = packet->is->flow.protocol == IPPROTO_UDP && !*packet->check;
-		return tunnel_send(context, packet->is, member, service->gue_port);
+		return tunnel_send(context, packet->is, member, service->gue_port, action);
 	default:
 		packet_hop(packet, 0, ipv6);
 	}
@@ -197,7 +207,7 @@ static __always_inline void reply_follow(const struct packet *packet, struct wei
 		if (packet->is->tcp_flags & WEIR_TCP_RST)
 			count_reset(flow->service, flow->member);
 		flow->closing = closing_after(packet->is, flow->closing, WEIR_CLOSING_MEMBER);
-		reply_ended(packet->is, flow);
+		reply_tell(packet->is, flow);
 	}
 }
 
@@ -219,7 +229,7 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 	__u32 reason;
 	int action;
 
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return reply_unknown(context, packet->is);
 	reason = packet_wrong(packet, ipv6);
@@ -227,6 +237,9 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 		return count_drop(&packet->is->flow, reason, flow->service, flow->member);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return ttl_exceeded(context, packet->is, flow->service, flow->member);
+	if (flow->flags & WEIR_COOKIE_FLOW &&
+	    cookie_member_due(packet->is, flow))
+		return WEIR_ASK_COOKIE;
 	action = way_out(packet->is, flow->interface);
 	if (action == XDP_ABORTED)
 		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, flow->service, flow->member);
@@ -239,6 +252,8 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 		fragment_keep_reply(packet->is, flow);
 	if (packet->is->tcp_flags & WEIR_TCP_SYN)
 		reply_clamp(context, packet, flow);
+	if (flow->flags & WEIR_FLOW_TRANSLATED)
+		cookie_sequence(packet, flow->delta);
 	if (flow->forwarding == WEIR_FORWARDING_FULL_NAT) {
 		struct endpoint source = { .address = &flow->address, .port = flow->port };
 		struct endpoint destination = { .address = &flow->client,

@@ -101,7 +101,7 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 	note = bpf_map_lookup_elem(&fragments, &key);
 	if (!note ||
 	    flow_older(bpf_ktime_get_coarse_ns(), note->seen_ns, WEIR_FRAGMENT_NS)) {
-		if (!bpf_map_lookup_elem(&addresses, &packet->is->flow.destination))
+		if (!address_find(&packet->is->flow.destination))
 			return count_pass();
 		return count_drop(&packet->is->flow, WEIR_DROP_FRAGMENT, 0, 0);
 	}
@@ -136,7 +136,7 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 	if (note->forwarding == WEIR_FORWARDING_TUNNEL) {
 		packet->is->hash = note->hash;
 		packet->is->fragment = 1;
-		return tunnel_send(context, packet->is, member, note->gue_port);
+		return tunnel_send(context, packet->is, member, note->gue_port, action);
 	}
 	return link_send(context, packet, member->mac, member->source_mac,
 			 *(const move32 *)member->vlan, action);

@@ -158,6 +158,7 @@ struct ends {
 	const struct weir_address *destination;
 	__be16 source_port;
 	__be16 destination_port;
+	__u32 ahead; /* how far its sequence number is ahead of its sender's (cookie.h) */
 };
 
 /*
@@ -193,6 +194,14 @@ static __always_inline __u64 quoted_rewrite(struct packet *packet, const struct 
 	both_ports = checksum_replace16(both_ports, ports[1], to->destination_port);
 	ports[0] = to->source_port;
 	ports[1] = to->destination_port;
+	/* A host believes an error only about a number that it has sent (RFC 5927 §4). */
+	if (to->ahead && quoted->transport + sizeof(struct udphdr) <= packet->end) {
+		__be32 *sequence = (__be32 *)(ports + 2);
+		__be32 sent = bpf_htonl(bpf_ntohl(*sequence) - to->ahead);
+
+		both_ports = checksum_replace32(both_ports, *sequence, sent);
+		*sequence = sent;
+	}
 	change += both_ports;
 	if (packet->is->flow.protocol == IPPROTO_UDP)
 		check = quoted->transport + WEIR_UDP_CHECK_AT;
@@ -279,8 +288,10 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		};
 		__u64 change;
 
+		flow = flow_find(&packet->is->flow);
+		if (flow && flow->flags & WEIR_FLOW_TRANSLATED)
+			ends.ahead = flow->delta;
 		if (service->forwarding == WEIR_FORWARDING_FULL_NAT) {
-			flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
 			if (!flow)
 				return count_drop(&packet->is->flow, WEIR_DROP_ICMP, service->id, row);
 			ends.destination = &flow->address;
@@ -293,7 +304,8 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 		if (service->forwarding == WEIR_FORWARDING_TUNNEL) {
 			packet->is->flow.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 			packet->is->unsummed = 0;
-			return tunnel_send(context, packet->is, member, service->gue_port);
+			return tunnel_send(context, packet->is, member, service->gue_port,
+					   action);
 		}
 	}
 	return link_send(context, packet, member->mac, member->source_mac,
@@ -308,7 +320,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	struct weir_settings *tuning = tuning_get();
 	struct weir_reply_key key __attribute__((aligned(8)));
 	struct weir_flow *flow;
-	struct ends ends;
+	struct ends ends = {};
 	__u64 change;
 	int action;
 
@@ -319,7 +331,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
 	flow_turn(&packet->is->flow);
-	flow = bpf_map_lookup_elem(&flows, &packet->is->flow);
+	flow = flow_find(&packet->is->flow);
 	/* The unit's own probes are told of their errors by the kernel. */
 	if (!flow || flow->direction != WEIR_FLOW_REPLY)
 		return count_pass();
@@ -394,7 +406,7 @@ static __always_inline int icmp_handle(struct xdp_md *context, struct facts *fac
 	icmp = packet.transport;
 	if ((void *)(icmp + 1) > packet.end)
 		return count_pass();
-	flags = bpf_map_lookup_elem(&addresses, &facts->flow.destination);
+	flags = address_find(&facts->flow.destination);
 	if (icmp->type == (ipv6 ? WEIR_ICMP6_ECHO_REQUEST : WEIR_ICMP_ECHO_REQUEST)) {
 		/* Options would have to be turned around: the kernel's. */
 		if (!flags || !(*flags & WEIR_ADDRESS_ECHO) || icmp->code ||

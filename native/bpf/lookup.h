@@ -4,17 +4,21 @@
  *
  * The hash. All arithmetic is modulo 2^32; words are the bytes of a packet read as little-endian
  * integers, so that every unit computes the same. IPv4 addresses are their one word, IPv6 four.
- * With mix(h, w) = rotl(h ^ (w * 0xcc9e2d51), 15) * 0x1b873593:
+ * With mix(h, w) = rotl(h ^ (w * 0xcc9e2d51), 15) * 0x1b873593 and
+ * fold(v, w) = v ^ rotl(w * 0x85ebca77, 13), of source s and destination d:
  *
- *     a = seed;                              then a = mix(a, word) for those of the source
- *     b = seed ^ (protocol * 0x9e3779b1);    then b = mix(b, word) for those of the destination
- *     h = mix(mix(a, b), source port | destination port << 16)
+ *     e = fold(the last word of d, source port | destination port << 16)
+ *     b = seed ^ (protocol * 0x9e3779b1)
+ *     IPv4:  a = mix(seed, s)                                   b = mix(b, e)
+ *     IPv6:  a = mix(mix(seed, fold(s0, s1)), fold(s2, s3))     b = mix(mix(b, fold(d0, d1)), fold(d2, e))
+ *     h = mix(a, b)
  *     h ^= h >> 16; h *= 0x85ebca6b; h ^= h >> 13; h *= 0xc2b2ae35; h ^= h >> 16
  *
- * WEIR_CHOICE_SOURCE_HASH ends with h = a, WEIR_CHOICE_PAIR_HASH with h = mix(a, b), where b
- * begins with the seed alone; the last line is for all. mix is a bijection in each argument, the
- * two addresses run side by side in the processor, and the last line is the 32-bit finaliser of
- * MurmurHash3. The slot is (h * slots) >> 32, which costs no division.
+ * WEIR_CHOICE_SOURCE_HASH takes h = a; WEIR_CHOICE_PAIR_HASH takes the last word of d for e, and
+ * begins b with the seed alone. mix and fold are bijections in each argument; what waits for each
+ * other is short, because a processor waits longest here: folds and both addresses run side by
+ * side. The last line is the 32-bit finaliser of MurmurHash3. The slot is (h * slots) >> 32, which
+ * costs no division.
  * Invariant: appliance/balance/flow-hash.ts computes the same; units of a pair and restarted
  * programs agree by it.
  */
@@ -27,6 +31,7 @@
 
 #define WEIR_HASH_WORD 0xcc9e2d51U
 #define WEIR_HASH_STATE 0x1b873593U
+#define WEIR_HASH_FOLD 0x85ebca77U
 #define WEIR_HASH_PROTOCOL 0x9e3779b1U
 #define WEIR_HASH_FINAL_1 0x85ebca6bU
 #define WEIR_HASH_FINAL_2 0xc2b2ae35U
@@ -42,22 +47,28 @@ static __always_inline __u32 hash_mix(__u32 state, __u32 word)
 	return state * WEIR_HASH_STATE;
 }
 
+static __always_inline __u32 hash_fold(__u32 word, __u32 other)
+{
+	other *= WEIR_HASH_FOLD;
+	return word ^ (other << 13 | other >> 19);
+}
+
 static __always_inline __u32 hash_flow(const struct weir_flow_key *flow, __u32 choice, __u32 seed,
 				       const int ipv6)
 {
-	__u32 a = seed;
-	__u32 b = seed;
+	const __u32 *s = flow->source.word, *d = flow->destination.word;
+	__u32 a = seed, b = seed, end = d[3];
 
-	for (int i = ipv6 ? 0 : 3; i < 4; i++)
-		a = hash_mix(a, flow->source.word[i]);
+	a = ipv6 ? hash_mix(hash_mix(a, hash_fold(s[0], s[1])), hash_fold(s[2], s[3])) :
+		   hash_mix(a, s[3]);
 	if (choice != WEIR_CHOICE_SOURCE_HASH) {
-		if (choice != WEIR_CHOICE_PAIR_HASH)
+		if (choice != WEIR_CHOICE_PAIR_HASH) {
 			b ^= flow->protocol * WEIR_HASH_PROTOCOL;
-		for (int i = ipv6 ? 0 : 3; i < 4; i++)
-			b = hash_mix(b, flow->destination.word[i]);
+			end = hash_fold(end, *(const move32 *)&flow->source_port);
+		}
+		b = ipv6 ? hash_mix(hash_mix(b, hash_fold(d[0], d[1])), hash_fold(d[2], end)) :
+			   hash_mix(b, end);
 		a = hash_mix(a, b);
-		if (choice != WEIR_CHOICE_PAIR_HASH)
-			a = hash_mix(a, flow->source_port | (__u32)flow->destination_port << 16);
 	}
 	a ^= a >> 16;
 	a *= WEIR_HASH_FINAL_1;

@@ -147,6 +147,14 @@ struct {
 	__type(value, __u32);
 } nat_ports SEC(".maps");
 
+/* SYN cookies of each service, by its id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct weir_cookies);
+} cookies SEC(".maps");
+
 /* Where replies of nat services come from, with the number of services that use the source. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -193,14 +201,16 @@ struct weir_event_budget {
 	__u64 spent;  /* events sent in it */
 };
 
-/* Rows of event_budget. */
-#define WEIR_BUDGET_EVENTS 0
-#define WEIR_BUDGET_ERRORS 1
+/* Rows of event_budget: flow events, each drop reason under its number, what all share, errors sent. */
+#define WEIR_BUDGET_FLOWS 0
+#define WEIR_BUDGET_SHARED WEIR_DROP_REASONS
+#define WEIR_BUDGET_ERRORS (WEIR_DROP_REASONS + 1)
+#define WEIR_BUDGETS (WEIR_DROP_REASONS + 2)
 
 /* How much of each kind this CPU has sent in the running second; nobody else's business. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, WEIR_BUDGETS);
 	__type(key, __u32);
 	__type(value, struct weir_event_budget);
 } event_budget SEC(".maps");
@@ -210,6 +220,10 @@ struct weir_scratch {
 	struct weir_flow reply;
 	struct weir_flow_key key;
 	struct weir_fragment fragment;
+	/* Of a handshake by cookie, as in weir_flow; while the flags of facts.cookie say so. */
+	__u32 delta;
+	__u32 isn;
+	__be16 window;
 };
 
 /* Entries while they are put together, which are too long for the stack. */
@@ -241,5 +255,58 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } ports SEC(".maps");
+
+/* ---- Protection: see protect.h ---- */
+
+#define WEIR_MAX_ACCESS (1 << 20)
+#define WEIR_DEFAULT_SOURCES (1 << 17)
+
+/* Access lists of all services, by set and prefix; the value is enum weir_access. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WEIR_MAX_ACCESS);
+	__type(key, struct weir_access_key);
+	__type(value, __u32);
+} access SEC(".maps");
+
+/* What protects each service, by its id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct weir_protection);
+} protection SEC(".maps");
+
+/* Limits of each member, by its row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, __u32);
+	__type(value, struct weir_member_limits);
+} member_limits SEC(".maps");
+
+/* The buckets of services and members: when each is due, CLOCK_MONOTONIC. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u64);
+} service_due SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WEIR_MAX_MEMBERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} member_due SEC(".maps");
+
+/* Bucket and flows of each source of a service that limits them. Forged sources push each other out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WEIR_DEFAULT_SOURCES);
+	__type(key, struct weir_source_key);
+	__type(value, struct weir_source);
+} source_active SEC(".maps");
 
 #endif

@@ -21,12 +21,15 @@
 #include "track.h"
 
 #define WEIR_E2BIG 7 /* errno of a full table */
-#define WEIR_NAT_TRIES 24
+#define WEIR_NAT_TRIES 64
 #define WEIR_NAT_FIRST_PORT 1024
 /* Ports of one unit of a pair, on one address: every second one from the first on. */
 #define WEIR_NAT_PORTS ((65536 - WEIR_NAT_FIRST_PORT) / 2)
-/* Far apart and coprime to WEIR_NAT_PORTS, so that tries do not meet a neighbour's. */
-#define WEIR_NAT_STRIDE 7919
+/*
+ * WEIR_NAT_PORTS is 2^9 * 3^2 * 7: a multiple of 42 and one more is coprime to it, so that the tries
+ * of a flow meet all ports; and flows do not follow each other, for their strides differ.
+ */
+#define WEIR_NAT_STRIDE(hash) (((hash) % (WEIR_NAT_PORTS / 42)) * 42 + 1)
 
 static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 {
@@ -56,6 +59,8 @@ static __always_inline int reply_current(const struct facts *packet,
 					 const struct weir_flow *entry, const struct weir_flow *want)
 {
 	return entry->member == want->member && entry->generation == want->generation &&
+	       entry->delta == want->delta &&
+	       !((entry->flags ^ want->flags) & WEIR_COOKIE_FLOW) &&
 	       entry->service == want->service && entry->interface == packet->interface &&
 	       *(const move32 *)entry->vlan == packet->vlan &&
 	       !mac_differs(entry->client_mac, packet->from_mac) &&
@@ -81,8 +86,7 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	*(move32 *)reply->vlan = packet->vlan;
 	__builtin_memcpy(reply->client_mac, packet->from_mac, ETH_ALEN);
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		reply->flags = WEIR_FLOW_ESTABLISHED;
+	flow_by_cookie(packet, reply);
 }
 
 /* A packet of the client refreshes an entry that is right. */
@@ -113,6 +117,8 @@ __noinline int reply_keep(const struct facts *packet, const struct weir_service 
 	reply_fill(packet, fresh, row, member->generation, service->id);
 	fresh->forwarding = WEIR_FORWARDING_NAT;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry && entry->direction == WEIR_FLOW_REPLY) {
 		int differs = entry->port != fresh->port ||
 			      address_differs(&entry->address, &fresh->address);
@@ -156,7 +162,7 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 {
 	struct weir_settings *tuning = tuning_get();
 	struct weir_scratch *work = scratch_get();
-	__u32 first, count, at, full = 0;
+	__u32 first, count, at, port_at, stride, full = 0;
 
 	if (!tuning || !work || !packet || !service || !member)
 		return WEIR_DROP_NAT_PORTS;
@@ -169,17 +175,21 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 	work->reply.forwarding = WEIR_FORWARDING_FULL_NAT;
 	/* Not the hash alone: a forged flood would know which ports are taken. */
 	at = packet->hash ^ bpf_get_prandom_u32();
+	port_at = (at >> 8) % WEIR_NAT_PORTS;
+	stride = WEIR_NAT_STRIDE(packet->hash);
 	for (int i = 0; i < WEIR_NAT_TRIES; i++) {
 		__u32 row = first + at % count;
-		__u32 port = WEIR_NAT_FIRST_PORT + 2 * ((at >> 8) % WEIR_NAT_PORTS) +
-			     (tuning->nat_half & 1);
+		__u32 port = WEIR_NAT_FIRST_PORT + 2 * port_at + (tuning->nat_half & 1);
 		struct weir_nat_address *address = bpf_map_lookup_elem(&nat_addresses, &row);
 		struct weir_flow *other;
 		long refused;
 
 		if (!address)
 			return WEIR_DROP_NAT_PORTS;
-		at += (WEIR_NAT_STRIDE << 8) + 1;
+		at++;
+		port_at += stride;
+		if (port_at >= WEIR_NAT_PORTS)
+			port_at -= WEIR_NAT_PORTS;
 		address_copy(&work->forward.address, &address->address);
 		work->forward.port = bpf_htons(port);
 		work->forward.nat = row;
@@ -218,6 +228,8 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	fresh->forwarding = WEIR_FORWARDING_FULL_NAT;
 	fresh->nat = flow->nat;
 	entry = bpf_map_lookup_elem(&flows, &work->key);
+	if (entry && entry->direction == WEIR_FLOW_ANSWER)
+		return 0;
 	if (entry) {
 		/* Somebody else's by now: this flow was taken for ended. */
 		if (entry->client_port != fresh->client_port ||
@@ -238,8 +250,11 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
 	return 0;
 }
 
-/* The member has ended the connection: its forward entry no longer counts as active. */
-__noinline int reply_ended(const struct facts *packet, const struct weir_flow *reply)
+/*
+ * What a member's packet says of its connection, told to the forward entry: that it ends, and no
+ * longer counts as active.
+ */
+__noinline int reply_tell(const struct facts *packet, const struct weir_flow *reply)
 {
 	struct weir_scratch *work = scratch_get();
 	struct weir_flow *forward;
@@ -255,7 +270,7 @@ __noinline int reply_ended(const struct facts *packet, const struct weir_flow *r
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return 0;
 	forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
-	flow_uncount(forward);
+	flow_uncount(forward, &reply->client);
 	return 1;
 }
 

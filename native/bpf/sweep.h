@@ -140,8 +140,13 @@ static __always_inline void sweep_remove(struct weir_sweep *sweep,
 		     flow->forwarding == WEIR_FORWARDING_FULL_NAT;
 	__u32 row = flow->nat;
 
-	if (flow->direction == WEIR_FLOW_FORWARD)
-		flow_uncount(flow);
+	if (flow->direction == WEIR_FLOW_FORWARD) {
+		/* A key of the map may not be given away. */
+		struct weir_address source;
+
+		address_copy(&source, &key->source);
+		flow_uncount(flow, &source);
+	}
 	if (bpf_map_delete_elem(&flows, key))
 		return;
 	sweep->removed++;

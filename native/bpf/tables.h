@@ -59,6 +59,8 @@ enum weir_service_flags {
 	WEIR_SERVICE_RESET_DOWN = 4, /* new TCP flows are reset while no member can serve */
 	WEIR_SERVICE_PERSIST = 8,    /* new flows follow the last one of their source */
 	WEIR_SERVICE_QUIC = 16,      /* connection ids name the member */
+	WEIR_SERVICE_COOKIES = 32,   /* nat, TCP: a flood of SYNs is answered by cookies (cookie.h) */
+	WEIR_SERVICE_COOKIES_ALWAYS = 64, /* and so is every other SYN */
 };
 
 struct weir_service_key {
@@ -79,6 +81,8 @@ struct weir_service {
 	__u32 persistence; /* seconds that a source is remembered */
 	__u16 mss;         /* largest segment that is let through SYN and SYN-ACK; 0: any */
 	__be16 gue_port;   /* tunnel: UDP port of GUE; 0: IP in IP */
+	__u8 protect;      /* enum weir_protect_flags: which protections are on */
+	__u8 zero[3];
 };
 
 /* What sweeps and replies need of weir_service, by its id. */
@@ -151,6 +155,7 @@ struct weir_flow_key {
 enum weir_flow_direction {
 	WEIR_FLOW_FORWARD = 0, /* client to service */
 	WEIR_FLOW_REPLY = 1,   /* member to client, nat only */
+	WEIR_FLOW_ANSWER = 2,  /* member to the unit's own probe (probe.h) */
 };
 
 enum weir_flow_closing {
@@ -163,6 +168,10 @@ enum weir_flow_flags {
 	WEIR_FLOW_ESTABLISHED = 1, /* TCP: its handshake is over; UDP: the member answered, or may have */
 	WEIR_FLOW_COUNTED = 2,     /* it is one of its member's active flows */
 	WEIR_FLOW_EXCEPTION = 4,   /* of a service that does not track all flows */
+	WEIR_FLOW_PROBE = 128,     /* of the unit's own test of a member (probe.h) */
+	WEIR_FLOW_PENDING = 8,     /* a cookie was answered, the member has not yet */
+	WEIR_FLOW_TRANSLATED = 16, /* the member's sequence numbers differ from the client's by `delta` */
+	WEIR_FLOW_REOPENED = 32,   /* closed, and a SYN with the number `isn` was answered by a cookie */
 };
 
 struct weir_flow {
@@ -184,7 +193,9 @@ struct weir_flow {
 	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
 	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first */
 	__u16 nat;    /* full nat: row of the unit's address */
-	__u16 zero;
+	__be16 window; /* pending: the client's, for the handshake with the member */
+	__u32 delta;  /* translated: what a sequence number of the member grows by; pending: the cookie */
+	__u32 isn;    /* of a client that came with a cookie: its initial sequence number */
 };
 
 /* Fragments follow the first one of their packet (RFC 791 §3.2, RFC 8200 §4.5). */
@@ -273,7 +284,12 @@ enum weir_drop_reason {
 	WEIR_DROP_NAT_PORTS = 12,  /* full nat: no free port towards this member */
 	WEIR_DROP_ICMP = 13,       /* an error that quotes no flow of ours */
 	WEIR_DROP_HEADROOM = 14,   /* the driver left no room for what goes before the packet */
-	WEIR_DROP_REASONS = 15,
+	WEIR_DROP_DENIED = 15,     /* the service's access lists refuse the source */
+	WEIR_DROP_RATE_LIMIT = 16, /* flows begin too fast, of the service, the member or the source */
+	WEIR_DROP_CONNECTION_LIMIT = 17, /* too many flows at one time */
+	WEIR_DROP_COOKIE = 18,     /* no SYN cookie of ours, while SYNs are answered by cookies */
+	WEIR_DROP_COOKIE_EARLY = 19, /* before the member has answered; the client sends it again */
+	WEIR_DROP_REASONS = 20,
 };
 
 enum weir_event_kind {
@@ -304,6 +320,8 @@ struct weir_settings {
 	__u16 nat_half;          /* which of two units this is: their ports are even or odd */
 	__u16 errors_per_second; /* a CPU: ICMP errors and resets that the fast path sends */
 	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
+	__u32 probing; /* 1 while a member is tested (probe.h) */
+	__u32 half_open; /* a CPU, service and second: handshakes left open before SYNs get cookies */
 };
 
 /* What the datapath did outside of any service, per CPU. */
@@ -312,6 +330,17 @@ struct weir_totals {
 	__u64 echo_replies;
 	__u64 events_lost;    /* over the rate, or the ring was full */
 	__u64 errors_sent;    /* ICMP errors and resets */
+};
+
+/* SYN cookies of a service, per CPU. */
+struct weir_cookies {
+	__u64 second_ns; /* when the running second began, CLOCK_MONOTONIC_COARSE */
+	__u64 until_ns;  /* SYNs are answered by cookies until then */
+	__u64 opened;    /* handshakes begun in the running second … */
+	__u64 confirmed; /* … and those that their clients went on with */
+	__u64 sent;      /* cookies, ever */
+	__u64 accepted;
+	__u64 rejected;
 };
 
 /* What a sweep of the flow table is told, and what it tells. */
@@ -327,6 +356,68 @@ struct weir_sweep {
 	__u64 removed;      /* out */
 	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
 	__u64 full_nat;     /* out: ports in use */
+};
+
+/* ---- Protection: see protect.h ---- */
+
+/* In weir_service.protect: a service pays for what it asks for. */
+enum weir_protect_flags {
+	WEIR_PROTECT_ACCESS = 1,  /* access lists */
+	WEIR_PROTECT_SERVICE = 2, /* limits of the service as a whole */
+	WEIR_PROTECT_MEMBER = 4,  /* some member of its pool has limits */
+	WEIR_PROTECT_SOURCE = 8,  /* limits of each source */
+	WEIR_PROTECT_FLOWS = 14,  /* any of the limits */
+};
+
+enum weir_access {
+	WEIR_ACCESS_ALLOW = 1,
+	WEIR_ACCESS_DENY = 2,
+};
+
+/*
+ * An entry of an access list. All sets of lists share one trie: the set's number is the first 32
+ * of the bits that are compared, so a look-up stays in its set.
+ */
+struct weir_access_key {
+	__u32 bits; /* 32 for the set and up to 128 of the address */
+	__u32 set;
+	struct weir_address address;
+};
+
+/* How fast flows may begin: one each cost_ns, after as many at once as fit into burst_ns. */
+struct weir_rate {
+	__u64 cost_ns;  /* 0: no limit */
+	__u64 burst_ns; /* (burst - 1) * cost_ns */
+};
+
+/* What protects a service, by the service's id. */
+struct weir_protection {
+	struct weir_rate service;
+	struct weir_rate source;
+	__u32 access_set;
+	__u32 service_connections; /* most flows at one time; 0: no limit */
+	__u32 source_connections;
+	__u8 source_bits;  /* of an IPv4 source that count, 96 to 128: addresses are ::ffff:a.b.c.d */
+	__u8 source_bits6; /* of an IPv6 source */
+	__u8 zero[2];
+};
+
+/* Limits of a member, by its row. */
+struct weir_member_limits {
+	struct weir_rate rate;
+	__u32 connections;
+	__u32 zero;
+};
+
+struct weir_source_key {
+	struct weir_address address; /* of the client, cut to the bits that count */
+	__u32 service;               /* id */
+};
+
+struct weir_source {
+	__u64 due_ns; /* its bucket, see protect.h */
+	__u32 active; /* flows that it has now */
+	__u32 zero;
 };
 
 #endif

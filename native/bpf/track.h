@@ -11,7 +11,9 @@
 #define WEIR_TRACK_H
 
 #include "count.h"
+#include "find.h"
 #include "parse.h"
+#include "protect.h"
 
 #define WEIR_FLOW_REFRESH_NS WEIR_SECOND_NS
 #define WEIR_UDP_IDLE_NS (120 * WEIR_SECOND_NS)
@@ -31,6 +33,11 @@ static __always_inline int flow_older(__u64 now, __u64 seen, __u64 limit)
 	return (__s64)(now - seen) > (__s64)limit;
 }
 
+/* In facts.cookie: cookie.h has had its say. */
+#define WEIR_COOKIE_ASKED 1
+/* Flags that an entry of a flow which began with a cookie has. */
+#define WEIR_COOKIE_FLOW (WEIR_FLOW_PENDING | WEIR_FLOW_TRANSLATED)
+
 static __always_inline int packet_opens(const struct facts *packet)
 {
 	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
@@ -45,13 +52,13 @@ static __always_inline struct weir_member *flow_member(const struct facts *packe
 	if (!member || member->generation != flow->generation)
 		return 0;
 	if (member->state != WEIR_MEMBER_SERVING && member->state != WEIR_MEMBER_DRAINING)
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	/*
 	 * A new connection in the tuple of one that its client has ended is balanced like any other.
 	 * While nobody ended the old one, a SYN may be forged: it must not move the flow.
 	 */
 	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
-		return 0;
+		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
 	if (packet->flow.protocol == IPPROTO_UDP &&
 	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
 		return 0;
@@ -79,20 +86,23 @@ static __always_inline __u8 closing_after(const struct facts *packet, __u8 closi
 	return closing;
 }
 
-static __always_inline void active_member(const struct weir_flow *flow, __u32 by)
+/*
+ * A row that changed hands began to count from 0, and the flows of its former owner are none of
+ * its; what a service counts goes on. No inline, for the stack's sake.
+ */
+static __noinline int active_change(const struct weir_flow *flow, __u32 by)
 {
-	__u32 row = flow->member, *active = bpf_map_lookup_elem(&member_active, &row);
+	__u32 at = flow->service, *active = bpf_map_lookup_elem(&service_active, &at);
+	struct weir_member *member;
 
 	if (active)
 		__sync_fetch_and_add(active, by);
-}
-
-static __always_inline void active_service(const struct weir_flow *flow, __u32 by)
-{
-	__u32 id = flow->service, *active = bpf_map_lookup_elem(&service_active, &id);
-
-	if (active)
+	at = flow->member;
+	member = bpf_map_lookup_elem(&members, &at);
+	active = bpf_map_lookup_elem(&member_active, &at);
+	if (active && member && member->generation == flow->generation)
 		__sync_fetch_and_add(active, by);
+	return 0;
 }
 
 /*
@@ -112,22 +122,22 @@ static __always_inline void flow_flag(struct weir_flow *flow, __u32 flag)
 	__sync_fetch_and_or(flags_word(flow), flag << 16);
 }
 
-/* A flow is no longer active: it ended, or its entry goes. */
-static __always_inline void flow_uncount(struct weir_flow *flow)
+/* Whether the flag was there. */
+static __always_inline int flow_unflag(struct weir_flow *flow, __u32 flag)
 {
-	__u32 row = flow->member;
-	struct weir_member *member;
+	return (__sync_fetch_and_and(flags_word(flow), ~(flag << 16)) & flag << 16) != 0;
+}
 
+/* A flow of this client is no longer active: it ended, or its entry goes. */
+static __always_inline void flow_uncount(struct weir_flow *flow,
+					 const struct weir_address *source)
+{
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
-	if (!(__sync_fetch_and_and(flags_word(flow), ~(WEIR_FLOW_COUNTED << 16)) &
-	      WEIR_FLOW_COUNTED << 16))
+	if (!flow_unflag(flow, WEIR_FLOW_COUNTED))
 		return;
-	active_service(flow, -1);
-	/* A row that changed hands began to count from 0; a service's count never does. */
-	member = bpf_map_lookup_elem(&members, &row);
-	if (member && member->generation == flow->generation)
-		active_member(flow, -1);
+	protect_flow_end(source, flow->service);
+	active_change(flow, -1);
 }
 
 /* What a client's packet says of its connection. */
@@ -141,9 +151,11 @@ static __always_inline void flow_follow(const struct facts *packet, struct weir_
 	}
 	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
 		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
-		flow_uncount(flow);
+		flow_uncount(flow, &packet->flow.source);
 	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
 		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
+		if (!(flow->flags & WEIR_FLOW_TRANSLATED))
+			count_confirmed(flow->service);
 	}
 }
 
@@ -155,21 +167,44 @@ static __always_inline struct weir_scratch *scratch_get(void)
 }
 
 /* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */
-static __always_inline int flow_store(const struct facts *packet, struct weir_flow *flow)
+static __always_inline int flow_put(const struct facts *packet, struct weir_flow *flow)
 {
-	struct weir_flow *before = bpf_map_lookup_elem(&flows, &packet->flow);
+	struct weir_flow_key key __attribute__((aligned(8)));
+	struct weir_flow *before;
 
+	flow_key_copy(&key, &packet->flow);
+	before = bpf_map_lookup_elem(&flows, &key);
 	if (before && before->direction == WEIR_FLOW_FORWARD)
-		flow_uncount(before);
+		flow_uncount(before, &packet->flow.source);
 	if (!flow->closing)
 		flow->flags |= WEIR_FLOW_COUNTED;
-	if (bpf_map_update_elem(&flows, &packet->flow, flow, BPF_ANY))
+	if (bpf_map_update_elem(&flows, &key, flow, BPF_ANY))
 		return WEIR_DROP_FLOW_TABLE;
-	if (flow->flags & WEIR_FLOW_COUNTED) {
-		active_member(flow, 1);
-		active_service(flow, 1);
-	}
+	if (flow->flags & WEIR_FLOW_COUNTED)
+		active_change(flow, 1);
 	return 0;
+}
+
+/* The same for who has no room on the stack. */
+static __noinline int flow_store(const struct facts *packet, struct weir_flow *flow)
+{
+	return flow_put(packet, flow);
+}
+
+/* What an entry of this packet's flow says of its handshake by a cookie. */
+static __always_inline void flow_by_cookie(const struct facts *packet, struct weir_flow *flow)
+{
+	struct weir_scratch *work;
+
+	if (!(packet->cookie & WEIR_COOKIE_FLOW))
+		return;
+	work = scratch_get();
+	if (!work)
+		return;
+	flow->flags |= packet->cookie & WEIR_COOKIE_FLOW;
+	flow->delta = work->delta;
+	flow->isn = work->isn;
+	flow->window = work->window;
 }
 
 /* What an entry of this packet's flow begins with, but for its member. */
@@ -183,8 +218,7 @@ static __always_inline void flow_fill(const struct facts *packet,
 	flow->seen_ns = packet->now;
 	flow->hash = packet->hash;
 	flow->closing = closing_after(packet, 0, WEIR_CLOSING_CLIENT);
-	if (packet->flow.protocol == IPPROTO_TCP && !packet_opens(packet))
-		flow->flags = WEIR_FLOW_ESTABLISHED;
+	flow_by_cookie(packet, flow);
 }
 
 /* An entry for a flow of a service that has none for most. 0, or why not. */
@@ -200,7 +234,7 @@ __noinline int flow_remember(const struct facts *packet,
 	work->forward.member = row;
 	work->forward.generation = member->generation;
 	work->forward.flags |= WEIR_FLOW_EXCEPTION;
-	return flow_store(packet, &work->forward);
+	return flow_put(packet, &work->forward);
 }
 
 /* Counts a flow that begins, or moves away from a member, and tells of it. */

@@ -21,6 +21,8 @@
 #define WEIR_TUNNEL_TTL 64
 #define WEIR_GUE_PORTS 0xc000 /* RFC 6335 §6: where ephemeral ports begin */
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksum is a word's upper half");
+
 /* The address of a tunnel's own family may be another one than its content's. */
 static __always_inline __u32 tunnel_overhead(const struct weir_member *member, __be16 gue_port)
 {
@@ -57,10 +59,10 @@ static __always_inline __s64 tunnel_inner_sum(const struct facts *packet, __u64 
 /*
  * Sends the packet, whose hop has been counted, through the tunnel. One function for all
  * combinations: the branches in it go the same way for every packet of a service. `gue_port`: 0
- * for IP in IP.
+ * for IP in IP. `action`: the way out, which is given back.
  */
 __noinline int tunnel_send(struct xdp_md *context, const struct facts *packet,
-			   const struct weir_member *member, __be16 gue_port)
+			   const struct weir_member *member, __be16 gue_port, int action)
 {
 	struct weir_settings *tuning = tuning_get();
 	__u32 outer6, overhead, vlan, length, traffic_class, l2;
@@ -68,7 +70,6 @@ __noinline int tunnel_send(struct xdp_md *context, const struct facts *packet,
 	struct udphdr *udp;
 	void *data, *end;
 	move32 *head;
-	int action;
 
 	if (!tuning || !packet || !member)
 		return XDP_DROP;
@@ -76,7 +77,6 @@ __noinline int tunnel_send(struct xdp_md *context, const struct facts *packet,
 	overhead = tunnel_overhead(member, gue_port);
 	vlan = *(const move32 *)member->vlan;
 	length = packet->length;
-	action = way_out(packet, member->interface);
 	head = (void *)(long)context->data + bounded(packet->l2, WEIR_MAX_LINK_BYTES);
 	end = (void *)(long)context->data_end;
 	if ((void *)(head + 2) > end)
@@ -114,24 +114,28 @@ __noinline int tunnel_send(struct xdp_md *context, const struct facts *packet,
 			for (int i = 0; i < 8; i++)
 				inner += ((move32 *)&ip->saddr)[i];
 	} else {
-		struct iphdr *ip = data + l2;
+		/* Words of the header, which are added up before they are stored. */
+		move32 *word = data + l2;
+		__u32 protocol = gue_port ? IPPROTO_UDP :
+				 packet->ipv6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
+		__be32 first = bpf_htonl(0x45000000 | traffic_class << 16 | length);
+		__be32 second = bpf_htonl(WEIR_IPV4_DONT_FRAGMENT);
+		__be32 third = bpf_htonl(WEIR_TUNNEL_TTL << 24 | protocol << 16);
+		__be32 from = tuning->tunnel_source4 | (packet->hash & tuning->tunnel_mask4);
+		__be32 to = member->address.word[3];
 
-		udp = (void *)(ip + 1);
+		udp = (void *)(word + 5);
 		if ((void *)(udp + 1) > end)
 			return XDP_DROP;
-		*(move16 *)ip = bpf_htons(0x4500 | traffic_class);
-		ip->tot_len = bpf_htons(length);
-		*(move32 *)&ip->id = bpf_htonl(WEIR_IPV4_DONT_FRAGMENT);
-		ip->ttl = WEIR_TUNNEL_TTL;
-		ip->protocol = gue_port ? IPPROTO_UDP :
-				     packet->ipv6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
-		ip->check = 0;
-		ip->saddr = tuning->tunnel_source4 | (packet->hash & tuning->tunnel_mask4);
-		ip->daddr = member->address.word[3];
-		ip->check = ipv4_sum(ip);
-		length -= sizeof(*ip);
+		word[0] = first;
+		word[1] = second;
+		word[2] = third |
+			  (__u32)checksum_fold((__u64)first + second + third + from + to) << 16;
+		word[3] = from;
+		word[4] = to;
+		length -= sizeof(struct iphdr);
 		if (inner >= 0)
-			inner += (__u64)ip->saddr + ip->daddr;
+			inner += (__u64)from + to;
 	}
 	if (gue_port) {
 		udp->source = bpf_htons(WEIR_GUE_PORTS | (packet->hash >> 16 & 0x3fff));

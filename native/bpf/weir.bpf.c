@@ -16,12 +16,16 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "cookie_client.h"
+#include "cookie_member.h"
 #include "count.h"
+#include "find.h"
 #include "forward.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "maps.h"
 #include "parse.h"
+#include "probe.h"
 #include "sweep.h"
 
 /*
@@ -33,6 +37,7 @@ struct weir_layouts {
 	struct weir_sweep sweep;
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
+	enum weir_access access;
 };
 const struct weir_layouts *weir_layouts __attribute__((used, section("layouts")));
 
@@ -41,7 +46,7 @@ char weir_license[] SEC("license") = "Dual MIT/GPL";
 /* What is broken: dropped when it is for a service address, else the kernel's. */
 static __noinline int refuse(const struct facts *packet, __u32 reason)
 {
-	if (!bpf_map_lookup_elem(&addresses, &packet->flow.destination))
+	if (!address_find(&packet->flow.destination))
 		return count_pass();
 	return count_drop(&packet->flow, reason, 0, 0);
 }
@@ -51,22 +56,41 @@ static __always_inline int balance(struct xdp_md *context, struct facts *packet,
 	struct weir_service_key key __attribute__((aligned(8)));
 	struct weir_service *service;
 	struct weir_settings *tuning;
+	int action;
 
 	address_copy(&key.address, &packet->flow.destination);
 	*(move32 *)&key.port = key_end(packet->flow.destination_port, packet->flow.protocol);
 	service = bpf_map_lookup_elem(&services, &key);
 	packet->interface = context->ingress_ifindex;
-	if (service)
-		return ipv6 ? to_member6(context, packet, service) :
-			      to_member4(context, packet, service);
+	if (service) {
+		packet->cookie = 0;
+		action = ipv6 ? to_member6(context, packet, service) :
+				to_member4(context, packet, service);
+		if (action != WEIR_ASK_COOKIE)
+			return action;
+		action = cookie_client(context, packet, service);
+		if (action == WEIR_AGAIN)
+			action = ipv6 ? to_member6(context, packet, service) :
+					to_member4(context, packet, service);
+		return action;
+	}
 	tuning = tuning_get();
+	if (tuning && tuning->probing && probe_answer(packet))
+		return XDP_DROP;
 	if (!tuning || !tuning->nat_services)
 		return count_pass();
 	address_copy(&key.address, &packet->flow.source);
 	*(move32 *)&key.port = key_end(packet->flow.source_port, packet->flow.protocol);
 	if (!bpf_map_lookup_elem(&reply_sources, &key))
 		return count_pass();
-	return ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	packet->cookie = 0;
+	action = ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	if (action != WEIR_ASK_COOKIE)
+		return action;
+	action = cookie_member(context, packet);
+	if (action == WEIR_AGAIN)
+		action = ipv6 ? to_client6(context, packet) : to_client4(context, packet);
+	return action;
 }
 
 static __always_inline int handle(struct xdp_md *context, struct facts *packet,

@@ -22,6 +22,7 @@ import {
   SOL_SOCKET,
   SystemError,
 } from './libc.js';
+import { addressOffset, sockaddr, sockaddrBytes } from './socket-address.js';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
@@ -37,16 +38,14 @@ const PACKETS_PER_TURN = 256;
 
 export class IcmpSocket {
   readonly fd: number;
-  readonly #addressBytes: 4 | 16;
+  readonly #family: 4 | 6;
   readonly #buffer = Buffer.alloc(MOST_PACKET);
-  readonly #from = Buffer.alloc(28);
-  readonly #to: Buffer;
+  readonly #from = Buffer.alloc(sockaddrBytes[6]);
   #closed = false;
 
   /** `source`: address to send from. Throws SystemError; that of a failed bind has its syscall. */
   constructor(family: 4 | 6, options: { types: readonly number[]; source: Uint8Array | null }) {
-    this.#addressBytes = family === 4 ? 4 : 16;
-    this.#to = Buffer.alloc(family === 4 ? 16 : 28);
+    this.#family = family;
     this.fd =
       family === 4
         ? socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)
@@ -55,7 +54,7 @@ export class IcmpSocket {
       if (family === 4) setsockoptBytes(this.fd, SOL_RAW, ICMP_FILTER, filter(4, options.types));
       else setsockoptBytes(this.fd, IPPROTO_ICMPV6, ICMPV6_FILTER, filter(32, options.types));
       widen(this.fd);
-      if (options.source !== null) bind(this.fd, sockaddr(family, options.source));
+      if (options.source !== null) bind(this.fd, sockaddr(family, options.source, 0));
     } catch (error) {
       close(this.fd);
       throw error;
@@ -64,8 +63,7 @@ export class IcmpSocket {
 
   /** Throws SystemError. */
   send(packet: Uint8Array, destination: Uint8Array): void {
-    this.#to.set(sockaddr(this.#addressBytes === 4 ? 4 : 6, destination));
-    sendTo(this.fd, packet, this.#to);
+    sendTo(this.fd, packet, sockaddr(this.#family, destination, 0));
   }
 
   /**
@@ -73,13 +71,14 @@ export class IcmpSocket {
    * windows that the next packet overwrites. IPv4 packets begin with their IP header, others do not.
    */
   drain(onPacket: (packet: Buffer, source: Uint8Array) => void): void {
+    const at = addressOffset[this.#family];
+    const end = at + (this.#family === 4 ? 4 : 16);
     for (let turn = 0; turn < PACKETS_PER_TURN && !this.#closed; turn += 1) {
       const length = receive(this.fd, this.#buffer, this.#from);
       if (length === null) return;
-      const at = this.#addressBytes === 4 ? 4 : 8;
       onPacket(
         this.#buffer.subarray(0, Math.min(length, MOST_PACKET)),
-        this.#from.subarray(at, at + this.#addressBytes),
+        this.#from.subarray(at, end),
       );
     }
   }
@@ -99,14 +98,6 @@ function filter(bytes: number, types: readonly number[]): Buffer {
     if (at < bytes) mask[at] = (mask[at] ?? 0) & ~(1 << (type & 7));
   }
   return mask;
-}
-
-/** sockaddr_in (ip(7)) or sockaddr_in6 (ipv6(7)); a raw socket has no port. */
-function sockaddr(family: 4 | 6, address: Uint8Array): Buffer {
-  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
-  bytes.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0);
-  bytes.set(address, family === 4 ? 4 : 8);
-  return bytes;
 }
 
 function widen(fd: number): void {

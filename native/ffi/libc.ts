@@ -21,6 +21,16 @@ const cSocket: (domain: number, type: number, protocol: number) => number = libc
 const cBind: (fd: number, address: Uint8Array, length: number) => number = libc.func(
   'int bind(int fd, const void *address, uint32_t length)',
 );
+const cConnect: (fd: number, address: Uint8Array, length: number) => number = libc.func(
+  'int connect(int fd, const void *address, uint32_t length)',
+);
+const cGetsockopt: (
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array,
+  length: Uint32Array,
+) => number = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
 const cGetsockname: (fd: number, address: Uint8Array, length: Uint32Array) => number = libc.func(
   'int getsockname(int fd, void *address, void *length)',
 );
@@ -104,14 +114,18 @@ export function errnoName(errno: number): string {
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
+const SO_ERROR = 4;
 export const SO_RCVBUF = 8;
+export const SO_LINGER = 13;
 export const SO_RCVBUFFORCE = 33;
 export const EPOLLIN = 1;
+export const EPOLLOUT = 4;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 const MSG_DONTWAIT = 0x40;
@@ -122,7 +136,7 @@ function failure(syscall: string, detail?: string): SystemError {
   return new SystemError(syscall, koffi.errno(), detail);
 }
 
-function is(name: 'EAGAIN' | 'EINTR'): boolean {
+function is(name: 'EAGAIN' | 'EINTR' | 'EINPROGRESS'): boolean {
   return koffi.errno() === koffi.os.errno[name];
 }
 
@@ -157,6 +171,30 @@ export function setsockoptBytes(fd: number, level: number, name: number, value: 
   if (cSetsockopt(fd, level, name, value, value.length) < 0) {
     throw failure('setsockopt', `level ${level}, option ${name}`);
   }
+}
+
+/**
+ * Begins to connect a non-blocking socket to `address`, a sockaddr as bytes. True: connected
+ * already; false: under way, and socketError() tells how it ended once the socket is writable.
+ */
+export function connect(fd: number, address: Uint8Array): boolean {
+  if (cConnect(fd, address, address.length) === 0) return true;
+  // Interrupted, it goes on by itself (connect(2)).
+  if (is('EINPROGRESS') || is('EINTR')) return false;
+  throw failure('connect');
+}
+
+const optionValue = Buffer.alloc(4);
+const optionLength = new Uint32Array(1);
+
+/** Takes a socket's pending error (SO_ERROR); null when there is none. */
+export function socketError(fd: number): SystemError | null {
+  optionLength[0] = 4;
+  if (cGetsockopt(fd, SOL_SOCKET, SO_ERROR, optionValue, optionLength) < 0) {
+    throw failure('getsockopt', 'SO_ERROR');
+  }
+  const errno = optionValue.readInt32LE(0);
+  return errno === 0 ? null : new SystemError('connect', errno);
 }
 
 /** Sends one datagram to the socket's default peer; netlink's is the kernel. */
@@ -210,12 +248,14 @@ const epollPacked = process.arch === 'x64';
 export const epollEventSize = epollPacked ? 12 : 16;
 const epollDataOffset = epollPacked ? 4 : 8;
 
+const epollEvent = Buffer.alloc(epollEventSize);
+
 /** Watches `fd`, level-triggered, or stops watching it. */
 export function epollControl(epoll: number, operation: number, fd: number, events: number): void {
-  const event = Buffer.alloc(epollEventSize);
-  event.writeUInt32LE(events, 0);
-  event.writeInt32LE(fd, epollDataOffset);
-  if (cEpollCtl(epoll, operation, fd, event) < 0) throw failure('epoll_ctl', `descriptor ${fd}`);
+  epollEvent.writeUInt32LE(events, 0);
+  epollEvent.writeInt32LE(fd, epollDataOffset);
+  if (cEpollCtl(epoll, operation, fd, epollEvent) < 0)
+    throw failure('epoll_ctl', `descriptor ${fd}`);
 }
 
 /** Descriptors that are ready now; never waits. `scratch` holds whole epoll_event structures. */

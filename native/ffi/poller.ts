@@ -22,8 +22,12 @@ import {
   epollCreate,
   epollEventSize,
   EPOLLIN,
+  type EPOLLOUT,
   epollReady,
 } from './libc.js';
+
+/** Monitors have thousands of sockets under way at once. */
+const EVENTS_PER_TURN = 1024;
 
 const open = new Set<Poller>();
 process.on('exit', () => {
@@ -32,8 +36,10 @@ process.on('exit', () => {
 
 export class Poller {
   readonly #epoll = epollCreate();
-  readonly #scratch = Buffer.alloc(epollEventSize * 64);
-  readonly #listeners = new Map<number, () => void>();
+  readonly #scratch = Buffer.alloc(epollEventSize * EVENTS_PER_TURN);
+  readonly #listeners = new Map<number, { readonly onReady: () => void; readonly round: number }>();
+  /** Counts dispatches. */
+  #round = 0;
   readonly #handle: ReturnType<typeof koffi.node.poll>;
   #holds = 0;
   #scheduled = false;
@@ -45,11 +51,14 @@ export class Poller {
     open.add(this);
   }
 
-  /** Calls `onReadable` whenever `fd` has something to read. The caller keeps owning `fd`. */
-  add(fd: number, onReadable: () => void): void {
+  /**
+   * Calls `onReady` whenever `fd` has something to read or, when asked for, can be written to; and
+   * when it has an error. The caller keeps owning `fd`.
+   */
+  add(fd: number, onReady: () => void, events: typeof EPOLLIN | typeof EPOLLOUT = EPOLLIN): void {
     this.#mustBeOpen();
-    epollControl(this.#epoll, EPOLL_CTL_ADD, fd, EPOLLIN);
-    this.#listeners.set(fd, onReadable);
+    epollControl(this.#epoll, EPOLL_CTL_ADD, fd, events);
+    this.#listeners.set(fd, { onReady, round: this.#round });
   }
 
   /** Call it before closing `fd`. Unknown descriptors are fine. */
@@ -92,9 +101,12 @@ export class Poller {
 
   #dispatch(): void {
     if (this.#closed) return;
+    this.#round += 1;
     for (const fd of epollReady(this.#epoll, this.#scratch)) {
-      // An earlier listener of this round may have removed it, or closed the poller.
-      this.#listeners.get(fd)?.();
+      // An earlier listener of this round may have removed it, or closed the poller; or closed its
+      // descriptor and added another of the same number, which this event is not about.
+      const listener = this.#listeners.get(fd);
+      if (listener !== undefined && listener.round !== this.#round) listener.onReady();
     }
   }
 

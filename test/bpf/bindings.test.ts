@@ -209,7 +209,7 @@ needs.bpf(test)('an object: sizes, names, programs, type information', () => {
     object.load();
     assert.is(object.map('flows').info().maxEntries, 1024);
     assert.is(object.map('members').keySize, 4);
-    assert.equal(object.programNames(), ['weir_xdp']);
+    assert.equal(object.programNames(), ['weir_sweep', 'weir_xdp']);
     assert.ok(object.mapNames().includes('reply_sources'));
     const program = object.program('weir_xdp').info();
     assert.is(program.name, 'weir_xdp');
@@ -286,7 +286,8 @@ needs.bpf(test)('pinned tables continue, changed ones are refused as a value', (
       );
       first.load();
       for (const [name, path] of pins) first.map(name).pin(path);
-      first.map('settings').update(u32(0), new Uint8Array(16).fill(5));
+      const { valueSize } = first.map('settings');
+      first.map('settings').update(u32(0), new Uint8Array(valueSize).fill(5));
       assert.is(failure(() => first.map('flows').pin(join(folder, 'flows'))).code, 'EEXIST');
       first.close();
 
@@ -301,7 +302,7 @@ needs.bpf(test)('pinned tables continue, changed ones are refused as a value', (
         assert.match(flows.error.message, 'entries 1024, wanted 2048');
       }
       second.load();
-      assert.equal(second.map('settings').lookup(u32(0)), new Uint8Array(16).fill(5));
+      assert.equal(second.map('settings').lookup(u32(0)), new Uint8Array(valueSize).fill(5));
       assert.is(second.map('flows').info().maxEntries, 2048);
       second.close();
 

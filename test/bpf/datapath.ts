@@ -26,7 +26,15 @@ const choices = {
   random: 4,
   least: 5,
 } as const;
-export const serviceFlags = { track: 1, resetLost: 2, resetDown: 4, persist: 8, quic: 16 } as const;
+export const serviceFlags = {
+  track: 1,
+  resetLost: 2,
+  resetDown: 4,
+  persist: 8,
+  quic: 16,
+  cookies: 32,
+  cookiesAlways: 64,
+} as const;
 /** In place of a former member: only entries tell. */
 export const previousEntries = 0xffff_ffff;
 const states = { free: 0, serving: 1, draining: 2, down: 3 } as const;
@@ -49,6 +57,11 @@ export const dropReasons = [
   'NAT_PORTS',
   'ICMP',
   'HEADROOM',
+  'DENIED',
+  'RATE_LIMIT',
+  'CONNECTION_LIMIT',
+  'COOKIE',
+  'COOKIE_EARLY',
 ] as const;
 export type DropReason = (typeof dropReasons)[number];
 
@@ -83,6 +96,8 @@ export interface ServiceSpec {
   readonly persistence?: number;
   readonly mss?: number;
   readonly guePort?: number;
+  /** Bits of enum weir_protect_flags. */
+  readonly protect?: number;
 }
 
 export interface MemberSpec {
@@ -209,6 +224,8 @@ export class Datapath {
       'fragments',
       'persistence',
       'quic_servers',
+      'access',
+      'source_active',
     ];
     for (const name of tables) {
       const map = this.map(name);
@@ -224,13 +241,15 @@ export class Datapath {
     zero('service_counters', 16);
     zero('drops', dropReasons.length);
     zero('totals', 1);
-    zero('event_budget', 2);
+    zero('event_budget', dropReasons.length + 2);
+    for (const name of ['protection', 'member_limits', 'service_due', 'member_due']) zero(name, 16);
     zero('placements', 16);
     zero('member_active', 16);
     zero('service_active', 16);
     zero('cursors', 16);
     zero('nat_ports', 128);
     zero('scratch', 1);
+    zero('cookies', 16);
     this.#lookup.fill(0);
     this.#recent.fill(0);
     this.#nextChunk = 0;
@@ -249,10 +268,12 @@ export class Datapath {
     readonly seed?: number;
     readonly errorsPerSecond?: number;
     readonly natHalf?: 0 | 1;
+    /** Handshakes left open, from which on SYNs get cookies. */
+    readonly halfOpen?: number;
     /** Addresses that full nat speaks from. */
     readonly natAddresses?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(48);
+    const bytes = new Uint8Array(56);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -267,6 +288,7 @@ export class Datapath {
     view.setUint16(28, values.natHalf ?? 0, true);
     view.setUint16(30, values.errorsPerSecond ?? 1000, true);
     bytes.set(addressBytes(tunnelSource.ipv6), 32);
+    view.setUint32(52, values.halfOpen ?? 1000, true);
     four.forEach((address, row) => {
       this.map('nat_addresses').update(u32(row), mappedBytes(address));
     });
@@ -285,7 +307,7 @@ export class Datapath {
     const choice = choices[spec.choice ?? 'flow-hash'];
     const tracks = spec.forwarding === 'nat' || spec.forwarding === 'full-nat' || choice > 2;
     const flags = (spec.flags ?? 0) | (tracks ? serviceFlags.track : 0);
-    const value = new Uint8Array(24);
+    const value = new Uint8Array(28);
     const view = new DataView(value.buffer);
     view.setUint32(0, spec.id, true);
     view.setUint32(4, chunk, true);
@@ -297,6 +319,7 @@ export class Datapath {
     view.setUint32(16, spec.persistence ?? 0, true);
     view.setUint16(20, spec.mss ?? 0, true);
     view.setUint16(22, spec.guePort ?? 0);
+    view.setUint8(24, spec.protect ?? 0);
     this.map('services').update(key, value);
     const placement = new Uint8Array(12);
     const placed = new DataView(placement.buffer);
@@ -343,6 +366,31 @@ export class Datapath {
     const value = this.map(`${of}_active`).lookup(u32(row));
     if (value === null) throw new Error(`no row ${row}`);
     return new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+  }
+
+  /** Cookies of a service: sent, accepted and rejected. */
+  cookies(id: number): { sent: number; accepted: number; rejected: number } {
+    return {
+      sent: this.#sum('cookies', id, 4),
+      accepted: this.#sum('cookies', id, 5),
+      rejected: this.#sum('cookies', id, 6),
+    };
+  }
+
+  /** Makes what every CPU knows of a service's cookies look so many seconds older. */
+  ageCookies(id: number, seconds: number): void {
+    const map = this.map('cookies');
+    const value = map.lookup(u32(id));
+    if (value === null) throw new Error(`no row ${id}`);
+    const view = new DataView(value.buffer, value.byteOffset);
+    const older = BigInt(seconds) * 1_000_000_000n;
+    for (let at = 0; at < map.valueBytes; at += map.valueBytes / possibleCpus) {
+      for (const field of [0, 8]) {
+        const time = view.getBigUint64(at + field, true);
+        view.setBigUint64(at + field, time > older ? time - older : 0n, true);
+      }
+    }
+    map.update(u32(id), value);
   }
 
   /** Ports of a full nat address that are in use; `row` as in nat_addresses. */

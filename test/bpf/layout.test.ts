@@ -32,6 +32,8 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['persistence', 16, 4],
     ['mss', 20, 2],
     ['gue_port', 22, 2],
+    ['protect', 24, 1],
+    ['zero', 25, 3],
   ],
   weir_placement: [
     ['first_chunk', 0, 4],
@@ -87,7 +89,9 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['hash', 76, 4],
     ['vlan', 80, 4],
     ['nat', 84, 2],
-    ['zero', 86, 2],
+    ['window', 86, 2],
+    ['delta', 88, 4],
+    ['isn', 92, 4],
   ],
   weir_fragment_key: [
     ['source', 0, 16],
@@ -143,12 +147,56 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['nat_half', 28, 2],
     ['errors_per_second', 30, 2],
     ['tunnel_source6', 32, 16],
+    ['probing', 48, 4],
+    ['half_open', 52, 4],
+  ],
+  weir_cookies: [
+    ['second_ns', 0, 8],
+    ['until_ns', 8, 8],
+    ['opened', 16, 8],
+    ['confirmed', 24, 8],
+    ['sent', 32, 8],
+    ['accepted', 40, 8],
+    ['rejected', 48, 8],
   ],
   weir_totals: [
     ['passed', 0, 8],
     ['echo_replies', 8, 8],
     ['events_lost', 16, 8],
     ['errors_sent', 24, 8],
+  ],
+  weir_access_key: [
+    ['bits', 0, 4],
+    ['set', 4, 4],
+    ['address', 8, 16],
+  ],
+  weir_rate: [
+    ['cost_ns', 0, 8],
+    ['burst_ns', 8, 8],
+  ],
+  weir_protection: [
+    ['service', 0, 16],
+    ['source', 16, 16],
+    ['access_set', 32, 4],
+    ['service_connections', 36, 4],
+    ['source_connections', 40, 4],
+    ['source_bits', 44, 1],
+    ['source_bits6', 45, 1],
+    ['zero', 46, 2],
+  ],
+  weir_member_limits: [
+    ['rate', 0, 16],
+    ['connections', 16, 4],
+    ['zero', 20, 4],
+  ],
+  weir_source_key: [
+    ['address', 0, 16],
+    ['service', 16, 4],
+  ],
+  weir_source: [
+    ['due_ns', 0, 8],
+    ['active', 8, 4],
+    ['zero', 12, 4],
   ],
 };
 

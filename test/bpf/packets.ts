@@ -25,6 +25,11 @@ export interface FrameSpec {
   readonly ipOptions?: number;
   /** Bytes of TCP options, a multiple of 4 up to 40. */
   readonly tcpOptions?: number;
+  /** Options of TCP byte by byte, instead of `tcpOptions`. */
+  readonly optionBytes?: readonly number[];
+  readonly sequence?: number;
+  readonly acknowledge?: number;
+  readonly window?: number;
   /** Leave the UDP checksum out. */
   readonly noChecksum?: boolean;
   /** Bytes behind the IP packet, as switches add to short frames. */
@@ -91,18 +96,26 @@ function word(value: number): number[] {
   return [(value >> 8) & 0xff, value & 0xff];
 }
 
+function doubleWord(value: number): number[] {
+  return [...word(value >>> 16), ...word(value)];
+}
+
 function transport(spec: FrameSpec, source: Uint8Array, destination: Uint8Array): Buffer {
   const payload = spec.payload ?? Buffer.from('weir');
   const ports = [...word(spec.sourcePort), ...word(spec.destinationPort)];
   if (spec.protocol === 'tcp') {
-    const options = new Uint8Array(spec.tcpOptions ?? 0).fill(1);
+    const options =
+      spec.optionBytes === undefined
+        ? new Uint8Array(spec.tcpOptions ?? 0).fill(1)
+        : Uint8Array.from(spec.optionBytes);
     const flags = [...(spec.flags ?? 'A')].reduce((bits, flag) => bits | (flagBits[flag] ?? 0), 0);
     const header = Uint8Array.of(
       ...ports,
-      0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88,
+      ...doubleWord(spec.sequence ?? 0x11223344),
+      ...doubleWord(spec.acknowledge ?? 0x55667788),
       ((20 + options.length) / 4) << 4,
       flags,
-      0xfa, 0xf0, 0, 0, 0, 0,
+      ...word(spec.window ?? 0xfaf0), 0, 0, 0, 0,
     ); // prettier-ignore
     const segment = Buffer.concat([header, options, payload]);
     const pseudo = pseudoHeader(source, destination, numbers.tcp, segment.length);

@@ -7,8 +7,8 @@
  * enabled, weights as at the start), or throws.
  */
 import type { Counters, TierRow } from '../../appliance/api/contract.js';
+import { arrivedFlows, Capture } from './capture.js';
 import { addressesOf } from './lab.js';
-import { Capture } from './servers.js';
 import { describeShares, share, unlike, type Act, type Weights } from './stage.js';
 import { memberNames } from './topology.js';
 import { pause, until } from './unit.js';
@@ -59,7 +59,8 @@ export const death: Act = {
   async play(stage) {
     const { lab, deaths } = stage;
     const member = 'member-1';
-    const capture = await Capture.start(lab.topology, member);
+    const capture = await Capture.atMember(lab, member);
+    const openings = await Capture.ofOpenings(lab);
     try {
       await pause(foreboding);
       const from = await lab.members.kill(member);
@@ -67,14 +68,14 @@ export const death: Act = {
       const noticed = Date.now() - from;
       await pause(watch);
       const to = capture.lastPacket(from).time ?? from;
-      deaths.push({ member, from, to, flows: capture.flows });
+      deaths.push({ member, from, to, flows: arrivedFlows(capture, openings) });
       await stage.window('death');
       // What was lost in the last moment shows when its client stops waiting.
       await pause(watch);
       const later = await stage.window('after death');
       const strays = capture.lastPacket(to + 1).packets;
       const late = to - from - noticed;
-      const missed = await capture.stop();
+      const missed = (await capture.stop()) + ((await openings?.stop()) ?? 0);
       return {
         notes: [
           `taken out after ${noticed.toFixed(0)} ms`,
@@ -83,14 +84,14 @@ export const death: Act = {
         troubles: [
           ...(share(later, member) > 0 ? [`${member} answers though it is dead`] : []),
           ...(strays > 0 ? [`${strays} packets reached ${member} after the last one`] : []),
-          ...(missed > 0 ? [`the capture at ${member} missed ${missed} packets`] : []),
+          ...(missed > 0 ? [`the captures missed ${missed} packets`] : []),
           ...(late > 500
             ? [`packets went there ${late.toFixed(0)} ms after it was taken out`]
             : []),
         ],
       };
     } finally {
-      await capture.stop();
+      await Promise.all([capture.stop(), openings?.stop()]);
     }
   },
 };

@@ -23,6 +23,13 @@ export interface Target {
   readonly address: string;
   readonly port: number;
   readonly timeout: number;
+  /** Which of the client's addresses it speaks from; left out: as its routes say. */
+  readonly from?: string;
+}
+
+/** As an option of a socket that connects. */
+function localAddress({ from }: Target): { localAddress?: string } {
+  return from === undefined ? {} : { localAddress: from };
 }
 
 /** `onPort` hears the source port as soon as the kernel has chosen it: also when opening fails. */
@@ -105,7 +112,10 @@ function memberOf(answer: string, question: string): string {
 
 /** A TCP connection to the line echo. */
 export const openTcp: Opener = async (target, onPort) => {
-  const socket = connect({ host: target.address, port: target.port, noDelay: true });
+  const socket = connect({
+    ...{ host: target.address, port: target.port, noDelay: true },
+    ...localAddress(target),
+  });
   // It begins to connect in a turn that was queued before this one.
   process.nextTick(() => tellPort(socket, onPort));
   const pending = new Pending(target.timeout);
@@ -165,10 +175,14 @@ export const openUdp: Opener = async (target, onPort) => {
   // Connected, so that an ICMP error for this flow is heard.
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
-    socket.connect(target.port, target.address, () => {
-      socket.removeListener('error', reject);
-      resolve();
-    });
+    const join = (): void => {
+      socket.connect(target.port, target.address, () => {
+        socket.removeListener('error', reject);
+        resolve();
+      });
+    };
+    if (target.from === undefined) join();
+    else socket.bind(0, target.from, join);
   });
   onPort(socket.address().port);
   const destroy = (): void => {
@@ -197,7 +211,10 @@ export const openHttp: Opener = async (target, onPort) => {
     ask: () =>
       new Promise((resolve, reject) => {
         const asked = request(
-          { host: target.address, port: target.port, path: '/', agent, headers: { host } },
+          {
+            ...{ host: target.address, port: target.port, path: '/', agent, headers: { host } },
+            ...localAddress(target),
+          },
           (response) => {
             let body = '';
             response.setEncoding('utf8');

@@ -86,7 +86,7 @@ export interface Death {
   /** Epoch milliseconds: when it died, and when the last packet from a client came there. */
   readonly from: number;
   readonly to: number;
-  /** The flows that a packet came there of, from shortly before its death on (Capture.flows). */
+  /** The flows that a packet came there of, from shortly before its death on (arrivedFlows). */
   readonly flows: ReadonlySet<string>;
 }
 
@@ -95,11 +95,18 @@ const deadReasons = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'closed', 't
 /** How late a failure may show after its cause: the longest wait of a client that gets no CPU. */
 const latest = defaultLoad.timeout + 10_000;
 
-/** A flow as Capture sees it at the member: nat has rewritten its destination, dsr has not. */
+/**
+ * A flow as it is known at the member: nat has rewritten its destination, dsr has not, and a
+ * tunnel no more once the member has unpacked it. One of full-nat is named as the client sees
+ * it (arrivedFlows in capture.ts).
+ */
 export function flowAt(member: MemberName, target: ServiceTarget, port: number): string {
   const family = target.address.includes(':') ? 6 : 4;
-  const address = target.forwarding === 'dsr' ? target.address : addressOf(member, family);
-  return `${addressOf('client', family, 'outside')}.${port} > ${address}.${target.memberPort}`;
+  const to =
+    target.forwarding === 'nat'
+      ? `${addressOf(member, family)}.${target.memberPort}`
+      : `${target.address}.${target.port}`;
+  return `${addressOf('client', family, 'outside')}.${port} > ${to}`;
 }
 
 /**

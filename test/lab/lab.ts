@@ -55,6 +55,11 @@ export function targetsOf(intent: Intent): ServiceTarget[] {
   });
 }
 
+/** Whether members receive packets as clients sent them, and answer clients themselves. */
+export function isDirect(forwarding: string): boolean {
+  return forwarding === 'dsr' || forwarding === 'tunnel';
+}
+
 /** Both inside addresses of a member. */
 export function addressesOf(member: MemberName): string[] {
   return [addressOf(member, 4), addressOf(member, 6)];
@@ -66,6 +71,8 @@ export class Lab {
     readonly members: Members,
     readonly unit: Unit,
     readonly targets: readonly ServiceTarget[],
+    /** From where full-nat speaks to members. */
+    readonly natAddresses: readonly string[],
   ) {}
 
   /** Opens a lab with a configuration (YAML) applied as it stands, and every member up. */
@@ -75,10 +82,14 @@ export class Lab {
       throw new Error(`the lab's configuration: ${parsed.errors.map((e) => e.message).join('; ')}`);
     }
     const targets = targetsOf(parsed.intent);
+    const own = parsed.intent.unit['nat-addresses'] ?? [];
     const direct = new Set(
-      targets.filter((target) => target.forwarding === 'dsr').map((target) => target.address),
+      targets.filter((target) => isDirect(target.forwarding)).map((target) => target.address),
     );
-    const topology = await Topology.create({ directAddresses: [...direct] });
+    const topology = await Topology.create({
+      directAddresses: [...direct],
+      tunnels: targets.some((target) => target.forwarding === 'tunnel'),
+    });
     try {
       say('network: a client, a unit and three members, each a network namespace');
       const members = await Members.start(topology, [...direct]);
@@ -87,7 +98,7 @@ export class Lab {
       const unit = new Unit(topology);
       const took = await unit.start();
       say(`daemon: answers ${took.toFixed(0)} ms after its start`);
-      const lab = new Lab(topology, members, unit, targets);
+      const lab = new Lab(topology, members, unit, targets, own);
       await unit.must('apply', lab.file('start.yaml', text), '--comment', 'the example');
       await unit.untilMembers(
         (await unit.members()).map((row) => row.address),

@@ -8,7 +8,12 @@
  * Invariant: it ends when its standard input closes, so it never outlives the lab.
  */
 import { createSocket } from 'node:dgram';
-import { createServer as createHttpServer } from 'node:http';
+import { createHash } from 'node:crypto';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import { once } from 'node:events';
 
@@ -20,39 +25,73 @@ export interface ServerSettings {
   readonly name: string;
   /** Every address that UDP is served at: the member's own and those on its lo. */
   readonly udpAddresses: readonly string[];
+  /** How long every answer over HTTP takes, probes included, in milliseconds. */
+  readonly delay?: number;
 }
 
 /** How long /slow takes, and how often /stream says something, in milliseconds. */
 const slowAnswer = 1000;
 const streamBeat = 20;
 
-async function serveHttp(name: string): Promise<void> {
+/** What /large answers: 4 MiB in which no part is like another. */
+export function largeBody(): string {
+  return Array.from({ length: 1 << 18 }, (_, at) => at.toString(16).padStart(15, '0')).join('\n');
+}
+
+/** Sends as much as the other side takes, to its end. */
+function flood(response: ServerResponse): void {
+  const piece = Buffer.alloc(1 << 16, '.');
+  const more = (): void => {
+    while (!response.destroyed && response.write(piece));
+  };
+  response.on('drain', more);
+  more();
+}
+
+async function serveHttp({ name, delay = 0 }: ServerSettings): Promise<void> {
   const server = createHttpServer({ keepAliveTimeout: 60_000 }, (request, response) => {
-    response.setHeader('x-member', name);
-    switch (request.url) {
-      case '/':
-        response.end(`${name}\n`);
-        return;
-      case '/healthz':
-        response.end('ok\n');
-        return;
-      case '/slow':
-        setTimeout(() => response.end(`${name}\n`), slowAnswer);
-        return;
-      case '/stream': {
-        const timer = setInterval(() => response.write(`${name}\n`), streamBeat);
-        response.once('close', () => {
-          clearInterval(timer);
-        });
-        return;
-      }
-      default:
-        response.statusCode = 404;
-        response.end('not here\n');
-    }
+    if (delay > 0) setTimeout(() => answerHttp(name, request, response), delay);
+    else answerHttp(name, request, response);
   });
   server.listen({ port: httpPort, host: '::', backlog: 4096 });
   await once(server, 'listening');
+}
+
+function answerHttp(name: string, request: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('x-member', name);
+  switch (request.url) {
+    case '/large':
+      response.end(largeBody());
+      return;
+    case '/flood':
+      flood(response);
+      return;
+    case '/upload': {
+      const hash = createHash('sha256');
+      request.on('data', (bytes: Buffer) => hash.update(bytes));
+      request.once('end', () => response.end(hash.digest('hex')));
+      return;
+    }
+    case '/':
+      response.end(`${name}\n`);
+      return;
+    case '/healthz':
+      response.end('ok\n');
+      return;
+    case '/slow':
+      setTimeout(() => response.end(`${name}\n`), slowAnswer);
+      return;
+    case '/stream': {
+      const timer = setInterval(() => response.write(`${name}\n`), streamBeat);
+      response.once('close', () => {
+        clearInterval(timer);
+      });
+      return;
+    }
+    default:
+      response.statusCode = 404;
+      response.end('not here\n');
+  }
 }
 
 /** Answers each line with `NAME LINE`. */
@@ -84,7 +123,7 @@ async function main(): Promise<void> {
   const settings = JSON.parse(process.argv[2] ?? '') as ServerSettings;
   process.stdin.resume().once('close', () => process.exit(0));
   await Promise.all([
-    serveHttp(settings.name),
+    serveHttp(settings),
     serveTcp(settings.name),
     ...settings.udpAddresses.map((address) => serveUdp(settings.name, address)),
   ]);

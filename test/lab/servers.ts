@@ -1,11 +1,9 @@
 /**
- * The members as the lab sees them: start, kill and revive their servers, and watch on
- * the wire what still reaches them.
+ * The members as the lab sees them: start, kill and revive their servers.
  *
  * Invariant: `kill` is SIGKILL, with no chance for a member to say goodbye.
  */
 import type { ChildProcess } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ended, first, start } from './commands.js';
 import type { ServerSettings } from './server-process.js';
@@ -17,16 +15,26 @@ const program = fileURLToPath(new URL('./server-process.js', import.meta.url));
 export function said(child: ChildProcess, word: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = '';
+    const settle = (error: Error | null): void => {
+      child.stdout?.removeListener('data', look);
+      child.stderr?.removeListener('data', look);
+      child.removeListener('error', settle);
+      child.removeListener('close', onClose);
+      if (error === null) resolve();
+      else reject(error);
+    };
     const look = (text: Buffer): void => {
       output += text.toString('utf8');
-      if (output.includes(word)) resolve();
+      if (output.includes(word)) settle(null);
+    };
+    const onClose = (code: number | null, signal: string | null): void => {
+      const end = `it ended (${code ?? signal}) before it said "${word}": ${output.trim()}`;
+      settle(new Error(end));
     };
     child.stdout?.on('data', look);
     child.stderr?.on('data', look);
-    child.once('error', reject);
-    child.once('close', (code, signal) => {
-      reject(new Error(`it ended (${code ?? signal}) before it said "${word}": ${output.trim()}`));
-    });
+    child.once('error', settle);
+    child.once('close', onClose);
   });
 }
 
@@ -59,9 +67,10 @@ export class Members {
     return died;
   }
 
-  async revive(name: MemberName): Promise<void> {
+  async revive(name: MemberName, behaviour: Pick<ServerSettings, 'delay'> = {}): Promise<void> {
     if (this.running.has(name)) return;
     const settings: ServerSettings = {
+      ...behaviour,
       name,
       udpAddresses: [addressOf(name, 4), addressOf(name, 6), ...this.directAddresses],
     };
@@ -71,54 +80,5 @@ export class Members {
     ]);
     this.running.set(name, child);
     await said(child, 'ready');
-  }
-}
-
-/** One line of tcpdump: seconds, then both ends as ADDRESS.PORT. */
-const packetLine = /^([\d.]+) IP6? (\S+ > \S+?): /;
-
-/**
- * A capture in a member's namespace of what clients send there, by tcpdump. Monitors
- * probe from the unit's own address and are not seen.
- */
-export class Capture {
-  /** Every flow that a packet came of, as `CLIENT.PORT > ADDRESS.PORT`. */
-  readonly flows = new Set<string>();
-  private readonly times: number[] = [];
-  private errors = '';
-
-  private constructor(private readonly child: ChildProcess) {
-    child.stderr?.on('data', (text: Buffer) => (this.errors += text.toString('utf8')));
-    if (child.stdout === null) return;
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const [, seconds, flow] = packetLine.exec(line) ?? [];
-      if (seconds === undefined || flow === undefined) return;
-      this.times.push(Number(seconds) * 1000);
-      this.flows.add(flow);
-    });
-  }
-
-  static async start(topology: Topology, member: MemberName): Promise<Capture> {
-    const filter = `inbound and (src host ${addressOf('client', 4, 'outside')} or src host ${addressOf('client', 6, 'outside')})`;
-    const child = start(topology.namespace(member), [
-      ...['tcpdump', '--immediate-mode', '-l', '-q', '-n', '-tt', '-i', 'eth0', '-s', '96'],
-      ...['-B', '16384', '-Z', 'root', filter],
-    ]);
-    const capture = new Capture(child);
-    await said(child, 'listening on');
-    return capture;
-  }
-
-  /** When the last packet from a client came, in epoch milliseconds, and how many came since. */
-  lastPacket(since: number): { time: number | null; packets: number } {
-    const after = this.times.filter((time) => time >= since);
-    return { time: after.at(-1) ?? null, packets: after.length };
-  }
-
-  /** Ends the capture. Returns how many packets it missed. */
-  async stop(): Promise<number> {
-    this.child.kill('SIGINT');
-    await ended(this.child);
-    return Number(/(\d+) packets? dropped by kernel/.exec(this.errors)?.[1] ?? 0);
   }
 }

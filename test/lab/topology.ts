@@ -13,9 +13,13 @@
  *
  * Three things make veth behave as a network card does for native XDP. The switch side
  * of the unit's links polls by NAPI and has an XDP program (attach-process.ts), without
- * which frames that XDP sends are dropped or lie about. Client and members compute their checksums themselves (`tx off`), because a
- * checksum left for the hardware would stay unfinished in a frame that XDP rewrites.
- * And duplicate address detection is off, so that addresses serve at once.
+ * which frames that XDP sends are dropped or lie about. Client and members compute their
+ * checksums themselves (`tx off`), because a checksum left for the hardware would stay
+ * unfinished in a frame that XDP rewrites. And duplicate address detection is off, so that
+ * addresses serve at once.
+ *
+ * A member's end of tunnels is an XDP program on its inside leg (native/bpf/decap.bpf.c):
+ * whatever looks at the member's packets later sees them without their outer headers.
  *
  * Invariant: everything made here is named `weir-lab-PID…`, so that the next run finds
  * and removes what a killed one left.
@@ -25,6 +29,7 @@ import { spawnSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { mountBpffs } from '../../native/ffi/libbpf.js';
 import { killChildren, run, within } from './commands.js';
 
 export const memberNames = ['member-1', 'member-2', 'member-3'] as const;
@@ -169,9 +174,11 @@ function removeNamespace(name: string): void {
   spawnSync('ip', ['netns', 'delete', name]);
 }
 
+const bpffs = '/sys/fs/bpf';
+
 /** Where the lab of a process pins its BPF objects, and where it keeps its files. */
 export function labPaths(pid: number): { pins: string; files: string } {
-  return { pins: `/sys/fs/bpf/weir-lab-${pid}`, files: join(tmpdir(), `weir-lab-${pid}`) };
+  return { pins: join(bpffs, `weir-lab-${pid}`), files: join(tmpdir(), `weir-lab-${pid}`) };
 }
 
 /** Removes all that the lab of a process made. Synchronous: also for `exit` handlers. */
@@ -187,7 +194,7 @@ function removeLab(pid: number): void {
 /** Removes what labs left whose process is gone. Returns their process ids. */
 export function removeStaleLabs(): number[] {
   const pids = new Set<number>();
-  for (const directory of ['/run/netns', '/sys/fs/bpf', tmpdir()]) {
+  for (const directory of ['/run/netns', bpffs, tmpdir()]) {
     for (const name of entries(directory)) {
       const pid = Number(namePattern.exec(name)?.[1] ?? Number.NaN);
       if (Number.isInteger(pid) && !alive(pid)) pids.add(pid);
@@ -199,8 +206,10 @@ export function removeStaleLabs(): number[] {
 
 export interface TopologyOptions {
   readonly units?: readonly UnitName[];
-  /** Addresses that members answer for in dsr forwarding; they sit on the members' lo. */
+  /** Addresses that members answer for in dsr and tunnel forwarding; they sit on the members' lo. */
   readonly directAddresses: readonly string[];
+  /** Whether members take packets out of tunnels. */
+  readonly tunnels?: boolean;
 }
 
 export class Topology {
@@ -214,6 +223,9 @@ export class Topology {
     process.once('exit', topology.onExit);
     try {
       await topology.build(options.directAddresses);
+      if (options.tunnels === true) {
+        await Promise.all(memberNames.map((name) => topology.attachTunnelEnd(name)));
+      }
     } catch (error) {
       topology.destroy();
       throw error;
@@ -221,7 +233,7 @@ export class Topology {
     return topology;
   }
 
-  namespace(host: HostName | 'switch'): string {
+  namespace(host: HostName | 'switch' | 'far'): string {
     return `weir-lab-${process.pid}-${host}`;
   }
 
@@ -288,19 +300,33 @@ export class Topology {
     const ports = this.units.flatMap((unit) =>
       legs(unit).map((segment) => this.port(unit, segment)),
     );
-    const links = JSON.parse(await run('ip', ['-n', wires, '-json', 'link', 'show'])) as {
+    await this.attach(wires, 'bench.bpf.o', 'bench_empty', ports);
+  }
+
+  private attachTunnelEnd(member: MemberName): Promise<void> {
+    return this.attach(this.namespace(member), 'decap.bpf.o', 'decap_xdp', ['eth0']);
+  }
+
+  private async attach(
+    namespace: string,
+    object: string,
+    program: string,
+    interfaces: readonly string[],
+  ): Promise<void> {
+    const links = JSON.parse(await run('ip', ['-n', namespace, '-json', 'link', 'show'])) as {
       readonly ifname: string;
       readonly ifindex: number;
     }[];
     const indices = links
-      .filter(({ ifname }) => ports.includes(ifname))
-      .map((link) => link.ifindex);
+      .filter(({ ifname }) => interfaces.includes(ifname))
+      .map((link) => String(link.ifindex));
     const { pins } = labPaths(process.pid);
+    // Where it is not mounted yet, the directory is there all the same, and takes no pins.
+    mountBpffs(bpffs);
     mkdirSync(pins, { recursive: true });
-    await run(
-      'nsenter',
-      within(wires, [process.execPath, attachProgram, pins, ...indices.map(String)]).slice(1),
-    );
+    const pin = join(pins, namespace.replace(namePattern, ''));
+    const args = [process.execPath, attachProgram, object, program, pin, ...indices];
+    await run('nsenter', within(namespace, args).slice(1));
   }
 
   private port(host: HostName, segment: Segment): string {

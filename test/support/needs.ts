@@ -10,7 +10,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
 
-export type Need = 'root' | 'bpf' | 'lab' | 'vlan' | 'bond';
+export type Need = 'root' | 'bpf' | 'lab' | DeviceKind | 'fou';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -75,23 +75,48 @@ function lacksLab(): string | null {
 }
 
 /** Kinds of network devices that a kernel may be built without, by its option. */
-const deviceKinds = { vlan: 'CONFIG_VLAN_8021Q', bond: 'CONFIG_BONDING' } as const;
+const deviceKinds = {
+  vlan: 'CONFIG_VLAN_8021Q',
+  bond: 'CONFIG_BONDING',
+  ipip: 'CONFIG_NET_IPIP',
+  sit: 'CONFIG_IPV6_SIT',
+  ip6tnl: 'CONFIG_IPV6_TUNNEL',
+} as const;
+type DeviceKind = keyof typeof deviceKinds;
+
+/** The shortest command that makes a device of a kind without any below it. */
+const made: Readonly<Record<Exclude<DeviceKind, 'vlan'>, string>> = {
+  bond: 'link add test0 type bond',
+  ipip: 'link add test0 type ipip local 192.0.2.1',
+  sit: 'link add test0 type sit local 192.0.2.1',
+  ip6tnl: 'link add test0 type ip6tnl mode any local 2001:db8::1',
+};
 
 /** Whether the kernel makes such devices: tried in a network namespace that goes at once. */
-function lacksDevice(kind: keyof typeof deviceKinds): string | null {
+function lacksDevice(kind: DeviceKind): string | null {
   const name = `weirtest-${process.pid}-${kind}`;
   const ip = (...words: string[]): boolean => spawnSync('ip', words).status === 0;
   if (!ip('netns', 'add', name)) return 'it needs network namespaces (ip netns add failed).';
   try {
-    const made =
-      kind === 'bond'
-        ? ip('-n', name, 'link', 'add', 'test0', 'type', 'bond')
-        : ip('-n', name, 'link', 'add', 'test0', 'type', 'veth', 'peer', 'name', 'test1') &&
-          ip(...`-n ${name} link add link test0 name test0.1 type vlan id 1`.split(' '));
-    return made ? null : `it needs a kernel with ${kind} devices (${deviceKinds[kind]}).`;
+    const works =
+      kind === 'vlan'
+        ? ip('-n', name, 'link', 'add', 'test0', 'type', 'veth', 'peer', 'name', 'test1') &&
+          ip(...`-n ${name} link add link test0 name test0.1 type vlan id 1`.split(' '))
+        : ip('-n', name, ...made[kind].split(' '));
+    return works ? null : `it needs a kernel with ${kind} devices (${deviceKinds[kind]}).`;
   } finally {
     ip('netns', 'delete', name);
   }
+}
+
+/** GUE: both tunnel devices, and the receiver of UDP, which nothing loads by itself. */
+function lacksFou(): string | null {
+  const devices = lacksDevice('ipip') ?? lacksDevice('ip6tnl');
+  if (devices !== null) return devices;
+  spawnSync('modprobe', ['fou']);
+  return spawnSync('ip', ['fou', 'show']).status === 0
+    ? null
+    : 'it needs a kernel with UDP encapsulation (CONFIG_NET_FOU, CONFIG_IPV6_FOU).';
 }
 
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
@@ -103,8 +128,9 @@ export function lacking(need: Need): string | null {
       return lacksRoot() ?? lacksBpf();
     case 'lab':
       return lacksRoot() ?? lacksBpf() ?? lacksLab();
-    case 'vlan':
-    case 'bond':
+    case 'fou':
+      return lacking('lab') ?? lacksFou();
+    default:
       return lacking('lab') ?? lacksDevice(need);
   }
 }
@@ -130,4 +156,8 @@ export const needs: Readonly<Record<Need, Register>> = {
   lab: register('lab'),
   vlan: register('vlan'),
   bond: register('bond'),
+  ipip: register('ipip'),
+  sit: register('sit'),
+  ip6tnl: register('ip6tnl'),
+  fou: register('fou'),
 };

@@ -15,7 +15,9 @@ import {
   POOLS,
   REVISIONS,
   SERVICES,
+  SETUP,
   STATUS,
+  TEST,
   TIERS,
 } from './fake-daemon.js';
 import { call, JSON_TYPE, withApi, YAML } from './fixture.js';
@@ -35,6 +37,7 @@ for (const [path, expected] of [
   ['/v1/members?pool=web', MEMBERS],
   ['/v1/members?pool=none', []],
   ['/v1/pools/web/members/10.0.1.12:8080', MEMBER],
+  ['/v1/pools/web/members/10.0.1.12:8080/setup', SETUP],
   ['/v1/flows', FLOWS],
   ['/v1/revisions', REVISIONS],
   ['/v1/revisions/6', { ...REVISIONS[1], document: DOCUMENT }],
@@ -165,6 +168,19 @@ test('diff, confirm, rollback', () =>
       confirm: 5000,
       ifMatch: 7,
     });
+  }));
+
+test('a test of a member: POST, the service in the body, other keys refused', () =>
+  withApi(async ({ daemon, socket }) => {
+    const path = '/v1/pools/web/members/10.0.1.12:8080/test';
+    const post = (body: string) => call(socket, { method: 'POST', path, headers: JSON_TYPE, body });
+    const answer = await post('{"service":"shop"}');
+    assert.is(answer.status, 200);
+    assert.equal(answer.json(), JSON.parse(JSON.stringify(TEST)));
+    assert.equal(daemon.last('testMember'), {
+      ...{ pool: 'web', member: '10.0.1.12:8080', service: 'shop' },
+    });
+    assert.is((await post('{"servce":"shop"}')).status, 400);
   }));
 
 test('a member is named in the path, IPv6 and all', () =>

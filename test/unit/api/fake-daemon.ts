@@ -5,7 +5,10 @@
  * Invariant: every row here has each of its keys set to something that a mix-up of
  * two keys would change, so that a test sees it.
  */
+import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import type {
+  AccessTestRow,
+  AccessView,
   ApplyResult,
   Change,
   ConfigView,
@@ -15,17 +18,21 @@ import type {
   CounterSet,
   DiffResult,
   Document,
+  DropRow,
   EventRow,
   FlowRow,
   HardwareReport,
   MemberDetail,
   MemberRow,
+  MemberSetup,
+  MemberTest,
   PoolDetail,
   PoolRow,
   RevisionDetail,
   RevisionRow,
   ServiceRow,
   Status,
+  TemporaryAccessRow,
   TierRow,
 } from '../../../appliance/api/contract.js';
 import {
@@ -36,6 +43,8 @@ import {
   PortError,
   type RollbackRequest,
   type SetMemberRequest,
+  type TemporaryAccessRequest,
+  type TestMemberRequest,
 } from '../../../appliance/api/port.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -63,6 +72,9 @@ const TOTALS: CounterSet = {
   bytes: 5_600_000,
   replyPackets: 30_000,
   replyBytes: 78_000_000,
+  answers: 1190,
+  answerNs: 595_000_000,
+  resets: 3,
 };
 const RATES = { flowsPerSecond: 12, packetsPerSecond: 3400, bitsPerSecond: 45_600_000 };
 
@@ -100,6 +112,7 @@ export const SERVICES: ServiceRow[] = [
     forwarding: 'nat',
     pool: 'web',
     servedBy: 'web',
+    synCookies: null,
     membersServing: 2,
     membersTotal: 4,
     rates: RATES,
@@ -117,10 +130,11 @@ export const SERVICES: ServiceRow[] = [
     forwarding: null,
     pool: 'resolvers',
     servedBy: 'resolvers',
+    synCookies: null,
     membersServing: 0,
     membersTotal: 0,
     rates: { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 },
-    totals: { flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0 },
+    totals: NO_COUNTERS,
     since: THEN,
   },
 ];
@@ -221,6 +235,47 @@ export const MEMBER: MemberDetail = {
   ],
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
+  quicServerId: null,
+};
+
+export const SETUP: MemberSetup = {
+  pool: 'web',
+  member: '10.0.1.12:8080',
+  services: [
+    {
+      ...{ name: 'shop', address: '10.0.0.80', port: 80, protocol: 'tcp' },
+      ...{ forwarding: 'tunnel', guePort: 6080 },
+    },
+  ],
+  commands: [
+    {
+      command: 'ip address replace 10.0.0.80/32 dev lo',
+      undo: 'ip address del 10.0.0.80/32 dev lo',
+      why: 'Packets arrive with it.',
+      services: ['shop'],
+    },
+    {
+      command: 'modprobe fou',
+      undo: null,
+      why: 'A long reason, which says word by word and at some length what the module is wanted for at all.',
+      services: ['shop'],
+    },
+  ],
+  checks: ['Firewalls let it pass.'],
+};
+
+export const TEST: MemberTest = {
+  pool: 'web',
+  member: '10.0.1.12:8080',
+  ok: true,
+  tests: [
+    {
+      ...{ service: 'shop', forwarding: 'nat', protocol: 'tcp', result: 'answered' },
+      ...{ from: '10.0.0.3', left: { interface: 'eth1', mac: '02:00:00:00:00:01' } },
+      ...{ afterMs: 0.3, answeredBy: 'eth1' },
+      text: 'answered by SYN-ACK after 0.3 ms through nat.',
+    },
+  ],
 };
 
 export const DETAIL: PoolDetail = {
@@ -374,20 +429,66 @@ export const HARDWARE: HardwareReport = {
 export const COUNTERS: Counters = {
   time: THEN,
   since: THEN - 3_600_000,
-  totals: { passed: 17, echoReplies: 5, eventsLost: 1 },
+  totals: { passed: 17, echoReplies: 5, eventsLost: 1, errorsSent: 2 },
   drops: { malformed: 3, 'no-member': 0 },
   services: { shop: TOTALS },
-  members: { 'web/10.0.1.11:8080': TOTALS },
+  members: { 'web/10.0.1.11:8080': { ...TOTALS, active: 12 } },
 };
 
 export const DELTAS: CounterDeltas = {
   time: THEN,
   intervalMs: 1000,
-  totals: { passed: 1, echoReplies: 0, eventsLost: 0 },
+  totals: { passed: 1, echoReplies: 0, eventsLost: 0, errorsSent: 0 },
   drops: { malformed: 2 },
-  services: { shop: { flows: 2, packets: 20, bytes: 2000, replyPackets: 10, replyBytes: 8000 } },
+  services: {
+    shop: {
+      ...NO_COUNTERS,
+      flows: 2,
+      packets: 20,
+      bytes: 2000,
+      replyPackets: 10,
+      replyBytes: 8000,
+    },
+  },
   members: {},
 };
+
+export const DROPS: DropRow[] = [
+  { reason: 'malformed', total: 3, perSecond: 0, shown: 1, notShown: 2, samples: [] },
+  { reason: 'denied', total: 12_000, perSecond: 450, shown: 7, notShown: 11_993, samples: [] },
+];
+
+export const ACCESS: AccessView = {
+  lists: [
+    {
+      name: 'feed',
+      prefixes: 100_000,
+      file: '/etc/weir/feed.txt',
+      loaded: THEN - 60_000,
+      problem: '/etc/weir/feed.txt, line 7: "x" is no IP address',
+      expires: null,
+      allowedBy: [],
+      deniedBy: ['shop'],
+    },
+  ],
+  temporary: [
+    {
+      prefix: '192.0.2.0/24',
+      verdict: 'deny',
+      service: null,
+      created: THEN - 60_000,
+      expires: THEN + 3_600_000,
+      author: 'root',
+      comment: 'abuse',
+    },
+  ],
+  entries: 100_003,
+  limit: 1_048_576,
+};
+
+export const ACCESS_TEST: AccessTestRow[] = [
+  { service: 'shop', verdict: 'deny', prefix: '192.0.2.0/24', because: 'a temporary entry' },
+];
 
 export const REVISIONS: RevisionRow[] = [
   {
@@ -423,6 +524,7 @@ export class FakeDaemon implements DaemonPort {
   view: ConfigView = { revision: 7, document: DOCUMENT };
   current: Status = STATUS;
   applied: ApplyResult = { revision: 8, changes: CHANGES, dryRun: false, warnings: [] };
+  test: MemberTest = TEST;
   log: EventRow[] = [event(1), event(2)];
   /** When set, calls wait for it: a slow daemon. */
   gate: Promise<void> | null = null;
@@ -505,6 +607,12 @@ export class FakeDaemon implements DaemonPort {
   member(name: { readonly pool: string; readonly member: string }): Promise<MemberDetail> {
     return this.#answer('member', name, MEMBER);
   }
+  memberSetup(name: { readonly pool: string; readonly member: string }): Promise<MemberSetup> {
+    return this.#answer('memberSetup', name, SETUP);
+  }
+  testMember(request: TestMemberRequest): Promise<MemberTest> {
+    return this.#answer('testMember', request, this.test);
+  }
 
   flows(query: {
     readonly limit: number;
@@ -526,6 +634,26 @@ export class FakeDaemon implements DaemonPort {
   }
   counters(): Promise<Counters> {
     return this.#answer('counters', undefined, COUNTERS);
+  }
+  drops(query: { readonly samples: number }): Promise<DropRow[]> {
+    return this.#answer('drops', query, DROPS);
+  }
+  access(): Promise<AccessView> {
+    return this.#answer('access', undefined, ACCESS);
+  }
+  testAccess(query: Parameters<DaemonPort['testAccess']>[0]): Promise<AccessTestRow[]> {
+    return this.#answer('testAccess', query, ACCESS_TEST);
+  }
+  putAccess(request: TemporaryAccessRequest): Promise<TemporaryAccessRow> {
+    const { prefix, verdict, service, forMs, author, comment } = request;
+    const row = { prefix, verdict, service, created: THEN, expires: THEN + forMs, author, comment };
+    return this.#answer('putAccess', request, row);
+  }
+  removeAccess(request: Parameters<DaemonPort['removeAccess']>[0]): Promise<void> {
+    return this.#answer('removeAccess', request, undefined);
+  }
+  reloadAccess(): Promise<AccessView> {
+    return this.#answer('reloadAccess', undefined, ACCESS);
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

@@ -3,7 +3,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Counters, CounterSet } from '../../../appliance/api/contract.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
-import { deltas, NO_RATES, rateOf, rates, sum } from '../../../appliance/telemetry/rates.js';
+import {
+  NO_COUNTERS,
+  deltas,
+  NO_RATES,
+  rateOf,
+  rates,
+  sum,
+} from '../../../appliance/telemetry/rates.js';
 
 const test = suite('telemetry');
 
@@ -14,7 +21,7 @@ function set(
   replyPackets = 0,
   replyBytes = 0,
 ): CounterSet {
-  return { flows, packets, bytes, replyPackets, replyBytes };
+  return { ...NO_COUNTERS, flows, packets, bytes, replyPackets, replyBytes };
 }
 
 function sample(
@@ -25,10 +32,12 @@ function sample(
   return {
     time,
     since: 0,
-    totals: { passed: time, echoReplies: 0, eventsLost: 0 },
+    totals: { passed: time, echoReplies: 0, eventsLost: 0, errorsSent: 0 },
     drops,
     services,
-    members: services,
+    members: Object.fromEntries(
+      Object.entries(services).map(([id, row]) => [id, { ...row, active: 0 }]),
+    ),
   };
 }
 
@@ -51,7 +60,7 @@ test('differences: only what changed, with what began again and what is new', ()
   const delta = deltas(before, now);
   assert.is(delta.intervalMs, 2000);
   assert.equal(delta.drops, { malformed: 2 });
-  assert.equal(delta.totals, { passed: 2000, echoReplies: 0, eventsLost: 0 });
+  assert.equal(delta.totals, { passed: 2000, echoReplies: 0, eventsLost: 0, errorsSent: 0 });
   assert.equal(delta.services, {
     more: set(2, 20, 200, 4, 40),
     // Its packets went back, so all of the row is new, its flows too.

@@ -1,4 +1,5 @@
 /** Members that are down, by what they have in common. */
+import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { MemberRow } from '../../../appliance/api/contract.js';
@@ -8,7 +9,7 @@ const test = suite('cli: causes');
 
 function member(pool: string, last: number, reason: string | null, since = 0): MemberRow {
   const rates = { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 };
-  const totals = { flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0 };
+  const totals = NO_COUNTERS;
   return {
     ...{ pool, member: `10.0.0.${last}:80`, address: `10.0.0.${last}`, port: 80, weight: 1 },
     ...{ state: reason === null ? 'UP' : 'DOWN', reason: reason ?? 'monitor passes', since },

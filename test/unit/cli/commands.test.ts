@@ -6,10 +6,13 @@ import * as assert from 'uvu/assert';
 import { BODY_LIMIT_BYTES, type Alarm, type EventRow } from '../../../appliance/api/contract.js';
 import { PortError } from '../../../appliance/api/port.js';
 import {
+  ACCESS,
+  ACCESS_TEST,
   COUNTERS,
   DETAIL,
   DELTAS,
   DOCUMENT,
+  DROPS,
   event,
   FLOWS,
   HARDWARE,
@@ -18,7 +21,9 @@ import {
   POOLS,
   REVISIONS,
   SERVICES,
+  SETUP,
   STATUS,
+  TEST,
   TIERS,
 } from '../api/fake-daemon.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
@@ -33,6 +38,8 @@ for (const [words, expected] of [
   [['show', 'pool', 'web'], DETAIL],
   [['show', 'members', '--pool', 'web'], MEMBERS],
   [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
+  [['show', 'member', 'web', '10.0.1.12:8080', '--setup'], SETUP],
+  [['test', 'member', 'web', '10.0.1.12:8080'], TEST],
   [['show', 'flows', '--limit', '7'], FLOWS],
   [
     ['show', 'events'],
@@ -41,6 +48,10 @@ for (const [words, expected] of [
   [['show', 'tiers'], TIERS],
   [['hardware'], HARDWARE],
   [['show', 'counters'], COUNTERS],
+  [['show', 'drops'], DROPS],
+  [['access', 'show'], ACCESS],
+  [['access', 'test', '192.0.2.7'], ACCESS_TEST],
+  [['access', 'reload'], ACCESS],
   [['history'], REVISIONS],
   [['export'], { revision: 7, document: DOCUMENT }],
 ] as const) {
@@ -51,6 +62,50 @@ for (const [words, expected] of [
       assert.equal(JSON.parse(ran.out), JSON.parse(JSON.stringify(expected)));
     }));
 }
+
+test('show member --setup is a shell script: all but the commands is comment', () =>
+  withApi(async ({ socket }) => {
+    const words = ['show', 'member', 'web', '10.0.1.12:8080', '--setup'];
+    const commandsOf = (text: string): string[] =>
+      text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const setup = await weir(words, { socket });
+    assert.equal(commandsOf(setup.out), ['ip address replace 10.0.0.80/32 dev lo', 'modprobe fou']);
+    assert.match(setup.out, /# - shop: 10\.0\.0\.80 80\/tcp, tunnel \(GUE, port 6080\)\n/);
+    assert.match(setup.out, /# To check:\n# - Firewalls let it pass\.\n/);
+    assert.ok(
+      setup.out.split('\n').every((line) => line.length <= 92),
+      `expected short lines, seen ${setup.out}`,
+    );
+    const undo = await weir([...words, '--undo'], { socket });
+    assert.equal(commandsOf(undo.out), ['ip address del 10.0.0.80/32 dev lo']);
+    assert.match(undo.out, /known to you alone; these were set:\n# - modprobe fou\n/);
+    const alone = await weir([...words.slice(0, -1), '--undo'], { socket });
+    assert.equal([alone.code, alone.out], [2, '']);
+    assert.match(alone.err, /--undo goes with --setup/);
+  }));
+
+test('test member says how each service was answered, and ends with 1 unless all were', () =>
+  withApi(async ({ daemon, socket }) => {
+    const words = ['test', 'member', 'web', '10.0.1.12:8080', '--service', 'shop'];
+    const well = await weir(words, { socket });
+    assert.equal([well.code, well.err], [0, '']);
+    assert.is(
+      well.out,
+      'shop: ok: answered by SYN-ACK after 0.3 ms through nat.\n' +
+        '  as from 10.0.0.3; the frame left by eth1 to 02:00:00:00:00:01\n',
+    );
+    assert.equal(daemon.last('testMember'), {
+      ...{ pool: 'web', member: '10.0.1.12:8080', service: 'shop' },
+    });
+    const silent = { ...TEST.tests[0]!, result: 'silent', text: 'no answer within 1 s' } as const;
+    daemon.test = { ...TEST, ok: false, tests: [silent] };
+    const ill = await weir(words.slice(0, 4), { socket });
+    assert.is(ill.code, 1);
+    assert.match(ill.out, /^shop: silent: no answer within 1 s\n/);
+    assert.equal(daemon.last('testMember'), { pool: 'web', member: '10.0.1.12:8080' });
+    const json = await weir([...words, '--json'], { socket });
+    assert.equal([json.code, (JSON.parse(json.out) as { ok: boolean }).ok], [1, false]);
+  }));
 
 /** Each of these must be found in the output for people. */
 const printed: readonly (readonly [words: readonly string[], patterns: readonly RegExp[]])[] = [
@@ -172,6 +227,20 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /- services\.old/,
     ],
   ],
+  [['show', 'drops'], [/denied +12\.0k +450\/s +7 +12\.0k\n/]],
+  [
+    ['access', 'show'],
+    [
+      /feed +100k +- +shop .*feed\.txt, line 7: "x" is no IP address\n/,
+      /192\.0\.2\.0\/24 +deny +every +.*root +abuse\n/,
+    ],
+  ],
+  [['access', 'test', '192.0.2.7'], [/shop +deny +192\.0\.2\.0\/24 +a temporary entry\n/]],
+  [
+    ['access', 'deny', '192.0.2.0/24', '--for', '1h'],
+    [/Denied 192\.0\.2\.0\/24 on every service until 2026-03-01 15:05:09/],
+  ],
+  [['access', 'remove', '192.0.2.0/24'], [/Removed the temporary entry 192\.0\.2\.0\/24/]],
   [['set', 'member', 'web', '10.0.1.11:8080', 'draining'], [/Set: revision 8, 3 changes:/]],
 ];
 
@@ -500,6 +569,8 @@ test('without UTF-8 the words alone', () =>
   }));
 
 for (const [words, says] of [
+  [['access', 'deny', '192.0.2.1'], /--for/],
+  [['access', 'deny', '192.0.2.1', '--for', '2'], /30m, 1h or 7d/],
   [['shw'], /Did you mean show/],
   [['show', 'servces'], /Did you mean services/],
   [['apply'], /missing required argument 'file'/],

@@ -180,16 +180,15 @@ documents('an algorithm that a build lacks is refused by name', () => {
 documents('a capability that is there is not refused', () => {
   const text = `version: 1
 unit: { name: a }
-pools: { p: { members: [{ address: 10.0.1.1 }], passive: { resets: 50% } } }
+pools: { p: { members: [{ address: 10.0.1.1 }] } }
 services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: p, persistence: { type: cookie } } }
 `;
   const { intent } = read(text);
-  assert.is(unsupported(intent, firstSliceCapabilities).length, 2);
+  assert.is(unsupported(intent, firstSliceCapabilities).length, 1);
   const more = {
     ...firstSliceCapabilities,
     l7: true,
     protocols: ['tcp', 'udp', 'http'],
-    passive: true,
     persistence: ['cookie'],
   } as const;
   assert.equal(unsupported(intent, more), []);

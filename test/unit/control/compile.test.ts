@@ -68,6 +68,7 @@ test('services of the fast path carry forwarding, pool and endpoint', () => {
     pool: 'web',
     persistence: null,
     mss: 0,
+    synCookies: 'auto',
     quic: false,
     guePort: 0,
   });
@@ -121,7 +122,12 @@ const states: {
   },
   {
     name: 'not to be probed by this unit',
-    health: { state: 'unknown', reason: 'cannot probe from 10.0.0.9' },
+    health: { state: 'unknown', reason: 'x', blind: 'cannot probe from 10.0.0.9' },
+    expect: ['serving', 'cannot probe from 10.0.0.9'],
+  },
+  {
+    name: 'up, and cannot be probed any more',
+    health: { state: 'up', reason: 'x', blind: 'cannot probe from 10.0.0.9' },
     expect: ['serving', 'cannot probe from 10.0.0.9'],
   },
   {

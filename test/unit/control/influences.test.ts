@@ -1,10 +1,11 @@
 /** What time and traffic do: draining deadlines from the store, slow start, computed weights. */
+import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { CounterSet } from '../../../appliance/api/contract.js';
+import type { MemberCounterSet } from '../../../appliance/api/contract.js';
 import { intentSchema, type Document, type Intent } from '../../../appliance/config/schema.js';
 import { ConfigStore } from '../../../appliance/config/store.js';
 import { compile } from '../../../appliance/control/compile.js';
@@ -209,19 +210,17 @@ test('a history that cannot be read is an error that is told, and the drain coun
   assert.ok(influences.drained('web/10.0.1.1:80'));
 });
 
-const NO_TRAFFIC: CounterSet = { flows: 0, packets: 0, bytes: 0, replyPackets: 0, replyBytes: 0 };
-
 function sample(
   world: World,
   traffic: Record<string, { readonly active?: number; readonly bytes?: number }> = {},
 ): Sample {
-  const totals = { passed: 0, echoReplies: 0, eventsLost: 0 };
+  const totals = { passed: 0, echoReplies: 0, eventsLost: 0, errorsSent: 0 };
   const rows = Object.entries(traffic).map(([id, { active, bytes = 0 }]) => [
     id,
-    { ...NO_TRAFFIC, bytes, ...(active === undefined ? {} : { active }) },
+    { ...NO_COUNTERS, bytes, active: active ?? 0 },
   ]);
   const common = { time: world.clock, totals, drops: {}, services: {} };
-  const table = Object.fromEntries(rows) as Record<string, CounterSet>;
+  const table = Object.fromEntries(rows) as Record<string, MemberCounterSet>;
   return {
     counters: { ...common, since: 0, members: table },
     deltas: { ...common, intervalMs: 1000, members: table },
@@ -373,6 +372,37 @@ test('an expression that fails keeps the weights, and is told once', ({ world })
   step(influences, world, intent);
   assert.is(world.events.at(-1)?.message, 'the expression of pool web gives weights again');
   assert.is(influences.problems.size, 0);
+});
+
+test('a member that is down is weighed for its return, in the scale of the others', ({ world }) => {
+  const intent = commit(world, {
+    algorithm: 'custom',
+    custom: { expression: 'health * weight / (1 + connections)' },
+    members: members('enabled', 'enabled'),
+    monitor: { type: 'tcp' },
+  });
+  world.health.set(ID, { state: 'down', reason: 'x' });
+  const influences = start(world);
+  step(influences, world, intent);
+  assert.equal(weights(influences, world, intent), [10_000, 10_000]);
+});
+
+test('an expression that gives 0 for all keeps the weights, and is told', ({ world }) => {
+  const intent = commit(world, {
+    algorithm: 'custom',
+    custom: { expression: 'connections > 5 ? 0 : weight' },
+    members: members('enabled', 'enabled'),
+  });
+  const influences = start(world);
+  step(influences, world, intent);
+  pass(world, 1000);
+  const busy = { active: 9 };
+  step(influences, world, intent, { [ID]: busy, 'web/10.0.1.1:80': busy });
+  assert.equal(weights(influences, world, intent), [10_000, 10_000]);
+  assert.match(world.events.at(-1)?.message ?? 'none', /it gives 0 for every member that takes/);
+  pass(world, 1000);
+  step(influences, world, intent, { [ID]: busy });
+  assert.equal(weights(influences, world, intent), [10_000, 0], 'for one alone 0 is 0');
 });
 
 test('weights are computed as often as the interval says', ({ world }) => {

@@ -46,7 +46,13 @@ function health(states: Record<number, MemberHealth>, pool = 'web'): Map<string,
 }
 
 function influences(change: Partial<InfluenceView> = {}): InfluenceView {
-  return { ramp: () => 1, weight: () => undefined, drained: () => false, ...change };
+  return {
+    ramp: () => 1,
+    weight: () => undefined,
+    drained: () => false,
+    suspect: () => undefined,
+    ...change,
+  };
 }
 
 function run(
@@ -164,6 +170,17 @@ test('the weight per cent of an agent counts, rounded up, and 0 takes no new flo
   assert.equal(takers(tables), [1, 3]);
 });
 
+test('agents that all report 0 per cent make room for the backup', () => {
+  const agent = (weightPercent: number): MemberHealth => ({
+    ...{ state: 'up', reason: '' },
+    agent: { weightPercent },
+  });
+  const web = { members: members({}, {}, { backup: true }), monitor };
+  const tables = run({ web }, { health: health({ 1: agent(0), 2: agent(0) }) });
+  assert.equal(takers(tables), [3]);
+  assert.is(tables.standings.get('web')?.muster, 'backups');
+});
+
 test('computed weights count for the algorithms that observe, and for no other', () => {
   const change = {
     influences: influences({ weight: (id) => (id.endsWith('.1:80') ? 777 : undefined) }),
@@ -172,6 +189,21 @@ test('computed weights count for the algorithms that observe, and for no other',
   const web = { algorithm: 'least-bandwidth', members: list } as const;
   assert.equal(weights(run({ web }, change)), [777, 200]);
   assert.equal(weights(run({ web: { ...web, algorithm: 'random' } }, change)), [2, 2]);
+});
+
+test('a member that computed weights leave out serves when nobody else does', () => {
+  const change = {
+    influences: influences({ weight: (id) => (id.endsWith('.1:80') ? 0 : 10_000) }),
+  };
+  const web = {
+    algorithm: 'custom',
+    custom: { expression: 'weight' },
+    members: members({}, {}),
+    monitor,
+  } as const;
+  const both = run({ web }, change);
+  assert.equal(takers(both), [2]);
+  assert.equal(takers(run({ web }, { ...change, health: health({ 2: down }) }, both)), [1]);
 });
 
 test('a backup stands by while enough others serve, and joins when they do not', () => {

@@ -18,7 +18,7 @@ const members = [
 ];
 const counters: Counters = {
   ...{ time: 0, since: 0, drops: {}, services: {}, members: {} },
-  totals: { passed: 0, echoReplies: 0, eventsLost: 0 },
+  totals: { passed: 0, echoReplies: 0, eventsLost: 0, errorsSent: 0 },
 };
 
 type PoolDocument = NonNullable<Document['pools']>[string];
@@ -111,6 +111,7 @@ test('effective weights are shown in the unit of the document', () => {
     ramp: (id) => (id === both[0] ? 0.5 : 1),
     weight: (id) => (id === both[0] ? 1000 : 3000),
     drained: () => false,
+    suspect: () => undefined,
   };
   const shown = (web: Partial<PoolDocument>): (readonly [number, number])[] =>
     (poolDetail(view(web, [], influences), 'web')?.members ?? []).map(

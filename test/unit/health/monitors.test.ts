@@ -185,4 +185,154 @@ test('a seeded state counts until the probes say otherwise', async () => {
   );
 });
 
+/** The same member in another pool, by equal settings in objects of their own. */
+function inPool(pool: string, one: MonitorTarget): MonitorTarget {
+  return { ...structuredClone(one), id: `${pool}/${one.member}`, pool };
+}
+
+test('members of several pools with one address, port and monitor are probed once', async () => {
+  let probes = 0;
+  const count: Probe = () => {
+    probes += 1;
+    return Promise.resolve(fail);
+  };
+  await withMonitors(count, async (monitors, changes) => {
+    const one = target('a', 80, 60_000);
+    monitors.reconcile(targets(one, inPool('api', one), inPool('shop', one)));
+    await changes.until(3);
+    assert.equal([...changes.seen].sort(), [
+      'api/a unknown>down connection refused',
+      'shop/a unknown>down connection refused',
+      'web/a unknown>down connection refused',
+    ]);
+    assert.is(probes, 1);
+    assert.is(monitors.stats().targets, 1);
+    assert.equal(monitors.record('api/a')?.sharedWith, ['web/a', 'shop/a']);
+  });
+});
+
+test('a member that joins a probe under way knows at once, and one that leaves ends nothing', async () => {
+  let probes = 0;
+  const count: Probe = () => {
+    probes += 1;
+    return Promise.resolve(fail);
+  };
+  await withMonitors(count, async (monitors, changes) => {
+    const one = target('a', 80, 60_000);
+    monitors.reconcile(targets(one));
+    await changes.until(1);
+    monitors.reconcile(targets(one, inPool('api', one)));
+    assert.is(monitors.status('api/a')?.state, 'down');
+    assert.is(changes.seen.at(-1), 'api/a unknown>down connection refused');
+    monitors.reconcile(targets(inPool('api', one)));
+    assert.is(monitors.status('web/a'), undefined);
+    assert.is(monitors.status('api/a')?.state, 'down');
+    assert.is(probes, 1);
+  });
+});
+
+test('other settings are another probe', async () => {
+  await withMonitors(
+    () => Promise.resolve(pass),
+    async (monitors, changes) => {
+      const one = target('a', 80, 60_000);
+      const other = inPool('api', one);
+      monitors.reconcile(targets(one, { ...other, settings: { ...other.settings, fall: 7 } }));
+      await changes.until(2);
+      assert.is(monitors.stats().targets, 2);
+      // And back to one: it takes over what the other knows.
+      monitors.reconcile(targets(one, other));
+      assert.is(monitors.stats().targets, 1);
+      assert.is(monitors.status('api/a'), monitors.status('web/a'));
+    },
+  );
+});
+
+test('failures, changes and response times are remembered, equal failures as one', async () => {
+  const script: ProbeResult[] = [
+    pass,
+    { outcome: 'pass', reason: 'connected', latencyMs: 9 },
+    fail,
+    fail,
+    fail,
+    { outcome: 'fail', reason: 'no answer within 1s' },
+  ];
+  let at = 0;
+  let told: () => void = () => undefined;
+  const done = new Promise<void>((resolve) => (told = resolve));
+  const play: Probe = () => {
+    const next = script[at];
+    at += 1;
+    if (next !== undefined) return Promise.resolve(next);
+    told();
+    return new Promise(() => undefined);
+  };
+  const monitors = new Monitors({ onChange: () => undefined, log: quiet, probe: play });
+  monitors.reconcile(targets(target('a')));
+  await done;
+  const record = monitors.record('web/a');
+  assert.equal(
+    record?.findings.map(({ kind, text, count }) => `${kind} ${count} ${text}`),
+    [
+      'failure 1 no answer within 1s',
+      'change 1 went from up to down: connection refused',
+      'failure 3 connection refused',
+      'change 1 went from unknown to up: connected',
+    ],
+  );
+  assert.equal(record?.latencies, [9, 1]);
+  assert.is(
+    monitors.status('web/a')?.responseTimeUs,
+    2000,
+    '1000 and an eighth of the way to 9000',
+  );
+  assert.is(monitors.record('web/b'), undefined);
+});
+
+test("the unit's own trouble is told, remembered, and changes no state", async () => {
+  const trouble: ProbeResult = { outcome: 'inconclusive', reason: 'cannot probe from 10.0.0.9' };
+  await withMonitors(
+    () => Promise.resolve(trouble),
+    async (monitors, changes) => {
+      monitors.reconcile(targets(target('a', 80, 60_000)));
+      await changes.until(1);
+      assert.is(
+        changes.seen[0],
+        'web/a unknown>unknown cannot probe from 10.0.0.9 (the probe says nothing)',
+      );
+      assert.equal(
+        monitors.record('web/a')?.findings.map(({ kind, text }) => `${kind} ${text}`),
+        ['trouble cannot probe from 10.0.0.9'],
+      );
+    },
+  );
+});
+
+test('what an agent says is told, also when no state changes', async () => {
+  const words = [
+    { weightPercent: 50 },
+    { weightPercent: 50 },
+    { administrative: 'drain' as const },
+  ];
+  let at = 0;
+  const agent: Probe = () => {
+    const said = words[Math.min(at, words.length - 1)];
+    at += 1;
+    return Promise.resolve({
+      outcome: 'pass',
+      reason: '',
+      ...(said === undefined ? {} : { agent: said }),
+    });
+  };
+  await withMonitors(agent, async (monitors, changes) => {
+    monitors.reconcile(targets(target('a')));
+    await changes.until(2);
+    assert.equal(changes.seen, [
+      'web/a unknown>up agent says up 50%',
+      'web/a up>up agent says drain',
+    ]);
+    assert.is(monitors.status('web/a')?.agent?.weightPercent, 50);
+  });
+});
+
 test.run();

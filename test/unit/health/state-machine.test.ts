@@ -90,6 +90,24 @@ test('the reason tells how far a change is', () => {
   ]);
 });
 
+test('a probe that could not be made is told until one could', () => {
+  const seen = play('+?-', 2, 2, initialStatus(1)).map(({ state, blind }) => `${state} ${blind}`);
+  assert.equal(seen, ['up undefined', 'up ?', 'up undefined']);
+});
+
+test('the response time is an average that forgets', () => {
+  let status = initialStatus(1);
+  const seen = [8, 16, 16, 0].map((latencyMs, index) => {
+    const result = { outcome: 'pass', reason: '', latencyMs } as const;
+    status = afterProbe(status, result, { rise: 1, fall: 1 }, { wall: index, monotonic: index });
+    return status.responseTimeUs;
+  });
+  assert.equal(seen, [8000, 9000, 9875, 8641]);
+  const failed = { outcome: 'fail', reason: '' } as const;
+  const after = afterProbe(status, failed, { rise: 1, fall: 1 }, { wall: 9, monotonic: 9 });
+  assert.is(after.responseTimeUs, 8641, 'a failed probe has no response time');
+});
+
 test('an up member always had a good probe or a seed, and changes only after enough in a row', () => {
   fc.assert(
     fc.property(

@@ -4,8 +4,10 @@ import {
   CHUNK_SLOTS,
   MAX_NAT_ADDRESSES,
   member,
+  memberLimits,
   natAddress,
   placement,
+  protection,
   settings,
 } from '../../../appliance/l4/layouts.js';
 import { SLOT_WORDS } from '../../../appliance/l4/slots.js';
@@ -19,6 +21,11 @@ export class FakeKernel implements KernelTables {
   readonly addresses = this.#hash('addresses');
   readonly replySources = this.#hash('reply_sources');
   readonly quicServers = this.#hash('quic_servers');
+  readonly access = this.#hash('access');
+  readonly protection: RowTable;
+  readonly memberLimits: RowTable;
+  readonly serviceDue: RowTable;
+  readonly memberDue: RowTable;
   readonly members: RowTable;
   readonly placements: RowTable;
   readonly natAddresses: RowTable;
@@ -26,17 +33,24 @@ export class FakeKernel implements KernelTables {
   readonly serviceCounters = { reset: (row: number) => void this.resets.push(`service ${row}`) };
   readonly memberCounters = { reset: (row: number) => void this.resets.push(`member ${row}`) };
   readonly memberActive = { reset: (row: number) => void this.resets.push(`member flows ${row}`) };
+  readonly cookies = { reset: (row: number) => void this.resets.push(`service cookies ${row}`) };
   readonly lookup: Uint32Array;
   readonly memberBytes: Uint8Array;
+  readonly limits: KernelTables['limits'];
 
-  constructor(
-    readonly limits = { services: 4096, members: 4096, replySources: 4096 },
-    chunks = 4096,
-  ) {
+  constructor(limits: Partial<KernelTables['limits']> = {}, chunks = 4096) {
+    this.limits = {
+      services: 4096,
+      members: 4096,
+      replySources: 4096,
+      access: 4096,
+      flows: 65_536,
+      ...limits,
+    };
     this.lookup = new Uint32Array(chunks * CHUNK_SLOTS * SLOT_WORDS);
     this.placements = this.#rows(
       'placements',
-      new Uint8Array(limits.services * placement.size),
+      new Uint8Array(this.limits.services * placement.size),
       placement.size,
     );
     this.natAddresses = this.#rows(
@@ -44,8 +58,20 @@ export class FakeKernel implements KernelTables {
       new Uint8Array(2 * MAX_NAT_ADDRESSES * natAddress.size),
       natAddress.size,
     );
-    this.memberBytes = new Uint8Array(limits.members * member.size);
+    this.memberBytes = new Uint8Array(this.limits.members * member.size);
     this.members = this.#rows('members', this.memberBytes, member.size);
+    this.protection = this.#rows(
+      'protection',
+      new Uint8Array(this.limits.services * protection.size),
+      protection.size,
+    );
+    this.memberLimits = this.#rows(
+      'member_limits',
+      new Uint8Array(this.limits.members * memberLimits.size),
+      memberLimits.size,
+    );
+    this.serviceDue = this.#rows('service_due', new Uint8Array(this.limits.services * 8), 8);
+    this.memberDue = this.#rows('member_due', new Uint8Array(this.limits.members * 8), 8);
     this.settings = this.#rows('settings', new Uint8Array(settings.size), settings.size);
   }
 

@@ -46,8 +46,12 @@ function troubles(failures: readonly Failure[], more: Partial<LoadReport> = {}):
 
 test('a flow is named as it is seen at the member', () => {
   assert.is(flowAt('member-1', target, 40_000), [...death.flows][0]);
-  const direct = { ...target, forwarding: 'dsr', address: 'fd77::81', memberPort: 9000 };
-  assert.is(flowAt('member-2', direct, 7), 'fd78::2.7 > fd77::81.9000');
+  const direct = { ...target, address: 'fd77::81', port: 9000, memberPort: 9000 };
+  for (const forwarding of ['dsr', 'tunnel']) {
+    assert.is(flowAt('member-2', { ...direct, forwarding }, 7), 'fd78::2.7 > fd77::81.9000');
+  }
+  const full = { ...target, forwarding: 'full-nat' };
+  assert.is(flowAt('member-2', full, 7), '10.78.0.2.7 > 10.77.0.80.80', 'as the client sees it');
 });
 
 test('a death explains the connections that it took', () => {

@@ -1,4 +1,5 @@
 /** The lab's screen: it fits, it says when it cannot, and it hides nothing that is wrong. */
+import { NO_COUNTERS } from '../../../appliance/telemetry/rates.js';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { EventRow, MemberRow, ServiceRow, Status } from '../../../appliance/api/contract.js';
@@ -6,7 +7,7 @@ import { screen, type Scene } from '../../lab/screen.js';
 
 const test = suite('screen');
 
-const totals = { flows: 1, packets: 1, bytes: 1, replyPackets: 1, replyBytes: 1 };
+const totals = NO_COUNTERS;
 const rates = { flowsPerSecond: 1234.5, packetsPerSecond: 12_345.6, bitsPerSecond: 1e6 };
 const service: ServiceRow = {
   ...{ name: 'web6', address: 'fd77::80', port: 80, protocol: 'tcp', state: 'DEGRADED' },
@@ -18,7 +19,7 @@ const service: ServiceRow = {
     membersServing: 2,
     servedBy: 'web6',
   },
-  ...{ membersTotal: 3, rates, totals, since: 0 },
+  ...{ synCookies: null, membersTotal: 3, rates, totals, since: 0 },
 };
 const member: MemberRow = {
   ...{ pool: 'web6', member: '[fd77::11]:8080', address: 'fd77::11', port: 8080, weight: 3 },

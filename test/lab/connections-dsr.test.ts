@@ -1,0 +1,4 @@
+/** Connections by dsr, in both families, while members come and go (connections.ts). */
+import { connectionsThrough } from './connections.js';
+
+connectionsThrough('dsr');
