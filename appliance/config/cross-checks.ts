@@ -54,8 +54,13 @@ export function crossCheck(intent: Intent): CrossCheck {
         errors.push(unknownPool(path, poolName, Object.keys(intent.pools)));
         continue;
       }
-      for (const standIn of fallbacksOf(intent.pools, poolName)) used.add(standIn);
+      const standIns = fallbacksOf(intent.pools, poolName);
+      for (const standIn of standIns) used.add(standIn);
       if (!isLayer4(service.listen.protocol)) continue;
+      for (const one of [poolName, ...standIns]) {
+        const unseen = intent.pools[one] && checkPassive(name, service, one, intent.pools[one]);
+        if (unseen !== undefined) errors.push(unseen);
+      }
       const direct = checkReach(name, service, poolName, pool);
       if (service.quic === true) errors.push(...checkQuicIds(poolName, pool));
       errors.push(...direct, ...(direct.length > 0 ? [] : checkStandIns(name, service, intent)));
@@ -92,6 +97,26 @@ export function crossCheck(intent: Intent): CrossCheck {
     });
   }
   return { errors, warnings };
+}
+
+/** Only answers that pass the unit are counted: without them, every member looks silent. */
+function checkPassive(
+  name: string,
+  service: Service,
+  poolName: string,
+  pool: Pool,
+): Problem | undefined {
+  const { protocol } = service.listen;
+  const passes = service.forwarding === 'nat' || service.forwarding === 'full-nat';
+  if (pool.passive === undefined || (passes && protocol === 'tcp')) return undefined;
+  const why = passes
+    ? `is ${protocol.toUpperCase()}, which has no handshakes`
+    : `is by ${service.forwarding}`;
+  return {
+    code: 'conflict',
+    path: ['pools', poolName, 'passive'],
+    message: `the unit must see the members' answers, and the service ${quote(name)} ${why}: use passive with TCP by nat or full-nat only, or give that service a pool of its own`,
+  };
 }
 
 function* listReferences(name: string, { access }: Service): Generator<[Path, string]> {
