@@ -189,12 +189,10 @@ export class Datapath {
     this.#recent = new Uint8Array(object.map('recent').mmap().buffer);
   }
 
-  static open(flows = 4096): Datapath {
+  /** @param entries of further tables, by name */
+  static open(flows = 4096, entries: ReadonlyMap<string, number> = new Map()): Datapath {
     const object = BpfObject.open(objectPath, {
-      mapMaxEntries: new Map([
-        ['flows', flows],
-        ['lookup', lookupChunks],
-      ]),
+      mapMaxEntries: new Map([['flows', flows], ['lookup', lookupChunks], ...entries]),
     });
     try {
       return new Datapath(object.load());
