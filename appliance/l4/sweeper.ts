@@ -41,6 +41,12 @@ const REST = 50;
 /** A flow without an entry may be silent for this long after its slot changed. */
 const SETTLED_MS = PATIENCE.tcpIdle * 1000;
 
+/**
+ * Entries of a service that kept all of them are exceptions when a walk finds them silent for
+ * PATIENCE.closed, or with their next packet: after this time all are known for what they are.
+ */
+const UNMARKED_MS = 2 * PATIENCE.closed * 1000;
+
 /** The sketch remembers 255 epochs of 2^32 ns; what is older than a flow's time must go before. */
 const EPOCH_NS = 2n ** 32n;
 const EPOCHS = 255;
@@ -119,7 +125,7 @@ export class Sweeper {
     const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
     this.#clearRecent();
     this.#programmer.settle(SETTLED_MS);
-    if (exceptions === 0n) this.#programmer.dropContests();
+    if (exceptions === 0n) this.#programmer.dropContests(took + UNMARKED_MS);
     this.#last = {
       entries: Number(entries),
       removed: Number(removed),

@@ -109,7 +109,7 @@ static __always_inline int sweep_needless(const struct weir_flow *flow, __u32 *d
 	if (!member || member->generation != flow->generation ||
 	    member->state == WEIR_MEMBER_FREE)
 		return 1;
-	if (!placement || !placement->slots || placement->choice > WEIR_CHOICE_PAIR_HASH)
+	if (!placement || !placement->slots || placement->flags & WEIR_SERVICE_TRACK)
 		return 0;
 	slot = slot_of(flow->hash, placement->slots);
 	both = slot_read(placement->first_chunk, slot);
@@ -130,6 +130,15 @@ static __always_inline int sweep_orphan(const struct weir_flow_key *key,
 	name.protocol = key->protocol;
 	service = bpf_map_lookup_elem(&services, &name);
 	return !service || service->id != flow->service;
+}
+
+/* Whether the service had an entry for every flow when this one began, and has no longer. */
+static __always_inline int sweep_untracked(const struct weir_flow *flow)
+{
+	__u32 id = flow->service;
+	struct weir_placement *placement = bpf_map_lookup_elem(&placements, &id);
+
+	return placement && !(placement->flags & WEIR_SERVICE_TRACK);
 }
 
 /* Takes an entry out. Who else does so at the same time counts what was taken first. */
@@ -167,6 +176,9 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
 		other = sweep_other(key, flow, &tuple);
 		over = sweep_over(sweep, key->protocol, flow, other) || sweep_orphan(key, flow);
+		if (!over && flow->direction == WEIR_FLOW_FORWARD &&
+		    !(flow->flags & WEIR_FLOW_EXCEPTION) && sweep_untracked(flow))
+			flow_flag(flow, WEIR_FLOW_EXCEPTION);
 	}
 	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)
 		over = sweep_needless(flow, &differs);

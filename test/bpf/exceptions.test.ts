@@ -151,6 +151,33 @@ for (const algorithm of algorithms) {
   );
 }
 
+for (const algorithm of ['round-robin', 'least-connections'] as const) {
+  needs.bpf(test)(
+    `from ${algorithm} to maglev: established flows stay, new ones have no entry`,
+    async () => {
+      const crowd = new Crowd(path, { algorithm, weights });
+      const before = crowd.open(flows);
+      crowd.more(flows);
+      // What the daemon makes of the change: another table, and entries are looked for.
+      const { table } = new Crowd(path, { algorithm: 'maglev', weights }).service;
+      path.previousSlots(3, new Array<number>(table.length).fill(previousEntries));
+      const half = flows / 2;
+      assert.equal(crowd.more(half), before.slice(0, half), 'those with packets');
+      const recent = await sweep(path);
+      assert.ok(recent.exceptions > 0, 'they differ from their slots');
+      // The others are silent for a while.
+      for (let client = half; client < flows; client++) path.age(crowd.request(client), 15);
+      const walks = [await sweep(path), await sweep(path)];
+      const entries = walks[1]!.entries;
+      assert.is(walks[1]!.exceptions, entries, 'each that is left differs from its slot');
+      assert.ok(entries > half && entries < flows, `${entries} entries for ${flows} flows`);
+      assert.equal(crowd.more(flows), before, 'nobody moved');
+      crowd.open(flows, 1000);
+      assert.is(crowd.entries, entries, 'new flows have no entries');
+    },
+  );
+}
+
 needs.bpf(test)(
   'a TCP flow under way that began elsewhere goes where its hash says, without an entry',
   () => {

@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lacking, needs } from '../support/needs.js';
 import { Crowd } from './crowd.js';
-import { Datapath, serviceFlags, type Forwarding } from './datapath.js';
+import { Datapath, serviceFlags } from './datapath.js';
 
 const test = suite('bpf lost');
 let path: Datapath;
@@ -44,7 +44,7 @@ for (const { algorithm, forwarding } of ways) {
   const name = `${algorithm}, ${forwarding}`;
   const crowdOf = (flags = 0, protocol: 'tcp' | 'udp' = 'tcp'): Crowd => {
     // The outer frame of a tunnel goes to the member's MAC address too.
-    const service = { forwarding: forwarding as Forwarding, flags, protocol };
+    const service = { forwarding: forwarding, flags, protocol };
     return new Crowd(path, { algorithm, weights, service });
   };
   /** Takes the second member out of the slots, as the daemon does for this algorithm. */
