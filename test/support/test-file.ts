@@ -66,6 +66,13 @@ export function readResult(
       `skips ${skipped} tests but names ${skips.length}: use test/support/needs.ts, and no "only"`,
     );
   }
+  // uvu says nothing of an error in a hook before the tests: they are missing, and none has failed.
+  if (failed > 0 && !/^ {3}FAIL /m.test(output)) {
+    return {
+      ...{ passed, failed, skips },
+      trouble: `did not run ${failed} of its tests: a hook before them failed`,
+    };
+  }
   if (total + skipped === 0) return whole('has no test (is `test.run()` missing?)');
   return { passed, failed, skips, trouble: null };
 }

@@ -21,6 +21,14 @@ test('counts what uvu printed', () => {
   assert.is(readResult(summary(5, 3, 0), { ...ended, code: 1 }).failed, 2);
 });
 
+test('tests that a failed hook kept from running are told', () => {
+  const { failed, trouble } = readResult(summary(5, 3, 0), ended);
+  assert.is(failed, 2);
+  assert.match(trouble ?? '', /did not run 2 of its tests: a hook before them failed/);
+  const shown = readResult(`   FAIL  suite  "a"\n${summary(5, 3, 0)}`, ended);
+  assert.is(shown.trouble, null);
+});
+
 test('named skips are read back, unnamed ones are a failure', () => {
   const named = readResult(`~ skipped "a": it needs root.\n${summary(1, 1, 1)}`, ended);
   assert.equal(named.skips, [{ name: 'a', reason: 'it needs root.' }]);
