@@ -64,6 +64,8 @@ export interface SweepReport {
   readonly contestedSlots: number;
   /** Ports that full nat has taken. */
   readonly natPorts: number;
+  /** Sources that persistence remembers. */
+  readonly sources: number;
   readonly milliseconds: number;
   readonly nearlyFull: boolean;
 }
@@ -118,11 +120,13 @@ export class Sweeper {
       removed: 0n,
       exceptions: 0n,
       full_nat: 0n,
+      sources: 0n,
     });
     const before = process.hrtime.bigint();
     await this.#datapath.sweeper.runSyscall(request);
     const took = Number(process.hrtime.bigint() - before) / 1e6;
-    const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
+    const report = layout.decode(request);
+    const { entries, removed, exceptions, sources, full_nat: natPorts } = report;
     this.#clearRecent();
     this.#programmer.settle(SETTLED_MS);
     if (exceptions === 0n) this.#programmer.dropContests(took + UNMARKED_MS);
@@ -132,6 +136,7 @@ export class Sweeper {
       exceptions: Number(exceptions),
       contestedSlots: this.#programmer.contested(),
       natPorts: Number(natPorts),
+      sources: Number(sources),
       milliseconds: took,
       nearlyFull,
     };

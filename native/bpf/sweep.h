@@ -195,12 +195,24 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	return 0;
 }
 
+/* Nothing of these is removed: the table gives the least recently used away, and times are looked at. */
+static long sweep_source(struct bpf_map *map, struct weir_persistence_key *key,
+			 struct weir_persistence *source, struct weir_sweep *sweep)
+{
+	(void)map;
+	(void)key;
+	(void)source;
+	sweep->sources++;
+	return 0;
+}
+
 SEC("syscall")
 int weir_sweep(struct weir_sweep *request)
 {
 	struct weir_sweep sweep = *request;
 
 	bpf_for_each_map_elem(&flows, sweep_entry, &sweep, 0);
+	bpf_for_each_map_elem(&persistence, sweep_source, &sweep, 0);
 	*request = sweep;
 	return 0;
 }

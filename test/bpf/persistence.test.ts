@@ -10,6 +10,7 @@ import { lacking, needs } from '../support/needs.js';
 import { Crowd } from './crowd.js';
 import { Datapath, serviceFlags, type ServiceSpec } from './datapath.js';
 import type { FrameSpec } from './packets.js';
+import { sweep } from './sweeping.js';
 
 const test = suite('bpf persistence');
 let path: Datapath;
@@ -159,36 +160,40 @@ needs.bpf(test)('a member of weight 0 keeps its sources', () => {
   assert.is(from(crowd, '198.51.100.1', 5001), 1, 'it serves, and takes no other sources');
 });
 
-needs.bpf(test)('more sources than the table holds push the oldest out, and move no flow', () => {
-  const small = Datapath.open(16_384, new Map([['persistence', 256]]));
-  try {
-    small.reset();
-    small.settings({ eventsPerSecond: 0 });
-    const crowd = new Crowd(small, {
-      algorithm: 'round-robin',
-      weights: [1, 1, 1],
-      service: {
-        flags: serviceFlags.persist | serviceFlags.track,
-        prefix: 128,
-        persistence: timeout,
-      },
-    });
-    const rows = crowd.open(4000);
-    assert.ok(
-      rows.every((row) => row > 0),
-      'every flow was taken',
-    );
-    assert.equal(small.drops(), {});
-    const { count } = small.map('persistence').readAll();
-    assert.ok(count <= 256, `${count} sources are remembered`);
-    assert.equal(crowd.more(4000), rows, 'established flows stay');
-    // The newest are known still.
-    const last = crowd.request(3999);
-    assert.is(crowd.sendFrame({ ...last, sourcePort: 9, flags: 'S' }).row, rows[3999]);
-  } finally {
-    small.close();
-  }
-});
+needs.bpf(test)(
+  'more sources than the table holds push the oldest out, and move no flow',
+  async () => {
+    const small = Datapath.open(16_384, new Map([['persistence', 256]]));
+    try {
+      small.reset();
+      small.settings({ eventsPerSecond: 0 });
+      const crowd = new Crowd(small, {
+        algorithm: 'round-robin',
+        weights: [1, 1, 1],
+        service: {
+          flags: serviceFlags.persist | serviceFlags.track,
+          prefix: 128,
+          persistence: timeout,
+        },
+      });
+      const rows = crowd.open(4000);
+      assert.ok(
+        rows.every((row) => row > 0),
+        'every flow was taken',
+      );
+      assert.equal(small.drops(), {});
+      const { count } = small.map('persistence').readAll();
+      assert.is((await sweep(small)).sources, count, 'the sweep tells how many');
+      assert.ok(count <= 256, `${count} sources are remembered`);
+      assert.equal(crowd.more(4000), rows, 'established flows stay');
+      // The newest are known still.
+      const last = crowd.request(3999);
+      assert.is(crowd.sendFrame({ ...last, sourcePort: 9, flags: 'S' }).row, rows[3999]);
+    } finally {
+      small.close();
+    }
+  },
+);
 
 needs.bpf(test)('a flow that finds no room leaves no trace of its source', () => {
   const small = Datapath.open(64);
