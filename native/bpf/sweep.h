@@ -117,19 +117,47 @@ static __always_inline int sweep_needless(const struct weir_flow *flow, __u32 *d
 	return both >> 32 == WEIR_PREVIOUS_ENTRIES && !*differs;
 }
 
-/* Whether the flow's service is gone: what comes for it is the kernel's, and its id is free. */
-static __always_inline int sweep_orphan(const struct weir_flow_key *key,
-					const struct weir_flow *flow)
+/* Gives an entry to the service that has its address now, with what is counted of it. */
+static __always_inline void sweep_rehome(const struct weir_flow_key *key, struct weir_flow *flow,
+					 __u32 id)
+{
+	struct weir_address source;
+	int counted;
+
+	address_copy(&source, &key->source);
+	counted = flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_COUNTED;
+	if (counted)
+		flow_uncount(flow, &source);
+	flow->service = id;
+	if (!counted)
+		return;
+	/* Should it have ended meanwhile, it is taken off along with its entry. */
+	flow_flag(flow, WEIR_FLOW_COUNTED);
+	active_change(flow, 1);
+}
+
+/*
+ * Whether the flow's service is gone: what comes for it is the kernel's, and its id is free. One
+ * in its place that forwards in the same way goes on with its flows, as their packets do.
+ */
+static __always_inline int sweep_orphan(const struct weir_flow_key *key, struct weir_flow *flow)
 {
 	int reply = flow->direction == WEIR_FLOW_REPLY;
 	struct weir_service_key name = {};
 	struct weir_service *service;
 
+	/* Who tests a member takes its own entries out. */
+	if (flow->direction == WEIR_FLOW_ANSWER || flow->flags & WEIR_FLOW_PROBE)
+		return 0;
 	address_copy(&name.address, reply ? &flow->address : &key->destination);
 	name.port = reply ? flow->port : key->destination_port;
 	name.protocol = key->protocol;
 	service = bpf_map_lookup_elem(&services, &name);
-	return !service || service->id != flow->service;
+	if (!service || service->forwarding != flow->forwarding)
+		return 1;
+	if (service->id != flow->service)
+		sweep_rehome(key, flow, service->id);
+	return 0;
 }
 
 /* Whether the service had an entry for every flow when this one began, and has no longer. */
@@ -177,7 +205,8 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 		other = sweep_other(key, flow, &tuple);
 		over = sweep_over(sweep, key->protocol, flow, other) || sweep_orphan(key, flow);
 		if (!over && flow->direction == WEIR_FLOW_FORWARD &&
-		    !(flow->flags & WEIR_FLOW_EXCEPTION) && sweep_untracked(flow))
+		    !(flow->flags & (WEIR_FLOW_EXCEPTION | WEIR_FLOW_PROBE)) &&
+		    sweep_untracked(flow))
 			flow_flag(flow, WEIR_FLOW_EXCEPTION);
 	}
 	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)

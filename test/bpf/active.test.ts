@@ -85,8 +85,10 @@ function expectCounts(crowd: Crowd, generations: readonly number[], when: string
     );
     assert.is(path.active('member', row), own.length, `${when}: active flows of member ${row}`);
   });
-  const service = all.filter((entry) => entry.service === id).length;
-  assert.is(path.active('service', id), service, `${when}: active flows of the service`);
+  for (const one of [id, 4]) {
+    const own = all.filter(({ service }) => service === one).length;
+    assert.is(path.active('service', one), own, `${when}: active flows of service ${one}`);
+  }
 }
 
 /** The answer of a flow's member; null when there is no way back for one. */
@@ -204,17 +206,44 @@ for (const forwarding of forwardings) {
     assert.equal([crowd.active, path.active('service', id)], [[0, 0, 0], 0]);
   });
 
-  at('a service with another id at the same address begins at 0', async (crowd) => {
+  at('a service with another id at the same address goes on with its flows', async (crowd) => {
     crowd.open(30);
+    const rows = crowd.more(30);
     // Its former id is another service's by now.
     path.service({ ...crowd.service, id: 4 });
     path.service({ ...crowd.service, id, address: '10.0.0.77' });
     age(PATIENCE.closed + 1);
-    await sweep(path);
-    assert.equal([path.active('service', id), path.active('service', 4)], [0, 0]);
-    crowd.open(3, 1000);
-    assert.equal([path.active('service', id), path.active('service', 4)], [0, 3]);
+    assert.is((await sweep(path)).removed, 0);
+    assert.equal([path.active('service', id), path.active('service', 4)], [0, 30]);
+    assert.equal(crowd.active, [10, 10, 10]);
+    assert.equal(crowd.more(30), rows, 'nobody moved');
+    for (let client = 0; client < 30; client++) crowd.send(client, { flags: 'R' });
+    assert.equal([crowd.active, path.active('service', 4)], [[0, 0, 0], 0]);
   });
+
+  at('one that forwards in another way has none of them', async (crowd) => {
+    crowd.open(30);
+    crowd.more(30);
+    path.service({ ...crowd.service, forwarding: forwarding === 'nat' ? 'tunnel' : 'nat' });
+    age(PATIENCE.closed + 1);
+    const { entries: left } = await sweep(path);
+    assert.equal([left, path.active('service', id)], [0, 0]);
+    assert.equal(crowd.active, [0, 0, 0]);
+  });
+
+  if (forwarding === 'nat')
+    at('what waits for the answer to a test of a member stays, service or not', async (crowd) => {
+      crowd.open(1);
+      const back = answer(crowd, 0, '');
+      if (back === null) throw new Error('there is no way back');
+      const direction = { at: 14, answer: 2 };
+      path.patch(back, (entry) => {
+        entry.setUint8(direction.at, direction.answer);
+      });
+      path.map('services').delete(serviceKey(crowd));
+      age(PATIENCE.closed + 1);
+      assert.is((await sweep(path)).entries, 1);
+    });
 
   at('an idle flow of a service that is there stays', async (crowd) => {
     crowd.open(30);
@@ -270,7 +299,8 @@ for (const forwarding of forwardings) {
             handOver(crowd, at + 1, generations[at]);
           },
           () => {
-            if (gone) path.service(crowd.service);
+            // It comes back under its own id or another one.
+            if (gone) path.service({ ...crowd.service, id: pick([id, 4]) });
             else path.map('services').delete(serviceKey(crowd));
             gone = !gone;
           },
