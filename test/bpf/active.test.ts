@@ -236,13 +236,16 @@ for (const forwarding of forwardings) {
       crowd.open(1);
       const back = answer(crowd, 0, '');
       if (back === null) throw new Error('there is no way back');
-      const direction = { at: 14, answer: 2 };
+      const probe = { direction: 14, answer: 2, flags: 74, flag: 128 };
+      path.patch(crowd.request(0), (entry) => {
+        entry.setUint8(probe.flags, probe.flag);
+      });
       path.patch(back, (entry) => {
-        entry.setUint8(direction.at, direction.answer);
+        entry.setUint8(probe.direction, probe.answer);
       });
       path.map('services').delete(serviceKey(crowd));
       age(PATIENCE.closed + 1);
-      assert.is((await sweep(path)).entries, 1);
+      assert.is((await sweep(path)).entries, 2);
     });
 
   at('an idle flow of a service that is there stays', async (crowd) => {
