@@ -8,7 +8,7 @@
 #ifndef WEIR_CHECKSUM_H
 #define WEIR_CHECKSUM_H
 
-#include "tables.h"
+#include "parse.h"
 
 /* A change to a sum: what leaves it and what enters. Starts at 0. */
 static __always_inline __u64 checksum_replace32(__u64 change, __be32 from, __be32 to)
@@ -39,6 +39,29 @@ static __always_inline __u16 checksum_apply(__u16 checksum, __u64 change)
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
+}
+
+static __always_inline __u16 checksum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+static __always_inline __u64 checksum_address(const struct weir_address *address)
+{
+	return (__u64)address->word[0] + address->word[1] + address->word[2] + address->word[3];
+}
+
+/* The checksum of an IPv4 header without options whose own is zero. */
+static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
+{
+	const move32 *word = (const move32 *)ip;
+
+	return checksum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #define WEIR_COOKIE_CLIENT_H
 
 #include "cookie.h"
+#include "errors.h"
 #include "segment.h"
 
 /* A SYN to the member is repeated when the client repeats what it sent, not before. */
@@ -168,7 +169,7 @@ __noinline int cookie_client(struct xdp_md *context, struct facts *packet,
 	if (!packet || !service || !work)
 		return XDP_DROP;
 	packet->cookie |= WEIR_COOKIE_ASKED;
-	if (packet->fragment)
+	if (packet->fragment || !answerable(packet))
 		return count_drop(&packet->flow, WEIR_DROP_COOKIE, service->id, 0);
 	known = flow_find(&packet->flow);
 	cookie_addresses(packet, &headers);

@@ -10,6 +10,7 @@
 #define WEIR_COOKIE_MEMBER_H
 
 #include "cookie.h"
+#include "errors.h"
 #include "segment.h"
 
 static __always_inline int packet_accepts(const struct facts *packet)
@@ -65,7 +66,7 @@ __noinline int cookie_member(struct xdp_md *context, struct facts *packet)
 	reply = flow_find(&packet->flow);
 	if (!reply || packet->fragment ||
 	    bpf_xdp_load_bytes(context, packet->l2 + packet->header, &tcp, sizeof(tcp)))
-		return XDP_DROP;
+		return count_drop(&packet->flow, WEIR_DROP_COOKIE, 0, 0);
 	forward = cookie_forward(reply);
 	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
 		return tcp_reset(context, packet);

@@ -13,6 +13,7 @@
 #include "checksum.h"
 #include "link.h"
 #include "rewrite.h"
+#include "segment.h"
 
 #define WEIR_ERROR_TTL 64
 /*
@@ -21,6 +22,7 @@
  */
 #define WEIR_QUOTE_LONG 512
 #define WEIR_QUOTE_SHORT 128
+#define WEIR_QUOTE_OPTIONS 68 /* the longest IPv4 header and 8 bytes */
 #define WEIR_QUOTE_LEAST(ipv6) ((ipv6) ? 48 : 28) /* the IP header and 8 bytes */
 #define WEIR_ICMP_UNREACHABLE 3
 #define WEIR_ICMP_FRAGMENTATION_NEEDED 4
@@ -36,27 +38,19 @@ struct icmp_error {
 	__be16 mtu;
 };
 
-static __always_inline __u16 checksum_fold(__u64 sum)
+/*
+ * Whether the source is that of one host somewhere else. Nothing is said to other ones (RFC 1122
+ * §3.2.2 and §4.2.3.10, RFC 4443 §2.4 e).
+ */
+static __always_inline int answerable(const struct facts *packet)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
+	const struct weir_address *source = &packet->flow.source;
+	__u32 first = bpf_ntohl(source->word[packet->ipv6 ? 0 : 3]) >> 24;
 
-static __always_inline __u64 checksum_address(const struct weir_address *address)
-{
-	return (__u64)address->word[0] + address->word[1] + address->word[2] + address->word[3];
-}
-
-/* The checksum of an IPv4 header without options whose own is zero. */
-static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
-{
-	const move32 *word = (const move32 *)ip;
-
-	return checksum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
+	if (!packet->ipv6)
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff && (source->word[0] || source->word[1] || source->word[2] ||
+				 bpf_ntohl(source->word[3]) > 1);
 }
 
 /* The sum of so many bytes of the frame; 0 when they are not there. */
@@ -72,8 +66,7 @@ static __always_inline __u64 bytes_sum(void *from, void *end, const __u32 bytes)
 __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __u32 mtu)
 {
 	__u32 ip_bytes, headers, quote;
-	struct link_macs macs;
-	struct ethhdr *ethernet;
+	struct link_header link;
 	struct icmp_error *icmp;
 	struct weir_totals *total;
 	void *data, *end;
@@ -85,16 +78,16 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	headers = ip_bytes + sizeof(struct icmp_error);
 	quote = WEIR_QUOTE_LEAST(packet->ipv6);
-	ethernet = (void *)(long)context->data;
-	if (packet->length < quote || (void *)(ethernet + 1) > (void *)(long)context->data_end ||
+	if (packet->length < quote || !answerable(packet) ||
+	    link_take(&link, (void *)(long)context->data, (void *)(long)context->data_end) ||
 	    !error_allowed())
 		return XDP_DROP;
-	mac_copy(macs.to, ethernet->h_source);
-	mac_copy(macs.from, ethernet->h_dest);
 	if (packet->length >= WEIR_QUOTE_LONG)
 		quote = WEIR_QUOTE_LONG;
 	else if (packet->length >= WEIR_QUOTE_SHORT)
 		quote = WEIR_QUOTE_SHORT;
+	else if (packet->length >= WEIR_QUOTE_OPTIONS)
+		quote = WEIR_QUOTE_OPTIONS;
 	if (bpf_xdp_adjust_head(context, -(int)headers))
 		return XDP_DROP;
 	length = packet->l2 + headers + quote;
@@ -102,10 +95,9 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 		return XDP_DROP;
 	data = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;
-	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
-			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
-	if (!l2 || l2 != packet->l2)
+	if (link_answer(&link, data, end))
 		return XDP_DROP;
+	l2 = bounded(packet->l2, WEIR_MAX_LINK_BYTES);
 	icmp = data + l2 + ip_bytes;
 	if ((void *)(icmp + 1) > end)
 		return XDP_DROP;
@@ -123,6 +115,8 @@ __noinline int icmp_error(struct xdp_md *context, const struct facts *packet, __
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LONG);
 	else if (quote == WEIR_QUOTE_SHORT)
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_SHORT);
+	else if (quote == WEIR_QUOTE_OPTIONS)
+		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_OPTIONS);
 	else if (packet->ipv6)
 		sum = bytes_sum(icmp + 1, end, WEIR_QUOTE_LEAST(1));
 	else
@@ -189,92 +183,31 @@ static __always_inline int too_big(struct xdp_md *context, const struct packet *
 }
 
 /* Turns a TCP segment into the reset that answers it (RFC 9293 §3.10.7.1). */
-__noinline int tcp_reset(struct xdp_md *context, const struct facts *packet)
+__noinline int tcp_reset(struct xdp_md *context, struct facts *packet)
 {
-	struct link_macs macs;
+	struct segment reset = { .flags = WEIR_TCP_RST, .back = 1 };
 	struct weir_totals *total;
-	struct ethhdr *ethernet;
-	struct tcphdr *tcp;
-	void *data, *end;
-	__u32 ip_bytes, l2, sequence, payload;
-	__be32 reset_sequence = 0, acknowledge = 0;
-	__u64 sum;
+	struct tcphdr tcp;
 
 	/* Options and extension headers do not go back; nothing is said to a reset or a fragment. */
 	if (!packet)
 		return XDP_DROP;
-	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment || packet->header != ip_bytes ||
-	    !error_allowed())
-		return XDP_DROP;
-	ethernet = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
-	tcp = (void *)ethernet + bounded(packet->l2, WEIR_MAX_LINK_BYTES) + ip_bytes;
-	if ((void *)(ethernet + 1) > end || (void *)(tcp + 1) > end)
+	if (packet->tcp_flags & WEIR_TCP_RST || packet->fragment ||
+	    packet->header != (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) ||
+	    !answerable(packet) || !error_allowed() ||
+	    bpf_xdp_load_bytes(context, packet->l2 + packet->header, &tcp, sizeof(tcp)))
 		return XDP_DROP;
 	if (packet->tcp_flags & WEIR_TCP_ACK) {
-		reset_sequence = tcp->ack_seq;
+		reset.sequence = bpf_ntohl(tcp.ack_seq);
 	} else {
-		sequence = bpf_ntohl(tcp->seq);
-		payload = packet->length - ip_bytes - (((__u8 *)tcp)[12] >> 4) * 4;
-		acknowledge = bpf_htonl(sequence + payload +
-					!!(packet->tcp_flags & WEIR_TCP_SYN) +
-					!!(packet->tcp_flags & WEIR_TCP_FIN));
+		reset.flags |= WEIR_TCP_ACK;
+		reset.acknowledge = bpf_ntohl(tcp.seq) + packet->length - packet->header -
+				    (((__u8 *)&tcp)[12] >> 4) * 4 +
+				    !!(packet->tcp_flags & WEIR_TCP_SYN) +
+				    !!(packet->tcp_flags & WEIR_TCP_FIN);
 	}
-	mac_copy(macs.to, ethernet->h_source);
-	mac_copy(macs.from, ethernet->h_dest);
-	if (bpf_xdp_adjust_tail(context, (int)(packet->l2 + ip_bytes + sizeof(*tcp)) -
-						 (int)packet->bytes))
+	if (segment_write(context, packet, &reset))
 		return XDP_DROP;
-	data = (void *)(long)context->data;
-	end = (void *)(long)context->data_end;
-	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
-			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
-	tcp = data + l2 + ip_bytes;
-	if (!l2 || (void *)(tcp + 1) > end)
-		return XDP_DROP;
-	tcp->source = packet->flow.destination_port;
-	tcp->dest = packet->flow.source_port;
-	tcp->seq = reset_sequence;
-	tcp->ack_seq = acknowledge;
-	((move16 *)tcp)[6] =
-		packet->tcp_flags & WEIR_TCP_ACK ?
-			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST) :
-			bpf_htons(WEIR_TCP_MIN_WORDS << 12 | WEIR_TCP_RST | WEIR_TCP_ACK);
-	tcp->window = 0;
-	tcp->check = 0;
-	tcp->urg_ptr = 0;
-	sum = bpf_csum_diff(0, 0, (void *)tcp, sizeof(*tcp), 0);
-	sum += bpf_htonl(sizeof(*tcp)) + (__u64)bpf_htonl(IPPROTO_TCP);
-	if (packet->ipv6) {
-		struct ipv6hdr *ip = data + l2;
-
-		if ((void *)(ip + 1) > end)
-			return XDP_DROP;
-		*(move32 *)ip = bpf_htonl(6U << 28);
-		ip->payload_len = bpf_htons(sizeof(*tcp));
-		ip->hop_limit = WEIR_ERROR_TTL;
-		address_copy(&ip->saddr, &packet->flow.destination);
-		address_copy(&ip->daddr, &packet->flow.source);
-		sum += checksum_address(&packet->flow.source) +
-		       checksum_address(&packet->flow.destination);
-	} else {
-		struct iphdr *ip = data + l2;
-
-		if ((void *)(ip + 1) > end)
-			return XDP_DROP;
-		*(move16 *)ip = bpf_htons(0x4500);
-		ip->tot_len = bpf_htons(sizeof(*ip) + sizeof(*tcp));
-		ip->id = 0;
-		ip->frag_off = bpf_htons(WEIR_IPV4_DONT_FRAGMENT);
-		ip->ttl = WEIR_ERROR_TTL;
-		ip->check = 0;
-		ip->saddr = packet->flow.destination.word[3];
-		ip->daddr = packet->flow.source.word[3];
-		ip->check = ipv4_sum(ip);
-		sum += (__u64)packet->flow.source.word[3] + packet->flow.destination.word[3];
-	}
-	tcp->check = checksum_fold(sum);
 	total = count_totals();
 	if (total)
 		total->errors_sent++;

@@ -138,12 +138,12 @@ static __always_inline int flow_hashed(struct facts *packet, const struct weir_s
 
 	if (!tuning)
 		return -WEIR_DROP_NO_MEMBER;
+	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
 	if (packet->quic) {
 		row = quic_member(packet, service);
 		if (row)
 			return row;
 	}
-	packet->hash = hash_flow(&packet->flow, service->choice, tuning->hash_seed, ipv6);
 	if (tuning->probing && (row = probe_row(packet)))
 		return row;
 	if (packet->flow.protocol == IPPROTO_TCP) {
@@ -214,20 +214,24 @@ __noinline int flow_begin(const struct facts *packet, const struct weir_service 
 	struct weir_scratch *work = scratch_get();
 	struct weir_member *member;
 	struct weir_flow *flow;
-	__u32 row = 0;
+	__u32 row = 0, named;
 	int reason;
 
 	if (!work || !packet || !service)
 		return -WEIR_DROP_FLOW_TABLE;
 	if (packet->quic)
 		row = quic_member(packet, service);
+	named = row;
 	if (!row && service->flags & WEIR_SERVICE_PERSIST)
 		row = source_member(packet, service);
 	if (!row)
 		row = choose_member(service, packet->hash);
 	member = bpf_map_lookup_elem(&members, &row);
-	if (!member_serves(member))
+	/* Whom a connection id names has the connection already, and keeps it while draining. */
+	if (!member_serves(member) && !(named && member_lives(member)))
 		return flow_nobody(packet, service);
+	if (!member)
+		return -WEIR_DROP_NO_MEMBER;
 	if (!previous && service->protect & WEIR_PROTECT_FLOWS) {
 		reason = protect_new_flow(packet, service, row);
 		if (reason)

@@ -13,6 +13,7 @@
 #include "errors.h"
 #include "flow.h"
 #include "fragment.h"
+#include "intact.h"
 #include "link.h"
 #include "nat.h"
 #include "parse.h"
@@ -22,13 +23,8 @@
 /* Why a packet of a service is not forwarded; 0 when it is. */
 static __always_inline __u32 packet_wrong(const struct packet *packet, const int ipv6)
 {
-	if (!ipv6) {
-		const struct iphdr *ip = packet->network;
-
-		if (ip->ihl == WEIR_IPV4_MIN_WORDS ? !ipv4_sum_right(ip) :
-						     !ipv4_sum_right_long(packet))
-			return WEIR_DROP_IP_CHECKSUM;
-	}
+	if (!ipv6 && !ipv4_header_right(packet))
+		return WEIR_DROP_IP_CHECKSUM;
 	if (packet->is->flow.protocol == IPPROTO_TCP && tcp_flags_wrong(packet->is->tcp_flags))
 		return WEIR_DROP_TCP_FLAGS;
 	return 0;
@@ -43,6 +39,10 @@ static __always_inline __u32 packet_wrong(const struct packet *packet, const int
 #define WEIR_QUIC_FIXED 0x40
 #define WEIR_QUIC_TYPE_MASK 0x30
 #define WEIR_QUIC_TYPE_HANDSHAKE 0x20
+/* RFC 9369 §3.1 and §3.2. */
+#define WEIR_QUIC_VERSION2 0x6b3343cf
+#define WEIR_QUIC_TYPE_HANDSHAKE2 0x30
+#define WEIR_QUIC_LEAST 9 /* bytes of a packet with a connection id of the member's */
 
 /*
  * The server id in the packet's connection id, with bit 16 set; 0 when it has none. A client's
@@ -50,22 +50,42 @@ static __always_inline __u32 packet_wrong(const struct packet *packet, const int
  */
 static __noinline __u32 quic_id(const struct packet *packet)
 {
-	__u8 *first = packet->transport + sizeof(struct udphdr);
+	const struct udphdr *udp = packet->transport;
+	__u8 *first = packet->transport + sizeof(*udp);
 	__u8 *id = first + 1;
 
-	if (packet->is->flow.protocol != IPPROTO_UDP || (void *)(first + 9) > packet->end ||
-	    !(*first & WEIR_QUIC_FIXED))
+	if (packet->is->flow.protocol != IPPROTO_UDP ||
+	    (void *)(first + WEIR_QUIC_LEAST) > packet->end ||
+	    bpf_ntohs(udp->len) < sizeof(*udp) + WEIR_QUIC_LEAST || !(*first & WEIR_QUIC_FIXED))
 		return 0;
 	if (*first & WEIR_QUIC_LONG) {
+		__u32 version = bpf_ntohl(*(move32 *)(first + 1));
+		__u32 type = *first & WEIR_QUIC_TYPE_MASK;
+
 		/* Version, length of the id, id. */
-		if ((*first & WEIR_QUIC_TYPE_MASK) != WEIR_QUIC_TYPE_HANDSHAKE ||
-		    first[5] < WEIR_QUIC_ID_LEAST)
+		if (!(version == 1 && type == WEIR_QUIC_TYPE_HANDSHAKE) &&
+		    !(version == WEIR_QUIC_VERSION2 && type == WEIR_QUIC_TYPE_HANDSHAKE2))
+			return 0;
+		if (first[5] < WEIR_QUIC_ID_LEAST)
 			return 0;
 		id = first + 6;
 	}
 	if ((id[0] & WEIR_QUIC_LAYOUT_MASK) != WEIR_QUIC_LAYOUT)
 		return 0;
 	return id[1] | (__u32)id[2] << 8 | 1 << 16;
+}
+
+/*
+ * Whether a datagram's checksum does not say what the whole packet adds up to: it has none, or
+ * bytes follow that it does not cover (RFC 9868).
+ */
+static __always_inline __u32 udp_unsummed(const struct packet *packet)
+{
+	const struct udphdr *udp = packet->transport;
+
+	return packet->is->flow.protocol == IPPROTO_UDP &&
+	       (!*packet->check ||
+		bpf_ntohs(udp->len) != packet->is->length - packet->is->header);
 }
 
 /* A packet for a service. */
@@ -93,6 +113,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	if (rewrites_addresses(service->forwarding)) {
 		mac_copy(packet->is->from_mac, packet->ethernet->h_source);
 		mac_copy(packet->is->to_mac, packet->ethernet->h_dest);
+		packet->is->back_vlan = vlan_back(packet);
 	}
 	if (service->flags & WEIR_SERVICE_TRACK)
 		routed = flow_tracked(packet->is, service, &flow, ipv6);
@@ -147,7 +168,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	}
 	case WEIR_FORWARDING_TUNNEL:
 		packet_hop(packet, 0, ipv6);
-		packet->is->unsummed = packet->is->flow.protocol == IPPROTO_UDP && !*packet->check;
+		packet->is->unsummed = udp_unsummed(packet);
 		return tunnel_send(context, packet->is, member, service->gue_port, action);
 	default:
 		packet_hop(packet, 0, ipv6);

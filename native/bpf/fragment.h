@@ -11,6 +11,7 @@
 #define WEIR_FRAGMENT_H
 
 #include "count.h"
+#include "intact.h"
 #include "link.h"
 #include "parse.h"
 #include "rewrite.h"
@@ -25,7 +26,8 @@ static __always_inline void fragment_key(const struct facts *packet,
 	address_copy(&key->source, &packet->flow.source);
 	address_copy(&key->destination, &packet->flow.destination);
 	key->identification = packet->identification;
-	key->protocol = packet->flow.protocol;
+	/* A later fragment of IPv6 need not name the transport; there, the rest is enough. */
+	key->protocol = packet->ipv6 ? 0 : packet->flow.protocol;
 }
 
 /* The later fragments of this packet to the same member in the same way. */
@@ -109,8 +111,14 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 	member = bpf_map_lookup_elem(&members, &row);
 	if (!member || member->generation != note->generation)
 		return count_drop(&packet->is->flow, WEIR_DROP_FRAGMENT, note->service, row);
+	if (!ipv6 && ipv4_header_wrong(context, packet->is))
+		return count_drop(&packet->is->flow, WEIR_DROP_IP_CHECKSUM, note->service, row);
 	if (packet_ttl(packet, ipv6) < WEIR_TTL_LEAST)
 		return count_drop(&packet->is->flow, WEIR_DROP_TTL_EXCEEDED, note->service, row);
+	/* Nothing is said of it: errors are about first fragments (RFC 1122 §3.2.2). */
+	if (note->direction == WEIR_FLOW_FORWARD &&
+	    packet->is->length > member_room(member, note->forwarding, note->gue_port))
+		return count_drop(&packet->is->flow, WEIR_DROP_TOO_BIG, note->service, row);
 	action = way_out(packet->is,
 			 note->direction == WEIR_FLOW_REPLY ? note->interface : member->interface);
 	if (action == XDP_ABORTED)
@@ -146,7 +154,7 @@ __noinline int fragment4(struct xdp_md *context, struct facts *facts)
 {
 	struct packet packet;
 
-	if (!facts || packet_open(context, facts, &packet, 0))
+	if (!facts || packet_open_network(context, facts, &packet, 0))
 		return XDP_DROP;
 	return fragment_follow(context, &packet, 0);
 }
@@ -155,7 +163,7 @@ __noinline int fragment6(struct xdp_md *context, struct facts *facts)
 {
 	struct packet packet;
 
-	if (!facts || packet_open(context, facts, &packet, 1))
+	if (!facts || packet_open_network(context, facts, &packet, 1))
 		return XDP_DROP;
 	return fragment_follow(context, &packet, 1);
 }

@@ -36,6 +36,23 @@ static __always_inline __u32 vlan_bytes(__u32 vlan)
 	return !vlan ? 0 : vlan >> 16 ? 2 * sizeof(struct vlan_tag) : sizeof(struct vlan_tag);
 }
 
+/* The type of the outer tag of a pair of ids as weir_flow.vlan has them. */
+static __always_inline __be16 vlan_type(__u32 vlan)
+{
+	return !(vlan >> 16) == !(vlan & bpf_htons(WEIR_VLAN_OTHER)) ? bpf_htons(ETH_P_8021Q) :
+								       bpf_htons(ETH_P_8021AD);
+}
+
+/* The frame's tags, as weir_flow.vlan has them. */
+static __always_inline __u32 vlan_back(const struct packet *packet)
+{
+	__u32 vlan = packet->is->vlan;
+
+	return vlan && packet->ethernet->h_proto != vlan_type(vlan) ?
+		       vlan | bpf_htons(WEIR_VLAN_OTHER) :
+		       vlan;
+}
+
 /* Writes a link header whose room was made before. Returns its length, 0 when it does not fit. */
 static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, const __u8 *from,
 					__u32 vlan, __be16 type)
@@ -51,13 +68,12 @@ static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, c
 		ethernet->h_proto = type;
 		return ETH_HLEN;
 	}
-	tag[0].control = (__u16)vlan;
+	ethernet->h_proto = vlan_type(vlan);
+	tag[0].control = vlan & bpf_htons(WEIR_VLAN_ID);
 	if (!(vlan >> 16)) {
-		ethernet->h_proto = bpf_htons(ETH_P_8021Q);
 		tag[0].type = type;
 		return ETH_HLEN + sizeof(*tag);
 	}
-	ethernet->h_proto = bpf_htons(ETH_P_8021AD);
 	tag[0].type = bpf_htons(ETH_P_8021Q);
 	tag[1].control = vlan >> 16;
 	tag[1].type = type;
@@ -79,11 +95,47 @@ __noinline int link_retag(struct xdp_md *context, const struct facts *packet,
 		       -1;
 }
 
-/* Sends the frame on: the last thing that is done with it. `to` and `from` lie in a table. */
+/* A link header with as many tags as there may be, as it stood in a frame. */
+struct link_header {
+	move64 word[3];
+};
+
+/* 0 when it is there. */
+static __always_inline int link_take(struct link_header *link, const void *data, const void *end)
+{
+	if (data + sizeof(*link) > end)
+		return -1;
+	for (int i = 0; i < 3; i++)
+		link->word[i] = ((const move64 *)data)[i];
+	return 0;
+}
+
+/*
+ * Writes it before an answer to its frame: the same tags, the MAC addresses the other way round.
+ * May write 10 bytes beyond it, where the IP header is not written yet.
+ */
+static __always_inline int link_answer(const struct link_header *link, void *data, void *end)
+{
+	struct ethhdr *ethernet = data;
+
+	if (data + sizeof(*link) > end)
+		return -1;
+	for (int i = 0; i < 3; i++)
+		((move64 *)data)[i] = link->word[i];
+	mac_copy(ethernet->h_dest, (const __u8 *)link->word + ETH_ALEN);
+	mac_copy(ethernet->h_source, link->word);
+	return 0;
+}
+
+/*
+ * Sends the frame on: the last thing that is done with it. `to` and `from` lie in a table. The
+ * same tags stay as they are, with their priorities; others have none.
+ */
 static __always_inline int link_send(struct xdp_md *context, const struct packet *packet,
 				     const __u8 *to, const __u8 *from, __u32 vlan, int action)
 {
-	if (vlan != packet->is->vlan) {
+	if (vlan != packet->is->vlan || packet->is->l2 != ETH_HLEN + vlan_bytes(vlan) ||
+	    (vlan && packet->ethernet->h_proto != vlan_type(vlan))) {
 		struct link_macs macs;
 
 		mac_copy(macs.to, to);

@@ -62,7 +62,7 @@ static __always_inline int reply_current(const struct facts *packet,
 	       entry->delta == want->delta &&
 	       !((entry->flags ^ want->flags) & WEIR_COOKIE_FLOW) &&
 	       entry->service == want->service && entry->interface == packet->interface &&
-	       *(const move32 *)entry->vlan == packet->vlan &&
+	       *(const move32 *)entry->vlan == packet->back_vlan &&
 	       !mac_differs(entry->client_mac, packet->from_mac) &&
 	       !mac_differs(entry->unit_mac, packet->to_mac);
 }
@@ -83,7 +83,7 @@ static __always_inline void reply_fill(const struct facts *packet, struct weir_f
 	reply->seen_ns = packet_opens(packet) ? bpf_ktime_get_ns() : packet->now;
 	address_copy(&reply->client, &packet->flow.source);
 	reply->client_port = packet->flow.source_port;
-	*(move32 *)reply->vlan = packet->vlan;
+	*(move32 *)reply->vlan = packet->back_vlan;
 	__builtin_memcpy(reply->client_mac, packet->from_mac, ETH_ALEN);
 	__builtin_memcpy(reply->unit_mac, packet->to_mac, ETH_ALEN);
 	flow_by_cookie(packet, reply);

@@ -5,7 +5,7 @@
  *
  * Invariant: only PARSE_FLOW promises a whole transport header inside of the frame and lengths
  * that agree with each other; PARSE_MALFORMED and PARSE_FRAGMENT promise the addresses.
- * Checksums and TCP flags are looked at once the packet is known to be for a service.
+ * Checksums and TCP flags are looked at once the packet is known to be for a service (intact.h).
  */
 #ifndef WEIR_PARSE_H
 #define WEIR_PARSE_H
@@ -78,14 +78,17 @@ struct facts {
 	__u32 interface; /* that it came in on */
 	__u32 tcp_flags; /* 0 for UDP */
 	__u32 hash;      /* of the flow, once something needs it */
-	__u32 vlan;      /* both tags' ids, as weir_member.vlan; 0: untagged */
+	__u32 vlan;      /* both tags' ids, as weir_member.vlan; 0: untagged, or a priority alone */
 	__u32 l2;        /* bytes before the IP header */
 	__u32 length;    /* of the IP packet */
 	__u32 header;    /* bytes of it before the transport header */
 	__u32 fragment;  /* 1: its first fragment */
 	__be32 identification; /* of a fragment */
 	__u32 ipv6;
-	__u32 unsummed;  /* 1: UDP without a checksum */
+	union {
+		__u32 unsummed;  /* for a tunnel: 1: UDP without a checksum over all of it */
+		__u32 back_vlan; /* for nat: the frame's tags, as weir_flow.vlan */
+	};
 	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
 	__u32 cookie;    /* WEIR_COOKIE_ASKED, and flags of weir_flow with which scratch.cookie holds (cookie.h) */
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
@@ -118,9 +121,12 @@ static __always_inline __u32 bounded(__u32 bytes, __u32 most)
 
 #define WEIR_MAX_LINK_BYTES (ETH_HLEN + 2 * sizeof(struct vlan_tag))
 
-/* Finds the headers again that parsing found. 0 when they are there, as they always are. */
-static __always_inline int packet_open(struct xdp_md *context, struct facts *facts,
-				       struct packet *packet, const int ipv6)
+/*
+ * Finds the headers again that parsing found. 0 when that of IP is there, as it always is; where
+ * the other one would begin, a later fragment may end.
+ */
+static __always_inline int packet_open_network(struct xdp_md *context, struct facts *facts,
+					       struct packet *packet, const int ipv6)
 {
 	void *data = (void *)(long)context->data;
 	const __u32 ip_bytes = ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
@@ -132,7 +138,14 @@ static __always_inline int packet_open(struct xdp_md *context, struct facts *fac
 	packet->transport = packet->network +
 			    bounded(facts->header, ipv6 ? 40 + WEIR_MAX_EXTENSION_BYTES : 60);
 	return (void *)(packet->ethernet + 1) > packet->end ||
-	       packet->network + ip_bytes > packet->end ||
+	       packet->network + ip_bytes > packet->end;
+}
+
+/* The same with the first 8 bytes behind the IP header. */
+static __always_inline int packet_open(struct xdp_md *context, struct facts *facts,
+				       struct packet *packet, const int ipv6)
+{
+	return packet_open_network(context, facts, packet, ipv6) ||
 	       packet->transport + sizeof(struct udphdr) > packet->end;
 }
 
@@ -279,6 +292,9 @@ static __noinline __u32 ipv6_extensions(struct facts *packet, void *first, void 
 			break;
 		if ((void *)(header + 1) > end)
 			return WEIR_EXTENSIONS_BROKEN;
+		/* Hops are left to visit (RFC 8200 §4.4): this is not where it ends. */
+		if (next == IPPROTO_ROUTING && header->offset & bpf_htons(0xff))
+			break;
 		if (bytes) {
 			packet->fragment = header->offset & bpf_htons(WEIR_IPV6_FRAGMENT);
 			packet->identification = header->identification;
@@ -330,60 +346,18 @@ static __always_inline enum parse_result parse_ipv6(struct facts *packet, void *
 		next = found & 0xff;
 		flow_end(packet, 0, next);
 		packet->header += bytes;
+		/* What it names begins in the first fragment: options may stand before TCP there. */
 		if (found & WEIR_EXTENSIONS_LATER)
-			return next == IPPROTO_TCP || next == IPPROTO_UDP ? PARSE_FRAGMENT :
-									    PARSE_OTHER;
+			return next == IPPROTO_TCP || next == IPPROTO_UDP ||
+					       next == IPPROTO_DSTOPTS ?
+				       PARSE_FRAGMENT :
+				       PARSE_OTHER;
 	}
 	if (next == IPPROTO_TCP || next == IPPROTO_UDP)
 		return parse_transport(packet, (void *)(ip + 1) + bytes, end, length - bytes);
 	if (next == IPPROTO_ICMPV6 && !packet->fragment)
 		return PARSE_ICMP;
 	return PARSE_OTHER;
-}
-
-/* The sum of an IPv4 header without options is right: its words and its checksum cancel out. */
-static __always_inline int ipv4_sum_right(const struct iphdr *ip)
-{
-	const move32 *word = (const move32 *)ip;
-	__u64 sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
-
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
-}
-
-/* The same with options; whether the header is in the frame has been looked at. */
-static __noinline int ipv4_sum_right_long(const struct packet *packet)
-{
-	void *end = packet->end;
-	const struct iphdr *ip = packet->network;
-	__u32 words;
-	__u64 sum = 0;
-
-	if ((void *)(ip + 1) > end)
-		return 0;
-	words = ip->ihl;
-	for (__u32 i = 0; i < 15; i++) {
-		const move32 *word = (const void *)ip + i * 4;
-
-		if (i >= words)
-			break;
-		if ((void *)(word + 1) > end)
-			return 0;
-		sum += *word;
-	}
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
-}
-
-/* Combinations that no TCP sends (RFC 9293 §3.10.7.4): both ends of a life at once, or nothing. */
-static __always_inline int tcp_flags_wrong(__u32 flags)
-{
-	return ((flags & WEIR_TCP_SYN) && (flags & (WEIR_TCP_FIN | WEIR_TCP_RST))) ||
-	       !(flags & (WEIR_TCP_SYN | WEIR_TCP_FIN | WEIR_TCP_RST | WEIR_TCP_ACK));
 }
 
 #endif

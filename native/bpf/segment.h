@@ -9,7 +9,6 @@
 #define WEIR_SEGMENT_H
 
 #include "checksum.h"
-#include "errors.h"
 #include "link.h"
 #include "parse.h"
 #include "rewrite.h"
@@ -41,7 +40,7 @@ __noinline int segment_write(struct xdp_md *context, struct facts *packet,
 			    const struct segment *what)
 {
 	__u32 ip_bytes, tcp_bytes, length, l2;
-	struct link_macs macs;
+	__u8 mac[MAC_ROOM] __attribute__((aligned(8)));
 	struct ethhdr *ethernet = (void *)(long)context->data;
 	void *data, *end = (void *)(long)context->data_end;
 	struct tcphdr *tcp;
@@ -49,8 +48,11 @@ __noinline int segment_write(struct xdp_md *context, struct facts *packet,
 
 	if (!packet || !what || (void *)(ethernet + 1) > end)
 		return -1;
-	mac_copy(macs.to, what->back ? ethernet->h_source : ethernet->h_dest);
-	mac_copy(macs.from, what->back ? ethernet->h_dest : ethernet->h_source);
+	if (what->back) {
+		mac_copy(mac, ethernet->h_dest);
+		mac_copy(ethernet->h_dest, ethernet->h_source);
+		mac_copy(ethernet->h_source, mac);
+	}
 	ip_bytes = packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	tcp_bytes = what->most ? sizeof(struct segment_header) : sizeof(*tcp);
 	length = packet->l2 + ip_bytes + tcp_bytes;
@@ -63,10 +65,9 @@ __noinline int segment_write(struct xdp_md *context, struct facts *packet,
 	packet->tcp_flags = what->flags;
 	data = (void *)(long)context->data;
 	end = (void *)(long)context->data_end;
-	l2 = link_write(data, end, macs.to, macs.from, packet->vlan,
-			packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP));
+	l2 = bounded(packet->l2, WEIR_MAX_LINK_BYTES);
 	tcp = data + l2 + ip_bytes;
-	if (!l2 || (void *)(tcp + 1) > end)
+	if ((void *)(tcp + 1) > end)
 		return -1;
 	tcp->source = what->back ? packet->flow.destination_port : packet->flow.source_port;
 	tcp->dest = what->back ? packet->flow.source_port : packet->flow.destination_port;

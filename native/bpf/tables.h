@@ -174,6 +174,12 @@ enum weir_flow_flags {
 	WEIR_FLOW_REOPENED = 32,   /* closed, and a SYN with the number `isn` was answered by a cookie */
 };
 
+/*
+ * In the outer id of a frame's tags: its type is the less usual one for so many tags, which is
+ * 802.1ad before an IP packet and 802.1Q before another tag.
+ */
+#define WEIR_VLAN_OTHER 0x1000
+
 struct weir_flow {
 	__u32 member;
 	__u32 generation; /* of the member row when the flow began */
@@ -191,7 +197,7 @@ struct weir_flow {
 	__u8 flags;   /* enum weir_flow_flags */
 	__u8 forwarding; /* enum weir_forwarding when it began */
 	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
-	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first */
+	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first, with its type */
 	__u16 nat;    /* full nat: row of the unit's address */
 	__be16 window; /* pending: the client's, for the handshake with the member */
 	__u32 delta;  /* translated: what a sequence number of the member grows by; pending: the cookie */

@@ -31,6 +31,17 @@ static __always_inline __u32 tunnel_overhead(const struct weir_member *member, _
 	       (gue_port ? sizeof(struct udphdr) : 0);
 }
 
+/* The longest IP packet that can be sent to a member so. */
+static __always_inline __u32 member_room(const struct weir_member *member, __u32 forwarding,
+					 __be16 gue_port)
+{
+	if (!member->mtu)
+		return 0xffff;
+	return forwarding == WEIR_FORWARDING_TUNNEL ?
+		       member->mtu - tunnel_overhead(member, gue_port) :
+		       member->mtu;
+}
+
 /*
  * The sum of all of the packet, which is right in itself; -1 when it cannot be known without
  * walking it. An IPv4 header adds up to nothing; neither does ICMP. A TCP, UDP or ICMPv6 message

@@ -5,8 +5,9 @@
  * Invariant: the numbers that are expected are computed from the frames that were seen.
  */
 import * as assert from 'uvu/assert';
+import { checksumFaults } from './checksums.js';
 import type { Datapath } from './datapath.js';
-import { checksumFaults, clientMac, frame, unitMac, type FrameSpec } from './packets.js';
+import { clientMac, frame, unitMac, type FrameSpec } from './packets.js';
 import { expectSent, type Scene } from './scene.js';
 
 export const wrap32 = (value: number): number => value >>> 0;

@@ -7,17 +7,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lacking, needs } from '../support/needs.js';
+import { checksumFaults } from './checksums.js';
 import { Datapath, serviceFlags } from './datapath.js';
-import {
-  addressBytes,
-  checksumFaults,
-  clientMac,
-  frame,
-  ipv4,
-  onesSum,
-  unitMac,
-  wrap,
-} from './packets.js';
+import { addressBytes, clientMac, frame, ipv4, onesSum, unitMac, wrap } from './packets.js';
 import { Talk, mssOption, segmentOf, wrap32 } from './cookie-talk.js';
 import { combinations, expectDrop, expectSent, Scene } from './scene.js';
 

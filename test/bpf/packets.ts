@@ -35,8 +35,10 @@ export interface FrameSpec {
   /** Bytes behind the IP packet, as switches add to short frames. */
   readonly padding?: number;
   readonly trafficClass?: number;
-  /** Ids of VLAN tags, the outer one first. */
+  /** Ids of VLAN tags with their priorities (bits 13 to 15), the outer one first. */
   readonly vlan?: readonly number[];
+  /** Types of the tags, where not the usual ones. */
+  readonly tagTypes?: readonly number[];
 }
 
 export const clientMac = '02:00:00:00:00:c1';
@@ -81,7 +83,8 @@ export function onesSum(...parts: readonly Uint8Array[]): number {
   return sum;
 }
 
-function pseudoHeader(
+/** What TCP, UDP and ICMPv6 sum up before their own bytes. */
+export function pseudoHeader(
   source: Uint8Array,
   destination: Uint8Array,
   protocol: number,
@@ -206,6 +209,7 @@ export interface LinkSpec {
   readonly toMac?: string;
   readonly fromMac?: string;
   readonly vlan?: readonly number[];
+  readonly tagTypes?: readonly number[];
 }
 
 /** An Ethernet header, with tags, before an IPv4 or IPv6 packet. */
@@ -214,17 +218,23 @@ export function wrap(packet: Uint8Array, link: LinkSpec = {}): Buffer {
   const [toMac, fromMac] = [link.toMac ?? unitMac, link.fromMac ?? clientMac];
   const tags = link.vlan ?? [];
   if (tags.length === 0) return ethernet(toMac, fromMac, type, packet);
+  const [outer = 0, ...inner] =
+    link.tagTypes ?? tags.map((_, index) => (index === 0 && tags.length > 1 ? 0x88a8 : 0x8100));
   const rest = Buffer.from(
-    tags.flatMap((id, index) => [...word(id), ...word(index < tags.length - 1 ? 0x8100 : type)]),
+    tags.flatMap((id, index) => [...word(id), ...word(inner[index] ?? type)]),
   );
-  return ethernet(toMac, fromMac, tags.length > 1 ? 0x88a8 : 0x8100, Buffer.concat([rest, packet]));
+  return ethernet(toMac, fromMac, outer, Buffer.concat([rest, packet]));
 }
 
 export interface TunnelSpec extends LinkSpec {
   readonly source: string;
   readonly destination: string;
   /** Of GUE: source port and destination port; IP in IP without. */
-  readonly gue?: { readonly sourcePort: number; readonly port: number };
+  readonly gue?: {
+    readonly sourcePort: number;
+    readonly port: number;
+    readonly noChecksum?: boolean;
+  };
 }
 
 /** A whole IP packet inside another one, with a right outer checksum. */
@@ -245,6 +255,7 @@ export function encapsulate(packet: Uint8Array, spec: TunnelSpec): Buffer {
         sourcePort,
         destinationPort: port,
         payload: packet,
+        noChecksum: spec.gue.noChecksum ?? false,
       },
       source,
       destination,
@@ -306,49 +317,6 @@ export function echo(spec: EchoSpec): Buffer {
       )
     : ipv6({ source, destination, next: numbers.icmp6, hopLimit: ttl }, message);
   return wrap(packet, spec);
-}
-
-/** Everything that is wrong with the checksums of a frame; empty when all hold. */
-export function checksumFaults(bytes: Uint8Array): string[] {
-  const faults: string[] = [];
-  let frameBytes = Buffer.from(bytes);
-  let type = frameBytes.readUInt16BE(12);
-  while (type === 0x8100 || type === 0x88a8) {
-    frameBytes = Buffer.concat([frameBytes.subarray(0, 12), frameBytes.subarray(16)]);
-    type = frameBytes.readUInt16BE(12);
-  }
-  let protocol: number;
-  let source: Uint8Array;
-  let destination: Uint8Array;
-  let segment: Buffer;
-  if (type === 0x0800) {
-    const header = ((frameBytes[14] ?? 0) & 0xf) * 4;
-    if (onesSum(frameBytes.subarray(14, 14 + header)) !== 0xffff) faults.push('IPv4 header');
-    protocol = frameBytes[23] ?? 0;
-    source = frameBytes.subarray(26, 30);
-    destination = frameBytes.subarray(30, 34);
-    segment = frameBytes.subarray(14 + header, 14 + frameBytes.readUInt16BE(16));
-  } else if (type === 0x86dd) {
-    protocol = frameBytes[20] ?? 0;
-    source = frameBytes.subarray(22, 38);
-    destination = frameBytes.subarray(38, 54);
-    segment = frameBytes.subarray(54, 54 + frameBytes.readUInt16BE(18));
-  } else {
-    return faults;
-  }
-  if (protocol === 4 || protocol === 41) {
-    return [...faults, ...checksumFaults(wrap(segment)).map((fault) => `inner ${fault}`)];
-  }
-  if (protocol === numbers.udp && segment.readUInt16BE(2) === guePort) {
-    faults.push(...checksumFaults(wrap(segment.subarray(8))).map((fault) => `inner ${fault}`));
-  }
-  if (protocol === numbers.udp && segment.readUInt16BE(6) === 0) return faults;
-  const covered =
-    protocol === numbers.icmp
-      ? onesSum(segment)
-      : onesSum(pseudoHeader(source, destination, protocol, segment.length), segment);
-  if (covered !== 0xffff) faults.push(`checksum of protocol ${protocol}`);
-  return faults;
 }
 
 /** Bytes side by side, for messages: only lines that differ. */

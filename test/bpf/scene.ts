@@ -20,12 +20,14 @@ import {
   type ServiceSpec,
   type Tuple,
 } from './datapath.js';
+import { checksumFaults } from './checksums.js';
 import {
-  checksumFaults,
+  clientMac,
   differences,
   encapsulate,
   frame,
   mappedBytes,
+  unitMac,
   type FrameSpec,
   type LinkSpec,
   type Protocol,
@@ -166,19 +168,35 @@ export class Scene {
 
   /** What the unit makes of a request on its way to the member, for a flow that has begun. */
   delivered(request: FrameSpec, member: MemberSpec): Buffer {
-    const moved: FrameSpec = {
-      ...request,
-      fromMac: member.sourceMac,
-      toMac: member.mac,
-      vlan: member.vlan ?? [],
-      ttl: (request.ttl ?? 61) - 1,
-    };
+    const moved = this.moved(request, member);
+    if (this.combination.forwarding === 'tunnel') return this.tunnelled(moved, member);
+    return frame(moved);
+  }
+
+  /** The same without the tunnel around it. */
+  moved(request: FrameSpec, member: MemberSpec): FrameSpec {
     const { forwarding } = this.combination;
-    if (forwarding === 'dsr') return frame(moved);
-    if (forwarding === 'tunnel') return this.tunnelled(moved, member);
     const to = this.natted(request, member);
-    if (forwarding === 'nat') return frame(to);
-    return frame({ ...to, source: this.addresses.nat, sourcePort: this.natPort(request) });
+    if (forwarding === 'nat') return to;
+    if (forwarding === 'full-nat') {
+      return { ...to, source: this.addresses.nat, sourcePort: this.natPort(request) };
+    }
+    const { destination, destinationPort } = request;
+    return { ...to, destination, destinationPort };
+  }
+
+  /** What the unit makes of a member's answer on its way to the client. */
+  returned(answer: FrameSpec): FrameSpec {
+    return {
+      ...answer,
+      fromMac: unitMac,
+      toMac: clientMac,
+      source: this.addresses.service,
+      sourcePort: 80,
+      destination: this.addresses.client,
+      destinationPort: this.clientPort,
+      ttl: (answer.ttl ?? 61) - 1,
+    };
   }
 
   /** A request with the destination rewritten. */

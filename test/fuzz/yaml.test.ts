@@ -13,22 +13,10 @@ import { parseText, toYaml } from '../../appliance/config/document.js';
 import { formatConfigError } from '../../appliance/config/errors.js';
 import { firstSliceCapabilities, unsupported } from '../../appliance/config/support.js';
 import { projectRoot } from '../../appliance/paths.js';
+import { generator } from '../support/random.js';
 
 const runs = Number(process.env['WEIR_FUZZ_RUNS'] ?? 4_000);
 const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 2 ** 32);
-
-/** xorshift32: small, and the same everywhere. */
-function generator(state: number): (below: number) => number {
-  let x = state >>> 0 || 1;
-  return (below) => {
-    x ^= x << 13;
-    x >>>= 0;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    x >>>= 0;
-    return x % below;
-  };
-}
 
 const folders = ['test/fuzz/yaml-seeds', 'test/unit/config/golden'];
 const seeds = folders.flatMap((folder) =>

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { probeFrame, TCP_FLAG, type ProbeFrame } from '../../../appliance/l4/probe-frame.js';
-import { checksumFaults } from '../../bpf/packets.js';
+import { checksumFaults } from '../../bpf/checksums.js';
 
 const test = suite('probe frames');
 
