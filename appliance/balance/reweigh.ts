@@ -79,8 +79,11 @@ function byBandwidth(
   bandwidths: readonly number[],
 ): number[] {
   const total = bandwidths.reduce((sum, one) => sum + one, 0);
+  // What goes on fading from the average in a second without traffic says nothing new. Corrected
+  // by it again and again, weights would run away, with nobody to show that they are wrong.
+  const idle = members.every((member) => member.bandwidth === 0);
   const sum = members.reduce((all, one) => all + one.weight, 0);
-  if (total === 0) return members.map((member) => member.weight);
+  if (idle || total === 0) return members.map((member) => member.weight);
   return members.map((member, index) => {
     const due = member.weight / sum;
     // Nobody has less than a hundredth of its due here: a ratio to nothing says nothing.

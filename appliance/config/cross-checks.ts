@@ -87,6 +87,15 @@ export function crossCheck(intent: Intent): CrossCheck {
         message: 'no member is enabled: the services that use this pool take no new flows',
       });
     }
+    const minimum = pool['minimum-healthy'];
+    const count = pool.members.length;
+    if (minimum !== undefined && 'members' in minimum && count > 0 && minimum.members > count) {
+      warnings.push({
+        code: 'unused',
+        path: ['pools', name, 'minimum-healthy'],
+        message: `is more than the pool has members (${count}): too few serve at all times`,
+      });
+    }
   }
   for (const name of Object.keys(intent['access-lists'])) {
     if (usedLists.has(name)) continue;

@@ -86,7 +86,7 @@ export function parseExpression(text: string): Parsed<WeightExpression> {
     expression = parser.parse(text);
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    return refused(`is no expression: ${said.replaceAll('TEOF: EOF', 'end')}`);
+    return refused(`is no expression: ${inPlainWords(said)}`);
   }
   for (const symbol of expression.symbols()) {
     if ((VARIABLES as readonly string[]).includes(symbol)) continue;
@@ -113,7 +113,9 @@ export function parseExpression(text: string): Parsed<WeightExpression> {
       throw new TypeError(`it gives ${described(value)} instead of a number`);
     }
     if (value === Infinity) {
-      throw new RangeError('it divides by 0: add something, as in 1 + connections');
+      throw new RangeError(
+        'it divides by 0 (add something, as in 1 + connections) or has too high a power',
+      );
     }
     if (value < 0) throw new RangeError(`it gives ${value}, but a weight is 0 or more`);
     return value;
@@ -147,6 +149,14 @@ const LOADS = [
   { connections: 0, response_time: 1, bandwidth: 0, health: 1, cpu: 0 },
   { connections: 120, response_time: 2500, bandwidth: 1e6, health: 0.5, cpu: 60 },
 ] as const;
+
+/** Without the parser's own names for what it reads. */
+function inPlainWords(said: string): string {
+  return said
+    .replaceAll('TEOF: EOF', 'end')
+    .replace(/unexpected T[A-Z]+: (.+)$/, 'unexpected "$1"')
+    .replace(/Expected EOF$/, 'Expected an operator or the end');
+}
 
 function described(value: unknown): string {
   if (typeof value === 'string') return `the text ${quote(value)}`;

@@ -315,14 +315,14 @@ function hashChanges(before: L4Tables | undefined, now: L4Tables): string[] {
 
 /**
  * A document of one pool and the services that lead to it, directly or as what stands in for
- * their own, with the other pools that those need.
+ * their own, with the other pools and the access lists that those need.
  */
 function partAround(document: Document, name: string): Document {
   const poolsOf = (service: NonNullable<Document['services']>[string]): string[] =>
     [service.pool, ...(service.routes ?? []).map((route) => route.pool)].filter(
       (pool): pool is string => pool !== undefined,
     );
-  const { version, unit, pools = {}, certificates } = document;
+  const { version, unit, pools = {}, 'access-lists': lists = {}, certificates } = document;
   const withStandIns = (names: readonly string[]): Set<string> => {
     const found = new Set(names);
     // A set hands out what is added while it is walked through.
@@ -335,12 +335,18 @@ function partAround(document: Document, name: string): Document {
   const services = Object.entries(document.services ?? {}).filter(([, service]) =>
     withStandIns(poolsOf(service)).has(name),
   );
+  const usedLists = new Set(
+    services.flatMap(([, { access }]) => [...(access?.allow ?? []), ...(access?.deny ?? [])]),
+  );
   const needed = withStandIns([name, ...services.flatMap(([, service]) => poolsOf(service))]);
   return {
     version,
     unit,
     pools: Object.fromEntries(Object.entries(pools).filter(([pool]) => needed.has(pool))),
     services: Object.fromEntries(services),
+    'access-lists': Object.fromEntries(
+      Object.entries(lists).filter(([list]) => usedLists.has(list)),
+    ),
     ...(certificates === undefined ? {} : { certificates }),
   };
 }

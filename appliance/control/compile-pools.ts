@@ -32,6 +32,7 @@ export interface MemberHealth {
     /** Of the configured weight. */
     readonly weightPercent?: number | undefined;
     readonly cpuPercent?: number | undefined;
+    readonly maxConnections?: number | undefined;
   };
 }
 

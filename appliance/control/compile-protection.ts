@@ -1,12 +1,13 @@
 /**
- * The compiler's part for protection: (intent, access lists, temporary entries) ▸ what each
- * service and member is protected by. Pure.
+ * The compiler's part for protection: (intent, access lists, temporary entries, what agents
+ * say) ▸ what each service and member is protected by. Pure.
  *
  * Invariant: what did not change keeps its identity from the previous result; services with the
  * same lists share one set.
  */
 import type { AccessList, Intent, Rate, Service } from '../config/schema.js';
 import type { PrefixKey } from '../config/prefix-key.js';
+import type { HealthView } from './compile-pools.js';
 import { buildAccessSet, type AccessSet, type Verdict } from './access-sets.js';
 import type {
   L4Member,
@@ -17,7 +18,6 @@ import type {
   L4Service,
   L4ServiceProtection,
 } from './tables.js';
-import { memberKey } from '../config/addresses.js';
 
 /** An entry that somebody made at the command line for a while. */
 export interface TemporaryAccess {
@@ -36,7 +36,13 @@ export interface AccessView {
 }
 
 /** Only what stands in the document itself. */
-export const DOCUMENT_ONLY: AccessView = { entries: (_name, list) => list.prefixes, temporary: [] };
+const DOCUMENT_ONLY: AccessView = { entries: (_name, list) => list.prefixes, temporary: [] };
+
+export interface ProtectionViews {
+  /** Left out: lists hold what stands in the document. */
+  readonly access?: AccessView;
+  readonly health: HealthView;
+}
 
 const SECOND_NS = 1_000_000_000n;
 const MAX_NS = 1n << 62n;
@@ -46,10 +52,10 @@ export function compileProtection(
   intent: Intent,
   services: ReadonlyMap<string, L4Service>,
   pools: ReadonlyMap<string, L4Pool>,
-  view: AccessView,
+  { access: view = DOCUMENT_ONLY, health }: ProtectionViews,
   previous: L4Protection | undefined,
 ): L4Protection {
-  const members = memberLimits(intent, pools, previous?.members);
+  const members = memberLimits(intent, pools, health, previous?.members);
   const limited = new Set<string>();
   for (const [name, { members: list }] of pools) {
     if (list.some(({ id }: L4Member) => members.has(id))) limited.add(name);
@@ -144,15 +150,20 @@ function limitsOf({ limits }: Service): Omit<L4ServiceProtection, 'access' | 'me
 function memberLimits(
   intent: Intent,
   pools: ReadonlyMap<string, L4Pool>,
+  health: HealthView,
   previous: ReadonlyMap<string, L4MemberLimits> | undefined,
 ): ReadonlyMap<string, L4MemberLimits> {
   const found = new Map<string, L4MemberLimits>();
-  for (const name of pools.keys()) {
-    for (const member of intent.pools[name]?.members ?? []) {
-      const most = member['max-connections'] ?? 0;
+  for (const [name, compiled] of pools) {
+    const pool = intent.pools[name];
+    const hasAgent = pool?.monitor?.type === 'agent';
+    for (const [index, member] of (pool?.members ?? []).entries()) {
+      const id = compiled.members[index]?.id;
+      if (id === undefined) continue;
+      const said = hasAgent ? health.get(id)?.agent?.maxConnections : undefined;
+      const most = lowerLimit(member['max-connections'], said);
       const fresh = member['new-connections'];
       if (most === 0 && fresh === undefined) continue;
-      const id = `${name}/${memberKey(member)}`;
       const now = { rate: fresh === undefined ? null : compileRate(fresh), connections: most };
       const before = previous?.get(id);
       found.set(id, before !== undefined && same(before, now) ? before : now);
@@ -161,6 +172,12 @@ function memberLimits(
   const unchanged =
     previous?.size === found.size && [...found].every(([id, one]) => previous.get(id) === one);
   return unchanged ? previous : found;
+}
+
+/** Of the document's and an agent's limit the lower one, each if there is one; 0 is none. */
+function lowerLimit(...limits: readonly (number | undefined)[]): number {
+  const real = limits.flatMap((limit) => (limit === undefined || limit === 0 ? [] : [limit]));
+  return real.length === 0 ? 0 : Math.min(...real);
 }
 
 /** A rate in the fast path's terms, to whole nanoseconds. */

@@ -12,7 +12,7 @@ import type { Intent, Pool } from '../config/schema.js';
 import { compilePool, memberId, type PoolInput } from './compile-pools.js';
 import { placeService, placeUnit, sameService, sameUnit } from './place.js';
 import { poolStanding, sameStanding } from './standing.js';
-import { compileProtection, DOCUMENT_ONLY, type AccessView } from './compile-protection.js';
+import { compileProtection, type AccessView } from './compile-protection.js';
 import type {
   L4Pool,
   L4Service,
@@ -60,13 +60,7 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
     }
   }
 
-  const protection = compileProtection(
-    intent,
-    services,
-    l4Pools,
-    input.access ?? DOCUMENT_ONLY,
-    previous?.l4.protection,
-  );
+  const protection = compileProtection(intent, services, l4Pools, input, previous?.l4.protection);
   return {
     pools,
     standings,

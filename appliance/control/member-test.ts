@@ -116,13 +116,15 @@ export function testRow(
     answeredBy: null,
   };
   if ('impossible' in request) {
-    return { ...common, result: 'not-sent', text: `not sent: ${request.impossible}` };
+    return { ...common, result: 'not-sent', text: request.impossible };
   }
   const state =
     member.state === 'serving' ? '' : ` The member is ${member.state}: ${member.reason}.`;
   if (outcome === null || outcome.kind === 'refused') {
-    const what = outcome?.dropped === false ? 'gave it to the kernel' : 'dropped it';
-    const text = `not sent: the fast path ${what}; "weir show events --kind drop" may say why.${state}`;
+    const text =
+      outcome?.dropped === false
+        ? `the fast path gave it to the kernel.${state}`
+        : `the fast path dropped it: "weir show drops" says why; whether an access list holds ${request.source} back, "weir access test ${request.source} --service ${service.name}".${state}`;
     return { ...common, result: 'not-sent', text };
   }
   if (outcome.kind === 'silent') {

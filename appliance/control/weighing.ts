@@ -31,6 +31,8 @@ export interface Sample {
 interface Weighing {
   pool: Pool;
   weights: Weights;
+  /** How long handshakes take, by member: a decaying average in microseconds. */
+  readonly handshakes: Map<string, number>;
   expression: WeightExpression | null;
   /** When weights were computed last, in milliseconds of a clock that only goes forward. */
   at: number;
@@ -105,6 +107,7 @@ export class WeighingLoop {
       pool,
       expression,
       weights: same ? known.weights : new Map(),
+      handshakes: known?.handshakes ?? new Map<string, number>(),
       at: -Infinity,
       problem: same ? known.problem : null,
     };
@@ -120,7 +123,7 @@ function weigh(
   { counters, deltas }: Sample,
   health: HealthView,
 ): string | null {
-  const { pool, weights, expression } = weighing;
+  const { pool, weights, expression, handshakes } = weighing;
   const { takes } = quorumOf(compiled);
   const members = compiled.members.flatMap((member, index): Participant[] => {
     const written = pool.members[index];
@@ -129,7 +132,9 @@ function weigh(
     if (written === undefined || written.weight === 0) return [];
     return takesFlows || expression !== null ? [{ member, written, takesFlows }] : [];
   });
-  const observed = members.map(({ member }) => observe(member, counters, deltas, health));
+  const observed = members.map(({ member }) =>
+    observe(member, counters, deltas, health, handshakes),
+  );
   if (expression === null) {
     if (pool.algorithm === 'least-response-time' || pool.algorithm === 'least-bandwidth') {
       weighing.weights = reweigh(pool.algorithm, weights, observed);
@@ -146,20 +151,41 @@ function observe(
   counters: Counters,
   deltas: CounterDeltas,
   health: HealthView,
+  handshakes: Map<string, number>,
 ): Observed {
   const total = Object.hasOwn(counters.members, id) ? counters.members[id] : undefined;
   const gained = Object.hasOwn(deltas.members, id) ? deltas.members[id] : undefined;
+  const handshake = afterHandshakes(handshakes.get(id), total, gained);
+  if (handshake !== null) handshakes.set(id, handshake);
   const bytes = (gained?.bytes ?? 0) + (gained?.replyBytes ?? 0);
   return {
     id,
     weight: configuredWeight,
     connections: total?.active ?? 0,
-    responseTime: health.get(id)?.responseTimeUs ?? handshakeUs(total),
+    responseTime: health.get(id)?.responseTimeUs ?? handshake,
     bandwidth: (bytes * 1000) / deltas.intervalMs,
   };
 }
 
-/** Where no monitor measures: how long handshakes took, on the average, in microseconds. */
+/** Part of the last second's handshakes that counts at once; the rest follows within seconds. */
+const NEWEST_SHARE = 0.3;
+
+/**
+ * How long handshakes take, where no monitor measures, in microseconds. What was counted before
+ * the first look is where the average begins: a member that was fast for a year must not count
+ * as fast when it is slow today.
+ */
+function afterHandshakes(
+  average: number | undefined,
+  total: CounterSet | undefined,
+  gained: CounterSet | undefined,
+): number | null {
+  const before = average ?? handshakeUs(total);
+  const now = handshakeUs(gained);
+  if (before === null || now === null) return before ?? now;
+  return before + (now - before) * NEWEST_SHARE;
+}
+
 function handshakeUs(counters: CounterSet | undefined): number | null {
   return counters === undefined || counters.answers === 0
     ? null

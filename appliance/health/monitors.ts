@@ -244,7 +244,8 @@ function matters(before: HealthStatus, now: HealthStatus): boolean {
     before.state !== now.state ||
     before.blind !== now.blind ||
     before.agent?.state !== now.agent?.state ||
-    before.agent?.weightPercent !== now.agent?.weightPercent
+    before.agent?.weightPercent !== now.agent?.weightPercent ||
+    before.agent?.maxConnections !== now.agent?.maxConnections
   );
 }
 

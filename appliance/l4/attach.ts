@@ -14,6 +14,9 @@ export interface WantedMode {
   readonly obstacle: string | null;
 }
 
+/** What this needs of the datapath. */
+export type AttachTo = Pick<Datapath, 'current' | 'allowPorts' | 'attach' | 'detach'>;
+
 /** An interface of the fast path and what its hardware profile says of it. */
 export interface FastPathInterface {
   readonly name: string;
@@ -36,7 +39,7 @@ export interface AttachOutcome {
 
 /** @param before what came of it in an earlier run, if there was one */
 export function attachInterface(
-  datapath: Datapath,
+  datapath: AttachTo,
   wanted: FastPathInterface,
   before: AttachOutcome | undefined,
 ): AttachOutcome {
@@ -62,12 +65,9 @@ export function attachInterface(
       return { interface: wanted, attachment, degraded: refusals.length > 0, why };
     } catch (cause) {
       if (!(cause instanceof BpfError)) throw cause;
-      // Another program on the interface is in the way of every mode.
-      if (cause.code === 'EBUSY' || cause.code === 'EEXIST') {
-        const why =
-          `not attached: another XDP program runs on ${wanted.name}; ` +
-          `remove it (ip link set dev ${wanted.name} xdp off)`;
-        return { interface: wanted, attachment: null, degraded: true, why };
+      // Another program is in the way of every mode.
+      if (isTaken(cause)) {
+        return { interface: wanted, attachment: null, degraded: true, why: taken(wanted.name) };
       }
       refusals.push(`${mode} was refused: ${cause.message}`);
     }
@@ -81,17 +81,23 @@ export function attachInterface(
  * native mode: a driver can hand a frame only to one that takes frames in the same form.
  */
 export function makeGeneric(
-  datapath: Datapath,
+  datapath: AttachTo,
   outcome: AttachOutcome,
   because: string,
 ): AttachOutcome {
   const { name, index } = outcome.interface;
   datapath.detach(index);
-  const attachment = datapath.attach({
-    interfaceName: name,
-    interfaceIndex: index,
-    mode: 'generic',
-  });
+  let attachment: Attachment;
+  try {
+    attachment = datapath.attach({ interfaceName: name, interfaceIndex: index, mode: 'generic' });
+  } catch (cause) {
+    if (!(cause instanceof BpfError)) throw cause;
+    // The other interfaces must keep what came of them.
+    const why = isTaken(cause)
+      ? taken(name)
+      : `not attached: generic was refused: ${cause.message}`;
+    return { ...outcome, attachment: null, degraded: true, why };
+  }
   const why = slower(
     'generic',
     `${because} has no native mode, and frames go from native mode to native mode only`,
@@ -105,10 +111,22 @@ function adopted(wanted: FastPathInterface, attachment: Attachment): AttachOutco
   const why = degraded
     ? slower(
         attachment.mode,
-        `it ran so before this start; to try another, stop the daemon, run weir detach, and start it again`,
+        'it runs so already, and another is tried only where nothing runs: stop the daemon, run weir detach, and start it again',
       )
     : bestOf(wanted, attachment.mode);
   return { interface: wanted, attachment, degraded, why };
+}
+
+function isTaken({ code }: BpfError): boolean {
+  return code === 'EBUSY' || code === 'EEXIST';
+}
+
+/** The kernel refuses a program also where a device above has one: generic mode would run both. */
+function taken(name: string): string {
+  return (
+    `not attached: another XDP program runs on ${name}, or on a device above it; take it off ` +
+    `(ip link set dev ${name} xdp off), or name only one of the two devices in unit.interfaces`
+  );
 }
 
 function bestOf(wanted: FastPathInterface, mode: XdpMode): string {

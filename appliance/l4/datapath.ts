@@ -220,7 +220,7 @@ export class Datapath {
 
   /** When the counters began, milliseconds since 1970: the age of their pin. */
   get pinnedSince(): number {
-    return statSync(join(this.#directory, 'maps', 'service_counters')).mtimeMs;
+    return Math.floor(statSync(join(this.#directory, 'maps', 'service_counters')).mtimeMs);
   }
 
   get programTag(): string {

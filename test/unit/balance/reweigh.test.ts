@@ -170,6 +170,22 @@ test('least-bandwidth comes to rest where bandwidth follows the weights', () => 
   });
 });
 
+test('what fades after a burst moves no weight away from the document', () => {
+  const burst = [20, 11, 5].map((share, index) =>
+    member(`m${index}`, { weight: 3 - index, bandwidth: share * 1000 }),
+  );
+  const idle = burst.map((one) => ({ ...one, bandwidth: 0 }));
+  let weights = reweigh('least-bandwidth', new Map(), burst);
+  const due = [3 / 6, 2 / 6, 1 / 6];
+  const off = (): number =>
+    Math.max(...sharesOf(weights, idle).map((share, index) => Math.abs(share - due[index]!)));
+  const most = off() + 0.01;
+  for (let step = 0; step < 60; step++) {
+    weights = reweigh('least-bandwidth', weights, idle);
+    assert.ok(off() <= most, `after ${step + 1} s a share is off by ${off()}`);
+  }
+});
+
 test('a pool that falls idle returns to the weights of the document', () => {
   const busy = [member('a', { bandwidth: 9e6 }), member('b', { bandwidth: 1e6 })];
   const idle = [member('a'), member('b')];

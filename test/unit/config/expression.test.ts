@@ -75,6 +75,17 @@ for (const text of [
   });
 }
 
+for (const [text, message] of [
+  ['toString', 'is no expression: unexpected "toString"'],
+  ['weight weight', 'is no expression: parse error [1:14]: Expected an operator or the end'],
+  ['1 +', 'is no expression: unexpected end'],
+] as const) {
+  test(`why ${text} is refused is said without the parser's own words`, () => {
+    const parsed = parseExpression(text);
+    assert.is(parsed.ok ? 'taken' : parsed.message, message);
+  });
+}
+
 test('a text that is too long is refused', () => {
   assert.not(parseExpression(`weight${' + weight'.repeat(EXPRESSION_MAX_LENGTH / 9)}`).ok);
 });

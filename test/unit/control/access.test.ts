@@ -340,4 +340,37 @@ test('prefixes as keys and back', () => {
   }
 });
 
+test('what an agent allows at most and what the document says: the lower one limits', () => {
+  const limits = (own: number | null, maxConnections: number | undefined): unknown => {
+    const checked = checkDocument({
+      version: 1,
+      unit: { name: 'a' },
+      pools: {
+        web: {
+          members: [
+            { address: '10.0.1.11', port: 80, ...(own === null ? {} : { 'max-connections': own }) },
+          ],
+          monitor: { type: 'agent', port: 7000 },
+        },
+      },
+      services: {
+        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'tcp' }, pool: 'web' },
+      },
+    });
+    if (!checked.ok) throw new Error(JSON.stringify(checked.errors));
+    const { protection } = compile({
+      intent: checked.intent,
+      health: { get: () => ({ state: 'up', reason: '', agent: { maxConnections } }) },
+      nextHop: () => ({ unresolved: 'nobody knows' }),
+    }).l4;
+    const set = protection?.services.get('shop')?.members;
+    return [set, protection?.members.get('web/10.0.1.11:80')?.connections];
+  };
+  assert.equal(limits(null, undefined), [false, undefined], 'nobody limits');
+  assert.equal(limits(null, 30), [true, 30], 'the agent alone');
+  assert.equal(limits(5, 30), [true, 5], 'the document, lower');
+  assert.equal(limits(50, 30), [true, 30], 'the agent, lower');
+  assert.equal(limits(50, 0), [true, 50], '0 of an agent is no limit, as in HAProxy');
+});
+
 test.run();

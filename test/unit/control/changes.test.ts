@@ -214,6 +214,30 @@ test('a member of a pool with a stand-in, and one of the stand-in, are set by th
   assert.is(reconciler.intent?.pools['last']?.members[0]?.state, 'draining');
 });
 
+test('a member is set where access lists say who may use its service', async ({ bench }) => {
+  const { changes, store, reconciler } = bench;
+  const { services, ...rest } = document();
+  const shop = services!['shop']!;
+  await changes.apply(
+    request({
+      ...rest,
+      'access-lists': {
+        office: { prefixes: ['192.0.2.0/24'] },
+        bad: { prefixes: ['198.51.100.0/24'] },
+        unused: { prefixes: ['203.0.113.0/24'] },
+      },
+      services: { ...services, shop: { ...shop, access: { allow: ['office'], deny: ['bad'] } } },
+    }),
+  );
+  const set = { pool: 'web', member: '10.0.0.2:8080', author: 'ada', comment: '' };
+  const { warnings } = await changes.setMember({ ...set, state: 'draining' });
+  assert.equal(warnings, [], 'what has nothing to do with the pool is not spoken of');
+  assert.equal(Object.keys(store.head()?.document['access-lists'] ?? {}).sort(), [
+    ...['bad', 'office', 'unused'],
+  ]);
+  assert.is(Object.keys(reconciler.intent?.['access-lists'] ?? {}).length, 3);
+});
+
 test('a member change that the rules forbid is refused', async ({ bench }) => {
   const { changes, store } = bench;
   await changes.apply(request(document()));

@@ -210,20 +210,33 @@ test('a history that cannot be read is an error that is told, and the drain coun
   assert.ok(influences.drained('web/10.0.1.1:80'));
 });
 
-function sample(
-  world: World,
-  traffic: Record<string, { readonly active?: number; readonly bytes?: number }> = {},
-): Sample {
+interface Traffic {
+  readonly active?: number;
+  readonly bytes?: number;
+  /** Handshakes of the last second, and how long each took. */
+  readonly answers?: number;
+  readonly answerUs?: number;
+  /** How many of 100 microseconds there were before. */
+  readonly earlier?: number;
+}
+
+function sample(world: World, traffic: Record<string, Traffic> = {}): Sample {
   const totals = { passed: 0, echoReplies: 0, eventsLost: 0, errorsSent: 0 };
-  const rows = Object.entries(traffic).map(([id, { active, bytes = 0 }]) => [
-    id,
-    { ...NO_COUNTERS, bytes, active: active ?? 0 },
-  ]);
+  const row = (
+    { active = 0, bytes = 0, answers = 0, answerUs = 0 }: Traffic,
+    earlier: number,
+  ): MemberCounterSet => ({
+    ...{ ...NO_COUNTERS, bytes, active, answers: answers + earlier },
+    answerNs: answers * answerUs * 1000 + earlier * 100_000,
+  });
+  const table = (all: boolean): Record<string, MemberCounterSet> =>
+    Object.fromEntries(
+      Object.entries(traffic).map(([id, one]) => [id, row(one, all ? (one.earlier ?? 0) : 0)]),
+    );
   const common = { time: world.clock, totals, drops: {}, services: {} };
-  const table = Object.fromEntries(rows) as Record<string, MemberCounterSet>;
   return {
-    counters: { ...common, since: 0, members: table },
-    deltas: { ...common, intervalMs: 1000, members: table },
+    counters: { ...common, since: 0, members: table(true) },
+    deltas: { ...common, intervalMs: 1000, members: table(false) },
   };
 }
 
@@ -324,6 +337,31 @@ test('response times move the weights of least-response-time within the limits',
   for (let second = 0; second < 30; second++) step(influences, world, intent);
   const [settledFast, settledSlow] = weights(influences, world, intent);
   assert.ok(settledFast! / settledSlow! > 6, `${settledFast}:${settledSlow}`);
+});
+
+test('without a monitor the handshakes of now decide, however many were fast before', ({
+  world,
+}) => {
+  const intent = commit(world, {
+    algorithm: 'least-response-time',
+    members: members('enabled', 'enabled'),
+  });
+  const influences = start(world);
+  const earlier = 1_000_000;
+  const traffic = {
+    'web/10.0.1.1:80': { earlier, answers: 10, answerUs: 100 },
+    'web/10.0.1.2:80': { earlier, answers: 10, answerUs: 5000 },
+  };
+  for (let second = 0; second < 30; second++) step(influences, world, intent, traffic);
+  const [fast, slow] = weights(influences, world, intent);
+  assert.ok(fast! / slow! > 10, `${fast}:${slow}`);
+  const quiet = {
+    'web/10.0.1.1:80': { earlier },
+    'web/10.0.1.2:80': { earlier },
+  };
+  for (let second = 0; second < 5; second++) step(influences, world, intent, quiet);
+  const [stillFast, stillSlow] = weights(influences, world, intent);
+  assert.ok(stillFast! / stillSlow! > 10, `without handshakes it stays: ${stillFast}:${stillSlow}`);
 });
 
 test('an expression gets what is known of each member', ({ world }) => {

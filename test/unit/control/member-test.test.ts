@@ -199,7 +199,7 @@ const readings: readonly (readonly [
     {},
     { kind: 'refused', dropped: true },
     'not-sent',
-    /^not sent: the fast path dropped it/,
+    /^the fast path dropped it: "weir show drops".*"weir access test/,
   ],
 ];
 

@@ -313,6 +313,7 @@ test('what an agent says is told, also when no state changes', async () => {
     { weightPercent: 50 },
     { weightPercent: 50 },
     { administrative: 'drain' as const },
+    { maxConnections: 30 },
   ];
   let at = 0;
   const agent: Probe = () => {
@@ -326,12 +327,14 @@ test('what an agent says is told, also when no state changes', async () => {
   };
   await withMonitors(agent, async (monitors, changes) => {
     monitors.reconcile(targets(target('a')));
-    await changes.until(2);
+    await changes.until(3);
     assert.equal(changes.seen, [
       'web/a unknown>up agent says up 50%',
       'web/a up>up agent says drain',
+      'web/a up>up agent says drain',
     ]);
     assert.is(monitors.status('web/a')?.agent?.weightPercent, 50);
+    assert.is(monitors.status('web/a')?.agent?.maxConnections, 30);
   });
 });
 
