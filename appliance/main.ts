@@ -22,7 +22,7 @@ import { L4Tier } from './l4/tier.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
-import { Profiles, unitTableSizes } from './offload/profiles.js';
+import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
 import { EventLog } from './telemetry/event-log.js';
 
@@ -67,6 +67,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       sizes: new Map([
         ['flows', chosen.sizes.flows],
         ['lookup', chosen.sizes['lookup-chunks']],
+        ['persistence', persistentSources(chosen.sizes)],
       ]),
       eventsPerSecond: EVENTS_PER_SECOND,
       hashSeed: HASH_SEED,

@@ -20,8 +20,10 @@ import {
   type SetMemberRequest,
 } from '../api/port.js';
 import { CapacityError } from '../l4/programmer.js';
+import { hashesOf } from '../l4/tracking.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Reconciler } from './reconciler.js';
+import type { L4Tables } from './tables.js';
 import type { FastPathPort } from './ports.js';
 import { Unconfirmed } from './unconfirmed.js';
 
@@ -170,8 +172,10 @@ export class Changes {
       const details = text === undefined ? lacking : placeErrors(text, lacking);
       throw new PortError('unsupported', summary(details), { details });
     }
+    const { reconciler, fastPath } = this.#options;
+    const planned = reconciler.preview(result.intent).l4;
     try {
-      this.#options.fastPath.checkCapacity(this.#options.reconciler.preview(result.intent).l4);
+      fastPath.checkCapacity(planned);
     } catch (cause) {
       if (!(cause instanceof CapacityError)) throw cause;
       throw new PortError('unsupported', `${cause.message}.`, { cause });
@@ -181,7 +185,8 @@ export class Changes {
       intent: result.intent,
       warnings: [
         ...result.warnings.map(formatConfigError),
-        ...forwardingChanges(this.#options.reconciler.intent, result.intent),
+        ...forwardingChanges(reconciler.intent, result.intent),
+        ...hashChanges(reconciler.tables?.l4, planned),
       ],
     };
   }
@@ -284,6 +289,26 @@ function forwardingChanges(before: Intent | null, now: Intent): string[] {
     if (was === undefined || forwarding === undefined || was === forwarding) return [];
     return [
       `service ${name} goes from ${was} to ${forwarding}: its established connections end, because their members see other addresses`,
+    ];
+  });
+}
+
+/**
+ * Services whose established flows may move with the change, in sentences: flows that went where
+ * a hash said are on no list when something else is to say it. Those that have entries stay
+ * (native/bpf/flow.h).
+ */
+function hashChanges(before: L4Tables | undefined, now: L4Tables): string[] {
+  if (before === undefined) return [];
+  const were = hashesOf(before);
+  return [...hashesOf(now)].flatMap(([name, hash]) => {
+    const was = were.get(name) ?? null;
+    if (was === null || was === hash) return [];
+    // A change of forwarding says enough by itself.
+    if (before.services.get(name)?.forwarding !== now.services.get(name)?.forwarding) return [];
+    return [
+      `service ${name} no longer goes by the hash that its established flows went by: they may move to other members, ` +
+        'which reset TCP connections that they do not know',
     ];
   });
 }

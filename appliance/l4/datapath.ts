@@ -138,7 +138,6 @@ export class Datapath {
       serviceCounters: counterTable(object.map('service_counters')),
       memberCounters: counterTable(object.map('member_counters')),
       memberActive: counterTable(object.map('member_active')),
-      serviceActive: counterTable(object.map('service_active')),
       cookies: counterTable(object.map('cookies')),
       placements: rowTable(object.map('placements')),
       natAddresses: rowTable(object.map('nat_addresses')),

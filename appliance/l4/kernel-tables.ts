@@ -31,9 +31,8 @@ export interface KernelTables {
   readonly settings: RowTable;
   readonly serviceCounters: CounterTable;
   readonly memberCounters: CounterTable;
-  /** Active flows by row of the member, and by id of the service. */
+  /** Active flows by row of the member. Those of a service go with its entries (sweep.h). */
   readonly memberActive: CounterTable;
-  readonly serviceActive: CounterTable;
   /** SYN cookies by id of the service. */
   readonly cookies: CounterTable;
   /** What sweeps and replies need of a service, by its id. */

@@ -188,6 +188,7 @@ export const sweep = new Struct('weir_sweep', {
   removed: u64,
   exceptions: u64,
   full_nat: u64,
+  sources: u64,
 });
 
 export const event = new Struct('weir_event', {

@@ -29,6 +29,8 @@ export class MemberRows {
   readonly #identities = new Map<string, bigint>();
   readonly #owners = new Map<number, { pool: string; member: L4Member }>();
   readonly #dirty = new Set<number>();
+  /** Rows whose new owner must not begin with the former one's flows. */
+  readonly #handed = new Set<number>();
 
   /** @param active counts the flows of each row */
   constructor(table: RowTable, counters: CounterTable, active: CounterTable, limit: number) {
@@ -79,6 +81,9 @@ export class MemberRows {
     });
     this.#table.setMany(rows, values);
     this.#dirty.clear();
+    // Flows of the old generation are taken off no more, and the new owner is in no slot yet.
+    for (const row of this.#handed) this.#active.reset(row);
+    this.#handed.clear();
     return rows.length;
   }
 
@@ -143,7 +148,7 @@ export class MemberRows {
     const before = layout.decode(this.#mirror, row * layout.size);
     if (before.generation > 0) {
       this.#counters.reset(row);
-      this.#active.reset(row);
+      this.#handed.add(row);
     }
     this.#write(row, { ...FREE_ROW, generation: (before.generation + 1) >>> 0 || 1 });
     return row;

@@ -15,7 +15,7 @@ import { MemberRows } from './member-rows.js';
 import { ProtectionRows } from './protection-rows.js';
 import { QuicServers } from './quic-servers.js';
 import { ReplySources } from './reply-sources.js';
-import { ServiceRows, isHash, tracksAll } from './service-rows.js';
+import { ServiceRows } from './service-rows.js';
 import {
   SLOT_WORDS,
   contestedSlots,
@@ -23,9 +23,11 @@ import {
   fillSlots,
   forgetPrevious,
   growSlots,
+  keepEntries,
   moveSlots,
   settlePrevious,
 } from './slots.js';
+import { isHash, limitsFlows, tracksAll } from './tracking.js';
 import { UnitSettings, type UnitSettingsOptions } from './unit-settings.js';
 
 /** The fast path's tables cannot hold what was asked for; nothing was changed. */
@@ -202,6 +204,8 @@ export class Programmer {
         const pool = placed?.pool ?? NO_POOL;
         const countsFlows = limitsFlows(tables, service);
         const tracked = tracksAll(service, pool.choice, countsFlows);
+        // Its flows stay where their entries say, which packets do not look for otherwise.
+        if (!tracked && this.services.tracked(service) === true) this.#keepEntries(service.pool);
         return {
           service,
           pool,
@@ -364,9 +368,23 @@ export class Programmer {
     }
   }
 
-  /** No packet has to look for an entry, because none differs from its slot. */
-  dropContests(): void {
-    for (const { words, slots } of this.#contestedTables()) dropPrevious(words, slots);
+  /**
+   * No packet has to look for an entry in pools whose table has not changed for so long, because
+   * none differs from its slot.
+   */
+  dropContests(milliseconds: number): void {
+    for (const { words, slots, changed } of this.#contestedTables()) {
+      if (performance.now() - changed > milliseconds) dropPrevious(words, slots);
+    }
+  }
+
+  /** A service of the pool had an entry for every flow, and now has them only where they differ. */
+  #keepEntries(pool: string): void {
+    const placed = this.#pools.get(pool);
+    if (placed === undefined || placed.range === null) return;
+    keepEntries(this.#words(placed.range), placed.slots);
+    this.#pools.set(pool, { ...placed, changed: performance.now() });
+    this.#contested.add(pool);
   }
 
   *#contestedTables(): Generator<{ words: Uint32Array; slots: number; changed: number }> {
@@ -399,20 +417,6 @@ function slotsFor(pool: L4Pool, before: { readonly slots: number } | undefined):
   const own = pool.lookup.length;
   const had = before?.slots ?? 0;
   return isHash(pool.choice) && own > 0 && had > own && had % own === 0 ? had : own;
-}
-
-/** Whether a limit on flows at one time holds for a service or a member of its pool. */
-function limitsFlows({ protection, pools }: L4Tables, service: L4Service): boolean {
-  const own = protection?.services.get(service.name);
-  if (protection === undefined || own === undefined) return false;
-  return (
-    own.connections > 0 ||
-    (own.client?.connections ?? 0) > 0 ||
-    (own.members &&
-      pools
-        .get(service.pool)
-        ?.members.some(({ id }) => (protection.members.get(id)?.connections ?? 0) > 0) === true)
-  );
 }
 
 function rewrites({ forwarding }: L4Service): boolean {

@@ -18,6 +18,7 @@ import {
 } from './layouts.js';
 import { RowAllocator } from './rows.js';
 import { address as addressField } from './struct.js';
+import { tracksAll } from './tracking.js';
 
 export interface ServicePlacement {
   readonly service: L4Service;
@@ -28,26 +29,6 @@ export interface ServicePlacement {
   readonly protect: number;
   /** Its flows are counted, so each needs an entry. */
   readonly countsFlows: boolean;
-}
-
-/** Whether a hash of the packet alone picks the slot. */
-export function isHash(choice: L4Pool['choice']): boolean {
-  return CHOICE[choice] <= CHOICE['source-destination-hash'];
-}
-
-/** Whether every flow of a service needs an entry, because its hash does not say all about it. */
-export function tracksAll(
-  service: L4Service,
-  choice: L4Pool['choice'],
-  countsFlows: boolean,
-): boolean {
-  return (
-    countsFlows ||
-    service.forwarding === 'nat' ||
-    service.forwarding === 'full-nat' ||
-    !isHash(choice) ||
-    service.persistence !== null
-  );
 }
 
 function flagsOf({ service, pool, countsFlows }: ServicePlacement): number {
@@ -74,7 +55,6 @@ export interface ServiceTables {
   readonly addresses: HashTable;
   readonly placements: RowTable;
   readonly serviceCounters: CounterTable;
-  readonly serviceActive: CounterTable;
   readonly cookies: CounterTable;
 }
 
@@ -185,6 +165,13 @@ export class ServiceRows {
     return { written: different.length, removed: this.#removeOthers(names, wanted) };
   }
 
+  /** Whether the kernel keeps an entry for every flow of the service; undefined when it has none such. */
+  tracked(service: L4Service): boolean | undefined {
+    const value = this.#entries.get(nameOf(service))?.value;
+    if (value === undefined || value === UNKNOWN) return undefined;
+    return (layout.decode(value).flags & SERVICE_FLAG.track) !== 0;
+  }
+
   row(service: L4Service): number | undefined {
     return this.#rows.get(nameOf(service));
   }
@@ -209,7 +196,6 @@ export class ServiceRows {
     const row = this.#rows.allocate(name);
     if (row === null) throw new RangeError('every service row of the fast path is taken');
     this.#tables.serviceCounters.reset(row);
-    this.#tables.serviceActive.reset(row);
     this.#tables.cookies.reset(row);
     return row;
   }

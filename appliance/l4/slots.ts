@@ -102,6 +102,13 @@ export function settlePrevious(words: Uint32Array, slots: number): void {
   }
 }
 
+/** Flows may have entries from a time when all of them had one. */
+export function keepEntries(words: Uint32Array, slots: number): void {
+  for (let at = 1; at < slots * SLOT_WORDS; at += SLOT_WORDS) {
+    if (words[at] === PREVIOUS_NONE) words[at] = PREVIOUS_ENTRIES;
+  }
+}
+
 /** No entry says anything else than its slot: none is looked for any more. */
 export function dropPrevious(words: Uint32Array, slots: number): void {
   for (let at = 1; at < slots * SLOT_WORDS; at += SLOT_WORDS) {

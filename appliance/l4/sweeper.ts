@@ -41,6 +41,12 @@ const REST = 50;
 /** A flow without an entry may be silent for this long after its slot changed. */
 const SETTLED_MS = PATIENCE.tcpIdle * 1000;
 
+/**
+ * Entries of a service that kept all of them are exceptions when a walk finds them silent for
+ * PATIENCE.closed, or with their next packet: after this time all are known for what they are.
+ */
+const UNMARKED_MS = 2 * PATIENCE.closed * 1000;
+
 /** The sketch remembers 255 epochs of 2^32 ns; what is older than a flow's time must go before. */
 const EPOCH_NS = 2n ** 32n;
 const EPOCHS = 255;
@@ -58,6 +64,8 @@ export interface SweepReport {
   readonly contestedSlots: number;
   /** Ports that full nat has taken. */
   readonly natPorts: number;
+  /** Sources that persistence remembers. */
+  readonly sources: number;
   readonly milliseconds: number;
   readonly nearlyFull: boolean;
 }
@@ -112,20 +120,23 @@ export class Sweeper {
       removed: 0n,
       exceptions: 0n,
       full_nat: 0n,
+      sources: 0n,
     });
     const before = process.hrtime.bigint();
     await this.#datapath.sweeper.runSyscall(request);
     const took = Number(process.hrtime.bigint() - before) / 1e6;
-    const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
+    const report = layout.decode(request);
+    const { entries, removed, exceptions, sources, full_nat: natPorts } = report;
     this.#clearRecent();
     this.#programmer.settle(SETTLED_MS);
-    if (exceptions === 0n) this.#programmer.dropContests();
+    if (exceptions === 0n) this.#programmer.dropContests(took + UNMARKED_MS);
     this.#last = {
       entries: Number(entries),
       removed: Number(removed),
       exceptions: Number(exceptions),
       contestedSlots: this.#programmer.contested(),
       natPorts: Number(natPorts),
+      sources: Number(sources),
       milliseconds: took,
       nearlyFull,
     };

@@ -302,6 +302,11 @@ export class L4Tier {
         entries: this.#sweeper.last?.entries ?? null,
         limit: this.datapath.map('flows').maxEntries,
       },
+      {
+        name: 'persistence',
+        entries: this.#sweeper.last?.sources ?? null,
+        limit: this.datapath.map('persistence').maxEntries,
+      },
       ...this.#natUsage(),
     ];
   }

@@ -151,6 +151,15 @@ export function tableSizes(profile: Profile, memoryBytes: number): TableSizes {
   return fitting;
 }
 
+/** A source that persistence remembers has several flows, most of the time. */
+const MOST_SOURCES = 2 ** 20;
+const FLOWS_A_SOURCE = 4;
+
+/** Entries of the table of sources that goes with a flow table of this size. */
+export function persistentSources({ flows }: Pick<TableSizes, 'flows'>): number {
+  return Math.min(MOST_SOURCES, Math.ceil(flows / FLOWS_A_SOURCE));
+}
+
 export interface ModeAdvice {
   readonly mode: XdpMode;
   /** Why this mode cannot work here, known before trying; null: try it. */

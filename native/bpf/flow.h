@@ -92,6 +92,9 @@ __noinline int flow_exception(struct facts *packet, const struct weir_service *s
 		if (flow_member(packet, known, row)) {
 			if (flow_older(packet->now, known->seen_ns, WEIR_FLOW_REFRESH_NS))
 				known->seen_ns = packet->now;
+			/* It may be of a time when every flow had one. */
+			if (!(known->flags & WEIR_FLOW_EXCEPTION))
+				flow_flag(known, WEIR_FLOW_EXCEPTION);
 			flow_follow(packet, known);
 			*begins = 0;
 			return row;

@@ -135,9 +135,21 @@ static long least_compare(__u32 index, void *context)
 __noinline int choose_least(const struct weir_service *service, __u32 turn)
 {
 	struct least least = {};
+	struct weir_member *nobody;
+	__u32 row = 0;
 
 	if (!service || !service->slots)
 		return 0;
+	nobody = bpf_map_lookup_elem(&members, &row);
+	if (!nobody)
+		return 0;
+	/*
+	 * Zeros that a verifier does not know to be any: before 6.7 it goes through a callback once,
+	 * and takes out what cannot happen with the context that it begins with.
+	 */
+	least.row = nobody->state;
+	least.active = nobody->interface;
+	least.weight = nobody->weight;
 	least.first_chunk = service->first_chunk;
 	least.slots = service->slots;
 	least.at = turn % least.slots;

@@ -182,7 +182,7 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 		__u32 port = WEIR_NAT_FIRST_PORT + 2 * port_at + (tuning->nat_half & 1);
 		struct weir_nat_address *address = bpf_map_lookup_elem(&nat_addresses, &row);
 		struct weir_flow *other;
-		long refused;
+		int refused;
 
 		if (!address)
 			return WEIR_DROP_NAT_PORTS;
@@ -201,6 +201,7 @@ __noinline int nat_begin(const struct facts *packet, const struct weir_service *
 		/* The sweep has not come by yet. Who removes it may put something in its place. */
 		if (other && !bpf_map_delete_elem(&flows, &work->key))
 			nat_count(row, -1);
+		/* Before 6.4 only the lower half of what comes back is set: an int, never a long. */
 		refused = bpf_map_update_elem(&flows, &work->key, &work->reply, BPF_NOEXIST);
 		if (!refused) {
 			nat_count(row, 1);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * The sweep: a walk over the flow table, run by the daemon, that removes entries whose time is
- * over and exceptions that say what their slot says. Packets go on meanwhile.
+ * over, those of services that are gone, and exceptions that say what their slot says. Packets go
+ * on meanwhile.
  *
- * Invariant: an entry goes only when neither of its directions has been seen for the time that
- * its state allows; and no flow of a slot changes its member by a sweep.
+ * Invariant: an entry of a service goes only when neither of its directions has been seen for the
+ * time that its state allows; and no flow of a slot changes its member by a sweep.
  */
 #ifndef WEIR_SWEEP_H
 #define WEIR_SWEEP_H
@@ -108,12 +109,64 @@ static __always_inline int sweep_needless(const struct weir_flow *flow, __u32 *d
 	if (!member || member->generation != flow->generation ||
 	    member->state == WEIR_MEMBER_FREE)
 		return 1;
-	if (!placement || !placement->slots || placement->choice > WEIR_CHOICE_PAIR_HASH)
+	if (!placement || !placement->slots || placement->flags & WEIR_SERVICE_TRACK)
 		return 0;
 	slot = slot_of(flow->hash, placement->slots);
 	both = slot_read(placement->first_chunk, slot);
 	*differs = (__u32)both != row;
 	return both >> 32 == WEIR_PREVIOUS_ENTRIES && !*differs;
+}
+
+/* Gives an entry to the service that has its address now, with what is counted of it. */
+static __always_inline void sweep_rehome(const struct weir_flow_key *key, struct weir_flow *flow,
+					 __u32 id)
+{
+	struct weir_address source;
+	int counted;
+
+	address_copy(&source, &key->source);
+	counted = flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_COUNTED;
+	if (counted)
+		flow_uncount(flow, &source);
+	flow->service = id;
+	if (!counted)
+		return;
+	/* Should it have ended meanwhile, it is taken off along with its entry. */
+	flow_flag(flow, WEIR_FLOW_COUNTED);
+	active_change(flow, 1);
+}
+
+/*
+ * Whether the flow's service is gone: what comes for it is the kernel's, and its id is free. One
+ * in its place that forwards in the same way goes on with its flows, as their packets do.
+ */
+static __always_inline int sweep_orphan(const struct weir_flow_key *key, struct weir_flow *flow)
+{
+	int reply = flow->direction == WEIR_FLOW_REPLY;
+	struct weir_service_key name = {};
+	struct weir_service *service;
+
+	/* Who tests a member takes its own entries out. */
+	if (flow->direction == WEIR_FLOW_ANSWER || flow->flags & WEIR_FLOW_PROBE)
+		return 0;
+	address_copy(&name.address, reply ? &flow->address : &key->destination);
+	name.port = reply ? flow->port : key->destination_port;
+	name.protocol = key->protocol;
+	service = bpf_map_lookup_elem(&services, &name);
+	if (!service || service->forwarding != flow->forwarding)
+		return 1;
+	if (service->id != flow->service)
+		sweep_rehome(key, flow, service->id);
+	return 0;
+}
+
+/* Whether the service had an entry for every flow when this one began, and has no longer. */
+static __always_inline int sweep_untracked(const struct weir_flow *flow)
+{
+	__u32 id = flow->service;
+	struct weir_placement *placement = bpf_map_lookup_elem(&placements, &id);
+
+	return placement && !(placement->flags & WEIR_SERVICE_TRACK);
 }
 
 /* Takes an entry out. Who else does so at the same time counts what was taken first. */
@@ -150,7 +203,11 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	/* What was just seen stays, whatever the other direction says: no state has less time. */
 	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
 		other = sweep_other(key, flow, &tuple);
-		over = sweep_over(sweep, key->protocol, flow, other);
+		over = sweep_over(sweep, key->protocol, flow, other) || sweep_orphan(key, flow);
+		if (!over && flow->direction == WEIR_FLOW_FORWARD &&
+		    !(flow->flags & (WEIR_FLOW_EXCEPTION | WEIR_FLOW_PROBE)) &&
+		    sweep_untracked(flow))
+			flow_flag(flow, WEIR_FLOW_EXCEPTION);
 	}
 	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)
 		over = sweep_needless(flow, &differs);
@@ -167,12 +224,24 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	return 0;
 }
 
+/* Nothing of these is removed: the table gives the least recently used away, and times are looked at. */
+static long sweep_source(struct bpf_map *map, struct weir_persistence_key *key,
+			 struct weir_persistence *source, struct weir_sweep *sweep)
+{
+	(void)map;
+	(void)key;
+	(void)source;
+	sweep->sources++;
+	return 0;
+}
+
 SEC("syscall")
 int weir_sweep(struct weir_sweep *request)
 {
 	struct weir_sweep sweep = *request;
 
 	bpf_for_each_map_elem(&flows, sweep_entry, &sweep, 0);
+	bpf_for_each_map_elem(&persistence, sweep_source, &sweep, 0);
 	*request = sweep;
 	return 0;
 }

@@ -362,6 +362,7 @@ struct weir_sweep {
 	__u64 removed;      /* out */
 	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
 	__u64 full_nat;     /* out: ports in use */
+	__u64 sources;      /* out: sources that persistence remembers */
 };
 
 /* ---- Protection: see protect.h ---- */

@@ -86,16 +86,23 @@ static __always_inline __u8 closing_after(const struct facts *packet, __u8 closi
 	return closing;
 }
 
-static __always_inline void active_change(const struct weir_flow *flow, __u32 by)
+/*
+ * A row that changed hands began to count from 0, and the flows of its former owner are none of
+ * its; what a service counts goes on. No inline, for the stack's sake.
+ */
+static __noinline int active_change(const struct weir_flow *flow, __u32 by)
 {
-	__u32 row = flow->member, id = flow->service, *active;
+	__u32 at = flow->service, *active = bpf_map_lookup_elem(&service_active, &at);
+	struct weir_member *member;
 
-	active = bpf_map_lookup_elem(&member_active, &row);
 	if (active)
 		__sync_fetch_and_add(active, by);
-	active = bpf_map_lookup_elem(&service_active, &id);
-	if (active)
+	at = flow->member;
+	member = bpf_map_lookup_elem(&members, &at);
+	active = bpf_map_lookup_elem(&member_active, &at);
+	if (active && member && member->generation == flow->generation)
 		__sync_fetch_and_add(active, by);
+	return 0;
 }
 
 /*
@@ -125,18 +132,12 @@ static __always_inline int flow_unflag(struct weir_flow *flow, __u32 flag)
 static __always_inline void flow_uncount(struct weir_flow *flow,
 					 const struct weir_address *source)
 {
-	__u32 row = flow->member;
-	struct weir_member *member;
-
 	if (!(flow->flags & WEIR_FLOW_COUNTED))
 		return;
 	if (!flow_unflag(flow, WEIR_FLOW_COUNTED))
 		return;
 	protect_flow_end(source, flow->service);
-	/* A row that changed hands began to count from 0. */
-	member = bpf_map_lookup_elem(&members, &row);
-	if (member && member->generation == flow->generation)
-		active_change(flow, -1);
+	active_change(flow, -1);
 }
 
 /* What a client's packet says of its connection. */
@@ -165,11 +166,8 @@ static __always_inline struct weir_scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratch, &row);
 }
 
-/*
- * Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. No inline, for the
- * stack's sake.
- */
-static __noinline int flow_store(const struct facts *packet, struct weir_flow *flow)
+/* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */
+static __always_inline int flow_put(const struct facts *packet, struct weir_flow *flow)
 {
 	struct weir_flow_key key __attribute__((aligned(8)));
 	struct weir_flow *before;
@@ -185,6 +183,12 @@ static __noinline int flow_store(const struct facts *packet, struct weir_flow *f
 	if (flow->flags & WEIR_FLOW_COUNTED)
 		active_change(flow, 1);
 	return 0;
+}
+
+/* The same for who has no room on the stack. */
+static __noinline int flow_store(const struct facts *packet, struct weir_flow *flow)
+{
+	return flow_put(packet, flow);
 }
 
 /* What an entry of this packet's flow says of its handshake by a cookie. */
@@ -230,7 +234,7 @@ __noinline int flow_remember(const struct facts *packet,
 	work->forward.member = row;
 	work->forward.generation = member->generation;
 	work->forward.flags |= WEIR_FLOW_EXCEPTION;
-	return flow_store(packet, &work->forward);
+	return flow_put(packet, &work->forward);
 }
 
 /* Counts a flow that begins, or moves away from a member, and tells of it. */

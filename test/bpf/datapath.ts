@@ -189,12 +189,10 @@ export class Datapath {
     this.#recent = new Uint8Array(object.map('recent').mmap().buffer);
   }
 
-  static open(flows = 4096): Datapath {
+  /** @param entries of further tables, by name */
+  static open(flows = 4096, entries: ReadonlyMap<string, number> = new Map()): Datapath {
     const object = BpfObject.open(objectPath, {
-      mapMaxEntries: new Map([
-        ['flows', flows],
-        ['lookup', lookupChunks],
-      ]),
+      mapMaxEntries: new Map([['flows', flows], ['lookup', lookupChunks], ...entries]),
     });
     try {
       return new Datapath(object.load());
@@ -348,11 +346,16 @@ export class Datapath {
 
   /** Names the former member of every slot of a service's table. */
   previous(id: number, slots: number, row: number): void {
+    this.previousSlots(id, new Array<number>(slots).fill(row));
+  }
+
+  /** The same slot by slot. */
+  previousSlots(id: number, rows: readonly number[]): void {
     const chunk = this.#chunks.get(id);
     if (chunk === undefined) throw new Error(`service ${id} has no table`);
-    for (let slot = 0; slot < slots; slot++) {
+    rows.forEach((row, slot) => {
       this.#lookup[(chunk * chunkSlots + slot) * slotWords + 1] = row;
-    }
+    });
   }
 
   /** Makes every UDP flow look as if it was never seen, or seen just now. */

@@ -12,6 +12,8 @@ export interface Swept {
   readonly removed: number;
   readonly exceptions: number;
   readonly natPorts: number;
+  /** Sources that persistence remembers; left out where there are none. */
+  readonly sources?: number;
 }
 
 const second = 1_000_000_000;
@@ -36,13 +38,15 @@ export async function sweep(
     removed: 0n,
     exceptions: 0n,
     full_nat: 0n,
+    sources: 0n,
   });
   await path.object.program('weir_sweep').runSyscall(request);
-  const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
+  const { entries, removed, exceptions, sources, full_nat: natPorts } = layout.decode(request);
   return {
     entries: Number(entries),
     removed: Number(removed),
     exceptions: Number(exceptions),
     natPorts: Number(natPorts),
+    ...(sources === 0n ? {} : { sources: Number(sources) }),
   };
 }

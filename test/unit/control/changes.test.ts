@@ -403,6 +403,31 @@ test('a change of forwarding is announced as what it is', async ({ bench }) => {
   );
 });
 
+test('a change of what flows go by is announced where it can move them', async ({ bench }) => {
+  const by = (algorithm: 'maglev' | 'ip-hash' | 'round-robin', persistent = false): Document => {
+    const changed = document();
+    changed.pools!['web']!.algorithm = algorithm;
+    changed.pools!['web']!.members.forEach((member) => delete member.port);
+    changed.services!['shop']!.forwarding = 'dsr';
+    if (persistent) changed.services!['shop']!.persistence = { type: 'source-address' };
+    return changed;
+  };
+  for (const [from, to, announced] of [
+    [by('maglev'), by('round-robin'), true],
+    [by('maglev'), by('ip-hash'), true],
+    [by('ip-hash'), by('ip-hash', true), true],
+    [by('round-robin'), by('maglev'), false],
+    [by('maglev', true), by('maglev'), false],
+    [by('maglev'), by('maglev'), false],
+  ] as const) {
+    await bench.changes.apply(request(from));
+    const result = await bench.changes.apply(request(to, { dryRun: true }));
+    const said = /shop no longer goes by the hash that its established flows went by/;
+    const [one, other] = [from, to].map((each) => each.pools?.['web']?.algorithm);
+    assert.is(said.test(result.warnings.join()), announced, `from ${one} to ${other}`);
+  }
+});
+
 test('the first document cannot wait for confirmation: there is nothing to go back to', async ({
   bench,
 }) => {

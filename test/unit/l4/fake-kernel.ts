@@ -33,9 +33,6 @@ export class FakeKernel implements KernelTables {
   readonly serviceCounters = { reset: (row: number) => void this.resets.push(`service ${row}`) };
   readonly memberCounters = { reset: (row: number) => void this.resets.push(`member ${row}`) };
   readonly memberActive = { reset: (row: number) => void this.resets.push(`member flows ${row}`) };
-  readonly serviceActive = {
-    reset: (row: number) => void this.resets.push(`service flows ${row}`),
-  };
   readonly cookies = { reset: (row: number) => void this.resets.push(`service cookies ${row}`) };
   readonly lookup: Uint32Array;
   readonly memberBytes: Uint8Array;

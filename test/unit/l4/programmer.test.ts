@@ -245,6 +245,36 @@ test('a member keeps its row through drain, death, weight and order', () => {
   }
 });
 
+test('flows that had an entry each are looked for when the hash alone comes to decide', () => {
+  for (const before of [
+    { pool: { choice: 'cursor' } },
+    { service: { persistence: { prefix: 32, seconds: 60 } } },
+  ] as const) {
+    const kernel = new FakeKernel();
+    const programmer = new Programmer(kernel, options);
+    const web = pool('web', [member(1), member(2)]);
+    const shop = service('shop');
+    const first = [
+      { ...shop, ...('service' in before ? before.service : {}) },
+      { ...web, ...('pool' in before ? before.pool : {}) },
+    ] as const;
+    programmer.program(tables([first[0]], [first[1]]));
+    assert.is(programmer.contested(), 0, 'each flow has an entry that is looked at anyway');
+    programmer.program(tables([shop], [web]));
+    assert.is(programmer.contested(), SLOTS, 'packets of every slot look for an entry');
+    programmer.dropContests(60_000);
+    assert.is(programmer.contested(), SLOTS, 'until it is known that none differs');
+    programmer.dropContests(-1);
+    assert.is(programmer.contested(), 0);
+  }
+});
+
+test('a service that goes by the hash from the start looks for no entries', () => {
+  const programmer = new Programmer(new FakeKernel(), options);
+  programmer.program(tables([service('shop')], [pool('web', [member(1), member(2)])]));
+  assert.is(programmer.contested(), 0);
+});
+
 test('a pool without a serving member has empty slots, and comes back', () => {
   const kernel = new FakeKernel();
   const programmer = new Programmer(kernel, options);

@@ -13,6 +13,7 @@ import {
   ProfileError,
   Profiles,
   tableSizes,
+  persistentSources,
   unitTableSizes,
   type BondOfPorts,
 } from '../../../appliance/offload/profiles.js';
@@ -279,6 +280,12 @@ test('an interface without driver information has no driver, a missing one is an
       (error: unknown) => error instanceof SystemError && error.code === 'ENODEV',
     );
   }
+});
+
+test('the table of sources grows with the flow table, up to a million', () => {
+  assert.is(persistentSources({ flows: 65_536 }), 16_384);
+  assert.is(persistentSources({ flows: 1_048_576 }), 262_144);
+  assert.is(persistentSources({ flows: 67_108_864 }), 1_048_576);
 });
 
 test.run();
