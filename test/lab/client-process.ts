@@ -49,6 +49,8 @@ export interface LoadReport {
   readonly connections: number;
   readonly open: number;
   readonly failed: number;
+  /** Datagrams that were sent again, because no answer came. */
+  readonly repeated: number;
   readonly failures: readonly Failure[];
   /** Connections begun in this window, by the member that answered first. */
   readonly byMember: Readonly<Record<string, number>>;
@@ -72,6 +74,7 @@ class Window {
   requests = 0;
   connections = 0;
   failed = 0;
+  repeated = 0;
   readonly failures: Failure[] = [];
   readonly byMember: Record<string, number> = {};
   longestGap = 0;
@@ -114,6 +117,7 @@ class Window {
       connections: this.connections,
       open,
       failed: this.failed,
+      repeated: this.repeated,
       failures: this.failures,
       byMember: this.byMember,
       longestGap: Math.max(this.longestGap, now - this.last),
@@ -231,7 +235,8 @@ class Load {
     };
     connection.window.opened();
     try {
-      const exchange = await openers[this.settings.protocol](this.settings, (port) => {
+      const target = { ...this.settings, onRepeat: () => void (this.window.repeated += 1) };
+      const exchange = await openers[this.settings.protocol](target, (port) => {
         connection.port = port;
         const used = this.udpUsed.get(port) ?? -Infinity;
         connection.resumed = performance.now() - used < udpMemory;

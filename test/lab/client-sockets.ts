@@ -25,6 +25,8 @@ export interface Target {
   readonly timeout: number;
   /** Which of the client's addresses it speaks from; left out: as its routes say. */
   readonly from?: string;
+  /** Hears of every datagram that is sent again. */
+  readonly onRepeat?: () => void;
 }
 
 /** As an option of a socket that connects. */
@@ -161,13 +163,21 @@ export const openTcp: Opener = async (target, onPort) => {
   };
 };
 
-/** One UDP socket, so one flow. There is nothing to open, and a lost datagram stays lost. */
+/**
+ * One UDP socket, so one flow. There is nothing to open. Links and sockets of a busy machine lose
+ * datagrams, so a question is asked up to three times, as a resolver does; that is told.
+ */
 export const openUdp: Opener = async (target, onPort) => {
   const socket = createSocket(target.address.includes(':') ? 'udp6' : 'udp4');
   const pending = new Pending(target.timeout);
   let open = true;
+  /** Questions that may be answered once more. */
+  const repeated = new Set<string>();
+  let current = '';
   socket.on('message', (message) => {
-    pending.answer(message.toString('utf8'));
+    const text = message.toString('utf8');
+    const question = text.slice(text.indexOf(' ') + 1);
+    if (question === current || !repeated.has(question)) pending.answer(text);
   });
   socket.on('error', (error) => {
     pending.fail(error);
@@ -192,8 +202,19 @@ export const openUdp: Opener = async (target, onPort) => {
   return {
     async ask(question) {
       const answer = pending.wait();
+      current = question;
       socket.send(question);
-      return memberOf(await answer, question);
+      const again = setInterval(() => {
+        repeated.add(question);
+        target.onRepeat?.();
+        socket.send(question);
+      }, target.timeout / 3);
+      try {
+        return memberOf(await answer, question);
+      } finally {
+        clearInterval(again);
+        current = '';
+      }
     },
     async close() {
       destroy();

@@ -131,6 +131,7 @@ export function describeReport(report: LoadReport): string {
     `${report.requests} requests`,
     `${report.connections} new connections`,
     `${report.failed} failed`,
+    report.repeated === 0 ? '' : `${report.repeated} datagrams sent again`,
     `longest gap ${report.longestGap.toFixed(0)} ms`,
     shares.join(' '),
   ]

@@ -56,6 +56,7 @@ function joined(first: LoadReport, second: LoadReport): LoadReport {
     connections: first.connections + second.connections,
     open: second.open,
     failed: first.failed + second.failed,
+    repeated: first.repeated + second.repeated,
     failures: [...first.failures, ...second.failures],
     byMember,
     longestGap: Math.max(first.longestGap, second.longestGap),
@@ -103,6 +104,11 @@ export function judge(
     if (unlisted > 0) troubles.push(`${service}: ${unlisted} failures beyond those listed`);
     for (const failure of bad.slice(0, 5)) troubles.push(describeFailure(service, failure));
     if (bad.length > 5) troubles.push(`${service}: ${bad.length - 5} more failures`);
+    // Those to a member that died are as many as they are.
+    const dying = report.failures.length > bad.length;
+    if (!dying && report.repeated > 3 + report.requests / 200) {
+      troubles.push(`${service}: ${report.repeated} of ${report.requests} datagrams sent again`);
+    }
     if (report.requests === 0 && report.seconds >= quiet) {
       troubles.push(`${service}: no request was answered`);
     }

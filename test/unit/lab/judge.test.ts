@@ -31,6 +31,7 @@ function report(failures: readonly Failure[], more: Partial<LoadReport> = {}): L
     ...{ window: 'test', seconds: 4, requests: 100, connections: 50, open: 10 },
     ...{
       failed: failures.length,
+      repeated: 0,
       failures,
       byMember: { 'member-1': 6, 'member-2': 4 },
       longestGap: 5,
@@ -52,6 +53,13 @@ test('a flow is named as it is seen at the member', () => {
   }
   const full = { ...target, forwarding: 'full-nat' };
   assert.is(flowAt('member-2', full, 7), '10.78.0.2.7 > 10.77.0.80.80', 'as the client sees it');
+});
+
+test('where no member dies, few datagrams may be sent again', () => {
+  const seen = (repeated: number): readonly string[] => troubles([], { requests: 1000, repeated });
+  assert.equal(seen(8), []);
+  assert.equal(seen(9), ['web: 9 of 1000 datagrams sent again']);
+  assert.equal(troubles([broken], { repeated: 90 }), [], 'those to the dead member');
 });
 
 test('a death explains the connections that it took', () => {
