@@ -173,8 +173,7 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	default:
 		packet_hop(packet, 0, ipv6);
 	}
-	return link_send(context, packet, member->mac, member->source_mac,
-			 *(const move32 *)member->vlan, action);
+	return link_send(context, packet, member->mac, *(const move32 *)member->vlan, action);
 }
 
 /*
@@ -284,8 +283,7 @@ static __always_inline int forward_to_client(struct xdp_md *context, struct pack
 	} else {
 		nat_source(packet, &flow->address, flow->port, ipv6);
 	}
-	return link_send(context, packet, flow->client_mac, flow->unit_mac,
-			 *(const move32 *)flow->vlan, action);
+	return link_send(context, packet, flow->client_mac, *(const move32 *)flow->vlan, action);
 }
 
 __noinline int to_member4(struct xdp_md *context, struct facts *facts,

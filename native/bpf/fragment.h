@@ -83,8 +83,7 @@ __noinline int fragment_keep_reply(const struct facts *packet, const struct weir
 	address_copy(&note->source, &flow->address);
 	address_copy(&note->destination, &flow->client);
 	note->interface = flow->interface;
-	mac_copy(note->to_mac, flow->client_mac);
-	mac_copy(note->from_mac, flow->unit_mac);
+	macs_copy(note->to_mac, flow->client_mac);
 	*(move32 *)note->vlan = *(const move32 *)flow->vlan;
 	return bpf_map_update_elem(&fragments, &key, note, BPF_ANY);
 }
@@ -137,8 +136,7 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 	}
 	if (note->direction == WEIR_FLOW_REPLY) {
 		count_reply(note->service, row, packet->is->bytes);
-		return link_send(context, packet, note->to_mac, note->from_mac,
-				 *(const move32 *)note->vlan, action);
+		return link_send(context, packet, note->to_mac, *(const move32 *)note->vlan, action);
 	}
 	count_forward(note->service, row, packet->is->bytes);
 	if (note->forwarding == WEIR_FORWARDING_TUNNEL) {
@@ -146,8 +144,7 @@ static __always_inline int fragment_follow(struct xdp_md *context, struct packet
 		packet->is->fragment = 1;
 		return tunnel_send(context, packet->is, member, note->gue_port, action);
 	}
-	return link_send(context, packet, member->mac, member->source_mac,
-			 *(const move32 *)member->vlan, action);
+	return link_send(context, packet, member->mac, *(const move32 *)member->vlan, action);
 }
 
 __noinline int fragment4(struct xdp_md *context, struct facts *facts)

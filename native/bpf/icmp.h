@@ -152,8 +152,7 @@ static __always_inline int icmp_to_member(struct xdp_md *context, struct packet 
 					   action);
 		}
 	}
-	return link_send(context, packet, member->mac, member->source_mac,
-			 *(const move32 *)member->vlan, action);
+	return link_send(context, packet, member->mac, *(const move32 *)member->vlan, action);
 }
 
 /* An error about a packet that nat sent to a member: the client's. */
@@ -199,8 +198,7 @@ static __always_inline int icmp_to_client(struct xdp_md *context, struct packet 
 		icmp_readdress(packet, icmp, &flow->address, &flow->client, change, ipv6);
 	else
 		icmp_readdress(packet, icmp, 0, &flow->client, change, ipv6);
-	return link_send(context, packet, flow->client_mac, flow->unit_mac,
-			 *(const move32 *)flow->vlan, action);
+	return link_send(context, packet, flow->client_mac, *(const move32 *)flow->vlan, action);
 }
 
 /* An error of either kind, which is opened anew. */

@@ -17,10 +17,17 @@ static __always_inline void mac_copy(void *to, const void *from)
 	*(move16 *)(to + 4) = *(const move16 *)(from + 4);
 }
 
+/* Both addresses of a link header, in its order: so they lie in the tables and in frames. */
 struct link_macs {
-	__u8 to[MAC_ROOM];
-	__u8 from[MAC_ROOM];
-} __attribute__((aligned(8)));
+	__u8 to[ETH_ALEN];
+	__u8 from[ETH_ALEN];
+} __attribute__((aligned(4)));
+
+static __always_inline void macs_copy(void *to, const void *from)
+{
+	*(move64 *)to = *(const move64 *)from;
+	*(move32 *)(to + 8) = *(const move32 *)(from + 8);
+}
 
 /* How to leave by an interface: XDP_TX, XDP_REDIRECT, or XDP_ABORTED when there is no way. */
 static __always_inline int way_out(const struct facts *packet, __u32 interface)
@@ -54,16 +61,15 @@ static __always_inline __u32 vlan_back(const struct packet *packet)
 }
 
 /* Writes a link header whose room was made before. Returns its length, 0 when it does not fit. */
-static __always_inline __u32 link_write(void *data, void *end, const __u8 *to, const __u8 *from,
-					__u32 vlan, __be16 type)
+static __always_inline __u32 link_write(void *data, void *end, const void *macs, __u32 vlan,
+					__be16 type)
 {
 	struct ethhdr *ethernet = data;
 	struct vlan_tag *tag = (void *)(ethernet + 1);
 
 	if ((void *)(tag + 2) > end)
 		return 0;
-	mac_copy(ethernet->h_dest, to);
-	mac_copy(ethernet->h_source, from);
+	macs_copy(ethernet, macs);
 	if (!vlan) {
 		ethernet->h_proto = type;
 		return ETH_HLEN;
@@ -88,8 +94,7 @@ __noinline int link_retag(struct xdp_md *context, const struct facts *packet,
 		return -1;
 	if (bpf_xdp_adjust_head(context, (int)(packet->l2 - ETH_HLEN) - (int)vlan_bytes(vlan)))
 		return -1;
-	return link_write((void *)(long)context->data, (void *)(long)context->data_end, macs->to,
-			  macs->from, vlan,
+	return link_write((void *)(long)context->data, (void *)(long)context->data_end, macs, vlan,
 			  packet->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP)) ?
 		       0 :
 		       -1;
@@ -128,24 +133,22 @@ static __always_inline int link_answer(const struct link_header *link, void *dat
 }
 
 /*
- * Sends the frame on: the last thing that is done with it. `to` and `from` lie in a table. The
- * same tags stay as they are, with their priorities; others have none.
+ * Sends the frame on: the last thing that is done with it. `macs`: 12 bytes of a table, see
+ * link_macs. The same tags stay as they are, with their priorities; others have none.
  */
 static __always_inline int link_send(struct xdp_md *context, const struct packet *packet,
-				     const __u8 *to, const __u8 *from, __u32 vlan, int action)
+				     const void *macs, __u32 vlan, int action)
 {
 	if (vlan != packet->is->vlan || packet->is->l2 != ETH_HLEN + vlan_bytes(vlan) ||
 	    (vlan && packet->ethernet->h_proto != vlan_type(vlan))) {
-		struct link_macs macs;
+		struct link_macs kept;
 
-		mac_copy(macs.to, to);
-		mac_copy(macs.from, from);
-		if (link_retag(context, packet->is, &macs, vlan))
+		macs_copy(&kept, macs);
+		if (link_retag(context, packet->is, &kept, vlan))
 			return count_drop(&packet->is->flow, WEIR_DROP_HEADROOM, 0, 0);
 		return action;
 	}
-	mac_copy(packet->ethernet->h_dest, to);
-	mac_copy(packet->ethernet->h_source, from);
+	macs_copy(packet->ethernet, macs);
 	return action;
 }
 

@@ -221,7 +221,7 @@ struct weir_fragment {
 	__u32 interface;
 	struct weir_address source; /* what the addresses become */
 	struct weir_address destination;
-	__u8 to_mac[6];
+	__u8 to_mac[6];   /* both as in link_macs (link.h), here and in the tables above */
 	__u8 from_mac[6];
 	__be16 vlan[2];
 	__u8 direction;  /* enum weir_flow_direction */
