@@ -35,6 +35,8 @@ export interface BufferPoolOptions {
   readonly working: number;
 }
 
+/** The checked pool records an owner in a byte. */
+const MOST_OWNERS = 256;
 /** Most entries of a ring of provided buffers. */
 const MOST_RECEIVING = 32_768;
 
@@ -104,6 +106,7 @@ export class BufferPool {
 
   /** A number for an owner, to take and release with. Call it once for each at the start. */
   owner(name: string): number {
+    if (this.names.length === MOST_OWNERS) throw new RangeError(`no number for owner "${name}"`);
     return this.names.push(name) - 1;
   }
 
