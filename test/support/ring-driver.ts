@@ -54,10 +54,10 @@ export class RingDriver {
   }
 
   /** Listens on a free port of 127.0.0.1, which it returns. */
-  listen(backlog = 4096): number {
+  listen(backlog = 512): number {
     const fd = listenTcp(loopback(0), backlog);
     const port = localPort(fd);
-    this.loop.adopt(fd);
+    this.loop.adopt(fd, backlog);
     return port;
   }
 

@@ -85,8 +85,8 @@ export class RelayHandler extends QuietHandler {
   readonly #peer: Int32Array;
   /** Halves of a connection that are over, by slot: 1 the receiving one, 2 the sending one. */
   readonly #over: Uint8Array;
-  /** Most buffers that waited for one reader. */
-  most = 0;
+  /** Most receiving buffers that were not with the kernel. */
+  mostInUse = 0;
 
   constructor(connections: Connections, window: number, address: Uint8Array) {
     super(connections);
@@ -112,9 +112,10 @@ export class RelayHandler extends QuietHandler {
     if (errno !== 0) this.#cut(slot);
   }
   override onData(slot: number, buffer: number): void {
+    const { pool } = this.connections;
+    this.mostInUse = Math.max(this.mostInUse, pool.receiving - pool.withKernel);
     const peer = this.#peer[slot] as number;
     this.connections.write(peer, buffer, Owner.handler);
-    this.most = Math.max(this.most, this.connections.output.buffers[peer] as number);
   }
   override onSent(slot: number, _bytes: number): void {
     this.connections.touch(this.#peer[slot] as number);

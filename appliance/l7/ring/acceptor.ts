@@ -1,8 +1,10 @@
 /**
- * Listening sockets: one multishot accept for each, stopped while the worker has no room.
+ * Listening sockets: a multishot accept for each while there is plenty of room, single ones near
+ * the limit, none beyond it.
  *
  * Invariants:
  * - Connections that find no room wait in the kernel's backlog instead of being accepted and closed.
+ *   A multishot accept may take a whole backlog at once, hence the single ones.
  * - When descriptors run out, accepting pauses until a connection ends or `RETRY` has passed: never
  *   a loop of failures.
  */
@@ -17,10 +19,13 @@ export const MOST_LISTENERS = 4096;
 
 interface Listener {
   readonly fd: number;
+  readonly backlog: number;
   readonly generation: number;
   /** An accept is under way; it was told to end. */
   armed: boolean;
   cancelled: boolean;
+  /** It is a multishot one. */
+  many: boolean;
   /** It is to be closed. */
   leaving: boolean;
 }
@@ -36,6 +41,8 @@ export class Acceptor {
   readonly #listeners = new Map<number, Listener>();
   #generation = 0;
   #held = false;
+  /** Connections that may come at once: all backlogs. */
+  #plenty = 0;
   /** Whether settle() has something to do. */
   #uneasy = false;
 
@@ -52,19 +59,22 @@ export class Acceptor {
     return this.#listeners.size;
   }
 
-  /** Takes over a listening socket and returns its number. */
-  add(fd: number): number {
+  /** Takes over a listening socket with the backlog that it was given. Returns its number. */
+  add(fd: number, backlog: number): number {
     let listener = 0;
     while (this.#listeners.has(listener)) listener += 1;
     if (listener >= MOST_LISTENERS) throw new RangeError(`more than ${MOST_LISTENERS} listeners`);
     this.#generation = (this.#generation + 1) | 0;
     this.#listeners.set(listener, {
       fd,
+      backlog,
       generation: this.#generation,
       armed: false,
       cancelled: false,
+      many: false,
       leaving: false,
     });
+    this.#plenty += backlog;
     this.#uneasy = true;
     return listener;
   }
@@ -91,6 +101,9 @@ export class Acceptor {
     if (known && (flags & IORING_CQE_F_MORE) === 0) {
       found.armed = false;
       found.cancelled = false;
+      // To the end: near the limit the others have their turn first.
+      this.#listeners.delete(listener);
+      this.#listeners.set(listener, found);
       this.#uneasy = true;
     }
     this.trouble = 0;
@@ -121,7 +134,7 @@ export class Acceptor {
 
   /** A slot was taken or given back; `free` are left. */
   slotsChanged(free: number): void {
-    if (this.#held || free <= this.#reserve + 1) this.#uneasy = true;
+    if (this.#held || free - this.#reserve <= this.#plenty + 1) this.#uneasy = true;
   }
 
   /** A connection ended, or time has passed: what was lacking may be there now. */
@@ -135,20 +148,27 @@ export class Acceptor {
   settle(free: number): void {
     if (!this.#uneasy) return;
     this.#uneasy = false;
-    const wanted = free > this.#reserve && !this.#held;
+    let room = this.#held ? 0 : free - this.#reserve;
+    const many = room > this.#plenty;
+    for (const it of this.#listeners.values()) if (it.armed && !it.cancelled) room -= 1;
     for (const [listener, it] of this.#listeners) {
       const tag = tagOf(Kind.accept, listener);
       if (it.armed) {
-        if ((it.leaving || !wanted) && !it.cancelled) {
-          it.cancelled = true;
-          this.#ring.cancel(tag, it.generation);
-        }
+        const tooMany = room < 0 || (it.many && !many);
+        if ((!it.leaving && !tooMany) || it.cancelled) continue;
+        it.cancelled = true;
+        room += 1;
+        this.#ring.cancel(tag, it.generation);
       } else if (it.leaving) {
         this.#listeners.delete(listener);
+        this.#plenty -= it.backlog;
         this.refuse(it.fd);
-      } else if (wanted) {
+      } else if (room > 0) {
+        room -= 1;
         it.armed = true;
-        this.#ring.accept(it.fd, tag, it.generation);
+        it.many = many;
+        if (many) this.#ring.acceptMany(it.fd, tag, it.generation);
+        else this.#ring.accept(it.fd, tag, it.generation);
       }
     }
   }

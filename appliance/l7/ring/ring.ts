@@ -112,8 +112,13 @@ export class Ring {
     return this.#filled() + (this.#backlogEnd - this.#backlogStart) / SQE_WORDS;
   }
 
-  /** Accepts connections on a listening socket until it is cancelled or fails. */
+  /** Accepts one connection. */
   accept(fd: number, tag: number, generation: number): void {
+    this.#push(IORING_OP_ACCEPT, fd, 0, 0, 0, 0, SOCK_CLOEXEC, tag, generation, 0);
+  }
+
+  /** Accepts connections on a listening socket until it is cancelled or fails. */
+  acceptMany(fd: number, tag: number, generation: number): void {
     const first = IORING_OP_ACCEPT | (IORING_ACCEPT_MULTISHOT << 16);
     this.#push(first, fd, 0, 0, 0, 0, SOCK_CLOEXEC, tag, generation, 0);
   }

@@ -166,12 +166,12 @@ export class WorkerLoop {
    * listener's number. Throws SystemError.
    */
   listen(address: Uint8Array, backlog: number): number {
-    return this.#acceptor.add(listenTcp(address, backlog));
+    return this.#acceptor.add(listenTcp(address, backlog), backlog);
   }
 
-  /** Takes over a socket that listens already. */
-  adopt(fd: number): number {
-    return this.#acceptor.add(fd);
+  /** Takes over a socket that listens already, with the backlog that it was given. */
+  adopt(fd: number, backlog: number): number {
+    return this.#acceptor.add(fd, backlog);
   }
 
   /** Accepts no more there. Connections stay. */

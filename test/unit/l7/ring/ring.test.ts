@@ -1,16 +1,11 @@
 /** The two queues: with a kernel that the test plays, and with the real one. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { errno, SQE_WORDS } from '../../../../native/ffi/io-uring-abi.js';
+import { errno } from '../../../../native/ffi/io-uring-abi.js';
 import { IoUringError } from '../../../../native/ffi/io-uring-error.js';
 import { IoUring } from '../../../../native/ffi/io-uring.js';
-import {
-  type Completions,
-  Kind,
-  Ring,
-  type RingKernel,
-  tagOf,
-} from '../../../../appliance/l7/ring/ring.js';
+import { type Completions, Kind, Ring, tagOf } from '../../../../appliance/l7/ring/ring.js';
+import { PlayedKernel } from '../../../support/played-kernel.js';
 import { needs } from '../../../support/needs.js';
 
 const test = suite('ring');
@@ -23,53 +18,6 @@ class Noted implements Completions {
   completed(_kind: number, slot: number, _generation: number, result: number): void {
     this.slots.push(slot);
     this.results.push(result);
-  }
-}
-
-const SQ_HEAD = 0;
-const SQ_TAIL = 1;
-const CQ_HEAD = 2;
-const CQ_TAIL = 3;
-const CQES = 8;
-
-/** A kernel that takes up to `takes` entries of each call and completes them at once. */
-class PlayedKernel implements RingKernel {
-  readonly ring = new Int32Array(256);
-  readonly sqes: Int32Array;
-  readonly sq;
-  readonly sqFlags = 4;
-  readonly cq = { head: CQ_HEAD, tail: CQ_TAIL, mask: 31, entries: 32 };
-  readonly cqOverflow = 5;
-  readonly cqes = CQES;
-  /** What each call returns instead of working, as long as there is something. */
-  readonly answers: number[] = [];
-  readonly calls: { readonly submit: number; readonly complete: number; readonly wait: number }[] =
-    [];
-  takes = 1000;
-
-  constructor(entries: number) {
-    this.sqes = new Int32Array(entries * SQE_WORDS);
-    this.sq = { head: SQ_HEAD, tail: SQ_TAIL, mask: entries - 1, entries };
-  }
-  enter(submit: number, complete: number, wait: number): number {
-    this.calls.push({ submit, complete, wait });
-    const answer = this.answers.shift();
-    if (answer !== undefined) return answer;
-    let taken = 0;
-    for (; taken < Math.min(submit, this.takes); taken += 1) {
-      const head = this.ring[SQ_HEAD]!;
-      const from = (head & this.sq.mask) * SQE_WORDS;
-      const to = CQES + (this.ring[CQ_TAIL]! & this.cq.mask) * 4;
-      this.ring[to] = this.sqes[from + 8]!;
-      this.ring[to + 1] = this.sqes[from + 9]!;
-      this.ring[to + 2] = 0;
-      this.ring[CQ_TAIL] = this.ring[CQ_TAIL]! + 1;
-      this.ring[SQ_HEAD] = head + 1;
-    }
-    return taken;
-  }
-  submit(count: number): number {
-    return this.enter(count, 0, 0);
   }
 }
 
