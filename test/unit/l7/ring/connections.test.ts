@@ -4,7 +4,8 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errno, IORING_CQE_F_BUFFER } from '../../../../native/ffi/io-uring-abi.js';
-import { peerOf } from '../../../../native/ffi/tcp-socket.js';
+import { close } from '../../../../native/ffi/libc.js';
+import { listenTcp, localPort, peerOf } from '../../../../native/ffi/tcp-socket.js';
 import { Owner } from '../../../../appliance/l7/ring/buffer-pool.js';
 import { Kind } from '../../../../appliance/l7/ring/ring.js';
 import { State } from '../../../../appliance/l7/ring/slots.js';
@@ -215,6 +216,24 @@ uring('connects from an address of its choice, and sends what was written before
     });
   } finally {
     server.close();
+  }
+});
+
+uring('connections that nobody answers are given up', async () => {
+  // A backlog of one that nobody accepts from: what comes after gets no answer.
+  const fd = listenTcp(loopback(0), 0);
+  try {
+    await withGate({}, async (driver, gate) => {
+      const { connections } = driver.loop;
+      const address = loopback(localPort(fd));
+      for (let index = 0; index < 6; index += 1) assert.ok(connections.connect(address, null) >= 0);
+      await driver.settled(() => gate.heard.length > 0);
+      assert.ok(gate.heard.length < 6, 'some hang');
+      connections.closeAll();
+      await driver.settled(() => gate.closed === 6);
+    });
+  } finally {
+    close(fd);
   }
 });
 

@@ -189,4 +189,45 @@ uring('slow readers leave buffers to those that come after them', async () => {
   });
 });
 
+/** Numbers that look like chance and are the same in every run. */
+function* chance(seed: number): Generator<number, never> {
+  let state = seed;
+  for (;;) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    yield (state >>> 8) / 2 ** 24;
+  }
+}
+
+uring('whatever peers do, every buffer and every slot comes home', async () => {
+  const random = chance(7);
+  const next = (): number => random.next().value;
+  await withRelay({ window: 4, size: 1024, receiving: 24, slots: 64 }, async (relay) => {
+    for (let round = 0; round < 6; round += 1) {
+      const ends: Socket[] = [];
+      while (ends.length < 40) {
+        const { client, member } = await relay.pair();
+        ends.push(client, member);
+      }
+      for (const socket of ends) socket.on('error', () => undefined);
+      for (let step = 0; step < 200; step += 1) {
+        const socket = ends[Math.floor(next() * ends.length)]!;
+        const what = next();
+        if (what < 0.6 && socket.writable) socket.write(Buffer.alloc(1 + next() * 9000));
+        else if (what < 0.8) socket.resume();
+        else if (what < 0.86) socket.pause();
+        else if (what < 0.93) socket.end();
+        else if (what < 0.96) socket.destroy();
+        else if (what < 0.97) socket.resetAndDestroy();
+        else await new Promise(setImmediate);
+      }
+      for (const socket of ends) {
+        if (next() < 0.5) socket.destroy();
+        else socket.resume().end();
+      }
+      await relay.driver.settled(() => relay.driver.loop.connections.open === 0);
+      assert.equal(relay.driver.pool.census(), { kernel: 24, free: 64 }, `after round ${round}`);
+    }
+  });
+});
+
 test.run();
