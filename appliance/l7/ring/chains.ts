@@ -9,6 +9,23 @@
  */
 import type { BufferPool } from './buffer-pool.js';
 
+/** From here on a copy by the engine is worth the view that it costs. */
+const LARGE = 256;
+
+function copy(
+  source: Uint8Array,
+  from: number,
+  target: Uint8Array,
+  to: number,
+  count: number,
+): void {
+  if (source === target) target.copyWithin(to, from, from + count);
+  else if (count >= LARGE) target.set(source.subarray(from, from + count), to);
+  else
+    for (let index = 0; index < count; index += 1)
+      target[to + index] = source[from + index] as number;
+}
+
 export class Chains {
   readonly pool: BufferPool;
   readonly owner: number;
@@ -80,9 +97,7 @@ export class Chains {
       const count = Math.min(length - done, pool.size - offset);
       const target = id * pool.size + offset;
       const from = start + done;
-      for (let index = 0; index < count; index += 1) {
-        pool.bytes[target + index] = source[from + index] as number;
-      }
+      copy(source, from, pool.bytes, target, count);
       pool.length[id] = (pool.length[id] as number) + count;
       this.bytes[chain] = (this.bytes[chain] as number) + count;
       done += count;

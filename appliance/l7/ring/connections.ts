@@ -116,7 +116,10 @@ export class Connections implements Completions {
     return this.#takesOutput(slot) ? this.output.copyIn(slot, source, start, length) : length;
   }
 
-  /** Ends the sending side after everything is sent; onFinished tells when. */
+  /**
+   * Ends the sending side after everything is sent; onFinished tells when. If sending failed,
+   * onSendError told so, and nothing more comes.
+   */
   finish(slot: number): void {
     this.#set(slot, State.finishing);
     this.touch(slot);

@@ -25,7 +25,7 @@ import { BUFFER_GROUP, Kind, MOST_SLOTS, Ring, tagOf } from './ring.js';
 import { TimerWheel } from './timer-wheel.js';
 
 export interface WorkerLoopOptions {
-  /** The loop closes it. From openBufferPool(). */
+  /** From openBufferPool(). The loop closes it; without a loop the caller does. */
   readonly pool: BufferPool;
   /** Most connections at a time, in both directions. */
   readonly slots: number;
