@@ -26,9 +26,6 @@ export const IORING_OFF_SQES = 0x10000000;
 export const IORING_ENTER_GETEVENTS = 1;
 export const IORING_ENTER_EXT_ARG = 1 << 3;
 
-/** In the submission ring's flags: completions wait in the kernel because the ring was full. */
-export const IORING_SQ_CQ_OVERFLOW = 1 << 1;
-
 export const IORING_REGISTER_PROBE = 8;
 export const IORING_REGISTER_PBUF_RING = 22;
 export const IORING_UNREGISTER_PBUF_RING = 23;
@@ -37,7 +34,6 @@ export const IORING_UNREGISTER_PBUF_RING = 23;
 export const SQE_WORDS = 16;
 export const CQE_WORDS = 4;
 
-export const IORING_OP_NOP = 0;
 export const IORING_OP_POLL_ADD = 6;
 export const IORING_OP_SENDMSG = 9;
 export const IORING_OP_ACCEPT = 13;

@@ -129,8 +129,6 @@ export class IoUring {
   /** The submission entries. */
   readonly sqes: Int32Array;
   readonly sq: RingPlaces;
-  /** Index of the submission ring's flags (IORING_SQ_CQ_OVERFLOW). */
-  readonly sqFlags: number;
   readonly cq: RingPlaces;
   /** Index of the count of completions that were lost for lack of memory. */
   readonly cqOverflow: number;
@@ -157,7 +155,6 @@ export class IoUring {
       mask: word(params, 0) - 1,
       entries: word(params, 0),
     };
-    this.sqFlags = at(SQ_OFFSETS, 4);
     this.cq = {
       head: at(CQ_OFFSETS, 0),
       tail: at(CQ_OFFSETS, 1),
@@ -222,7 +219,8 @@ export class IoUring {
   /**
    * Submits `submit` entries and waits until `complete` completions are there or the time is over:
    * `milliseconds` below 0 is for ever. Returns how many entries were taken, or a negative errno;
-   * never throws, never allocates.
+   * never throws, never allocates. Completions for which the ring had no room are moved into it
+   * before anything is waited for.
    */
   enter(submit: number, complete: number, milliseconds: number): number {
     let flags = abi.IORING_ENTER_GETEVENTS;

@@ -18,7 +18,6 @@ export class PlayedKernel implements RingKernel {
   readonly ring = new Int32Array(256);
   readonly sqes: Int32Array;
   readonly sq;
-  readonly sqFlags = 4;
   readonly cq = { head: CQ_HEAD, tail: CQ_TAIL, mask: 31, entries: 32 };
   readonly cqOverflow = 5;
   readonly cqes = CQES;

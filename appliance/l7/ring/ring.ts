@@ -64,7 +64,7 @@ export function tagOf(kind: number, slot: number): number {
 /** What the ring needs of an io_uring; tests put a kernel of their own behind it. */
 export type RingKernel = Pick<
   IoUring,
-  'ring' | 'sqes' | 'sq' | 'sqFlags' | 'cq' | 'cqOverflow' | 'cqes' | 'enter' | 'submit'
+  'ring' | 'sqes' | 'sq' | 'cq' | 'cqOverflow' | 'cqes' | 'enter' | 'submit'
 >;
 
 export interface Completions {
@@ -244,7 +244,7 @@ export class Ring {
     return count;
   }
 
-  /** Completions that the kernel lost for lack of memory: none, on a machine that can go on. */
+  /** Completions that the kernel lost for lack of memory; then enter() fails as well (EBADR). */
   get lost(): number {
     return this.#ring[this.#kernel.cqOverflow] as number;
   }

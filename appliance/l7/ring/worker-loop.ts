@@ -76,9 +76,11 @@ function capsReceives(ring: Ring): boolean {
 export class WorkerLoop {
   readonly pool: BufferPool;
   readonly connections: Connections;
-  readonly timers: TimerWheel;
   readonly receiveMode: ReceiveMode;
 
+  readonly #timers: TimerWheel;
+  /** Inside turn(), where the wheel's clock is right. */
+  #turning = false;
   readonly #uring: IoUring;
   readonly #ring: Ring;
   readonly #acceptor: Acceptor;
@@ -116,9 +118,9 @@ export class WorkerLoop {
     this.#ring = ring;
     this.pool = options.pool;
     this.receiveMode = mode;
-    this.timers = new TimerWheel(options.timers + 1, clock());
+    this.#timers = new TimerWheel(options.timers + 1, clock());
     this.#acceptTimer = options.timers;
-    this.#acceptor = new Acceptor(ring, this.timers, this.#acceptTimer, options.reserve ?? 0);
+    this.#acceptor = new Acceptor(ring, this.#timers, this.#acceptTimer, options.reserve ?? 0);
     this.#blocks = new ArgumentBlocks(options.slots);
     this.connections = new Connections(
       ring,
@@ -179,6 +181,16 @@ export class WorkerLoop {
     this.#acceptor.remove(listener);
   }
 
+  /** Sets a timer, in place of its former setting. Never early, late by what a turn takes. */
+  setTimer(timer: number, milliseconds: number): void {
+    if (!this.#turning) this.#timers.time = clock();
+    this.#timers.set(timer, milliseconds);
+  }
+
+  cancelTimer(timer: number): void {
+    this.#timers.cancel(timer);
+  }
+
   /**
    * One turn, which waits at most `milliseconds` for something to happen (below 0: for ever).
    * Returns how many completions and timers there were.
@@ -191,9 +203,14 @@ export class WorkerLoop {
     this.connections.settle();
     this.#ring.enter(this.#wait(milliseconds));
     const now = clock();
-    this.timers.time = now;
-    const events = this.#ring.reap(this.#completions);
-    return events + this.timers.advance(now, this.#timerHandler);
+    this.#timers.time = now;
+    this.#turning = true;
+    try {
+      const events = this.#ring.reap(this.#completions);
+      return events + this.#timers.advance(now, this.#timerHandler);
+    } finally {
+      this.#turning = false;
+    }
   }
 
   /** Turns until stop(). */
@@ -202,9 +219,9 @@ export class WorkerLoop {
     let yielded = clock();
     while (this.#running) {
       const events = this.turn(LONGEST_WAIT);
-      if (events > 0 && !this.#woken && ((this.timers.time - yielded) | 0) < YIELD) continue;
+      if (events > 0 && !this.#woken && ((this.#timers.time - yielded) | 0) < YIELD) continue;
       this.#woken = false;
-      yielded = this.timers.time;
+      yielded = this.#timers.time;
       await new Promise(setImmediate);
     }
   }
@@ -244,10 +261,10 @@ export class WorkerLoop {
   }
 
   #wait(milliseconds: number): number {
-    const delay = this.timers.nextDelay();
+    const delay = this.#timers.nextDelay();
     if (delay < 0) return milliseconds;
     // The wheel may be behind the clock by what the last turn took.
-    const left = delay - ((clock() - this.timers.now) | 0);
+    const left = delay - ((clock() - this.#timers.now) | 0);
     const wait = left < 0 ? 0 : left;
     return milliseconds >= 0 && milliseconds < wait ? milliseconds : wait;
   }
