@@ -43,6 +43,8 @@ export class Acceptor {
   #held = false;
   /** Connections that may come at once: all backlogs. */
   #plenty = 0;
+  /** Whether there was more room than that. */
+  #many = false;
   /** Whether settle() has something to do. */
   #uneasy = false;
 
@@ -134,7 +136,9 @@ export class Acceptor {
 
   /** A slot was taken or given back; `free` are left. */
   slotsChanged(free: number): void {
-    if (this.#held || free - this.#reserve <= this.#plenty + 1) this.#uneasy = true;
+    const room = free - this.#reserve;
+    // Otherwise every listener has its accept, and of the right kind.
+    if (room <= this.#listeners.size + 1 || room > this.#plenty !== this.#many) this.#uneasy = true;
   }
 
   /** A connection ended, or time has passed: what was lacking may be there now. */
@@ -150,14 +154,21 @@ export class Acceptor {
     this.#uneasy = false;
     let room = this.#held ? 0 : free - this.#reserve;
     const many = room > this.#plenty;
-    for (const it of this.#listeners.values()) if (it.armed && !it.cancelled) room -= 1;
+    this.#many = many;
+    let ending = 0;
+    for (const it of this.#listeners.values()) {
+      // One that is being cancelled may still bring a connection.
+      if (it.armed) room -= 1;
+      if (it.cancelled) ending += 1;
+    }
+    let excess = -room - ending;
     for (const [listener, it] of this.#listeners) {
       const tag = tagOf(Kind.accept, listener);
       if (it.armed) {
-        const tooMany = room < 0 || (it.many && !many);
-        if ((!it.leaving && !tooMany) || it.cancelled) continue;
+        const unwanted = it.leaving || excess > 0 || (it.many && !many);
+        if (!unwanted || it.cancelled) continue;
         it.cancelled = true;
-        room += 1;
+        excess -= 1;
         this.#ring.cancel(tag, it.generation);
       } else if (it.leaving) {
         this.#listeners.delete(listener);

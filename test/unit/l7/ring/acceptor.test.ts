@@ -57,6 +57,34 @@ test('stops while only the reserve is left, and begins again behind it', () => {
   assert.equal(settle(RESERVE + 1), [IORING_OP_ACCEPT]);
 });
 
+test('near the limit it accepts one by one, in turn, and never more than there is room for', () => {
+  const { acceptor, settle } = scene();
+  const listeners = [acceptor.add(7, 4), acceptor.add(8, 4), acceptor.add(9, 4)];
+  assert.equal(settle(RESERVE + 2), [IORING_OP_ACCEPT, IORING_OP_ACCEPT], 'two of three');
+  assert.is(acceptor.completed(listeners[0]!, 1, 33, 0), 33);
+  acceptor.slotsChanged(RESERVE + 1);
+  assert.equal(settle(RESERVE + 1), [], 'the second one still has its accept');
+  assert.is(acceptor.completed(listeners[1]!, 2, 34, 0), 34);
+  acceptor.slotsChanged(RESERVE);
+  assert.equal(settle(RESERVE), []);
+  acceptor.slotsChanged(RESERVE + 1);
+  assert.equal(settle(RESERVE + 1), [IORING_OP_ACCEPT]);
+  // It was the third one's turn: its accept is the one that counts.
+  assert.is(acceptor.completed(listeners[2]!, 3, 35, 0), 35);
+  acceptor.slotsChanged(RESERVE + 20);
+  assert.equal(settle(RESERVE + 20), [IORING_OP_ACCEPT, IORING_OP_ACCEPT, IORING_OP_ACCEPT]);
+});
+
+test('what accepts without end is made to accept one by one as room gets short', () => {
+  const { acceptor, settle } = scene();
+  const listener = acceptor.add(7, 4);
+  settle(RESERVE + 5);
+  acceptor.slotsChanged(RESERVE + 4);
+  assert.equal(settle(RESERVE + 4), [IORING_OP_ASYNC_CANCEL]);
+  acceptor.completed(listener, 1, -errno.ECANCELED, 0);
+  assert.equal(settle(RESERVE + 4), [IORING_OP_ACCEPT]);
+});
+
 test('without descriptors it pauses, until a connection ends or the time is over', () => {
   const { acceptor, settle, wheel } = scene();
   const listener = acceptor.add(7, 4);
