@@ -13,7 +13,8 @@ export interface ConnectionHandler extends TimerHandler {
   /** A connection of our own is made (0), or failed with an errno. */
   onConnect(slot: number, errno: number): void;
   /**
-   * Bytes arrived: the slice of `buffer`, which is the handler's (Owner.handler) until it is written,
+   * Bytes arrived: the slice of `buffer` (`pool.length[buffer]` bytes, in `pool.bytes` from
+   * `buffer * pool.size + pool.start[buffer]` on), which is the handler's (Owner.handler) until it is written,
    * appended to a chain or released.
    */
   onData(slot: number, buffer: number): void;
