@@ -14,8 +14,8 @@ export interface ConnectionHandler extends TimerHandler {
   onConnect(slot: number, errno: number): void;
   /**
    * Bytes arrived: the slice of `buffer` (`pool.length[buffer]` bytes, in `pool.bytes` from
-   * `buffer * pool.size + pool.start[buffer]` on), which is the handler's (Owner.handler) until it is written,
-   * appended to a chain or released.
+   * `buffer * pool.size + pool.start[buffer]` on). The buffer is the handler's (Owner.handler) until
+   * it is written, appended to a chain or released.
    */
   onData(slot: number, buffer: number): void;
   /** Nothing more arrives: the peer has finished (0), or an errno. Sending may still go on. */
