@@ -25,8 +25,3 @@ export function partAddresses(base: bigint, size: number, count: number): PartAd
   }
   return { low, high };
 }
-
-/** The element of an array that is known to have it. */
-export function at(words: Int32Array, index: number): number {
-  return words[index] as number;
-}
