@@ -91,7 +91,7 @@ export default defineConfig(
       message: `appliance/${folder} is pure: it is tested without a kernel, so it uses nothing of other folders.`,
     }),
   ),
-  ...['net', 'health', 'l4', 'api', 'offload'].map((folder) =>
+  ...['net', 'health', 'l4', 'l7', 'api', 'offload'].map((folder) =>
     boundary([`appliance/${folder}/**/*.ts`], koffi, tests, {
       regex: othersThan(folder, 'config', 'native', 'balance'),
       allowTypeImports: true,

@@ -6,6 +6,7 @@
  */
 import koffi from 'koffi';
 import { BpfError } from './bpf-error.js';
+import { SystemError } from './libc.js';
 
 const libc = koffi.load(null);
 const mmap: (
@@ -25,6 +26,8 @@ const getpagesize: () => number = libc.func('getpagesize', 'int', []);
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
 
 /** Bytes in a page of memory. */
 export const pageSize: number = getpagesize();
@@ -88,6 +91,26 @@ export class Mapping {
       });
     }
     return new Mapping(address, options.length);
+  }
+
+  /**
+   * Fresh memory, all zero, at an address that never changes: for what the kernel reads or writes
+   * on its own. Pages are taken as they are touched. Throws SystemError.
+   */
+  static anonymous(length: number): Mapping {
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const address = BigInt.asIntN(
+      64,
+      BigInt(mmap(0n, length, PROT_READ | PROT_WRITE, flags, -1, 0)),
+    );
+    if (address === -1n) throw new SystemError('mmap', koffi.errno(), `${length} bytes`);
+    return new Mapping(address, length);
+  }
+
+  /** Where the mapping begins. Throws once it is closed. */
+  get address(): bigint {
+    void this.buffer;
+    return this.#address;
   }
 
   /** The mapped bytes. Throws once the mapping is closed. */

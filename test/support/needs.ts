@@ -9,8 +9,9 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
+import { IoUring } from '../../native/ffi/io-uring.js';
 
-export type Need = 'root' | 'bpf' | 'lab' | DeviceKind | 'fou';
+export type Need = 'root' | 'bpf' | 'uring' | 'lab' | DeviceKind | 'fou';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -63,6 +64,14 @@ function lacksBpf(): string | null {
   if (!existsSync('/sys/kernel/btf/vmlinux')) {
     return 'it needs a kernel with BTF (/sys/kernel/btf/vmlinux).';
   }
+  return null;
+}
+
+/** io_uring as the layer-7 path needs it: tried. */
+function lacksUring(): string | null {
+  const ring = IoUring.open({ entries: 1, completions: 2 });
+  if (ring instanceof Error) return `it needs io_uring: ${ring.message}`;
+  ring.close();
   return null;
 }
 
@@ -126,6 +135,8 @@ export function lacking(need: Need): string | null {
       return lacksRoot();
     case 'bpf':
       return lacksRoot() ?? lacksBpf();
+    case 'uring':
+      return lacksUring();
     case 'lab':
       return lacksRoot() ?? lacksBpf() ?? lacksLab();
     case 'fou':
@@ -153,6 +164,7 @@ function register(need: Need): Register {
 export const needs: Readonly<Record<Need, Register>> = {
   root: register('root'),
   bpf: register('bpf'),
+  uring: register('uring'),
   lab: register('lab'),
   vlan: register('vlan'),
   bond: register('bond'),

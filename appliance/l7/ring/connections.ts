@@ -1,0 +1,412 @@
+/**
+ * Connections on a ring: what each one's state asks for is decided in one place (`#settle`), once a
+ * turn for every slot that something happened to. All else only changes the state and touches it.
+ *
+ * Invariants:
+ * - A slot has at most one receive and one send under way. Output leaves in the order of writing.
+ * - Buffers that the kernel is sending are released after the send, however the connection ends.
+ * - The descriptor is closed when no operation of it is under way, and the slot is free after that:
+ *   no completion of a former life reaches the next one. The generation is checked all the same.
+ * - Receiving stays within what the handler's `room` says (`ReceiveMode`).
+ */
+import { errno, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../../../native/ffi/io-uring-abi.js';
+import { SystemError } from '../../../native/ffi/libc.js';
+import { clientTcp, resetOnClose } from '../../../native/ffi/tcp-socket.js';
+import type { Acceptor } from './acceptor.js';
+import type { ArgumentBlocks } from './arguments.js';
+import { type BufferPool, Owner } from './buffer-pool.js';
+import type { Chains } from './chains.js';
+import type { ConnectionHandler } from './handler.js';
+import { Output } from './output.js';
+import { type Completions, Kind, type Ring, tagOf } from './ring.js';
+import { SlotQueue } from './slot-queue.js';
+import { Slots, State, UNDER_WAY } from './slots.js';
+
+/**
+ * How receives are asked for.
+ * - `capped` (kernel 6.17): one operation for many messages, which ends after the bytes of half the
+ *   room. What arrives at once cannot exceed the room.
+ * - `single`: one operation a buffer. Never exceeds the room, costs a little more for each message.
+ * - `multishot`: one operation until it is stopped. A burst may exceed the room by all that the
+ *   socket's receive buffer holds before the stop takes effect.
+ */
+export type ReceiveMode = 'capped' | 'single' | 'multishot';
+
+/** Room from which on one operation receives many times; below, one buffer for each is exact. */
+const MANY = 4;
+
+export class Connections implements Completions {
+  readonly slots: Slots;
+  readonly pool: BufferPool;
+  /** What waits to be sent, by slot. Read it; it is written by write() and its like. */
+  readonly output: Output;
+  /** Set before the first turn. */
+  handler: ConnectionHandler | null = null;
+
+  readonly #ring: Ring;
+  readonly #acceptor: Acceptor;
+  readonly #blocks: ArgumentBlocks;
+  readonly #mode: ReceiveMode;
+  readonly #touched: Int32Array;
+  #touchedCount = 0;
+  /** Slots that want to receive while the kernel has no buffer. */
+  readonly #starved: SlotQueue;
+
+  constructor(
+    ring: Ring,
+    pool: BufferPool,
+    acceptor: Acceptor,
+    blocks: ArgumentBlocks,
+    slots: number,
+    mode: ReceiveMode,
+  ) {
+    this.slots = new Slots(slots);
+    this.pool = pool;
+    this.output = new Output(pool, ring, blocks, slots);
+    this.#ring = ring;
+    this.#acceptor = acceptor;
+    this.#blocks = blocks;
+    this.#mode = mode;
+    this.#touched = new Int32Array(slots);
+    this.#starved = new SlotQueue(slots);
+  }
+
+  /** Connections that are not yet closed. */
+  get open(): number {
+    return this.slots.count - this.slots.free;
+  }
+
+  /**
+   * Begins to connect to `address` from `source`, sockaddrs as bytes; onConnect tells how it ended.
+   * What is written before goes out then. Returns the slot or a negative errno; ENOBUFS: no slot.
+   */
+  connect(address: Uint8Array, source: Uint8Array | null): number {
+    if (this.slots.free === 0) return -errno.ENOBUFS;
+    let fd: number;
+    try {
+      fd = clientTcp(address, source);
+    } catch (error) {
+      if (error instanceof SystemError) return -error.errno;
+      throw error;
+    }
+    const slot = this.slots.take(fd, State.connecting);
+    this.#acceptor.slotsChanged(this.slots.free);
+    this.#blocks.setAddress(slot, address);
+    const low = this.#blocks.low[slot] as number;
+    const high = this.#blocks.high[slot] as number;
+    const generation = this.slots.generation[slot] as number;
+    this.#ring.connect(fd, low, high, address.length, tagOf(Kind.connect, slot), generation);
+    return slot;
+  }
+
+  /** Sends the slice of a buffer of `from`, after all that was written before. */
+  write(slot: number, buffer: number, from: number): void {
+    if (this.#takesOutput(slot)) this.output.append(slot, buffer, from);
+    else this.pool.release(buffer, from);
+  }
+
+  /** Sends a whole chain. */
+  writeChain(slot: number, chains: Chains, chain: number): void {
+    if (this.#takesOutput(slot)) chains.moveTo(chain, this.output, slot);
+    else chains.clear(chain);
+  }
+
+  /** Sends a copy. Returns how many bytes found room in working buffers. */
+  writeBytes(slot: number, source: Uint8Array, start: number, length: number): number {
+    return this.#takesOutput(slot) ? this.output.copyIn(slot, source, start, length) : length;
+  }
+
+  /**
+   * Ends the sending side after everything is sent; onFinished tells when. If sending failed,
+   * onSendError told so, and nothing more comes.
+   */
+  finish(slot: number): void {
+    this.#set(slot, State.finishing);
+    this.touch(slot);
+  }
+
+  /** Closes a connection and drops what was not sent; onClosed tells when. */
+  close(slot: number): void {
+    const state = this.slots.state[slot] as number;
+    if ((state & State.open) === 0 || (state & State.closing) !== 0) return;
+    this.#set(slot, State.closing);
+    this.#starved.remove(slot);
+    this.touch(slot);
+  }
+
+  /** Closes a connection with a reset, so that the peer knows that it was cut. */
+  reset(slot: number): void {
+    const state = this.slots.state[slot] as number;
+    if ((state & State.open) === 0 || (state & State.closing) !== 0) return;
+    resetOnClose(this.slots.fd[slot] as number);
+    this.close(slot);
+  }
+
+  closeAll(): void {
+    for (let slot = 0; slot < this.slots.count; slot += 1) this.close(slot);
+  }
+
+  /** Something that `room` of this slot depends on has changed. */
+  touch(slot: number): void {
+    const state = this.slots.state[slot] as number;
+    if (state === 0 || (state & (State.touched | State.closingDescriptor)) !== 0) return;
+    this.slots.state[slot] = state | State.touched;
+    this.#touched[this.#touchedCount++] = slot;
+  }
+
+  /** Before the loop enters the kernel: asks for what the touched slots need. */
+  settle(): void {
+    this.#feedStarved();
+    this.#acceptor.settle(this.slots.free);
+    for (let index = 0; index < this.#touchedCount; index += 1) {
+      const slot = this.#touched[index] as number;
+      this.#clear(slot, State.touched);
+      this.#settle(slot);
+    }
+    this.#touchedCount = 0;
+  }
+
+  completed(kind: number, slot: number, generation: number, result: number, flags: number): void {
+    if (kind === Kind.accept) {
+      this.#accepted(slot, generation, result, flags);
+      return;
+    }
+    if (kind === Kind.none) return;
+    if (!this.slots.is(slot, generation)) {
+      this.#discard(flags);
+      return;
+    }
+    switch (kind) {
+      case Kind.receive:
+        this.#received(slot, result, flags);
+        return;
+      case Kind.send:
+        this.#sent(slot, result);
+        return;
+      case Kind.connect:
+        this.#connected(slot, result);
+        return;
+      case Kind.shutdown:
+        this.#shut(slot, result);
+        return;
+      case Kind.close:
+        this.#closed(slot, result);
+        return;
+      default:
+        throw new Error(`a completion of kind ${kind}, which nobody asked for`);
+    }
+  }
+
+  get #handler(): ConnectionHandler {
+    if (this.handler === null) throw new Error('the loop turned before it had a handler');
+    return this.handler;
+  }
+
+  #set(slot: number, bits: number): void {
+    this.slots.state[slot] = (this.slots.state[slot] as number) | bits;
+  }
+
+  #clear(slot: number, bits: number): void {
+    this.slots.state[slot] = (this.slots.state[slot] as number) & ~bits;
+  }
+
+  #has(slot: number, bits: number): boolean {
+    return ((this.slots.state[slot] as number) & bits) !== 0;
+  }
+
+  #takesOutput(slot: number): boolean {
+    const state = this.slots.state[slot] as number;
+    const over = State.finishing | State.closing | State.sendFailed;
+    if ((state & (State.open | over)) === State.open) {
+      this.touch(slot);
+      return true;
+    }
+    // What is for a connection that is broken or goes away is dropped; the others are mistakes.
+    if ((state & State.open) === 0 || (state & (over & ~State.finishing)) === 0) {
+      throw new Error(`slot ${slot} was written to after ${state === 0 ? 'its life' : 'finish()'}`);
+    }
+    return false;
+  }
+
+  #settle(slot: number): void {
+    const state = this.slots.state[slot] as number;
+    if ((state & State.closing) !== 0) {
+      this.#settleClosing(slot, state);
+      return;
+    }
+    if ((state & State.connecting) !== 0) return;
+    if ((state & (State.sending | State.sendFailed)) === 0) {
+      if ((this.output.bytes[slot] as number) > 0) {
+        this.#set(slot, State.sending);
+        this.output.begin(
+          slot,
+          this.slots.fd[slot] as number,
+          this.slots.generation[slot] as number,
+        );
+      } else if (
+        (state & (State.finishing | State.shutting | State.finished)) ===
+        State.finishing
+      ) {
+        this.#set(slot, State.shutting);
+        const tag = tagOf(Kind.shutdown, slot);
+        this.#ring.shutdown(
+          this.slots.fd[slot] as number,
+          tag,
+          this.slots.generation[slot] as number,
+        );
+      }
+    }
+    if ((state & State.ended) === 0) this.#settleReceiving(slot, state);
+  }
+
+  #settleReceiving(slot: number, state: number): void {
+    const room = this.#handler.room(slot);
+    const tag = tagOf(Kind.receive, slot);
+    const generation = this.slots.generation[slot] as number;
+    if ((state & State.receiving) !== 0) {
+      if (room > 0 || (state & State.stopping) !== 0) return;
+      this.#set(slot, State.stopping);
+      this.#ring.cancel(tag, generation);
+      return;
+    }
+    if (room <= 0) {
+      this.#starved.remove(slot);
+      return;
+    }
+    if (this.pool.withKernel === 0) {
+      this.#starved.add(slot);
+      return;
+    }
+    this.#starved.remove(slot);
+    this.#set(slot, State.receiving);
+    const fd = this.slots.fd[slot] as number;
+    if (this.#mode === 'multishot') this.#ring.receiveMany(fd, 0, tag, generation);
+    else if (this.#mode === 'capped' && room >= MANY) {
+      this.#ring.receiveMany(fd, (room >> 1) * this.pool.size, tag, generation);
+    } else this.#ring.receive(fd, tag, generation);
+  }
+
+  #settleClosing(slot: number, state: number): void {
+    const fd = this.slots.fd[slot] as number;
+    if ((state & UNDER_WAY) !== 0) {
+      if ((state & State.cancelled) !== 0) return;
+      this.#set(slot, State.cancelled);
+      this.#ring.cancelDescriptor(fd);
+      return;
+    }
+    if ((state & State.closingDescriptor) !== 0) return;
+    this.output.clear(slot);
+    this.#set(slot, State.closingDescriptor);
+    this.#ring.close(fd, tagOf(Kind.close, slot), this.slots.generation[slot] as number);
+  }
+
+  #accepted(listener: number, generation: number, result: number, flags: number): void {
+    const fd = this.#acceptor.completed(listener, generation, result, flags);
+    if (fd < 0) {
+      const { trouble } = this.#acceptor;
+      if (trouble !== 0) this.#handler.onAcceptError(listener, trouble);
+      return;
+    }
+    const slot = this.slots.take(fd, 0);
+    this.#acceptor.slotsChanged(this.slots.free);
+    if (slot < 0) {
+      // More came at once than there were slots, before the accept could be stopped.
+      this.#acceptor.refuse(fd);
+      return;
+    }
+    this.touch(slot);
+    this.#handler.onAccept(slot, listener);
+  }
+
+  #connected(slot: number, result: number): void {
+    this.#clear(slot, State.connecting);
+    this.touch(slot);
+    if (this.#has(slot, State.closing)) return;
+    if (result < 0) {
+      this.#set(slot, State.ended | State.sendFailed);
+      this.output.clear(slot);
+    }
+    this.#handler.onConnect(slot, 0 - result);
+  }
+
+  #received(slot: number, result: number, flags: number): void {
+    if ((flags & IORING_CQE_F_MORE) === 0) {
+      this.#clear(slot, State.receiving | State.stopping);
+    }
+    this.touch(slot);
+    if (this.#has(slot, State.closing | State.ended)) {
+      this.#discard(flags);
+      return;
+    }
+    if (result > 0) {
+      const buffer = flags >>> 16;
+      this.pool.received(buffer, result);
+      this.#handler.onData(slot, buffer);
+      return;
+    }
+    this.#discard(flags);
+    switch (-result) {
+      case errno.ENOBUFS:
+        this.#starved.add(slot);
+        return;
+      case errno.ECANCELED:
+      case errno.EINTR:
+      case errno.EAGAIN:
+        return; // asked for anew when there is room
+      default:
+        this.#set(slot, State.ended);
+        this.#handler.onEnd(slot, 0 - result);
+    }
+  }
+
+  #sent(slot: number, result: number): void {
+    this.#clear(slot, State.sending);
+    this.output.end(slot);
+    this.touch(slot);
+    if (this.#has(slot, State.closing)) return;
+    if (result >= 0) {
+      this.output.consume(slot, result);
+      this.#handler.onSent(slot, result);
+      return;
+    }
+    if (result === -errno.EINTR || result === -errno.EAGAIN) return; // asked for anew
+    this.#set(slot, State.sendFailed);
+    this.output.clear(slot);
+    this.#handler.onSendError(slot, -result);
+  }
+
+  #shut(slot: number, result: number): void {
+    this.#clear(slot, State.shutting);
+    this.#set(slot, State.finished);
+    this.touch(slot);
+    if (this.#has(slot, State.closing)) return;
+    if (result >= 0) this.#handler.onFinished(slot);
+    else {
+      this.#set(slot, State.sendFailed);
+      this.#handler.onSendError(slot, -result);
+    }
+  }
+
+  #closed(slot: number, result: number): void {
+    if (result === -errno.EBADF)
+      throw new Error(`the descriptor of slot ${slot} was closed before`);
+    this.slots.give(slot);
+    this.#acceptor.slotsChanged(this.slots.free);
+    this.#acceptor.retry();
+    this.#handler.onClosed(slot);
+  }
+
+  /** Gives back the buffer of a completion that nobody wants. */
+  #discard(flags: number): void {
+    if ((flags & IORING_CQE_F_BUFFER) === 0) return;
+    this.pool.received(flags >>> 16, 0);
+    this.pool.release(flags >>> 16, Owner.handler);
+  }
+
+  /** As many may receive again as there are buffers, those first that wait longest. */
+  #feedStarved(): void {
+    for (let left = this.pool.withKernel; left > 0 && !this.#starved.empty; left -= 1) {
+      this.touch(this.#starved.shift());
+    }
+  }
+}
