@@ -50,7 +50,7 @@ function codingFault(bytes: Uint8Array, start: number, end: number): Fault | nul
   const codings = latin1(bytes, start, end)
     .toLowerCase()
     .split(',')
-    .map((coding) => coding.trim());
+    .map((coding) => coding.replaceAll(/^[ \t]+|[ \t]+$/g, ''));
   if (codings.pop() !== 'chunked' || codings.includes('chunked')) return faults.badCoding;
   return codings.every((coding) => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(coding))
     ? faults.codingUnknown

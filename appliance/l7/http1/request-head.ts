@@ -60,7 +60,7 @@ export class RequestHead extends FieldSection {
   override reset(start: number): void {
     super.reset(start);
     this.state = at.empty;
-    this.lineLimitAt = start + this.limits.line;
+    this.lineLimitAt = start + this.limits.line + 2;
     this.body = bodyKind.none;
     this.length = 0;
     this.upgrade = upgradeKind.none;

@@ -53,7 +53,7 @@ export class ResponseHead extends FieldSection {
     super.reset(start);
     this.state = at.version;
     this.partStart = start;
-    this.lineLimitAt = start + this.limits.line;
+    this.lineLimitAt = start + this.limits.line + 2;
     this.requestMethod = requestMethod;
     this.requestUpgrade = requestUpgrade;
     this.body = bodyKind.none;
