@@ -28,3 +28,21 @@ export function peerOf(address: string, scheme: 'http' | 'https', port: number):
     port,
   };
 }
+
+/** An address in network order as text, IPv6 as RFC 5952 §4 wants it. */
+export function addressText(address: Uint8Array, family: 4 | 6): string {
+  if (family === 4) return address.subarray(0, 4).join('.');
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    ((address[2 * i] ?? 0) * 256 + (address[2 * i + 1] ?? 0)).toString(16),
+  );
+  const text = groups.join(':');
+  // The longest run of zero groups, the first of equals, and never a single one.
+  let longest = '';
+  for (const [run] of text.matchAll(/\b0(?::0)+\b/g))
+    if (run.length > longest.length) longest = run;
+  if (longest === '') return text;
+  const at = text.search(new RegExp(`\\b${longest}\\b`));
+  const before = text.slice(0, at).replace(/:$/, '');
+  const after = text.slice(at + longest.length).replace(/^:/, '');
+  return `${before}::${after}`;
+}
