@@ -10,7 +10,7 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
 
-export type Need = 'root' | 'bpf' | 'lab' | DeviceKind | 'fou';
+export type Need = 'root' | 'bpf' | 'lab' | DeviceKind | 'fou' | 'http-peers';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -119,6 +119,14 @@ function lacksFou(): string | null {
     : 'it needs a kernel with UDP encapsulation (CONFIG_NET_FOU, CONFIG_IPV6_FOU).';
 }
 
+/** The proxies that Weir's HTTP is compared with, by the names of their packages. */
+function lacksHttpPeers(): string | null {
+  const missing = ['haproxy', 'nginx'].filter((tool) => !executable(tool));
+  return missing.length === 0
+    ? null
+    : `it needs ${missing.join(' and ')}: install the packages haproxy and nginx.`;
+}
+
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
 export function lacking(need: Need): string | null {
   switch (need) {
@@ -130,6 +138,8 @@ export function lacking(need: Need): string | null {
       return lacksRoot() ?? lacksBpf() ?? lacksLab();
     case 'fou':
       return lacking('lab') ?? lacksFou();
+    case 'http-peers':
+      return lacksHttpPeers();
     default:
       return lacking('lab') ?? lacksDevice(need);
   }
@@ -160,4 +170,5 @@ export const needs: Readonly<Record<Need, Register>> = {
   sit: register('sit'),
   ip6tnl: register('ip6tnl'),
   fou: register('fou'),
+  'http-peers': register('http-peers'),
 };
