@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { projectRoot } from '../../appliance/paths.js';
-import { askable, peerNames, type Recorded } from './http1-peers.js';
+import { askable, peerNames, unsteady, type Recorded } from './http1-peers.js';
 
 const shape = z.strictObject({
   refused: z.record(z.string(), z.string()),
@@ -37,7 +37,7 @@ export function differences(seen: Recorded): Differences {
     const { accepted, code } = weirs(one.verdict);
     for (const peer of peerNames) {
       const theirs = seen.verdicts[peer][one.id] ?? 'not asked';
-      if ((theirs === '200') === accepted) continue;
+      if (theirs === unsteady || (theirs === '200') === accepted) continue;
       count += 1;
       const key = accepted
         ? Object.keys(reasons.accepted).find((begin) => one.id.startsWith(begin))

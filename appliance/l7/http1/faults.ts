@@ -13,6 +13,8 @@ const fault = (status: number, code: string, sentence: string): Fault =>
   Object.freeze({ status, code, sentence });
 
 export const faults = {
+  // Said by the worker's timers, not by a parser
+  timeout: fault(408, 'request-timeout', 'The request did not come whole in time.'),
   // Lines
   bareCr: fault(400, 'bare-cr', 'A CR is not followed by LF.'),
   bareLf: fault(400, 'bare-lf', 'A line ends with LF alone; it must end with CR LF.'),

@@ -8,7 +8,7 @@
 import { readRequestConnection, upgradeKind, type UpgradeKind } from './connection.js';
 import { faults, progress, type Fault, type Progress } from './faults.js';
 import { FieldSection, startStates } from './fields.js';
-import { bodyKind, frameRequest, type BodyKind } from './framing.js';
+import { bodyKind, frameRequest, readLength, type BodyKind } from './framing.js';
 import { defaultLimits, type Limits } from './limits.js';
 import { findMethod, method } from './methods.js';
 import { nameId } from './names.js';
@@ -49,6 +49,8 @@ export class RequestHead extends FieldSection {
   persistent = true;
   upgrade: UpgradeKind = upgradeKind.none;
   expectContinue = false;
+  /** Hops that TRACE and OPTIONS may still take (RFC 9110 §7.6.2): 0 ends here, -1 any number. */
+  maxForwards = -1;
 
   private lineLimitAt = 0;
   private versionStart = 0;
@@ -65,6 +67,7 @@ export class RequestHead extends FieldSection {
     this.length = 0;
     this.upgrade = upgradeKind.none;
     this.expectContinue = false;
+    this.maxForwards = -1;
   }
 
   override move(delta: number): void {
@@ -257,7 +260,15 @@ export class RequestHead extends FieldSection {
     return null;
   }
 
+  private readMaxForwards(bytes: Uint8Array): void {
+    if (this.method !== method.trace && this.method !== method.options) return;
+    const index = this.firstOf(nameId['max-forwards']);
+    const start = this.valueStart[index] ?? 0;
+    this.maxForwards = Math.max(-1, readLength(bytes, start, this.valueEnd[index] ?? 0));
+  }
+
   protected override finish(bytes: Uint8Array): Fault | null {
+    if (this.has(nameId['max-forwards'])) this.readMaxForwards(bytes);
     return this.checkHost(bytes) ?? frameRequest(this, bytes) ?? readRequestConnection(this, bytes);
   }
 

@@ -35,7 +35,7 @@ export class RequestIds {
   /** Seconds since 1970, set by the event loop, not asked from the clock for each request. */
   now = 0;
   private readonly parts: readonly Part[];
-  private readonly s: Uint32Array;
+  private readonly s: Int32Array;
   private counter = 0;
 
   /** `seed` is four random 32-bit numbers. Throws RangeError with what `idFormatFault` says. */
@@ -46,7 +46,7 @@ export class RequestIds {
   ) {
     const fault = idFormatFault(format);
     if (fault !== null) throw new RangeError(fault);
-    this.s = Uint32Array.from([seed[0] ?? 0, seed[1] ?? 0, seed[2] ?? 0, (seed[3] ?? 0) | 1]);
+    this.s = Int32Array.from([seed[0] ?? 0, seed[1] ?? 0, seed[2] ?? 0, (seed[3] ?? 0) | 1]);
     const unit = names.unit.replaceAll(/[^!-~]/g, '_');
     this.parts = format
       .split(/(\{[^}]*\})/)
@@ -64,7 +64,7 @@ export class RequestIds {
     const s = this.s;
     const s1 = s[1] ?? 0;
     const five = Math.imul(s1, 5);
-    const result = Math.imul((five << 7) | (five >>> 25), 9) >>> 0;
+    const result = Math.imul((five << 7) | (five >>> 25), 9);
     const t = s1 << 9;
     s[2] = (s[2] ?? 0) ^ (s[0] ?? 0);
     s[3] = (s[3] ?? 0) ^ s1;

@@ -66,6 +66,7 @@ const text = {
   contentLength: octets('Content-Length'),
   chunked: octets('Transfer-Encoding: chunked\r\n'),
   upgrade: octets('Connection: Upgrade\r\nUpgrade: '),
+  maxForwards: octets('Max-Forwards'),
   separator: octets(', '),
 };
 
@@ -122,6 +123,11 @@ export function writeRequest(
     writer.lineEnd();
   }
   if (head.body === bodyKind.chunked) writer.all(text.chunked);
+  if (head.maxForwards > 0) {
+    writer.name(text.maxForwards);
+    writer.decimal(head.maxForwards - 1);
+    writer.lineEnd();
+  }
   if (forwardsUpgrade(head, plan)) {
     const index = head.firstOf(nameId.upgrade);
     writer.all(text.upgrade);
@@ -181,6 +187,7 @@ function copyFields(
     const id = head.ids[i] ?? 0;
     const goes =
       head.drop[i] !== 0 ||
+      (head.maxForwards > 0 && id === nameId['max-forwards']) ||
       plan.replaced[id] !== 0 ||
       (edited && edits.removes(head, bytes, i)) ||
       (idAt >= 0 &&

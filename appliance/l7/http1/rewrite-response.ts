@@ -102,13 +102,16 @@ function writeConnection(
   way: Passage,
   persistent: boolean,
 ): void {
-  if (way === passage.tunnel) {
-    if (request.method === method.connect) return;
+  if (way === passage.tunnel && request.method === method.connect) return;
+  // RFC 9110 §15.5.22: 426 has to say to what.
+  if (way === passage.tunnel || (response.status === 426 && response.has(nameId.upgrade))) {
     const index = response.firstOf(nameId.upgrade);
     writer.all(text.upgrade);
     writer.copy(bytes, response.valueStart[index] ?? 0, response.valueEnd[index] ?? 0);
     writer.lineEnd();
-  } else if (!persistent || way === passage.untilClose) writer.all(text.close);
+    if (way === passage.tunnel) return;
+  }
+  if (!persistent || way === passage.untilClose) writer.all(text.close);
   else if (request.minor === 0) writer.all(text.keepAlive);
 }
 

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { editFault, Edits } from '../../../../appliance/l7/http1/edits.js';
 import { idFormatFault } from '../../../../appliance/l7/http1/request-id.js';
-import { forwarded, returned } from '../../../support/http1-rewrite.js';
+import { forwarded, parsed, returned } from '../../../support/http1-rewrite.js';
 
 const test = suite('http1 rewrite');
 const get = (...fields: string[]): string =>
@@ -245,6 +245,25 @@ test('passes a switch of protocols back', () => {
     'Connection: Upgrade',
     'Upgrade: websocket',
   ]);
+});
+
+test('tells a client to what it has to upgrade', () => {
+  const text = 'HTTP/1.1 426 Upgrade Required\r\nUpgrade: x/1\r\nContent-Length: 0\r\n\r\n';
+  assert.equal(linesOf(returned(text)).slice(1), [
+    'Content-Length: 0',
+    'Connection: Upgrade',
+    'Upgrade: x/1',
+  ]);
+});
+
+test('counts Max-Forwards of TRACE and OPTIONS down, and of nothing else', () => {
+  const seen = (name: string, value: string): string[] =>
+    linesOf(forwarded(`${name} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: ${value}\r\n\r\n`)).slice(2);
+  assert.equal(seen('TRACE', '7'), ['Max-Forwards: 6']);
+  assert.equal(seen('OPTIONS', '1'), ['Max-Forwards: 0']);
+  assert.equal(seen('GET', '7'), ['Max-Forwards: 7']);
+  assert.equal(seen('TRACE', 'x'), ['Max-Forwards: x']);
+  assert.is(parsed('TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n').maxForwards, 0);
 });
 
 test('writes a reason that is not there as an empty one', () => {
