@@ -135,7 +135,8 @@ export class ChunkDecoder {
         return chunkStep.more;
       }
       if (this.state === state.data) {
-        const size = Math.min(this.size, end - p);
+        // A whole 32-bit number, else offsets would become doubles, which live on the heap.
+        const size = Math.min(this.size, end - p) | 0;
         this.dataStart = p;
         this.dataEnd = p + size;
         this.at = p + size;
@@ -182,7 +183,7 @@ export class ChunkDecoder {
     if (digit < 16) {
       this.digits += 1;
       if (this.digits > maxDigits || this.size >= maxSizeBeforeDigit) return faults.chunkOverflow;
-      this.size = this.size * 16 + digit;
+      this.size = this.size < 2 ** 26 ? (this.size << 4) | digit : this.size * 16 + digit;
       return null;
     }
     if (this.digits === 0) return c === LF ? faults.bareLf : faults.badChunkSize;

@@ -32,6 +32,8 @@ const websocket = octets('websocket');
 /** Digits as a number; -1 when it is none, -2 when above 2^53 - 1. */
 export function readLength(bytes: Uint8Array, start: number, end: number): number {
   if (start === end) return -1;
+  // Nine digits fit a 32-bit number, which needs no place on the heap.
+  if (end - start <= 9) return readShortLength(bytes, start, end);
   let value = 0;
   let overflow = false;
   for (let i = start; i < end; i += 1) {
@@ -42,6 +44,16 @@ export function readLength(bytes: Uint8Array, start: number, end: number): numbe
     value = overflow ? 0 : value * 10 + digit;
   }
   return overflow ? -2 : value;
+}
+
+function readShortLength(bytes: Uint8Array, start: number, end: number): number {
+  let value = 0;
+  for (let i = start; i < end; i += 1) {
+    const digit = (bytes[i] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    value = (Math.imul(value, 10) + digit) | 0;
+  }
+  return value;
 }
 
 function codingFault(bytes: Uint8Array, start: number, end: number): Fault | null {
@@ -61,7 +73,6 @@ function codingFault(bytes: Uint8Array, start: number, end: number): Fault | nul
 function frame(
   head: FieldSection & { body: BodyKind; length: number; readonly minor: number },
   bytes: Uint8Array,
-  limit: number,
 ): Fault | null {
   const coding = head.firstOf(nameId['transfer-encoding']);
   const length = head.firstOf(nameId['content-length']);
@@ -80,21 +91,22 @@ function frame(
   const value = readLength(bytes, head.valueStart[length] ?? 0, head.valueEnd[length] ?? 0);
   if (value === -1) return faults.badLength;
   if (value === -2) return faults.lengthOverflow;
-  if (value > limit) return faults.bodyTooLarge;
   head.length = value;
   head.body = value === 0 ? bodyKind.none : bodyKind.length;
   return null;
 }
 
 export function frameRequest(head: RequestHead, bytes: Uint8Array): Fault | null {
-  const fault = frame(head, bytes, head.limits.body);
+  const fault = frame(head, bytes);
   if (fault !== null) return fault;
+  // Compared here: handing the limit on, which may be a double, would put a copy on the heap.
+  if (head.length > head.limits.body) return faults.bodyTooLarge;
   const bodiless = head.method === method.connect || head.method === method.trace;
   return bodiless && head.body !== bodyKind.none ? faults.bodyNotAllowed : null;
 }
 
 export function frameResponse(head: ResponseHead, bytes: Uint8Array): Fault | null {
-  const fault = frame(head, bytes, Number.MAX_SAFE_INTEGER);
+  const fault = frame(head, bytes);
   if (fault !== null) return fault;
   const status = head.status;
   if (status === 101) return frameSwitch(head, bytes);
@@ -138,7 +150,7 @@ export class LengthCounter {
 
   /** Where the body ends within the bytes that are there. */
   take(start: number, end: number): number {
-    const size = Math.min(this.left, end - start);
+    const size = Math.min(this.left, end - start) | 0;
     this.left -= size;
     return start + size;
   }
