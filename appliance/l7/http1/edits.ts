@@ -32,12 +32,22 @@ export function editFault(edit: FieldEdit): string | null {
   if (reserved.has(Math.abs(findName(name, 0, name.length, hashName(name, 0, name.length))))) {
     return `the field ${edit.name} belongs to the connection, and Weir writes it itself.`;
   }
+  if (name.length === 4 && edit.name.toLowerCase() === 'host' && edit.action !== 'set') {
+    return 'a request has exactly one Host: it can be set, but not added or removed.';
+  }
   if (edit.action === 'remove') return null;
   const value = Buffer.from(edit.value, 'utf8');
   if (value.some((c) => valueOctet[c] === 0)) {
     return `the value of ${edit.name} has a control character; remove it.`;
   }
   return null;
+}
+
+/** What is wrong with this proxy's name in Via (RFC 9110 §7.6.3: a pseudonym is a token), or null. */
+export function viaFault(name: string): string | null {
+  return /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/.test(name)
+    ? null
+    : `"${name}" cannot be a name in Via: use up to 64 letters, digits, "-", "." and "_".`;
 }
 
 export class Edits {
@@ -47,18 +57,22 @@ export class Edits {
 
   /** Throws RangeError with the sentence of `editFault`: the schema asks that first. */
   constructor(edits: readonly FieldEdit[]) {
-    const lines: Buffer[] = [];
+    let lines: { name: string; line: Buffer }[] = [];
     const removed: { hash: number; name: Uint8Array }[] = [];
     for (const edit of edits) {
       const fault = editFault(edit);
       if (fault !== null) throw new RangeError(fault);
       const name = octets(edit.name);
       if (edit.action !== 'add') removed.push({ hash: hashName(name, 0, name.length), name });
+      const key = edit.name.toLowerCase();
+      // A later edit speaks of what the earlier ones made, too.
+      if (edit.action !== 'add') lines = lines.filter((line) => line.name !== key);
       if (edit.action !== 'remove') {
-        lines.push(Buffer.from(`${edit.name}: ${edit.value.trim()}\r\n`, 'utf8'));
+        const line = Buffer.from(`${edit.name}: ${edit.value.trim()}\r\n`, 'utf8');
+        lines.push({ name: key, line });
       }
     }
-    this.lines = Uint8Array.from(Buffer.concat(lines));
+    this.lines = Uint8Array.from(Buffer.concat(lines.map(({ line }) => line)));
     this.removed = removed;
   }
 

@@ -7,7 +7,7 @@
  * tables.
  */
 import { upgradeKind } from './connection.js';
-import { noEdits, type Edits } from './edits.js';
+import { editFault, noEdits, viaFault, type Edits } from './edits.js';
 import { bodyKind } from './framing.js';
 import { method } from './methods.js';
 import { nameId, type KnownName } from './names.js';
@@ -15,7 +15,7 @@ import { BACKSLASH, COMMA, octets, QUOTE, SLASH, SP } from './octets.js';
 import type { Peer } from './peer.js';
 import type { RequestHead } from './request-head.js';
 import type { RequestIds } from './request-id.js';
-import { targetForm } from './target.js';
+import { hostEnd, targetForm } from './target.js';
 import type { Writer } from './writer.js';
 
 /** What becomes of a field that proxies write one after the other. */
@@ -70,6 +70,18 @@ const text = {
   separator: octets(', '),
 };
 
+/** What is wrong with the texts of rules, as a sentence, or null. */
+export function rulesFault(rules: RequestRules): string | null {
+  const host = octets(rules.fallbackHost);
+  if (host.length > 0 && hostEnd(host, 0, host.length) < 0) {
+    return `"${rules.fallbackHost}" is not a host with or without a port.`;
+  }
+  return (
+    (rules.via === null ? null : viaFault(rules.via)) ??
+    (rules.requestId === null ? null : editFault({ action: 'remove', name: rules.requestId.name }))
+  );
+}
+
 /** Rules in the form in which they are carried out; made once for a service. */
 export class RequestPlan {
   /** 1: fields of this number are written anew or left out. */
@@ -79,7 +91,10 @@ export class RequestPlan {
   readonly fallbackHost: Uint8Array;
   readonly setsHost: boolean;
 
+  /** Throws RangeError when a text of the rules cannot be written into a head. */
   constructor(readonly rules: RequestRules = defaultRequestRules) {
+    const fault = rulesFault(rules);
+    if (fault !== null) throw new RangeError(fault);
     const replace = (...names: KnownName[]): void => {
       for (const name of names) this.replaced[nameId[name]] = 1;
     };

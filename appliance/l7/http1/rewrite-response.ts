@@ -4,7 +4,7 @@
  * Invariant: as for requests; the framing that is written is the one that the caller uses
  * for the body, and a body that ends with the connection says `Connection: close`.
  */
-import { noEdits, type Edits } from './edits.js';
+import { noEdits, viaFault, type Edits } from './edits.js';
 import { bodyKind } from './framing.js';
 import { method } from './methods.js';
 import { nameId } from './names.js';
@@ -22,7 +22,10 @@ export class ResponsePlan {
   readonly via: Uint8Array | null;
   readonly edits: Edits;
 
+  /** Throws RangeError with what `viaFault` says. */
   constructor(rules: ResponseRules = { via: null, edits: noEdits }) {
+    const fault = rules.via === null ? null : viaFault(rules.via);
+    if (fault !== null) throw new RangeError(fault);
     this.via = rules.via === null ? null : octets(rules.via);
     this.edits = rules.edits;
   }

@@ -171,6 +171,35 @@ test('refuses edits that end a line or speak for the connection', () => {
   );
 });
 
+test('a later edit of a name stands above the earlier ones', () => {
+  const edits = new Edits([
+    { action: 'add', name: 'X-A', value: '1' },
+    { action: 'set', name: 'x-a', value: '2' },
+    { action: 'add', name: 'X-A', value: '3' },
+    { action: 'set', name: 'X-B', value: '4' },
+    { action: 'remove', name: 'X-B' },
+  ]);
+  assert.equal(linesOf(forwarded(get('X-A: 0'), { edits })).slice(2), ['x-a: 2', 'X-A: 3']);
+});
+
+test('there is always exactly one Host', () => {
+  assert.type(editFault({ action: 'add', name: 'Host', value: 'b' }), 'string');
+  assert.type(editFault({ action: 'remove', name: 'HOST' }), 'string');
+});
+
+test('refuses rules that cannot be written into a head', () => {
+  const throws = (rules: Parameters<typeof forwarded>[1]): void =>
+    assert.throws(
+      () => forwarded(get(), rules),
+      (error: unknown) => error instanceof RangeError,
+    );
+  throws({ via: 'a\r\nX: y' });
+  throws({ via: '' });
+  throws({ fallbackHost: 'a\r\nX: y' });
+  throws({ requestId: { name: 'X\r\nY', client: 'keep' } });
+  throws({ requestId: { name: 'Content-Length', client: 'keep' } });
+});
+
 test('writes nothing beyond its room', () => {
   const whole = forwarded(get('X-A: 1'), { forwardedFor: 'append', via: 'weir' });
   for (let room = 0; room < whole.length; room += 1) {
