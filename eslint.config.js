@@ -91,13 +91,22 @@ export default defineConfig(
       message: `appliance/${folder} is pure: it is tested without a kernel, so it uses nothing of other folders.`,
     }),
   ),
-  ...['net', 'health', 'l4', 'l7', 'api', 'offload'].map((folder) =>
+  ...['net', 'health', 'l4', 'api', 'offload'].map((folder) =>
     boundary([`appliance/${folder}/**/*.ts`], koffi, tests, {
       regex: othersThan(folder, 'config', 'native', 'balance'),
       allowTypeImports: true,
       message: `appliance/${folder} does its one job and knows its neighbours by type only; appliance/control joins them.`,
     }),
   ),
+  boundary(['appliance/l7/**/*.ts'], koffi, tests, {
+    regex: othersThan('l7', 'config', 'balance', 'native'),
+    message:
+      'appliance/l7 is what runs in a worker: it knows intent, algorithms and the kernel, and nothing of the daemon.',
+  }),
+  boundary(['appliance/l7/http1/**/*.ts'], koffi, tests, {
+    regex: '^(\\.\\./)',
+    message: 'appliance/l7/http1 is pure: bytes in, bytes out, so it uses nothing but itself.',
+  }),
   boundary(['appliance/telemetry/**/*.ts'], koffi, tests, {
     regex: othersThan('telemetry', 'api', 'config'),
     allowTypeImports: true,

@@ -14,7 +14,8 @@ say() { printf 'setup: %s\n' "$*"; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 log=$(mktemp "${TMPDIR:-/tmp}/weir-setup.XXXXXX") || stop 'cannot write a temporary file.'
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log" $policy' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -84,7 +85,7 @@ at_least "$node_version" 20.19 || stop "Node.js 20.19 or newer is needed; this i
 packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ openssl python3'
 commands='clang make g++ openssl python3'
 if [ "$root" = yes ]; then
-  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux"
+  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux haproxy nginx"
   commands="$commands ip ethtool tcpdump curl ping sysctl nsenter"
 fi
 if command -v dpkg-query >/dev/null 2>&1; then
@@ -103,8 +104,23 @@ installed $package
       stop "these Debian packages are missing, and only root can install them:$missing. Run: sudo apt-get install$missing"
     export DEBIAN_FRONTEND=noninteractive
     step 'refreshing the list of Debian packages' apt update
+    # Debian starts haproxy and nginx when they come, nginx on port 80; here they are for tests only.
+    if [ ! -e /usr/sbin/policy-rc.d ] && [ ! -L /usr/sbin/policy-rc.d ]; then
+      policy=/usr/sbin/policy-rc.d
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod 755 "$policy"
+    fi
     # shellcheck disable=SC2086
     step "installing Debian packages:$missing" apt install -y --no-install-recommends $missing
+    [ -z "$policy" ] || rm -f "$policy"
+    policy=
+    for service in haproxy nginx; do
+      case "$missing " in *" $service "*)
+        ! command -v systemctl >/dev/null 2>&1 ||
+          step "keeping $service from starting with the machine" systemctl disable "$service"
+        ;;
+      esac
+    done
   fi
 else
   for command in $commands; do

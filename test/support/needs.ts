@@ -11,7 +11,7 @@ import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
 import { IoUring } from '../../native/ffi/io-uring.js';
 
-export type Need = 'root' | 'bpf' | 'uring' | 'lab' | DeviceKind | 'fou';
+export type Need = 'root' | 'bpf' | 'uring' | 'lab' | DeviceKind | 'fou' | 'http-peers';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -128,6 +128,14 @@ function lacksFou(): string | null {
     : 'it needs a kernel with UDP encapsulation (CONFIG_NET_FOU, CONFIG_IPV6_FOU).';
 }
 
+/** The proxies that Weir's HTTP is compared with, by the names of their packages. */
+function lacksHttpPeers(): string | null {
+  const missing = ['haproxy', 'nginx'].filter((tool) => !executable(tool));
+  return missing.length === 0
+    ? null
+    : `it needs ${missing.join(' and ')}: install the packages haproxy and nginx.`;
+}
+
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
 export function lacking(need: Need): string | null {
   switch (need) {
@@ -141,6 +149,8 @@ export function lacking(need: Need): string | null {
       return lacksRoot() ?? lacksBpf() ?? lacksLab();
     case 'fou':
       return lacking('lab') ?? lacksFou();
+    case 'http-peers':
+      return lacksHttpPeers();
     default:
       return lacking('lab') ?? lacksDevice(need);
   }
@@ -172,4 +182,5 @@ export const needs: Readonly<Record<Need, Register>> = {
   sit: register('sit'),
   ip6tnl: register('ip6tnl'),
   fou: register('fou'),
+  'http-peers': register('http-peers'),
 };
