@@ -104,9 +104,9 @@ export function judge(
     if (unlisted > 0) troubles.push(`${service}: ${unlisted} failures beyond those listed`);
     for (const failure of bad.slice(0, 5)) troubles.push(describeFailure(service, failure));
     if (bad.length > 5) troubles.push(`${service}: ${bad.length - 5} more failures`);
-    // Those to a member that died are as many as they are.
+    // A machine that is short of CPU answers late; to a member that died they are as many as they are.
     const dying = report.failures.length > bad.length;
-    if (!dying && report.repeated > 3 + report.requests / 200) {
+    if (!dying && report.repeated > 3 + report.requests / 10) {
       troubles.push(`${service}: ${report.repeated} of ${report.requests} datagrams sent again`);
     }
     if (report.requests === 0 && report.seconds >= quiet) {
