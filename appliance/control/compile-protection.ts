@@ -5,7 +5,7 @@
  * Invariant: what did not change keeps its identity from the previous result; services with the
  * same lists share one set.
  */
-import type { AccessList, Intent, Rate, Service } from '../config/schema.js';
+import type { AccessList, Intent, Pool, Rate, Service } from '../config/schema.js';
 import type { PrefixKey } from '../config/prefix-key.js';
 import type { HealthView } from './compile-pools.js';
 import { buildAccessSet, type AccessSet, type Verdict } from './access-sets.js';
@@ -57,7 +57,7 @@ export function compileProtection(
 ): L4Protection {
   const members = memberLimits(intent, pools, health, previous?.members);
   const limited = new Set<string>();
-  for (const [name, { members: list }] of pools) {
+  for (const [name, { members: list }] of members.size === 0 ? [] : pools) {
     if (list.some(({ id }: L4Member) => members.has(id))) limited.add(name);
   }
   const sets = new Map<string, AccessSet | null>();
@@ -156,8 +156,9 @@ function memberLimits(
   const found = new Map<string, L4MemberLimits>();
   for (const [name, compiled] of pools) {
     const pool = intent.pools[name];
-    const hasAgent = pool?.monitor?.type === 'agent';
-    for (const [index, member] of (pool?.members ?? []).entries()) {
+    if (pool === undefined || !mayLimit(pool)) continue;
+    const hasAgent = pool.monitor?.type === 'agent';
+    for (const [index, member] of pool.members.entries()) {
       const id = compiled.members[index]?.id;
       if (id === undefined) continue;
       const said = hasAgent ? health.get(id)?.agent?.maxConnections : undefined;
@@ -172,6 +173,23 @@ function memberLimits(
   const unchanged =
     previous?.size === found.size && [...found].every(([id, one]) => previous.get(id) === one);
   return unchanged ? previous : found;
+}
+
+/** By pool of a document, since all is compiled again whenever a member's health changes. */
+const limiting = new WeakMap<Pool, boolean>();
+
+/** Whether a member of the pool has limits of its own, or may be given one by its agent. */
+function mayLimit(pool: Pool): boolean {
+  const known = limiting.get(pool);
+  if (known !== undefined) return known;
+  const found =
+    pool.monitor?.type === 'agent' ||
+    pool.members.some(
+      (member) =>
+        member['max-connections'] !== undefined || member['new-connections'] !== undefined,
+    );
+  limiting.set(pool, found);
+  return found;
 }
 
 /** Of the document's and an agent's limit the lower one, each if there is one; 0 is none. */
