@@ -13,32 +13,12 @@
 #include "errors.h"
 #include "segment.h"
 
-static __always_inline int packet_accepts(const struct facts *packet)
-{
-	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
-	       (WEIR_TCP_SYN | WEIR_TCP_ACK);
-}
-
 /* Whether this packet of a member, of a flow that began with a cookie, is one to look at here. */
 static __always_inline int cookie_member_due(const struct facts *packet,
 					     const struct weir_flow *reply)
 {
-	return !(packet->cookie & WEIR_COOKIE_ASKED) && (reply->flags & WEIR_FLOW_PENDING || packet_accepts(packet));
-}
-
-/* The entry of the client's side. */
-static __always_inline struct weir_flow *cookie_forward(const struct weir_flow *reply)
-{
-	struct weir_scratch *work = scratch_get();
-
-	if (!work)
-		return 0;
-	address_copy(&work->key.source, &reply->client);
-	address_copy(&work->key.destination, &reply->address);
-	work->key.source_port = reply->client_port;
-	work->key.destination_port = reply->port;
-	work->key.protocol = IPPROTO_TCP;
-	return bpf_map_lookup_elem(&flows, &work->key);
+	return !(packet->cookie & WEIR_COOKIE_ASKED) &&
+	       (reply->flags & WEIR_FLOW_PENDING || packet_accepts(packet));
 }
 
 /*
@@ -67,8 +47,8 @@ __noinline int cookie_member(struct xdp_md *context, struct facts *packet)
 	if (!reply || packet->fragment ||
 	    bpf_xdp_load_bytes(context, packet->l2 + packet->header, &tcp, sizeof(tcp)))
 		return count_drop(&packet->flow, WEIR_DROP_COOKIE, 0, 0);
-	forward = cookie_forward(reply);
-	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
+	forward = flow_of_reply(reply, IPPROTO_TCP);
+	if (!forward)
 		return tcp_reset(context, packet);
 	/* A packet of the client overtook the member's answer in writing the entry. */
 	if (reply->flags & WEIR_FLOW_PENDING && forward->flags & WEIR_FLOW_TRANSLATED)

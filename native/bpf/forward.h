@@ -132,13 +132,9 @@ static __always_inline int forward_to_member(struct xdp_md *context, struct pack
 	/* The daemon writes rows before slots: for a moment a slot may name one that is down. */
 	if (!member || (!member_lives(member) && !probe_row(packet->is)))
 		return count_drop(&packet->is->flow, WEIR_DROP_NO_MEMBER, service->id, row);
-	room = member->mtu;
-	if (room) {
-		if (service->forwarding == WEIR_FORWARDING_TUNNEL)
-			room -= tunnel_overhead(member, service->gue_port);
-		if (packet->is->length > room)
-			return too_big(context, packet, service->id, row, room);
-	}
+	room = member_room(member, service->forwarding, service->gue_port);
+	if (packet->is->length > room)
+		return too_big(context, packet, service->id, row, room);
 	action = way_out(packet->is, member->interface);
 	if (action == XDP_ABORTED)
 		return count_drop(&packet->is->flow, WEIR_DROP_REDIRECT, service->id, row);
@@ -216,8 +212,7 @@ static __always_inline void reply_follow(const struct packet *packet, struct wei
 {
 	if (!(flow->flags & WEIR_FLOW_ESTABLISHED)) {
 		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
-		if ((packet->is->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
-		    (WEIR_TCP_SYN | WEIR_TCP_ACK)) {
+		if (packet_accepts(packet->is)) {
 			__s64 took = bpf_ktime_get_ns() - flow->seen_ns;
 
 			count_answer(flow->service, flow->member, took > 0 ? took : 0);

@@ -257,18 +257,12 @@ __noinline int nat_keep(const struct facts *packet, const struct weir_service *s
  */
 __noinline int reply_tell(const struct facts *packet, const struct weir_flow *reply)
 {
-	struct weir_scratch *work = scratch_get();
 	struct weir_flow *forward;
 
-	if (!work || !packet || !reply)
+	if (!packet || !reply)
 		return 0;
-	address_copy(&work->key.source, &reply->client);
-	address_copy(&work->key.destination, &reply->address);
-	work->key.source_port = reply->client_port;
-	work->key.destination_port = reply->port;
-	work->key.protocol = packet->flow.protocol;
-	forward = bpf_map_lookup_elem(&flows, &work->key);
-	if (!forward || forward->direction != WEIR_FLOW_FORWARD)
+	forward = flow_of_reply(reply, packet->flow.protocol);
+	if (!forward)
 		return 0;
 	forward->closing = closing_after(packet, forward->closing, WEIR_CLOSING_MEMBER);
 	flow_uncount(forward, &reply->client);

@@ -90,7 +90,7 @@ struct facts {
 		__u32 back_vlan; /* for nat: the frame's tags, as weir_flow.vlan */
 	};
 	__u32 quic;      /* server id of the connection id, with bit 16 set; 0: none */
-	__u32 cookie;    /* WEIR_COOKIE_ASKED, and flags of weir_flow with which scratch.cookie holds (cookie.h) */
+	__u32 cookie;    /* WEIR_COOKIE_ASKED, and WEIR_COOKIE_FLOW where the scratch has the rest (cookie.h) */
 	__u8 from_mac[MAC_ROOM]; /* of the frame, where a way back is kept */
 	__u8 to_mac[MAC_ROOM];
 };

@@ -43,6 +43,12 @@ static __always_inline int packet_opens(const struct facts *packet)
 	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) == WEIR_TCP_SYN;
 }
 
+static __always_inline int packet_accepts(const struct facts *packet)
+{
+	return (packet->tcp_flags & (WEIR_TCP_SYN | WEIR_TCP_ACK)) ==
+	       (WEIR_TCP_SYN | WEIR_TCP_ACK);
+}
+
 /* The member in the row that the entry names, unless this packet has to be balanced again. */
 static __always_inline struct weir_member *flow_member(const struct facts *packet,
 						       const struct weir_flow *flow, __u32 row)
@@ -164,6 +170,24 @@ static __always_inline struct weir_scratch *scratch_get(void)
 	__u32 row = 0;
 
 	return bpf_map_lookup_elem(&scratch, &row);
+}
+
+/* The entry of the client's direction of a reply's flow; 0 when it is gone. Uses scratch.key. */
+static __always_inline struct weir_flow *flow_of_reply(const struct weir_flow *reply,
+						       __u8 protocol)
+{
+	struct weir_scratch *work = scratch_get();
+	struct weir_flow *forward;
+
+	if (!work)
+		return 0;
+	address_copy(&work->key.source, &reply->client);
+	address_copy(&work->key.destination, &reply->address);
+	work->key.source_port = reply->client_port;
+	work->key.destination_port = reply->port;
+	work->key.protocol = protocol;
+	forward = bpf_map_lookup_elem(&flows, &work->key);
+	return forward && forward->direction == WEIR_FLOW_FORWARD ? forward : 0;
 }
 
 /* Stores a flow of this packet's tuple and counts it. 0, or the reason to drop. */

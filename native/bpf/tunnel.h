@@ -23,11 +23,10 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksum is a word's upper half");
 
-/* The address of a tunnel's own family may be another one than its content's. */
-static __always_inline __u32 tunnel_overhead(const struct weir_member *member, __be16 gue_port)
+/* What goes before the packet. The family outside may be another one than that of the content. */
+static __always_inline __u32 tunnel_overhead(__u32 outer6, __be16 gue_port)
 {
-	return (address_is_ipv4(&member->address) ? sizeof(struct iphdr) :
-						    sizeof(struct ipv6hdr)) +
+	return (outer6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
 	       (gue_port ? sizeof(struct udphdr) : 0);
 }
 
@@ -36,9 +35,9 @@ static __always_inline __u32 member_room(const struct weir_member *member, __u32
 					 __be16 gue_port)
 {
 	if (!member->mtu)
-		return 0xffff;
+		return ~0U; /* no packet is longer */
 	return forwarding == WEIR_FORWARDING_TUNNEL ?
-		       member->mtu - tunnel_overhead(member, gue_port) :
+		       member->mtu - tunnel_overhead(!address_is_ipv4(&member->address), gue_port) :
 		       member->mtu;
 }
 
@@ -81,8 +80,7 @@ static __always_inline int tunnel_into(struct xdp_md *context, const struct fact
 
 	if (!tuning || !packet || !member)
 		return XDP_DROP;
-	overhead = (outer6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
-		   (gue_port ? sizeof(struct udphdr) : 0);
+	overhead = tunnel_overhead(outer6, gue_port);
 	vlan = *(const move32 *)member->vlan;
 	length = packet->length;
 	head = (void *)(long)context->data + bounded(packet->l2, WEIR_MAX_LINK_BYTES);

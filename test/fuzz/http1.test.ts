@@ -25,22 +25,10 @@ import { Writer } from '../../appliance/l7/http1/writer.js';
 import { projectRoot } from '../../appliance/paths.js';
 import { corpus } from '../support/http1-corpus.js';
 import { judge, type Situation } from '../support/http1-judge.js';
+import { generator } from '../support/random.js';
 
 const runs = Number(process.env['WEIR_FUZZ_RUNS'] ?? 20_000);
 const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 2 ** 32);
-
-/** xorshift32: small, and the same everywhere. */
-function generator(state: number): (below: number) => number {
-  let x = state >>> 0 || 1;
-  return (below) => {
-    x ^= x << 13;
-    x >>>= 0;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    x >>>= 0;
-    return x % below;
-  };
-}
 
 interface Seed {
   readonly name: string;
