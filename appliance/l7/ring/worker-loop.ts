@@ -181,6 +181,11 @@ export class WorkerLoop {
     this.#acceptor.remove(listener);
   }
 
+  /** Milliseconds of the clock that timers count from, a word; inside a turn that of its beginning. */
+  get now(): number {
+    return this.#turning ? this.#timers.time : clock();
+  }
+
   /** Sets a timer, in place of its former setting. Never early, late by what a turn takes. */
   setTimer(timer: number, milliseconds: number): void {
     if (!this.#turning) this.#timers.time = clock();
