@@ -495,7 +495,7 @@ export class ClientConnection {
     this.#exchange = exchange;
     this.#state = State.exchange;
     this.reader.begin(head.body, head.length, inbound, service.heads.limits);
-    exchange.begin(this, service, head, bytes, performance.now());
+    exchange.begin(this, service, head, bytes);
     if (head !== service.heads.request) service.heads.giveBack(head);
     if (this.#exchange !== exchange) return true;
     if (this.reader.done) core.deadlines.clear(slot);

@@ -65,8 +65,8 @@ export class Exchange {
   /** Milliseconds with fractions: when the head was read, when it went to the member. */
   startedAt = 0.1;
   sentAt = 0.1;
-  /** To the head of the answer, microseconds; below 0 while there is none. */
-  micros = -1.5;
+  /** To the head of the answer, whole microseconds; below 0 while there is none. */
+  micros = -1;
 
   constructor(private readonly core: Core) {}
 
@@ -76,7 +76,6 @@ export class Exchange {
     service: HttpService,
     head: RequestHead,
     bytes: Uint8Array,
-    now: number,
   ): void {
     this.client = client;
     this.service = service;
@@ -95,9 +94,9 @@ export class Exchange {
     this.bodyGone = false;
     this.answered = false;
     this.status = 0;
-    this.startedAt = now;
-    this.sentAt = now;
-    this.micros = -1.5;
+    this.startedAt = this.core.timers.clock[0] as number;
+    this.sentAt = this.startedAt;
+    this.micros = -1;
 
     if (head.maxForwards === 0) {
       this.answer(this.method === method.options ? options : traceEnds);
@@ -165,7 +164,7 @@ export class Exchange {
       if (slot < 0) {
         core.observer.connected(member, -slot);
         member.begin();
-        member.end(core.timers.now, -1.5, 0, true);
+        member.end(core.timers.now, -1, 0, true);
         this.tried = member;
         if (this.attempts <= pool.pool.retries) continue;
         this.answer(answers.badGateway);
@@ -178,7 +177,7 @@ export class Exchange {
       upstream.begin(this, member, pool.pool, reused);
       upstream.writer.begin(slot, head.body === bodyKind.chunked);
       this.upstream = upstream;
-      this.sentAt = this.attempts === 1 ? this.startedAt : performance.now();
+      this.sentAt = core.timers.clock[0] as number;
       this.#send(slot, head, bytes, client, route, service);
       return;
     }
@@ -261,8 +260,7 @@ export class Exchange {
   heard(head: ResponseHead): void {
     this.answered = true;
     this.status = head.status;
-    this.micros = (performance.now() - this.sentAt) * 1000;
-    if (this.micros < 0) this.micros = 0.5;
+    this.micros = (((this.core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
   /** The answer is whole, and so is what the client gets. */

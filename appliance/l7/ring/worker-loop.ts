@@ -77,6 +77,11 @@ export class WorkerLoop {
   readonly pool: BufferPool;
   readonly connections: Connections;
   readonly receiveMode: ReceiveMode;
+  /**
+   * Milliseconds with fractions of the monotonic clock when the turn began, in an array because a
+   * double that is passed around is a heap object.
+   */
+  readonly clock = new Float64Array(1);
 
   readonly #timers: TimerWheel;
   /** Inside turn(), where the wheel's clock is right. */
@@ -207,7 +212,9 @@ export class WorkerLoop {
     }
     this.connections.settle();
     this.#ring.enter(this.#wait(milliseconds));
-    const now = clock();
+    const exactly = performance.now();
+    this.clock[0] = exactly;
+    const now = exactly | 0;
     this.#timers.time = now;
     this.#turning = true;
     try {
