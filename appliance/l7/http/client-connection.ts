@@ -24,6 +24,7 @@ import type { Answer } from './answers.js';
 import { answers } from './answers.js';
 import { BodyReader, bodyStep, BodyWriter } from './body.js';
 import { Role, WINDOW, type Core } from './core.js';
+import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
@@ -67,7 +68,7 @@ class Address implements ClientAddress {
   }
 }
 
-export class ClientConnection {
+export class ClientConnection implements Downstream {
   /** Of bodies of requests. */
   readonly reader = new BodyReader();
   /** Of bodies of answers. */
@@ -95,6 +96,14 @@ export class ClientConnection {
     readonly inbound: Inbound,
   ) {
     this.writer = new BodyWriter(core.connections);
+  }
+
+  get requestDone(): boolean {
+    return this.reader.done;
+  }
+
+  get requestBytes(): number {
+    return this.reader.total;
   }
 
   /** Bytes that the client has not yet taken. */
@@ -216,7 +225,9 @@ export class ClientConnection {
         else this.refuse(faults.timeout);
         return;
       case State.exchange:
-        if (this.pending > 0) this.abort('client-too-slow');
+        if (this.#exchange !== null && this.#exchange.list !== null)
+          this.#exchange.answer(answers.busy);
+        else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
           if (this.#exchange.answered) this.abort('client-too-slow');
           else this.refuse(faults.timeout);
@@ -281,6 +292,11 @@ export class ClientConnection {
     if (!interim) this.writer.begin(slot, way === passage.chunked);
     this.writing();
     return true;
+  }
+
+  queued(): void {
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
   }
 
   /** After an accepted Upgrade or CONNECT: bytes go both ways until both ends have ended. */
@@ -498,6 +514,7 @@ export class ClientConnection {
     exchange.begin(this, service, head, bytes);
     if (head !== service.heads.request) service.heads.giveBack(head);
     if (this.#exchange !== exchange) return true;
+    if (exchange.list !== null) return true;
     if (this.reader.done) core.deadlines.clear(slot);
     else {
       core.deadlines.set(slot, service.service.timeouts.idle);

@@ -13,6 +13,7 @@ import type { ResponsePlan } from '../http1/rewrite-response.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import type { ClientAddress } from '../client-address.js';
 import type { IdleList } from './idle.js';
+import type { WaitingList } from './waiting.js';
 
 /** Where requests go: the same object as long as the member keeps its name and address. */
 export interface HttpMember extends IdleList {
@@ -28,6 +29,9 @@ export interface HttpMember extends IdleList {
 
 export interface HttpPool {
   readonly pool: L7Pool;
+  readonly waiting: WaitingList;
+  /** After pick() said null: members serve, but none has room. */
+  readonly full: boolean;
   /** Some member, not `tried` if another can; null: none serves, or none has room. */
   pick(hash: number, now: number, tried: HttpMember | null): HttpMember | null;
 }
@@ -38,6 +42,8 @@ export interface HttpRoute {
   readonly response: ResponsePlan;
   /** One of its pools, for a request whose hash or random number this is. */
   poolFor(number: number): HttpPool | null;
+  /** Where a copy of the request goes, too. */
+  mirrorFor(number: number): HttpPool | null;
 }
 
 export interface HttpService {
