@@ -60,11 +60,11 @@ class Address implements ClientAddress {
     for (let i = from; i < 16; i += 1) this.bytes[i] = source[start + i - from] ?? 0;
   }
 
-  /** Of all its bytes, evenly spread (FNV-1a). */
+  /** Of all its bytes, evenly spread (FNV-1a): a word, signed as words are. */
   hash(): number {
     let hash = 0x811c9dc5 | 0;
     for (let i = 0; i < 16; i += 1) hash = Math.imul(hash ^ (this.bytes[i] as number), 0x01000193);
-    return hash >>> 0;
+    return hash;
   }
 }
 
