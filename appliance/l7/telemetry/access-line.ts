@@ -9,7 +9,7 @@
  * - User names and passwords in a URL are left out. Queries are not.
  */
 import { octets } from '../http1/octets.js';
-import { endings, type AccessRecord } from './access-record.js';
+import { endings, type AccessRecord, type Ending } from './access-record.js';
 import { LineText } from './line-text.js';
 
 /** Octets that each part may have in the line, escaped. */
@@ -69,8 +69,9 @@ const combined = {
 } as const;
 
 const http = octets('"HTTP/1.');
-const endingWords = endings.map((word) => octets(word));
-const nothing = new Uint8Array(0);
+const endingWords = Object.fromEntries(endings.map((word) => [word, octets(word)])) as Readonly<
+  Record<Ending, Uint8Array>
+>;
 const QUOTE = 0x22;
 const DASH = 0x2d;
 const SP = 0x20;
@@ -124,7 +125,7 @@ export class AccessLine {
     text.raw(json.referer);
     this.url(bytes, record.refererStart, record.refererEnd, most.referer);
     text.raw(json.ended);
-    text.raw(endingWords[record.ended] ?? nothing);
+    text.raw(endingWords[record.ended]);
     text.raw(json.cut);
     text.raw(text.cut ? json.yes : json.no);
     text.raw(json.end);

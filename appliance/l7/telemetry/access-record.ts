@@ -13,43 +13,25 @@ const nothing = new Uint8Array(0);
 const userAgent = octets('user-agent');
 const referer = octets('referer');
 
-/** Why an exchange ended, in the words of the log. The number is `ended.…`. */
+/** Why an exchange ended: the words of http/observer.ts, and refusals. */
 export const endings = [
-  'done',
-  'client-closed',
-  'client-timeout',
-  'member-closed',
+  'complete',
+  'client-gone',
+  'client-too-slow',
+  'member-failed',
+  'member-cut',
   'member-timeout',
   'bad-response',
-  'connect-failed',
+  'bad-request',
+  'no-memory',
   'no-member',
   'queue-full',
   'queue-timeout',
   'rate-limit',
   'connection-limit',
-  'bad-request',
-  'too-slow',
   'worker-stopped',
 ] as const;
-
-export const ended = {
-  done: 0,
-  clientClosed: 1,
-  clientTimeout: 2,
-  memberClosed: 3,
-  memberTimeout: 4,
-  badResponse: 5,
-  connectFailed: 6,
-  noMember: 7,
-  queueFull: 8,
-  queueTimeout: 9,
-  rateLimit: 10,
-  connectionLimit: 11,
-  badRequest: 12,
-  tooSlow: 13,
-  workerStopped: 14,
-} as const;
-export type Ended = (typeof ended)[keyof typeof ended];
+export type Ending = (typeof endings)[number];
 
 export class AccessRecord {
   /** Empty where there is none: a request that no route or member had. `member` is its key. */
@@ -80,7 +62,7 @@ export class AccessRecord {
   /** Of the final answer; 0: the client got none. */
   status = 0;
   retries = 0;
-  ended: Ended = ended.done;
+  ended: Ending = 'complete';
   /** Whole microseconds; -1: it never came to that. In a queue; to connect (0: reused). */
   queueMicros = -1;
   connectMicros = -1;
@@ -129,7 +111,7 @@ export class AccessRecord {
     this.idStart = this.idEnd = 0;
     this.status = 0;
     this.retries = 0;
-    this.ended = ended.done;
+    this.ended = 'complete';
     this.queueMicros = -1;
     this.connectMicros = -1;
     this.headMicros = -1;
