@@ -116,7 +116,9 @@ export class AccessRecord {
     this.connectMicros = -1;
     this.headMicros = -1;
     this.totalMicros = -1;
-    this.doubles.fill(0);
+    this.time = 0;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
   }
 
   /** Takes the ranges of a head that was read to its end. */

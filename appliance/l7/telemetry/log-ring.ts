@@ -64,11 +64,10 @@ export class LogRing {
     this.word(head, length);
     this.word((head + 4) | 0, target);
     const { data, mask } = this;
-    let p = (head + recordHead) & mask;
-    for (let i = start; i < end; i += 1) {
-      data[p] = bytes[i] ?? 0;
-      p = (p + 1) & mask;
-    }
+    const at = (head + recordHead) & mask;
+    const first = Math.min(length, this.room - at);
+    for (let i = 0; i < first; i += 1) data[at + i] = bytes[start + i] ?? 0;
+    for (let i = first; i < length; i += 1) data[i - first] = bytes[start + i] ?? 0;
     Atomics.store(words, headAt, (head + needed) | 0);
     return true;
   }
