@@ -61,8 +61,9 @@ class Member implements HttpMember {
   ) {
     this.address = loopback(port);
   }
-  begin(): void {
+  begun(): this {
     this.active += 1;
+    return this;
   }
   end(_now: number, _micros: number, _bytes: number, failed: boolean): void {
     this.active -= 1;
@@ -248,7 +249,7 @@ export class EngineDriver implements HttpObserver {
         for (let i = 0; i < members.length; i += 1) {
           const member = members[turn++ % members.length];
           if (member === undefined || member.active >= most) continue;
-          if (member !== tried || members.length === 1) return member;
+          if (member !== tried || members.length === 1) return member.begun();
         }
         return null;
       },
@@ -260,7 +261,7 @@ export class EngineDriver implements HttpObserver {
             pool: { ...pool, name: 'copies' },
             waiting: new WaitingList(),
             full: false,
-            pick: () => this.mirrored,
+            pick: () => this.mirrored?.begun() ?? null,
           };
     const route: HttpRoute = {
       route: {

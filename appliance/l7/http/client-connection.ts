@@ -60,11 +60,14 @@ class Address implements ClientAddress {
     for (let i = from; i < 16; i += 1) this.bytes[i] = source[start + i - from] ?? 0;
   }
 
-  /** Of all its bytes, evenly spread (FNV-1a). */
+  /** Of all its bytes, evenly spread, after FNV-1a: a word, signed as words are. */
   hash(): number {
     let hash = 0x811c9dc5 | 0;
     for (let i = 0; i < 16; i += 1) hash = Math.imul(hash ^ (this.bytes[i] as number), 0x01000193);
-    return hash >>> 0;
+    // The upper bits choose, so all must depend on all (the finaliser of MurmurHash3).
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    return hash ^ (hash >>> 16);
   }
 }
 

@@ -7,7 +7,7 @@
  * - A request is sent again only when its client has seen nothing of an answer, all of it can be
  *   produced again, and either nothing of it had been sent or its method is idempotent (RFC 9110 §9.2.2).
  * - An answer that breaks off is never made to look whole: the client's connection is reset.
- * - `member.begin()` and `member.end()` come in pairs.
+ * - Every member that was picked hears `end()` once.
  */
 import { isIdempotent } from '../http1/connection.js';
 import { faults, type Fault } from '../http1/faults.js';
@@ -212,7 +212,6 @@ export class Exchange implements Waiter {
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
         core.observer.connected(member, -slot);
-        member.begin();
         member.end(core.timers.now, -1, 0, true);
         this.tried = member;
         if (this.attempts <= pool.pool.retries) continue;
@@ -222,7 +221,6 @@ export class Exchange implements Waiter {
       const upstream = core.member(slot);
       if (reused) core.observer.reused(member);
       this.member = member;
-      member.begin();
       upstream.begin(this, member, pool.pool, reused);
       upstream.writer.begin(slot, head.body === bodyKind.chunked);
       this.upstream = upstream;

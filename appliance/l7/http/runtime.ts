@@ -21,9 +21,7 @@ export interface HttpMember extends IdleList {
   readonly key: string;
   /** A sockaddr. */
   readonly address: Uint8Array;
-  /** A request goes there. */
-  begin(): void;
-  /** It is over; `micros` to the head of the answer, below 0 without one. */
+  /** A request that it was picked for is over; `micros` to the head of the answer, below 0 without one. */
   end(now: number, micros: number, bytes: number, failed: boolean): void;
 }
 
@@ -32,7 +30,12 @@ export interface HttpPool {
   readonly waiting: WaitingList;
   /** After pick() said null: members serve, but none has room. */
   readonly full: boolean;
-  /** Some member, not `tried` if another can; null: none serves, or none has room. */
+  /**
+   * Some member, not `tried` if another can, with the room for a request taken, which its end() gives
+   * back; null: none serves, or none has room.
+   *
+   * @param hash a word of the client's address
+   */
   pick(hash: number, now: number, tried: HttpMember | null): HttpMember | null;
 }
 
