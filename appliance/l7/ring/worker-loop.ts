@@ -228,7 +228,7 @@ export class WorkerLoop {
     }
     this.connections.settle();
     this.#ring.enter(this.#wait(milliseconds), this.#expected);
-    const exactly = performance.now();
+    const exactly = performance.now() + processBegan;
     this.clock[0] = exactly;
     const now = exactly | 0;
     this.#timers.time = now;
