@@ -68,9 +68,10 @@ export class Compressor {
   /** Takes a copy of bytes[start, end), which must not be more than `room`. */
   push(bytes: Uint8Array, start: number, end: number): void {
     const size = end - start;
+    if (this.#over) return;
     if (size > this.room) throw new RangeError(`${size} bytes to code, with room for ${this.room}`);
     if (this.#finishing) throw new Error('bytes to code after the end of the body');
-    if (this.#over || size === 0) return;
+    if (size === 0) return;
     this.#waiting += size;
     this.#stream.write(Buffer.from(bytes.subarray(start, end)), () => this.#coded(size));
   }
