@@ -9,9 +9,14 @@ import { bodyKind } from './framing.js';
 import { method } from './methods.js';
 import { nameId } from './names.js';
 import { octets, SP } from './octets.js';
-import type { RequestHead } from './request-head.js';
 import type { ResponseHead } from './response-head.js';
 import type { Writer } from './writer.js';
+
+/** What an answer depends on: what RequestHead says of these. */
+export interface AnsweredRequest {
+  readonly method: number;
+  readonly minor: number;
+}
 
 export interface ResponseRules {
   readonly via: string | null;
@@ -43,7 +48,7 @@ export const passage = {
 export type Passage = (typeof passage)[keyof typeof passage];
 
 /** The way for a body to the client of this request. */
-export function passageOf(response: ResponseHead, request: RequestHead): Passage {
+export function passageOf(response: ResponseHead, request: AnsweredRequest): Passage {
   if (response.body === bodyKind.tunnel) return passage.tunnel;
   if (response.body === bodyKind.none || response.body === bodyKind.length) return passage.plain;
   return request.minor === 0 ? passage.untilClose : passage.chunked;
@@ -67,7 +72,7 @@ export function writeResponse(
   writer: Writer,
   response: ResponseHead,
   bytes: Uint8Array,
-  request: RequestHead,
+  request: AnsweredRequest,
   plan: ResponsePlan,
   persistent: boolean,
 ): void {
@@ -101,7 +106,7 @@ function writeConnection(
   writer: Writer,
   response: ResponseHead,
   bytes: Uint8Array,
-  request: RequestHead,
+  request: AnsweredRequest,
   way: Passage,
   persistent: boolean,
 ): void {
