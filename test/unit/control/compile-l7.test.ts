@@ -167,7 +167,6 @@ test('a plain service has every default, and one route to its pool', () => {
     })),
     whenDown: 'refuse',
     queue: 0,
-    queueTimeout: 5000,
     idleConnections: 64,
     idleTimeout: 30_000,
     requestsPerConnection: 10_000,
@@ -266,7 +265,7 @@ test('every key of a service comes to what workers execute', () => {
   assert.equal([shop.maxBody, shop.maxHead, shop.maxFields], [10 * 2 ** 20, 8192, 64]);
   assert.equal(shop.timeouts, {
     ...{ head: 5000, idle: 20_000, keepAlive: 30_000, slowestBody: 1024, connect: 1000 },
-    ...{ response: 120_000, queue: 5000, tunnel: 86_400_000 },
+    ...{ response: 120_000, queue: 2000, tunnel: 86_400_000 },
   });
   assert.is(shop.proxyProtocol, 'accept');
   assert.equal(shop.forward, {
@@ -291,7 +290,7 @@ test('every key of a service comes to what workers execute', () => {
   const { members: list, ...web } = poolOf(tables);
   assert.equal(web, {
     ...{ name: 'web', algorithm: 'least-connections', hash: 'source', whenDown: 'refuse' },
-    ...{ queue: 100, queueTimeout: 2000, idleConnections: 32, idleTimeout: 15_000 },
+    ...{ queue: 100, idleConnections: 32, idleTimeout: 15_000 },
     ...{ requestsPerConnection: 1000, retries: 1, proxyProtocol: 'v2' },
     ejection: {
       ...{ failures: 3, share: 0.3, minimum: 50, within: 30_000, hold: 5000, most: 0.25 },
