@@ -1,4 +1,5 @@
 /** Bodies through the coders: whole, bounded, given up in the middle, and in time. */
+import { randomBytes } from 'node:crypto';
 import type { Transform } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -183,19 +184,17 @@ for (const [name, coding] of names) {
   });
 
   run(`${name}: a reader that does not read stops the input`, async () => {
-    const random = generator(7);
     const reader = new Reader();
     reader.window = 1;
     const compressors = new Compressors(1);
     const compressor = compressors.start(coding, reader, 'end');
-    const bytes = body(random, 65_536, false);
     let pushed = 0;
-    // What cannot be coded smaller: as much comes out as goes in.
+    // What cannot be coded smaller, and is never the same: as much comes out as goes in.
     const untilStuck = async (): Promise<void> => {
       for (let still = 0; still < 50;) {
-        const size = Math.min(compressor.room, bytes.length);
+        const size = compressor.room;
         if (size > 0) {
-          compressor.push(bytes, 0, size);
+          compressor.push(randomBytes(size), 0, size);
           pushed += size;
           still = 0;
         } else still += 1;
@@ -204,7 +203,7 @@ for (const [name, coding] of names) {
     };
     await untilStuck();
     assert.is(compressor.room, 0);
-    assert.throws(() => compressor.push(bytes, 0, 1), RangeError);
+    assert.throws(() => compressor.push(Buffer.alloc(1), 0, 1), RangeError);
     // Input, what the coder keeps to itself, and two chunks of output.
     assert.ok(pushed < 1_000_000, `${pushed} bytes for a reader of ${reader.bytes}`);
     const before = pushed;
