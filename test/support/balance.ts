@@ -34,7 +34,6 @@ export function poolOf(members: readonly L7Member[], facts: Partial<L7Pool> = {}
     members,
     whenDown: 'refuse',
     queue: 0,
-    queueTimeout: 1000,
     idleConnections: 0,
     idleTimeout: 1000,
     requestsPerConnection: 0,
