@@ -134,10 +134,6 @@ export class Traffic implements Engine {
     } else throw new RangeError(`the snapshot has no service ${service}`);
   }
 
-  unlisten(listener: number): void {
-    this.#serving[listener] = undefined;
-  }
-
   drain(onDrained: () => void): void {
     this.#onDrained = onDrained;
     this.#http.core.draining = true;
