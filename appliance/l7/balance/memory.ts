@@ -45,6 +45,8 @@ export class BalanceMemory {
   readonly thisMark: Int32Array;
   readonly lastMark: Int32Array;
   readonly epochs: Int32Array;
+  /** Mean units of an answer, as this worker alone knows it. */
+  readonly meanUnits: Float64Array;
 
   static sharedBytes({ members, pools }: BalanceSizes): number {
     const words = members * WORDS_OF_MEMBER + pools * (CURSOR_WORDS + 1);
@@ -82,6 +84,7 @@ export class BalanceMemory {
     this.lastMark = words(members);
     this.epochs = words(members);
     this.cursors = words(pools * CURSOR_WORDS);
+    this.meanUnits = new Float64Array(members).fill(1);
     this.journal = new Int32Array(own.buffer, own.offset, 1);
     this.own = new Int32Array(own.buffer, own.offset + 4, members + pools);
   }
