@@ -131,14 +131,16 @@ export class BalanceMemory {
     journal[0] = 0;
   }
 
-  /** For the supervisor: a row of a member that nobody has any more begins anew. */
+  /**
+   * For the supervisor: a row gets another member, of which nothing is known. Counts stay, since what
+   * is still under way to the former one will be taken off by those who counted it.
+   */
   clearMember(row: number): void {
     this.latency[row] = 0;
     for (const part of [this.latencyAt, this.transferred, this.thisMark, this.lastMark]) {
       part[row] = 0;
     }
     this.epochs[row] = 0;
-    Atomics.store(this.counts, row, 0);
   }
 }
 

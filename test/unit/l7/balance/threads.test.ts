@@ -12,14 +12,14 @@ import { generator } from '../../../support/random.js';
 
 const limits = [1, 3, 5, 8] as const;
 const sizes = { members: limits.length, pools: 1 };
-const steps = 60_000;
+const steps = 400_000;
 
 interface Part {
   readonly shared: SharedArrayBuffer;
   readonly owns: readonly SharedArrayBuffer[];
   readonly index: number;
   readonly algorithm: L7Algorithm;
-  /** 1: stop now, whatever is under way. */
+  /** 1: stop now, whatever is under way. And how many are ready: they begin together. */
   readonly stop: SharedArrayBuffer;
 }
 
@@ -40,6 +40,12 @@ function work(part: Part): { over: number; refused: number; picked: number } {
   const open: MemberState[] = [];
   const stop = new Int32Array(part.stop);
   const result = { over: 0, refused: 0, picked: 0 };
+  Atomics.add(stop, 1, 1);
+  for (let ready = 0; ready < part.owns.length && Atomics.load(stop, 0) === 0;) {
+    ready = Atomics.load(stop, 1);
+    if (ready < part.owns.length) Atomics.wait(stop, 1, ready, 20);
+    else Atomics.notify(stop, 1);
+  }
   for (let step = 0; step < steps && Atomics.load(stop, 0) === 0; step += 1) {
     if (open.length > 0 && random(2) === 0) {
       open.splice(random(open.length), 1)[0]?.end(step, 10, 100, false);
@@ -71,7 +77,7 @@ if (!isMainThread) {
         owns: Array.from({ length: 4 }, () => buffer(BalanceMemory.ownBytes(sizes))),
         index: 0,
         algorithm,
-        stop: buffer(4),
+        stop: buffer(8),
       };
       const threads = part.owns.map(
         (_, index) =>
