@@ -127,7 +127,9 @@ export class HttpTelemetry implements HttpObserver {
   }
 
   retried(member: HttpMember): void {
-    this.counters.add(this.rowOfMember(member), counter.retries, 1);
+    const row = this.rowOfMember(member);
+    this.counters.add(row, counter.retries, 1);
+    this.counters.add(row, counter.memberFailures, 1);
   }
 
   finished(exchange: Exchange, reason: EndReason): void {
@@ -162,7 +164,13 @@ export class HttpTelemetry implements HttpObserver {
     const row = this.rowOfMember(member);
     const heard = exchange.micros >= 0;
     const status = heard ? exchange.status : 0;
-    this.counters.exchange(row, status, client.requestBytes, client.writer.total, exchange.micros);
+    this.counters.exchange(
+      row,
+      status,
+      client.requestBytes,
+      contentOut(exchange, client),
+      exchange.micros,
+    );
     if (failedMember(reason)) this.counters.add(row, counter.memberFailures, 1);
   }
 
@@ -178,7 +186,7 @@ export class HttpTelemetry implements HttpObserver {
     const measured = reason === 'complete' && !tunnel ? micros : -1;
     // refused() has counted that status already.
     const status = reason === 'bad-request' ? 0 : exchange.status;
-    counters.exchange(row, status, client.requestBytes, client.writer.total, measured);
+    counters.exchange(row, status, client.requestBytes, contentOut(exchange, client), measured);
     if (tunnel && exchange.status > 0) counters.add(row, counter.upgrades, 1);
     if (exchange.attempts > 1) counters.add(row, counter.retries, exchange.attempts - 1);
     if (reason === 'client-gone') counters.add(row, counter.clientAborts, 1);
@@ -226,11 +234,16 @@ export class HttpTelemetry implements HttpObserver {
     record.status = exchange.status;
     record.retries = exchange.attempts > 1 ? exchange.attempts - 1 : 0;
     record.bytesIn = client.requestBytes;
-    record.bytesOut = client.writer.total;
+    record.bytesOut = contentOut(exchange, client);
     record.totalMicros = wholeMicros(now - exchange.startedAt);
     record.ended = reason;
     ring.write(log.target, log.line.bytes, 0, log.line.write(record));
   }
+}
+
+/** Of a member's answer; those of Weir's own are not counted, and do not pass the writer. */
+function contentOut(exchange: Exchange, client: Downstream): number {
+  return exchange.micros >= 0 ? client.writer.total : 0;
 }
 
 function failedMember(reason: EndReason): boolean {
