@@ -8,6 +8,7 @@ import { diffDocuments, withMember } from '../config/changes.js';
 import { checkDocument, parseText, placeErrors, type DocumentResult } from '../config/document.js';
 import { formatConfigError, type ConfigError } from '../config/errors.js';
 import type { Document, Intent } from '../config/schema.js';
+import { poolsOf } from '../config/references.js';
 import { StoreError, type ConfigStore, type Revision } from '../config/store.js';
 import { firstSliceCapabilities, unsupported } from '../config/support.js';
 import type { ApplyResult, Change, ConfirmResult, DiffResult } from '../api/contract.js';
@@ -318,10 +319,6 @@ function hashChanges(before: L4Tables | undefined, now: L4Tables): string[] {
  * their own, with the other pools and the access lists that those need.
  */
 function partAround(document: Document, name: string): Document {
-  const poolsOf = (service: NonNullable<Document['services']>[string]): string[] =>
-    [service.pool, ...(service.routes ?? []).map((route) => route.pool)].filter(
-      (pool): pool is string => pool !== undefined,
-    );
   const { version, unit, pools = {}, 'access-lists': lists = {}, certificates } = document;
   const withStandIns = (names: readonly string[]): Set<string> => {
     const found = new Set(names);

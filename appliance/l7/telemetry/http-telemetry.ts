@@ -218,7 +218,7 @@ export class HttpTelemetry implements HttpObserver {
     }
     const now = core.timers.clock[0] ?? 0;
     if (now - (offset[1] ?? 0) > clockEvery) {
-      offset[0] = Date.now() - performance.now();
+      offset[0] = Date.now() - now;
       offset[1] = now;
     }
     record.time = exchange.startedAt + (offset[0] ?? 0);

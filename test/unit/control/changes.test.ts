@@ -124,7 +124,11 @@ for (const [name, text, code] of [
     JSON.stringify({
       ...document(),
       services: {
-        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'http' }, pool: 'web' },
+        shop: {
+          listen: { address: '10.0.0.80', port: 443, protocol: 'https' },
+          certificates: ['shop.example'],
+          pool: 'web',
+        },
       },
     }),
     'unsupported',
