@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, request, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Exchange } from '../../../../appliance/l7/http/exchange.js';
@@ -118,6 +119,7 @@ interface Stage {
 async function withUnit(
   members: readonly RequestListener[],
   work: (stage: Stage) => Promise<void>,
+  options: Partial<EngineOptions> = {},
 ): Promise<void> {
   const servers: Server[] = [];
   const agent = new Agent({ keepAlive: true });
@@ -130,6 +132,7 @@ async function withUnit(
       servers.push(server);
     }
     const made = new Unit({
+      ...options,
       ports: servers.map((server) => (server.address() as AddressInfo).port),
       service: {
         accessLog: { format: 'json', to: '/x', sample: 1, rotateSize: 0, rotateKeep: 0 },
@@ -253,5 +256,42 @@ uring('a member that breaks, and a head that is none, are counted as what they a
     },
   );
 });
+
+uring(
+  'requests for which there is no room are told apart: no queue place, or no end of it',
+  async () => {
+    let waiting: (() => void) | null = null;
+    await withUnit(
+      [
+        (_asked, answer) => {
+          waiting = () => answer.end('late');
+        },
+      ],
+      async ({ unit, ask }) => {
+        const first = ask('/first');
+        while (waiting === null) await sleep(1);
+        // One may wait, the next one may not.
+        const second = ask('/second');
+        while (unit.service().totals.connections < 2) await sleep(1);
+        let third = 0;
+        const asked = ask('/third').then((status) => (third = status));
+        await asked;
+        assert.is(third, 503);
+        assert.is(await second, 503);
+        waiting();
+        assert.is(await first, 200);
+        const { refused } = unit.service().totals;
+        assert.is(refused.queueFull, 1);
+        assert.is(refused.queueTimeout, 1);
+        assert.is(refused.noMember, 0);
+        assert.equal(
+          unit.lines().map((line) => line['ended']),
+          ['queue-full', 'queue-timeout', 'complete'],
+        );
+      },
+      { most: 1, pool: { queue: 1 }, timeouts: { queue: 1000 } },
+    );
+  },
+);
 
 test.run();
