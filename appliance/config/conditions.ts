@@ -84,7 +84,7 @@ export const whenSchema = z
     'path-regex': oneOrMore(regularExpression())
       .optional()
       .describe(
-        `Regular expressions for the path, in the words of JavaScript, without back-references and look-around; at most ${REGEX_MAX_LENGTH} characters. In place of path.`,
+        `Regular expressions for the path, in the words of JavaScript, found anywhere unless they say ^ and $; (?i) in front: without case. No back-references, no look-around; at most ${REGEX_MAX_LENGTH} characters. In place of path.`,
       ),
     method: oneOrMore(methodName()).optional().describe('Request methods.'),
     headers: z

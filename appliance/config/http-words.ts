@@ -12,6 +12,15 @@ export function headerName() {
   return z.string().regex(TOKEN, { error: 'is no name of a header field' });
 }
 
+export function isHeaderName(text: string): boolean {
+  return TOKEN.test(text);
+}
+
+/** What the codec says of a text, as messages of the language end: without a full stop. */
+export function asClause(sentence: string): string {
+  return sentence.replace(/\.$/, '');
+}
+
 export function headerValue() {
   return z
     .string()

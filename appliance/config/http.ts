@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { editFault, viaFault } from '../l7/http1/edits.js';
 import { idFormatFault } from '../l7/http1/request-id.js';
 import { textField } from './fields.js';
-import { headerName } from './http-words.js';
+import { asClause, headerName, isHeaderName } from './http-words.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 
 export const upgradeWords = ['none', 'websocket', 'any'] as const;
@@ -17,7 +17,7 @@ export const upgradeWords = ['none', 'websocket', 'any'] as const;
 function unless(fault: (text: string) => string | null): (text: string) => Parsed<string> {
   return (text) => {
     const wrong = fault(text);
-    return wrong === null ? parsed(text) : refused(wrong);
+    return wrong === null ? parsed(text) : refused(asClause(wrong));
   };
 }
 
@@ -47,8 +47,11 @@ export const proxyHeadersSchema = z
       .strictObject({
         header: headerName()
           .superRefine((field, context) => {
-            const message = editFault({ action: 'set', name: field, value: '' });
-            if (message === null) return;
+            const fault = isHeaderName(field)
+              ? editFault({ action: 'set', name: field, value: '' })
+              : null;
+            if (fault === null) return;
+            const message = asClause(fault);
             context.addIssue({ code: 'custom', message, params: { code: 'value' } });
           })
           .default('X-Request-Id')

@@ -35,7 +35,7 @@ const cookieSchema = z
       .enum(['plain', 'signed', 'encrypted'])
       .default('signed')
       .describe(
-        'plain: the cookie names the member, and clients may write another one. signed: they cannot. ' +
+        'plain: the cookie is a short name of the member, which clients may forge. signed: they cannot. ' +
           'encrypted: nor can they read it. The unit makes the key itself and keeps it out of the configuration.',
       ),
     path: z

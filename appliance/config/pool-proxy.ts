@@ -13,7 +13,9 @@ export const queueSchema = z
     length: z.int().min(1).max(1_000_000).describe('Most requests or connections that wait.'),
     timeout: duration({ min: '10ms', max: '10m' })
       .prefault('5s')
-      .describe('How long one waits. Over it: 503, or the connection is closed.'),
+      .describe(
+        'How long one waits. Over it: 503, or the connection is closed. Of several pools that a service leads to, the longest holds for all.',
+      ),
   })
   .describe(
     'What comes while every member has its max-connections waits for room (proxied services). Left out: it is refused at once.',

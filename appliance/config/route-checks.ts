@@ -72,7 +72,7 @@ function checkPools({ pools }: RouteKeys, refuse: Refuse): void {
     }
     seen.add(pool);
   }
-  if (pools.every(({ weight }) => weight === 0)) {
+  if (pools.length > 0 && pools.every(({ weight }) => weight === 0)) {
     refuse(
       'conflict',
       ['pools'],

@@ -9,7 +9,7 @@ import { editFault } from '../l7/http1/edits.js';
 import { line, name } from './basics.js';
 import { whenSchema } from './conditions.js';
 import { duration, textField } from './fields.js';
-import { headerName, headerValue } from './http-words.js';
+import { asClause, headerName, headerValue } from './http-words.js';
 import { requestLimits } from './limits.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { checkRoute } from './route-checks.js';
@@ -174,8 +174,9 @@ function headerChanges() {
   });
   return changes.superRefine((edits, context) => {
     const check = (edit: Parameters<typeof editFault>[0], path: (string | number)[]): void => {
-      const message = editFault(edit);
-      if (message === null) return;
+      const fault = editFault(edit);
+      if (fault === null) return;
+      const message = asClause(fault);
       context.addIssue({ code: 'custom', path, message, params: { code: 'value' } });
     };
     for (const action of ['set', 'add'] as const) {

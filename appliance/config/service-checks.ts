@@ -119,7 +119,7 @@ function checkForwardingKeys(service: ServiceKeys, kind: Kind, refuse: Refuse): 
     if (service[key] === undefined) continue;
     const because =
       kind === 'stream'
-        ? `${what} that is forwarded by packets, but the tier is proxy`
+        ? `${what} whose packets are forwarded, but the tier is proxy`
         : `${what}, but the protocol is ${service.listen.protocol}`;
     const otherwise =
       key === 'access' && kind !== 'stream' ? ', or use client-address in a route' : '';

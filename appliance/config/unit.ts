@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { anyAddress, prefix, unicastAddress } from './fields.js';
 import { hostName, interfaceName, line, name } from './basics.js';
 
+const workersHelp = 'write auto, or a number from 1 to 256';
+
 export const unitSchema = z
   .strictObject({
     name: name().describe('Name of this unit, unique within a pair.'),
@@ -32,7 +34,10 @@ export const unitSchema = z
       .optional()
       .describe('The same for IPv6, at most 96 bits. Left out: 100::/64.'),
     workers: z
-      .union([z.literal('auto'), z.int().min(1).max(256)])
+      .union([
+        z.literal('auto'),
+        z.int().min(1, { error: workersHelp }).max(256, { error: workersHelp }),
+      ])
       .optional()
       .describe('How many processes serve proxied services. Left out: auto, one for each core.'),
     'worker-connections': z

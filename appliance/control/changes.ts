@@ -285,11 +285,17 @@ const STORE_CODES: Partial<Record<StoreError['code'], PortError['code']>> = {
 
 /** Services whose established connections cannot survive the change, in sentences. */
 function forwardingChanges(before: Intent | null, now: Intent): string[] {
-  return Object.entries(now.services).flatMap(([name, { forwarding }]) => {
-    const was = before?.services[name]?.forwarding;
-    if (was === undefined || forwarding === undefined || was === forwarding) return [];
+  return Object.entries(now.services).flatMap(([name, service]) => {
+    const earlier = before?.services[name];
+    if (earlier === undefined) return [];
+    const [was, is] = [earlier, service].map((one) => one.forwarding ?? 'the proxy');
+    if (was === undefined || is === undefined || was === is) return [];
+    const why =
+      earlier.forwarding === undefined || service.forwarding === undefined
+        ? 'the other end of them is another one'
+        : 'their members see other addresses';
     return [
-      `service ${name} goes from ${was} to ${forwarding}: its established connections end, because their members see other addresses`,
+      `service ${name} goes from ${was} to ${is}: its established connections end, because ${why}`,
     ];
   });
 }

@@ -59,7 +59,7 @@ export function compileL7(
   for (const [name, protocol] of parts.services) {
     const service = intent.services[name];
     if (service === undefined) continue;
-    const surroundings = surroundingsOf(name, service, protocol, pools, parts, input);
+    const surroundings = surroundingsOf(name, service, protocol, parts, input);
     services.set(
       name,
       compileService(service, surroundings, input.cookieKey, previous?.services.get(name)),
@@ -85,18 +85,17 @@ function surroundingsOf(
   name: string,
   service: Service,
   protocol: L7Protocol,
-  pools: ReadonlyMap<string, L7Pool>,
   { servedBy }: L7Parts,
-  { cookieKey }: L7Input,
+  { intent, cookieKey }: L7Input,
 ): ServiceSurroundings {
-  const timeouts = answeringPools(service).map(
-    (pool) => pools.get(servedBy(pool))?.queueTimeout ?? 0,
+  const timeouts = answeringPools(service).flatMap(
+    (pool) => intent.pools[servedBy(pool)]?.queue?.timeout ?? [],
   );
   return {
     name,
     protocol,
     servedBy,
-    queueTimeout: Math.max(0, ...timeouts),
+    queueTimeout: timeouts.length === 0 ? DEFAULTS.queueTimeout : Math.max(...timeouts),
     cookieKey: () => {
       if (cookieKey === undefined) {
         throw new RangeError(`the cookies of service ${name} need a key, and none was given`);
@@ -169,7 +168,6 @@ function settingsOf(judged: L4Pool, pool: Pool): Omit<L7Pool, 'members'> {
     hash: pool.hash ?? 'source',
     whenDown: judged.whenDown === 'reset' ? 'reset' : 'refuse',
     queue: queue?.length ?? 0,
-    queueTimeout: queue?.timeout ?? DEFAULTS.queueTimeout,
     idleConnections: idle?.connections ?? DEFAULTS.idleConnections,
     idleTimeout: idle?.timeout ?? DEFAULTS.idleTimeout,
     requestsPerConnection: idle?.requests ?? DEFAULTS.requestsPerConnection,

@@ -228,8 +228,6 @@ export interface L7Pool {
   readonly whenDown: 'refuse' | 'reset';
   /** Requests that wait for a member with room; 0: refused at once. */
   readonly queue: number;
-  /** How long one of them waits. */
-  readonly queueTimeout: number;
   /** Idle connections that are kept to each member, by each worker; how long; requests of one. */
   readonly idleConnections: number;
   readonly idleTimeout: number;

@@ -119,7 +119,6 @@ const pool: L7Pool = {
   members: [],
   whenDown: 'refuse',
   queue: 0,
-  queueTimeout: 1000,
   idleConnections: 64,
   idleTimeout: 30_000,
   requestsPerConnection: 1000,

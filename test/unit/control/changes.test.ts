@@ -144,6 +144,22 @@ for (const [name, text, code] of [
   });
 }
 
+test('going over to the proxy ends established connections, and is said beforehand', async ({
+  bench,
+}) => {
+  await bench.changes.apply(request(document()));
+  const proxied = document();
+  for (const service of Object.values(proxied.services ?? {})) {
+    service.tier = 'proxy';
+    delete service.forwarding;
+  }
+  const { warnings } = await bench.changes.apply(request(proxied, { dryRun: true }));
+  assert.ok(
+    warnings.some((one) => one.includes('goes from nat to the proxy: its established')),
+    `the warning is there, seen ${warnings.join('; ')}`,
+  );
+});
+
 test('what does not fit into the fast path is refused before it is committed', async ({
   bench,
 }) => {
