@@ -118,8 +118,9 @@ export class HttpTelemetry implements HttpObserver {
   }
 
   connected(member: HttpMember, errno: number): void {
-    const which = errno === 0 ? counter.connectsOk : counter.connectsFailed;
-    this.counters.add(this.rowOfMember(member), which, 1);
+    const row = this.rowOfMember(member);
+    this.counters.add(row, errno === 0 ? counter.connectsOk : counter.connectsFailed, 1);
+    if (errno === 0) this.counters.add(row, counter.opened, 1);
   }
 
   reused(member: HttpMember): void {
