@@ -42,6 +42,7 @@ class Unit extends EngineDriver {
   readonly telemetry: HttpTelemetry;
   readonly #region = counterRegion(new ArrayBuffer(counterRegionBytes(16)), 0, 16);
   readonly #reader = new CounterReader();
+  readonly #rows: ReadonlyMap<string, number>;
   readonly #log: LogRingReader;
 
   constructor(options: EngineOptions) {
@@ -58,8 +59,13 @@ class Unit extends EngineDriver {
     ];
     const changes = new RowRegistry(16).assign(names);
     this.#reader.assigned(changes, [this.#region]);
-    this.telemetry.adopt(this.binding.service, changes.rows, TARGET);
-    for (const member of this.members) this.telemetry.adoptMember(member, changes.rows);
+    this.#rows = changes.rows;
+    this.adopt();
+  }
+
+  adopt(): void {
+    this.telemetry.adopt(this.binding.service, this.#rows, TARGET);
+    for (const member of this.members) this.telemetry.adoptMember(member, this.#rows);
   }
 
   of(name: string): L7Traffic {
@@ -293,5 +299,24 @@ uring(
     );
   },
 );
+
+uring('a request that no route takes is logged like any other', async () => {
+  await withUnit([], async ({ unit, ask }) => {
+    const { binding } = unit;
+    binding.service = { ...binding.service, find: () => -1 };
+    unit.adopt();
+    assert.is(await ask('/nowhere', { body: 'a body' }), 404);
+    assert.is(await ask('/again'), 404);
+    assert.equal(
+      unit.lines().map((line) => [line['method'], line['target'], line['status'], line['route']]),
+      [
+        ['POST', '/nowhere', 404, null],
+        ['GET', '/again', 404, null],
+      ],
+    );
+    assert.is(unit.service().totals.responses['4xx'], 2);
+    assert.is(unit.service().totals.connections, 1, 'the connection goes on');
+  });
+});
 
 test.run();
