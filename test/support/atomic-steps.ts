@@ -25,7 +25,7 @@ export function between(work: () => void, step: number, other: () => void): bool
           patch();
         }
         count += 1;
-        return Reflect.apply(real, Atomics, to);
+        return Reflect.apply(real, Atomics, to) as unknown;
       });
     }
   };

@@ -144,6 +144,27 @@ test('a sweep takes nothing from a bucket that comes into use', () => {
   });
 });
 
+test('a bucket that a sweep empties in the middle of taking is looked for again', () => {
+  // In ticks of a millisecond, so that the time of the sweep is the very word that was there.
+  const whole = bucketRate(0.5, 1);
+  assert.is(whole.shift, 0);
+  everywhere((step) => {
+    const table = new Table();
+    table.take('one', 1, 0, whole);
+    const allowed: number[] = [];
+    const ran = between(
+      () => {
+        allowed.push(table.take('one', 1, 2000, whole));
+      },
+      step,
+      () => table.two.sweep(2000),
+    );
+    allowed.push(table.take('two', 1, 2000, whole));
+    if (ran) assert.is(sum(allowed), 1 + table.untracked, `step ${step}`);
+    return ran;
+  });
+});
+
 test('what is given back is given back once, whoever takes meanwhile', () => {
   everywhere((step) => {
     const table = new Table();
