@@ -20,9 +20,14 @@ import { bodyKind } from './framing.js';
 import { method } from './methods.js';
 import { nameId } from './names.js';
 import { octets, SP } from './octets.js';
-import type { RequestHead } from './request-head.js';
 import type { ResponseHead } from './response-head.js';
 import type { Writer } from './writer.js';
+
+/** What an answer depends on: what RequestHead says of these. */
+export interface AnsweredRequest {
+  readonly method: number;
+  readonly minor: number;
+}
 
 export interface ResponseRules {
   readonly via: string | null;
@@ -68,7 +73,7 @@ export type Passage = (typeof passage)[keyof typeof passage];
  */
 export function passageOf(
   response: ResponseHead,
-  request: RequestHead,
+  request: AnsweredRequest,
   treated: number = asItIs,
   codedLength = -1,
 ): Passage {
@@ -98,7 +103,7 @@ export function writeResponse(
   writer: Writer,
   response: ResponseHead,
   bytes: Uint8Array,
-  request: RequestHead,
+  request: AnsweredRequest,
   plan: ResponsePlan,
   persistent: boolean,
   treated: number = asItIs,
@@ -162,7 +167,7 @@ function writeConnection(
   writer: Writer,
   response: ResponseHead,
   bytes: Uint8Array,
-  request: RequestHead,
+  request: AnsweredRequest,
   way: Passage,
   persistent: boolean,
 ): void {

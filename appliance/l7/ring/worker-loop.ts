@@ -50,6 +50,12 @@ const COMPLETIONS = 16_384;
 /** Milliseconds: node gets a turn as often under load, and when there is nothing to do. */
 const YIELD = 100;
 const LONGEST_WAIT = 1000;
+/**
+ * After a turn with as many completions the next one waits a moment for half as many: fewer and larger
+ * turns cost less for each. A worker with little to do answers at once.
+ */
+const BUSY = 8;
+const MOST_EXPECTED = 64;
 /** Turns of at most 10 ms that a loop may take to close its connections. */
 const CLOSING_TURNS = 500;
 
@@ -82,6 +88,11 @@ export class WorkerLoop {
   readonly pool: BufferPool;
   readonly connections: Connections;
   readonly receiveMode: ReceiveMode;
+  /**
+   * Milliseconds with fractions of the monotonic clock when the turn began, in an array because a
+   * double that is passed around is a heap object.
+   */
+  readonly clock = new Float64Array(1);
 
   readonly #timers: TimerWheel;
   /** Inside turn(), where the wheel's clock is right. */
@@ -95,6 +106,8 @@ export class WorkerLoop {
   #nodeArmed = false;
   /** node is to have its turn. */
   #woken = false;
+  /** Completions that the next turn may wait for, for a moment. */
+  #expected = 1;
   #handler: ConnectionHandler | null = null;
   /** The acceptor's own timer comes behind the handler's. */
   readonly #acceptTimer: number;
@@ -189,9 +202,14 @@ export class WorkerLoop {
     this.#acceptor.remove(listener);
   }
 
-  /** When the present turn began to hand on what happened; outside a turn, when the last one did. */
+  /** Listening sockets that are not yet closed. */
+  get listeners(): number {
+    return this.#acceptor.count;
+  }
+
+  /** Milliseconds of the clock that timers count from, a word; inside a turn that of its beginning. */
   get now(): number {
-    return this.#timers.time;
+    return this.#turning ? this.#timers.time : clock();
   }
 
   /** Sets a timer, in place of its former setting. Never early, late by what a turn takes. */
@@ -214,12 +232,15 @@ export class WorkerLoop {
       this.#ring.watch(this.#wakeFd, wakeTag, 0);
     }
     this.connections.settle();
-    this.#ring.enter(this.#wait(milliseconds));
-    const now = clock();
+    this.#ring.enter(this.#wait(milliseconds), this.#expected);
+    const exactly = performance.now() + processBegan;
+    this.clock[0] = exactly;
+    const now = exactly | 0;
     this.#timers.time = now;
     this.#turning = true;
     try {
       const events = this.#ring.reap(this.#completions);
+      this.#expected = events < BUSY ? 1 : Math.min(events >> 1, MOST_EXPECTED);
       return events + this.#timers.advance(now, this.#timerHandler);
     } finally {
       this.#turning = false;
