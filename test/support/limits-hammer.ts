@@ -8,6 +8,7 @@ import { SharedCounts, type CountSizes } from '../../appliance/l7/limits/counts.
 import { bucketRate } from '../../appliance/l7/limits/rate.js';
 
 export interface HammerData {
+  /** The tables, and a word behind them in which threads count that they are ready. */
   readonly memory: SharedArrayBuffer;
   readonly worker: number;
   readonly buckets?: BucketSizes;
@@ -17,6 +18,9 @@ export interface HammerData {
 export type HammerOrder =
   | {
       readonly kind: 'take';
+      /** Begins when so many orders have come to threads, so that all begin at once. */
+      readonly begin: number;
+      readonly first: number;
       readonly keys: number;
       readonly times: number;
       readonly perSecond: number;
@@ -45,10 +49,14 @@ if (port !== null) {
     const allowed = new Array<number>(order.keys).fill(0);
     if (order.kind === 'take' && table !== null) {
       const rate = bucketRate(order.perSecond, order.burst);
+      const ready = new Int32Array(memory, memory.byteLength - 4);
+      Atomics.add(ready, 0, 1);
+      while (Atomics.load(ready, 0) < order.begin);
       for (let i = 0; i < order.times; i += 1) {
         const key = i % order.keys;
-        const set = table.setOf('keyed', key);
-        if (table.take(set, key, key * 64, rate, order.now) === 0) {
+        const low = order.first + key;
+        const set = table.setOf('keyed', low);
+        if (table.take(set, low, key * 64, rate, order.now) === 0) {
           allowed[key] = (allowed[key] ?? 0) + 1;
         }
       }

@@ -123,6 +123,20 @@ test('keys that were idle for any time begin with a full bucket', () => {
   }
 });
 
+test('a bucket that no sweep saw is full, too, for longer than half of the words', () => {
+  for (const rate of rates) {
+    for (const ticks of [2 ** 30, 2 ** 31 - 1000, 2 ** 31 + 1000, 2.4 * 2 ** 30]) {
+      const [table] = tables(1).all as [TokenBuckets];
+      const key = { low: 5, high: 64, rate };
+      while (take(table, key, 1000) === 0);
+      const later = 1000 + Math.ceil(ticks / 2 ** rate.shift);
+      let allowed = 0;
+      while (take(table, key, later) === 0) allowed += 1;
+      assert.is(allowed, Math.floor(rate.tolerance / rate.cost) + 1, `${ticks} ticks later`);
+    }
+  }
+});
+
 test('a sweep leaves those that are in use, and no others', () => {
   const { all } = tables(1);
   const [table] = all as [TokenBuckets];

@@ -33,11 +33,12 @@ async function withThreads(
 
 test('buckets give what their rate allows, not one more or less', async () => {
   const sizes = { keyed: 4, single: 1 };
-  const memory = new SharedArrayBuffer(TokenBuckets.bytes(sizes));
+  const memory = new SharedArrayBuffer(TokenBuckets.bytes(sizes) + 4);
   TokenBuckets.prepare(memory, 0, Int32Array.of(1, 2));
   await withThreads({ memory, buckets: sizes }, 3, async (round) => {
     const keys = 8;
-    const order = { kind: 'take', keys, times: 60_000, perSecond: 1000, burst: 5000 } as const;
+    const take = { kind: 'take', first: 0, begin: 0, keys } as const;
+    const order = { ...take, times: 60_000, perSecond: 1000, burst: 5000 };
     let now = 0;
     let full = true;
     let refused = 0;
@@ -55,6 +56,38 @@ test('buckets give what their rate allows, not one more or less', async () => {
     }
     // A thread that lost its processor with a lock in hand lets others through; that is rare.
     assert.ok(refused < 1000, `${refused} requests untracked`);
+  });
+});
+
+test('threads that meet a key for the first time at the same moment make one bucket of it', async () => {
+  const sizes = { keyed: 256, single: 1 };
+  const memory = new SharedArrayBuffer(TokenBuckets.bytes(sizes) + 4);
+  TokenBuckets.prepare(memory, 0, Int32Array.of(1, 2));
+  await withThreads({ memory, buckets: sizes }, 2, async (round) => {
+    const keys = 500;
+    const take = { kind: 'take', keys, times: keys, perSecond: 1, burst: 1 } as const;
+    let wrong = 0;
+    let untracked = 0;
+    // Each round's buckets take the places of those of the round before.
+    for (let turn = 1; turn <= 200; turn += 1) {
+      const reports = await round({
+        ...take,
+        begin: 2 * turn,
+        first: turn * 997,
+        now: turn * 2000,
+      });
+      for (let key = 0; key < keys; key += 1) {
+        const allowed = reports.reduce((sum, report) => sum + (report.allowed[key] ?? 0), 0);
+        if (allowed !== 1) wrong += 1;
+      }
+      untracked = reports.reduce((sum, report) => sum + report.untracked, 0);
+    }
+    // Untracked: where a thread lost its processor with a lock in hand.
+    assert.ok(
+      wrong <= untracked,
+      `${wrong} keys of 100,000 not allowed once, ${untracked} untracked`,
+    );
+    assert.ok(untracked < 100, `${untracked} untracked`);
   });
 });
 
