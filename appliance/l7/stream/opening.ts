@@ -72,11 +72,16 @@ export class Opening {
     if (service === null) return;
     if (session.state === State.proxy) this.#readProxy(session, service);
     else if (session.state === State.hello) this.#readHello(session, service);
+    this.#spareBuffers(session);
   }
 
   /** How many more buffers a client may fill. */
   room(session: StreamSession): number {
-    return OPENING_WINDOW - (this.#streams.input.buffers[session.client] as number);
+    const { input, pool } = this.#streams;
+    const held = input.buffers[session.client] as number;
+    // A header or a hello that is not whole must not wait for more room than there will be.
+    const whole = session.state === State.waiting || session.state === State.connecting;
+    return (whole ? pool.fairShare(OPENING_WINDOW) : OPENING_WINDOW) - held;
   }
 
   /** While it is ending: something arrived that nobody wants. */
@@ -130,10 +135,15 @@ export class Opening {
     streams.observer.connected(member, 0, session.connectMicros);
     service.sticky?.learn(session.source, pool, member, streams.timers.now);
     session.state = State.relay;
-    if (!this.#tellProxy(session, pool)) {
+    const { shelf } = session;
+    if (
+      !this.#tellProxy(session, pool) ||
+      connections.writeBytes(peer, shelf.bytes, 0, shelf.length) < shelf.length
+    ) {
       streams.over(session, 'no-memory', true);
       return;
     }
+    shelf.clear();
     connections.writeChain(peer, input, client);
     if ((session.halves & Half.clientEnded) !== 0) connections.finish(peer);
     streams.deadlines.set(client, service.service.timeouts.tunnel);
@@ -172,14 +182,17 @@ export class Opening {
     const streams = this.#streams;
     const header = this.#proxy;
     header.reset(0);
-    const step = header.parse(this.#scratch, this.#copyFirst(session.client));
+    const { shelf, client } = session;
+    const step = header.parse(this.#scratch, shelf.copyFirst(streams.input, client, this.#scratch));
     if (step === progress.more) return;
     if (step !== progress.done) {
       streams.over(session, 'bad-proxy-header', true);
       return;
     }
-    streams.input.consume(session.client, header.end);
-    streams.count(session, session.client, streams.input.bytes[session.client] as number);
+    // What is on the shelf was not yet the whole header.
+    streams.input.consume(client, header.end - shelf.length);
+    shelf.clear();
+    streams.count(session, client, streams.input.bytes[client] as number);
     if (header.family !== 0) {
       session.source.set(header.source, 0, header.family, header.sourcePort);
       session.destination.set(header.destination, 0, header.family, header.destinationPort);
@@ -187,19 +200,13 @@ export class Opening {
     this.#enter(session, service);
   }
 
-  /** Puts the first bytes that the client sent where they lie together. Returns how many. */
-  #copyFirst(client: number): number {
+  /** While they are scarce, clients that have no member hold no buffers. */
+  #spareBuffers(session: StreamSession): void {
     const { input, pool } = this.#streams;
-    const scratch = this.#scratch;
-    let count = 0;
-    for (let id = input.head[client] as number; id >= 0; id = pool.next[id] as number) {
-      const from = id * pool.size + (pool.start[id] as number);
-      const end = from + (pool.length[id] as number);
-      for (let at = from; at < end && count < scratch.length; at += 1) {
-        scratch[count++] = pool.bytes[at] as number;
-      }
-    }
-    return count;
+    if (session.state === State.over || session.state === State.relay) return;
+    if (pool.withKernel >= pool.receiving >> 1 || (input.bytes[session.client] as number) === 0)
+      return;
+    if (session.shelf.take(input, session.client)) session.fed = 0;
   }
 
   #readHello(session: StreamSession, service: StreamService): void {

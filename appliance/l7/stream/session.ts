@@ -7,6 +7,7 @@
 import { Endpoint } from './endpoint.js';
 import type { HelloReader, StreamMember, StreamPool } from './runtime.js';
 import type { StreamService } from './service.js';
+import { Shelf } from './shelf.js';
 import type { StreamEnd } from './observer.js';
 
 export const State = {
@@ -54,7 +55,9 @@ export class StreamSession {
   /** The name that it asked for; empty: none. */
   name = '';
   hello: HelloReader | null = null;
-  /** Bytes of what was received that the reader has seen. */
+  /** What was received before a member was there, if not in buffers. */
+  readonly shelf = new Shelf();
+  /** Bytes of what is in buffers that the reader has seen. */
   fed = 0;
   /** Whether it counts in the limits. */
   entered = false;
@@ -89,6 +92,7 @@ export class StreamSession {
 
   /** Nothing of a snapshot is kept alive by it. */
   forget(): void {
+    this.shelf.clear();
     this.state = State.over;
     this.service = null;
     this.pool = null;
