@@ -84,5 +84,6 @@ export const errno = {
   ECONNABORTED: 103,
   ECONNRESET: 104,
   ENOBUFS: 105,
+  ETIMEDOUT: 110,
   ECANCELED: 125,
 } as const;

@@ -65,7 +65,13 @@ export interface PlayedWorker {
   readonly balancer: Balancer;
 }
 
-/** A worker takes over a pool; rows of members are their places. */
+/** As a supervisor would give it: for ever the same to the same member. */
+function rowOf({ address }: L7Member): number {
+  const [, , high = 0, low = 0] = address.split('.').map(Number);
+  return high * 256 + low;
+}
+
+/** A worker takes over a pool. */
 export function takeOver(
   memory: BalanceMemory,
   members: Members,
@@ -73,7 +79,7 @@ export function takeOver(
   seed = 1,
   ejections = quiet,
 ): PlayedWorker {
-  const states = pool.members.map((member, row) => members.of(member, member.port, row));
+  const states = pool.members.map((member) => members.of(member, member.port, rowOf(member)));
   members.retire();
   const balancer = new Balancer(pool, states, { memory, row: 0, seed, ejections });
   return { memory, members, states, balancer };

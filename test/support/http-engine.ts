@@ -244,7 +244,10 @@ export class EngineDriver implements HttpObserver {
       pool: { ...pool, ...options.pool },
       waiting: new WaitingList(),
       full: options.most !== undefined,
-      pick(_hash, _now, tried) {
+      setCookie: null,
+      answered: () => undefined,
+      hide: () => undefined,
+      choose(_head, _bytes, _client, _hash, _now, tried) {
         const { most = Infinity } = options;
         for (let i = 0; i < members.length; i += 1) {
           const member = members[turn++ % members.length];
@@ -261,7 +264,10 @@ export class EngineDriver implements HttpObserver {
             pool: { ...pool, name: 'copies' },
             waiting: new WaitingList(),
             full: false,
-            pick: () => this.mirrored?.begun() ?? null,
+            setCookie: null,
+            choose: () => this.mirrored?.begun() ?? null,
+            answered: () => undefined,
+            hide: () => undefined,
           };
     const route: HttpRoute = {
       route: {
@@ -288,6 +294,9 @@ export class EngineDriver implements HttpObserver {
       routes: [route],
       fault: null,
       find: () => 0,
+      enter: () => true,
+      leave: () => undefined,
+      limit: () => 0,
     };
   }
 }

@@ -18,6 +18,8 @@ import type { MemberState } from './members.js';
 const LONGEST = 16;
 /** Milliseconds; far below what words of time can tell apart. */
 const MOST_HOLD = 2 ** 29;
+/** A share of a number is not always what it is on paper: 0.1 of 30 is above 3. */
+const ROUNDING = 1e-9;
 
 export type EjectionReason = 'failures' | 'share';
 
@@ -48,7 +50,7 @@ export class Ejection {
     if (!failed) return;
     const { failures, share, minimum } = this.#settings;
     if (record.row >= failures) this.#eject(member, now, 'failures');
-    else if (record.requests >= minimum && record.failures >= share * record.requests) {
+    else if (record.requests >= minimum && record.failures + ROUNDING >= share * record.requests) {
       this.#eject(member, now, 'share');
     }
   }
@@ -61,8 +63,7 @@ export class Ejection {
       takers += 1;
       if (one.record.ejected && !this.returns(one, now)) ejected += 1;
     }
-    // The sum may be a little below what it is on paper: 0.3 of 10 is 3.
-    if (!member.takes || ejected + 1 > this.#settings.most * takers + 1e-9) return;
+    if (!member.takes || ejected + 1 > this.#settings.most * takers + ROUNDING) return;
     const { record } = member;
     const { hold } = this.#settings;
     if (record.times > 0) {

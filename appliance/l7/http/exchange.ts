@@ -58,6 +58,8 @@ export class Exchange implements Waiter {
   attempts = 0;
   /** The member that failed last. */
   tried: HttpMember | null = null;
+  /** A field line for the answer that tells the client its member, or null. */
+  setCookie: Uint8Array | null = null;
   /** Only a new connection will do: one that waited had been closed by the member. */
   fresh = false;
   /** Bytes of the body were sent that are not kept. */
@@ -99,6 +101,11 @@ export class Exchange implements Waiter {
     }
     const route = service.routes[index] as HttpRoute;
     this.route = route;
+    const wait = service.limit(index, head, bytes, client.address, core.timers.now);
+    if (wait > 0) {
+      client.answerTooMany(wait);
+      return;
+    }
     if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
     const pool = route.poolFor(client.hash);
     if (pool === null) {
@@ -156,6 +163,7 @@ export class Exchange implements Waiter {
     this.kept = -1;
     this.attempts = 0;
     this.tried = null;
+    this.setCookie = null;
     this.fresh = false;
     this.bodyGone = false;
     this.answered = false;
@@ -197,7 +205,9 @@ export class Exchange implements Waiter {
     }
     for (;;) {
       this.attempts += 1;
-      const member = pool.pick(client.hash, core.timers.now, this.tried);
+      const { now } = core.timers;
+      const { tried } = this;
+      const member = pool.choose(head, bytes, client.address, client.hash, now, tried);
       if (member === null) {
         this.attempts -= 1;
         if (!this.#wait(pool)) {
@@ -221,6 +231,7 @@ export class Exchange implements Waiter {
       const upstream = core.member(slot);
       if (reused) core.observer.reused(member);
       this.member = member;
+      this.setCookie = pool.setCookie;
       upstream.begin(this, member, pool.pool, reused);
       upstream.writer.begin(slot, head.body === bodyKind.chunked);
       this.upstream = upstream;
@@ -261,6 +272,7 @@ export class Exchange implements Waiter {
       this.answer(answers.overloaded);
       return;
     }
+    this.pool?.hide(head, bytes);
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
@@ -321,10 +333,12 @@ export class Exchange implements Waiter {
   }
 
   /** The head of a final answer came. */
-  heard(head: ResponseHead): void {
+  heard(head: ResponseHead, bytes: Uint8Array): void {
+    const { core, pool, member } = this;
+    if (pool !== null && member !== null) pool.answered(head, bytes, core.timers.now, member);
     this.answered = true;
     this.status = head.status;
-    this.micros = (((this.core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
+    this.micros = (((core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
   /** The answer is whole, and so is what the client gets. */

@@ -38,9 +38,9 @@ export class AccessRecord {
   service: Uint8Array = nothing;
   route: Uint8Array = nothing;
   member: Uint8Array = nothing;
-  /** The client's address as text (http1/peer.ts has it), and its port. */
+  /** The client's address as text (http1/peer.ts has it), and its port; -1: unknown. */
   client: Uint8Array = nothing;
-  clientPort = 0;
+  clientPort = -1;
   /** What the ranges are in. */
   bytes: Uint8Array = nothing;
   methodStart = 0;
@@ -63,7 +63,7 @@ export class AccessRecord {
   status = 0;
   retries = 0;
   ended: Ending = 'complete';
-  /** Whole microseconds; -1: it never came to that. In a queue; to connect (0: reused). */
+  /** Whole microseconds; -1: it never came to that. Until a member had it; to connect (0: reused). */
   queueMicros = -1;
   connectMicros = -1;
   /** From the request to the head of its answer, and to its end. */
@@ -80,7 +80,7 @@ export class AccessRecord {
     this.doubles[0] = value;
   }
 
-  /** Bytes from the client, and to it. */
+  /** Content, without heads: from the client, and to it. */
   get bytesIn(): number {
     return this.doubles[1] ?? 0;
   }
@@ -99,7 +99,7 @@ export class AccessRecord {
     this.route = nothing;
     this.member = nothing;
     this.client = nothing;
-    this.clientPort = 0;
+    this.clientPort = -1;
     this.bytes = nothing;
     this.methodStart = this.methodEnd = 0;
     this.targetStart = this.targetEnd = 0;

@@ -27,7 +27,7 @@ export const counter = {
   status3xx: 7,
   status4xx: 8,
   status5xx: 9,
-  /** From the client, and to it, heads and all. */
+  /** Content, without heads: from the client, and to it. */
   bytesIn: 10,
   bytesOut: 11,
   /** Refused by a limit of requests, by one of connections … */
@@ -59,7 +59,10 @@ export type Counter = (typeof counter)[keyof typeof counter];
 
 export const gauges: readonly Counter[] = [counter.active, counter.underWay, counter.queued];
 
-/** Durations of requests: their sum, the longest, and the buckets of histogram.ts. */
+/**
+ * Durations: their sum, the longest, and the buckets of histogram.ts. Services and routes have the
+ * whole time of a request, members that from the request to the head of their answer.
+ */
 export const durationSum = 32;
 export const durationMax = 33;
 export const durationBuckets = 34;

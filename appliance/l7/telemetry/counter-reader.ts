@@ -99,21 +99,10 @@ export class CounterReader {
 
 /**
  * The writer of this region is dead: nothing of it is open or under way any more. `used` is
- * RowRegistry.used. What it had under way at each row is taken off `shared`, the table by row
- * that all workers balance by.
+ * RowRegistry.used.
  */
-export function clearGauges(region: CounterRegion, used: number, shared?: Int32Array): void {
+export function clearGauges(region: CounterRegion, used: number): void {
   for (let row = 0; row < Math.min(used, region.rows); row += 1) {
-    const at = row * rowDoubles;
-    const underWay = region.values[at + counter.underWay] ?? 0;
-    if (shared !== undefined && underWay > 0 && row < shared.length) {
-      // Its last words may be missing in one of the two: never below none.
-      for (let tries = 0; tries < 64; tries += 1) {
-        const seen = Atomics.load(shared, row);
-        const left = Math.max(0, seen - underWay);
-        if (Atomics.compareExchange(shared, row, seen, left) === seen) break;
-      }
-    }
-    for (const gauge of gauges) region.values[at + gauge] = 0;
+    for (const gauge of gauges) region.values[row * rowDoubles + gauge] = 0;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Which row of shared memory is whose: services, routes and members share one space of row
+ * Which row of shared memory is whose: services, routes, pools and members share one space of row
  * numbers, so that counters and the balancing's own tables have the same number for a member.
  * Pure; the supervisor keeps the only one.
  *
@@ -17,7 +17,8 @@ export const noRow = 0;
 export const rowName = {
   service: (service: string): string => `service/${service}`,
   route: (service: string, route: string): string => `route/${service}/${route}`,
-  /** `id` is `POOL/MEMBERKEY`. */
+  pool: (pool: string): string => `pool/${pool}`,
+  /** `id` is `POOL/MEMBERKEY`, so it names the address as well. */
   member: (id: string): string => `member/${id}`,
 };
 
@@ -26,9 +27,10 @@ export function rowNames(tables: L7Tables): string[] {
   const services = [...tables.services.values()];
   return [
     ...services.map(({ name }) => rowName.service(name)),
-    ...[...tables.pools.values()].flatMap((pool) =>
-      pool.members.map(({ id }) => rowName.member(id)),
-    ),
+    ...[...tables.pools.values()].flatMap(({ name, members }) => [
+      rowName.pool(name),
+      ...members.map(({ id }) => rowName.member(id)),
+    ]),
     ...services.flatMap(({ name, routes }) =>
       routes.map((route) => rowName.route(name, route.name)),
     ),

@@ -56,6 +56,12 @@ export class WorkerCounters {
     this.bump(at + counter.underWay, 1);
   }
 
+  /** A whole request at once, where nobody said when it began; otherwise as `finished`. */
+  exchange(row: number, status: number, bytesIn: number, bytesOut: number, micros: number): void {
+    this.begun(row);
+    this.finished(row, status, bytesIn, bytesOut, micros);
+  }
+
   /**
    * A request that began here is over. `status` is that of the final answer, 0 without one;
    * `micros` is how long it took. A negative one is not measured: a tunnel, or a refusal.
