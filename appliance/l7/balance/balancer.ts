@@ -17,29 +17,15 @@
  * - Nothing is allocated.
  */
 import { usesWeights } from '../../balance/choice.js';
-import { buildLookup, lookupSlots, type LookupMember } from '../../balance/maglev.js';
-import { buildCandidates, buildSchedule, buildWeighted } from '../../balance/schedules.js';
-import type { L7Algorithm, L7Pool } from '../tables.js';
+import type { LookupMember } from '../../balance/maglev.js';
+import { buildCandidates } from '../../balance/schedules.js';
+import type { L7Pool } from '../tables.js';
 import { Ejection, endEjection, type EjectionListener } from './ejection.js';
 import type { MemberState } from './members.js';
 import type { BalanceMemory } from './memory.js';
-import { decayed, unitsInWindow } from './signals.js';
+import { decayed, EPOCH_BITS, epochsApart, leftOfEpoch, unitsInWindow } from './signals.js';
 import { TagIndex } from './tag-index.js';
-
-type Way = 'cursor' | 'hash' | 'random' | 'golden' | 'connections' | 'response' | 'bandwidth';
-
-const ways: Readonly<Record<L7Algorithm, Way>> = {
-  'round-robin': 'cursor',
-  'weighted-round-robin': 'cursor',
-  'least-connections': 'connections',
-  'weighted-least-connections': 'connections',
-  'ip-hash': 'hash',
-  maglev: 'hash',
-  'least-response-time': 'response',
-  'least-bandwidth': 'bandwidth',
-  random: 'random',
-  custom: 'golden',
-};
+import { isSame, tableFor, ways, type Way } from './ways.js';
 
 /** Turns of a schedule or slots of a table that are tried before everybody is asked. */
 const TURNS = 64;
@@ -48,20 +34,6 @@ const GOLDEN = 0x9e37_79b9 | 0;
 /** How often the least busy is looked for again, when others took its room meanwhile. */
 const LOOKS = 4;
 
-function tableFor(way: Way, members: readonly LookupMember[]): Uint32Array {
-  switch (way) {
-    case 'cursor':
-      return buildSchedule(members);
-    case 'hash':
-      return buildLookup(members, lookupSlots(members.length));
-    case 'random':
-    case 'golden':
-      return buildWeighted(members);
-    default:
-      return buildCandidates(members);
-  }
-}
-
 /** What a pool needs beside its members. */
 export interface BalancerOptions {
   readonly memory: BalanceMemory;
@@ -69,6 +41,8 @@ export interface BalancerOptions {
   readonly row: number;
   /** For `random`: different in each worker. */
   readonly seed: number;
+  /** Of the snapshot before: a table that would be the same is taken from it. */
+  readonly previous?: Balancer | null;
   readonly ejections: EjectionListener;
 }
 
@@ -83,9 +57,13 @@ export class Balancer {
   /** Slot to index; and for tables of a power of two of slots how many bits of a hash are not used. */
   readonly #table: Uint32Array;
   readonly #shift: number;
+  /** What the table was made of. */
+  readonly #lookup: readonly LookupMember[];
   /** Who takes new requests, by key. */
   readonly #takers: readonly MemberState[];
+  readonly #rows: Int32Array;
   readonly #weights: Float64Array;
+  readonly #shares: Float64Array;
   readonly #heaviest: number;
   readonly #tags: TagIndex;
   /** Where the next search among equals begins. */
@@ -114,8 +92,15 @@ export class Balancer {
     const takers = buildCandidates(lookup);
     this.#takers = Array.from(takers, (index) => members[index] as MemberState);
     this.#weights = Float64Array.from(takers, (index) => lookup[index]?.weight ?? 0);
+    this.#rows = Int32Array.from(this.#takers, ({ row }) => row);
+    this.#shares = this.#weights.map((weight) => 1 / weight);
     this.#heaviest = this.#weights.reduce((most, weight) => Math.max(most, weight), 0);
-    this.#table = tableFor(this.#way, lookup);
+    this.#lookup = lookup;
+    const previous = options.previous ?? null;
+    this.#table =
+      previous !== null && previous.#way === this.#way && isSame(previous.#lookup, lookup)
+        ? previous.#table
+        : tableFor(this.#way, lookup);
     this.#shift = Math.clz32(this.#table.length) + 1;
     this.#tags = new TagIndex(members);
     const { ejection } = pool;
@@ -269,22 +254,22 @@ export class Balancer {
 
   #leastConnections(now: number, tried: MemberState | null): number {
     const takers = this.#takers;
+    const rows = this.#rows;
     const weights = this.#weights;
     const { counts } = this.#memory;
-    const length = takers.length;
+    const length = rows.length;
     let best = -1;
     let bestActive = 0;
     let bestWeight = 0;
     let index = this.#turn < length ? this.#turn : 0;
     for (let i = 0; i < length; i += 1) {
-      const member = takers[index] as MemberState;
-      const active = counts[member.row] as number;
+      const active = counts[rows[index] as number] as number;
       const weight = weights[index] as number;
       const at = index;
       index = index + 1 < length ? index + 1 : 0;
       // By products, since quotients that should be equal need not be.
       if (best >= 0 && (active + 1) * bestWeight >= bestActive * weight) continue;
-      if (!this.#competes(member, active, now, tried)) continue;
+      if (!this.#competes(takers[at] as MemberState, active, now, tried)) continue;
       best = at;
       bestActive = active + 1;
       bestWeight = weight;
@@ -295,10 +280,11 @@ export class Balancer {
 
   #leastResponse(now: number, tried: MemberState | null): number {
     const takers = this.#takers;
-    const weights = this.#weights;
+    const rows = this.#rows;
+    const shares = this.#shares;
     const { counts, latency, latencyAt, clockOffset } = this.#memory;
     const at = (now + clockOffset) | 0;
-    const length = takers.length;
+    const length = rows.length;
     const mean = this.#mean[0] as number;
     let best = -1;
     let bestCost = 0;
@@ -306,10 +292,9 @@ export class Balancer {
     let sum = 0;
     let index = this.#turn < length ? this.#turn : 0;
     for (let i = 0; i < length; i += 1) {
-      const member = takers[index] as MemberState;
-      const { row } = member;
+      const row = rows[index] as number;
       const active = counts[row] as number;
-      const weight = weights[index] as number;
+      const share = shares[index] as number;
       const here = index;
       index = index + 1 < length ? index + 1 : 0;
       let estimate = latency[row] as number;
@@ -319,9 +304,9 @@ export class Balancer {
         known += 1;
         sum += estimate;
       } else estimate = mean;
-      const cost = (estimate * (active + 1)) / weight;
+      const cost = estimate * (active + 1) * share;
       if (best >= 0 && cost >= bestCost) continue;
-      if (!this.#competes(member, active, now, tried)) continue;
+      if (!this.#competes(takers[here] as MemberState, active, now, tried)) continue;
       best = here;
       bestCost = cost;
     }
@@ -331,24 +316,32 @@ export class Balancer {
 
   #leastBandwidth(now: number, tried: MemberState | null): number {
     const takers = this.#takers;
-    const weights = this.#weights;
-    const memory = this.#memory;
-    const { counts, clockOffset } = memory;
+    const rows = this.#rows;
+    const shares = this.#shares;
+    const { counts, clockOffset, meanUnits, transferred, thisMark, lastMark, epochs } =
+      this.#memory;
     const at = (now + clockOffset) | 0;
-    const length = takers.length;
+    const epoch = at >> EPOCH_BITS;
+    const left = leftOfEpoch(at);
+    const length = rows.length;
     let best = -1;
     let bestCost = 0;
     let index = this.#turn < length ? this.#turn : 0;
     for (let i = 0; i < length; i += 1) {
-      const member = takers[index] as MemberState;
-      const { row } = member;
+      const row = rows[index] as number;
       const active = counts[row] as number;
       const here = index;
-      const coming = active * (member.meanUnits[0] as number);
-      const cost = (unitsInWindow(memory, row, at) + coming) / (weights[index] as number);
+      const sent = unitsInWindow(
+        epochsApart(epoch, epochs[row] as number),
+        transferred[row] as number,
+        thisMark[row] as number,
+        lastMark[row] as number,
+        left,
+      );
+      const cost = (sent + active * (meanUnits[row] as number)) * (shares[index] as number);
       index = index + 1 < length ? index + 1 : 0;
       if (best >= 0 && cost >= bestCost) continue;
-      if (!this.#competes(member, active, now, tried)) continue;
+      if (!this.#competes(takers[here] as MemberState, active, now, tried)) continue;
       best = here;
       bestCost = cost;
     }

@@ -36,8 +36,6 @@ export class MemberState {
   /** Who counts its failures; and what was counted. */
   ejection: Ejection | null = null;
   readonly record = new MemberRecord();
-  /** Mean units of an answer, in an array because a field's fraction would be an object. */
-  readonly meanUnits = Float64Array.of(1);
   #carry = 0;
 
   constructor(
@@ -88,9 +86,9 @@ export class MemberState {
     if (failed) noteFailure(memory, row, at);
     else if (micros >= 0) noteResponse(memory, row, at, micros);
     if (bytes > 0) {
-      const { meanUnits } = this;
-      const mean = meanUnits[0] as number;
-      meanUnits[0] = mean + (bytes / BYTE_UNIT - mean) * MEAN_PART;
+      const { meanUnits } = memory;
+      const mean = meanUnits[row] as number;
+      meanUnits[row] = mean + (bytes / BYTE_UNIT - mean) * MEAN_PART;
       this.#count(at, bytes);
     }
     if (this.ejection !== null && (failed || micros >= 0)) this.ejection.note(this, now, failed);

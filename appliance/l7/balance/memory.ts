@@ -45,6 +45,8 @@ export class BalanceMemory {
   readonly thisMark: Int32Array;
   readonly lastMark: Int32Array;
   readonly epochs: Int32Array;
+  /** Mean units of an answer, as this worker alone knows it. */
+  readonly meanUnits: Float64Array;
 
   static sharedBytes({ members, pools }: BalanceSizes): number {
     const words = members * WORDS_OF_MEMBER + pools * (CURSOR_WORDS + 1);
@@ -82,6 +84,7 @@ export class BalanceMemory {
     this.lastMark = words(members);
     this.epochs = words(members);
     this.cursors = words(pools * CURSOR_WORDS);
+    this.meanUnits = new Float64Array(members).fill(1);
     this.journal = new Int32Array(own.buffer, own.offset, 1);
     this.own = new Int32Array(own.buffer, own.offset + 4, members + pools);
   }
@@ -128,14 +131,16 @@ export class BalanceMemory {
     journal[0] = 0;
   }
 
-  /** For the supervisor: a row of a member that nobody has any more begins anew. */
+  /**
+   * For the supervisor: a row gets another member, of which nothing is known. Counts stay, since what
+   * is still under way to the former one will be taken off by those who counted it.
+   */
   clearMember(row: number): void {
     this.latency[row] = 0;
     for (const part of [this.latencyAt, this.transferred, this.thisMark, this.lastMark]) {
       part[row] = 0;
     }
     this.epochs[row] = 0;
-    Atomics.store(this.counts, row, 0);
   }
 }
 

@@ -59,7 +59,7 @@ export function noteFailure(memory: BalanceMemory, row: number, at: number): voi
 }
 
 /** Positive when epoch `a` is later than `b`: they have 20 bits and wrap. */
-function epochsApart(a: number, b: number): number {
+export function epochsApart(a: number, b: number): number {
   return ((a - b) << EPOCH_BITS) >> EPOCH_BITS;
 }
 
@@ -76,15 +76,25 @@ export function noteUnits(memory: BalanceMemory, row: number, at: number, units:
   Atomics.add(transferred, row, units | 0);
 }
 
-/** Units in the window that ends now. */
-export function unitsInWindow(memory: BalanceMemory, row: number, at: number): number {
-  const apart = epochsApart(at >> EPOCH_BITS, memory.epochs[row] as number);
-  const total = memory.transferred[row] as number;
-  const mark = memory.thisMark[row] as number;
-  const left = EPOCH - (at & (EPOCH - 1));
-  if (apart <= 0) {
-    const last = (mark - (memory.lastMark[row] as number)) >>> 0;
-    return ((total - mark) >>> 0) + (last * left) / EPOCH;
-  }
-  return apart === 1 ? (((total - mark) >>> 0) * left) / EPOCH : 0;
+/** Part of the running epoch that is still to come: as much of the one before is in the window. */
+export function leftOfEpoch(at: number): number {
+  return (EPOCH - (at & (EPOCH - 1))) / EPOCH;
+}
+
+/**
+ * Units in the window that ends now, of a row's words.
+ *
+ * @param apart epochs since the one of `mark`
+ * @param left as by `leftOfEpoch`
+ */
+export function unitsInWindow(
+  apart: number,
+  total: number,
+  mark: number,
+  last: number,
+  left: number,
+): number {
+  if (apart > 1) return 0;
+  const units = (total - mark) >>> 0;
+  return apart === 1 ? units * left : units + ((mark - last) >>> 0) * left;
 }

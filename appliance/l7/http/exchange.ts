@@ -88,6 +88,9 @@ export class Exchange implements Waiter {
     bytes: Uint8Array,
   ): void {
     this.#reset(client, service, head);
+    // Whatever becomes of it is logged.
+    const logged = service.service.accessLog !== null;
+    if (logged) this.#keep(client, head, bytes);
     if (head.maxForwards === 0) {
       this.answer(this.method === method.options ? options : traceEnds);
       return;
@@ -113,7 +116,7 @@ export class Exchange implements Waiter {
       return;
     }
     this.pool = pool;
-    this.#keep(client, head, bytes);
+    if (!logged) this.#keep(client, head, bytes);
     const copyTo = route.mirrorFor(client.hash);
     this.#dispatch(head, bytes);
     // After the original was sent, which still has its kept copy, unless it is over already.

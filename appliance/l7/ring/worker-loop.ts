@@ -202,6 +202,11 @@ export class WorkerLoop {
     this.#acceptor.remove(listener);
   }
 
+  /** Listening sockets that are not yet closed. */
+  get listeners(): number {
+    return this.#acceptor.count;
+  }
+
   /** Milliseconds of the clock that timers count from, a word; inside a turn that of its beginning. */
   get now(): number {
     return this.#turning ? this.#timers.time : clock();

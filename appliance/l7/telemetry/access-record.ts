@@ -13,7 +13,7 @@ const nothing = new Uint8Array(0);
 const userAgent = octets('user-agent');
 const referer = octets('referer');
 
-/** Why an exchange ended: the words of http/observer.ts, and refusals. */
+/** Why it ended: the words of http/observer.ts, of refusals, and of stream/observer.ts. */
 export const endings = [
   'complete',
   'client-gone',
@@ -28,8 +28,17 @@ export const endings = [
   'queue-full',
   'queue-timeout',
   'rate-limit',
-  'connection-limit',
-  'worker-stopped',
+  'bad-proxy-header',
+  'bad-hello',
+  'no-route',
+  'limit',
+  'too-slow',
+  'busy',
+  'connect-failed',
+  'client-reset',
+  'member-reset',
+  'idle',
+  'stopped',
 ] as const;
 export type Ending = (typeof endings)[number];
 

@@ -61,7 +61,8 @@ export const gauges: readonly Counter[] = [counter.active, counter.underWay, cou
 
 /**
  * Durations: their sum, the longest, and the buckets of histogram.ts. Services and routes have the
- * whole time of a request, members that from the request to the head of their answer.
+ * whole time of a request, members that from the request to the head of their answer; services of
+ * tcp and tls, their routes and members the time until a member was connected.
  */
 export const durationSum = 32;
 export const durationMax = 33;

@@ -16,8 +16,8 @@ import { upgradeKind } from '../http1/connection.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { RequestHead } from '../http1/request-head.js';
 import { AccessLine } from './access-line.js';
-import { AccessRecord } from './access-record.js';
-import { counter } from './counter-layout.js';
+import { AccessRecord, type Ending } from './access-record.js';
+import { counter, type Counter } from './counter-layout.js';
 import type { LogRing } from './log-ring.js';
 import { noRow, rowName } from './row-registry.js';
 import { Sampler } from './sampler.js';
@@ -118,8 +118,9 @@ export class HttpTelemetry implements HttpObserver {
   }
 
   connected(member: HttpMember, errno: number): void {
-    const which = errno === 0 ? counter.connectsOk : counter.connectsFailed;
-    this.counters.add(this.rowOfMember(member), which, 1);
+    const row = this.rowOfMember(member);
+    this.counters.add(row, errno === 0 ? counter.connectsOk : counter.connectsFailed, 1);
+    if (errno === 0) this.counters.add(row, counter.opened, 1);
   }
 
   reused(member: HttpMember): void {
@@ -127,7 +128,9 @@ export class HttpTelemetry implements HttpObserver {
   }
 
   retried(member: HttpMember): void {
-    this.counters.add(this.rowOfMember(member), counter.retries, 1);
+    const row = this.rowOfMember(member);
+    this.counters.add(row, counter.retries, 1);
+    this.counters.add(row, counter.memberFailures, 1);
   }
 
   finished(exchange: Exchange, reason: EndReason): void {
@@ -140,12 +143,14 @@ export class HttpTelemetry implements HttpObserver {
     if (view === undefined) return;
     const now = core.timers.clock[0] ?? 0;
     const micros = wholeMicros(now - exchange.startedAt);
-    this.countService(view.row, exchange, client, reason, micros);
+    const why = endingOf(exchange, reason, micros);
+    this.countService(view.row, exchange, client, why, micros);
     const route = exchange.route === null ? undefined : view.routes.get(exchange.route);
-    if (route !== undefined) this.countService(route.row, exchange, client, reason, micros);
+    if (route !== undefined) this.countService(route.row, exchange, client, why, micros);
     const { log } = view;
-    if (log !== null && log.sampler.next())
-      this.log(view, log, route, exchange, client, reason, core);
+    if (log !== null && log.sampler.next()) {
+      this.log(view, log, route, exchange, client, why, core);
+    }
   }
 
   private rowOf(service: HttpService): number {
@@ -162,31 +167,35 @@ export class HttpTelemetry implements HttpObserver {
     const row = this.rowOfMember(member);
     const heard = exchange.micros >= 0;
     const status = heard ? exchange.status : 0;
-    this.counters.exchange(row, status, client.requestBytes, client.writer.total, exchange.micros);
-    if (failedMember(reason)) this.counters.add(row, counter.memberFailures, 1);
+    this.counters.exchange(
+      row,
+      status,
+      client.requestBytes,
+      contentOut(exchange, client),
+      exchange.micros,
+    );
+    if (counterOf[reason] === counter.memberFailures) {
+      this.counters.add(row, counter.memberFailures, 1);
+    }
   }
 
   private countService(
     row: number,
     exchange: Exchange,
     client: Downstream,
-    reason: EndReason,
+    why: Ending,
     micros: number,
   ): void {
     const { counters } = this;
     const tunnel = exchange.upgrade !== upgradeKind.none && exchange.status < 300;
-    const measured = reason === 'complete' && !tunnel ? micros : -1;
+    const measured = why === 'complete' && !tunnel ? micros : -1;
     // refused() has counted that status already.
-    const status = reason === 'bad-request' ? 0 : exchange.status;
-    counters.exchange(row, status, client.requestBytes, client.writer.total, measured);
+    const status = why === 'bad-request' ? 0 : exchange.status;
+    counters.exchange(row, status, client.requestBytes, contentOut(exchange, client), measured);
     if (tunnel && exchange.status > 0) counters.add(row, counter.upgrades, 1);
     if (exchange.attempts > 1) counters.add(row, counter.retries, exchange.attempts - 1);
-    if (reason === 'client-gone') counters.add(row, counter.clientAborts, 1);
-    else if (reason === 'client-too-slow') counters.add(row, counter.refusedTooSlow, 1);
-    else if (failedMember(reason)) counters.add(row, counter.memberFailures, 1);
-    else if (exchange.pool !== null && exchange.member === null && exchange.status === 503) {
-      counters.add(row, counter.refusedNoMember, 1);
-    }
+    const which = counterOf[why];
+    if (which !== undefined) counters.add(row, which, 1);
   }
 
   private log(
@@ -195,7 +204,7 @@ export class HttpTelemetry implements HttpObserver {
     route: RouteView | undefined,
     exchange: Exchange,
     client: Downstream,
-    reason: EndReason,
+    why: Ending,
     core: Core,
   ): void {
     const { record, ring, offset } = this;
@@ -226,18 +235,40 @@ export class HttpTelemetry implements HttpObserver {
     record.status = exchange.status;
     record.retries = exchange.attempts > 1 ? exchange.attempts - 1 : 0;
     record.bytesIn = client.requestBytes;
-    record.bytesOut = client.writer.total;
+    record.bytesOut = contentOut(exchange, client);
     record.totalMicros = wholeMicros(now - exchange.startedAt);
-    record.ended = reason;
+    record.ended = why;
     ring.write(log.target, log.line.bytes, 0, log.line.write(record));
   }
 }
 
-function failedMember(reason: EndReason): boolean {
-  return (
-    reason === 'member-failed' ||
-    reason === 'member-cut' ||
-    reason === 'member-timeout' ||
-    reason === 'bad-response'
-  );
+/** Of a member's answer; those of Weir's own are not counted, and do not pass the writer. */
+function contentOut(exchange: Exchange, client: Downstream): number {
+  return exchange.micros >= 0 ? client.writer.total : 0;
 }
+
+/** The engine answers some refusals like any request; here they get their own words. */
+function endingOf(exchange: Exchange, reason: EndReason, micros: number): Ending {
+  if (reason !== 'complete' || exchange.member !== null) return reason;
+  const { pool, route, status } = exchange;
+  if (route === null || route.route.action.kind !== 'pools') return reason;
+  if (pool === null) return status === 429 ? 'rate-limit' : reason;
+  if (status !== 503) return reason;
+  if (!pool.full) return 'no-member';
+  // The clock stands still in a turn of the loop: who waited is answered in a later one.
+  return micros > 0 ? 'queue-timeout' : 'queue-full';
+}
+
+/** What is counted besides for the service and the route of a request that ended so. */
+const counterOf: Readonly<Partial<Record<Ending, Counter>>> = {
+  'client-gone': counter.clientAborts,
+  'client-too-slow': counter.refusedTooSlow,
+  'member-failed': counter.memberFailures,
+  'member-cut': counter.memberFailures,
+  'member-timeout': counter.memberFailures,
+  'bad-response': counter.memberFailures,
+  'no-member': counter.refusedNoMember,
+  'queue-full': counter.refusedQueueFull,
+  'queue-timeout': counter.refusedQueueTimeout,
+  'rate-limit': counter.refusedRate,
+};

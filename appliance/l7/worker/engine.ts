@@ -11,9 +11,8 @@ import type { OwnMemory, SharedMemory } from './memory.js';
 export interface Engine extends ConnectionHandler {
   /** What begins from now on goes by this snapshot. */
   apply(snapshot: Snapshot): void;
-  /** Connections of this listener of the loop are a service's. */
+  /** Connections of this listener of the loop are a service's, until the number is another's. */
   listen(service: string, listener: number): void;
-  unlisten(listener: number): void;
   /** Finishes what is under way; told once, when nothing is left. No more connections come. */
   drain(onDrained: () => void): void;
   /** Clients that are connected. */

@@ -18,7 +18,9 @@ import { ClientHello } from '../routing/client-hello.js';
 import type { Snapshot } from '../snapshot.js';
 import { StreamEngine } from '../stream/engine.js';
 import type { StreamService } from '../stream/service.js';
+import type { L7Service } from '../tables.js';
 import { HttpTelemetry } from '../telemetry/http-telemetry.js';
+import { StreamTelemetry } from '../telemetry/stream-telemetry.js';
 import { WorkerCounters } from '../telemetry/worker-counters.js';
 import type { Engine, EngineContext } from './engine.js';
 import { Own } from './memory.js';
@@ -34,6 +36,7 @@ export class Traffic implements Engine {
   readonly #context: EngineContext;
   readonly #connections: Connections;
   readonly #telemetry: HttpTelemetry;
+  readonly #streamTelemetry: StreamTelemetry;
   readonly #http: HttpEngine;
   readonly #streams: StreamEngine;
   readonly #parts: ServiceParts;
@@ -58,7 +61,9 @@ export class Traffic implements Engine {
     this.#stream = new Uint8Array(slots);
     this.#tick = slots + 2;
     const counters = new WorkerCounters(own.counters);
-    this.#telemetry = new HttpTelemetry(counters, own.log(), worker + 1);
+    const log = own.log();
+    this.#telemetry = new HttpTelemetry(counters, log, worker + 1);
+    this.#streamTelemetry = new StreamTelemetry(counters, log, worker + 1, () => loop.now);
     this.#http = new HttpEngine(loop, slots, this.#telemetry);
     this.#telemetry.attach(this.#http.core);
     this.#links = new WaitingLinks(slots);
@@ -71,10 +76,12 @@ export class Traffic implements Engine {
         this.#stream[slot] = 1;
       },
       newHello: () => new ClientHello(),
+      observer: this.#streamTelemetry,
       onDrained: () => {
         this.#drained();
       },
     });
+    this.#streamTelemetry.attach(this.#streams);
     this.#parts = {
       members: new Members(own.balance),
       choosers: new Choosers(shared.sticky),
@@ -107,12 +114,17 @@ export class Traffic implements Engine {
     const balancers = new Balancers(snapshot, this.#parts);
     const http = this.#services.of(snapshot, balancers);
     const streams = streamServices(snapshot, balancers, this.#parts, this.#links);
-    for (const service of http.values()) {
-      const { accessLog } = service.service;
-      this.#telemetry.adopt(service, rows, accessLog === null ? 0 : (logs.get(accessLog.to) ?? 0));
+    const target = ({ accessLog }: L7Service): number =>
+      accessLog === null ? 0 : (logs.get(accessLog.to) ?? 0);
+    for (const one of http.values()) this.#telemetry.adopt(one, rows, target(one.service));
+    for (const one of streams.values()) {
+      this.#streamTelemetry.adopt(one, rows, target(one.service));
     }
     for (const balancer of balancers.all) {
-      for (const member of balancer.members) this.#telemetry.adoptMember(member, rows);
+      for (const member of balancer.members) {
+        this.#telemetry.adoptMember(member, rows);
+        this.#streamTelemetry.adoptMember(member, rows);
+      }
     }
     this.#httpServices = http;
     this.#streamServices = streams;
@@ -132,10 +144,6 @@ export class Traffic implements Engine {
     } else if (stream !== undefined) {
       this.#serving[listener] = { kind: 'stream', service, current: stream };
     } else throw new RangeError(`the snapshot has no service ${service}`);
-  }
-
-  unlisten(listener: number): void {
-    this.#serving[listener] = undefined;
   }
 
   drain(onDrained: () => void): void {

@@ -6,9 +6,17 @@ import { hashFlow, slotOf } from '../../../../appliance/balance/flow-hash.js';
 import { buildLookup, lookupSlots } from '../../../../appliance/balance/maglev.js';
 import type { MemberState } from '../../../../appliance/l7/balance/members.js';
 import { releaseWorker } from '../../../../appliance/l7/balance/memory.js';
-import { BYTE_UNIT, decayed } from '../../../../appliance/l7/balance/signals.js';
-import type { L7Algorithm } from '../../../../appliance/l7/tables.js';
-import { memberOf, poolOf, workersOf, type PlayedWorker } from '../../../support/balance.js';
+import {
+  BYTE_UNIT,
+  decayed,
+  EPOCH_BITS,
+  epochsApart,
+  leftOfEpoch,
+  unitsInWindow,
+} from '../../../../appliance/l7/balance/signals.js';
+import { Balancer } from '../../../../appliance/l7/balance/balancer.js';
+import type { L7Algorithm, L7Member } from '../../../../appliance/l7/tables.js';
+import { memberOf, poolOf, quiet, workersOf, type PlayedWorker } from '../../../support/balance.js';
 import { generator } from '../../../support/random.js';
 
 const test = suite('l7 balancer');
@@ -255,6 +263,30 @@ test('least bandwidth: by bytes in the window, of all workers', () => {
   assert.is(new Set([choice(20_000), choice(20_000), choice(20_000)]).size, 3);
 });
 
+test('the window has all of the running epoch and what is left of the one before', () => {
+  const [{ states, memory }] = weighted('least-bandwidth', [1]) as [PlayedWorker];
+  const units = (at: number): number =>
+    unitsInWindow(
+      epochsApart(at >> EPOCH_BITS, memory.epochs[0]!),
+      memory.transferred[0]!,
+      memory.thisMark[0]!,
+      memory.lastMark[0]!,
+      leftOfEpoch(at),
+    );
+  const epoch = 1 << EPOCH_BITS;
+  const begin = 2 ** 31 - 2 * epoch; // the word of time wraps in the epoch after the next
+  memory.transferred[0] = memory.thisMark[0] = memory.lastMark[0] = -50;
+  states[0]!.transferred(begin, 100 * BYTE_UNIT);
+  assert.is(units(begin + 1000), 100);
+  assert.is(units(begin + epoch + epoch / 4), 75);
+  states[0]!.transferred(begin + epoch + epoch / 4, 40 * BYTE_UNIT);
+  assert.is(units(begin + epoch + epoch / 2), 90);
+  assert.is(units((begin + 2 * epoch + epoch / 2) | 0), 20);
+  states[0]!.transferred((begin + 2 * epoch + epoch / 2) | 0, BYTE_UNIT);
+  assert.is(units((begin + 2 * epoch + epoch / 2) | 0), 21);
+  assert.is(units((begin + 4 * epoch) | 0), 0);
+});
+
 test('small transfers are carried on until they make a unit', () => {
   const [{ states, memory }] = weighted('least-bandwidth', [1]) as [PlayedWorker];
   for (let i = 0; i < 1000; i += 1) states[0]!.transferred(5, 7);
@@ -319,6 +351,37 @@ for (const algorithm of algorithms) {
     assert.not(other.balancer.full);
   });
 }
+
+test('the next snapshot knows its members again, and makes its tables of what it says', () => {
+  const members = [1, 2, 3].map((weight, index) => memberOf(index, { weight }));
+  const algorithm = 'weighted-round-robin';
+  const [first] = workersOf(1, poolOf(members, { algorithm })) as [PlayedWorker];
+  const port = { ...members[2]!, port: 81 };
+  const next = (list: readonly L7Member[]): PlayedWorker => {
+    const states = list.map((member, row) => first.members.of(member, member.port, row));
+    const balancer = new Balancer(poolOf(list, { algorithm }), states, {
+      memory: first.memory,
+      row: 0,
+      seed: 1,
+      ejections: quiet,
+      previous: first.balancer,
+    });
+    return { ...first, states, balancer };
+  };
+  const same = next(members);
+  assert.equal(first.members.retire(), []);
+  assert.ok(same.states.every((state, index) => state === first.states[index]));
+  assert.equal(shares([same], 60), [10, 20, 30]);
+  const other = next([{ ...members[0]!, weight: 7 }, { ...members[1]!, takes: false }, port]);
+  assert.equal(
+    first.members.retire().map(({ id }) => id),
+    [members[2]!.id],
+    'another port is another member',
+  );
+  assert.is(other.states[0], first.states[0]);
+  assert.equal([...other.states[2]!.address.subarray(0, 8)], [2, 0, 0, 81, 10, 0, 0, 2]);
+  assert.equal(shares([other], 100), [70, 0, 30]);
+});
 
 test('what a dead worker had under way is taken off, also when it died between two steps', () => {
   const members = [0, 1, 2].map((index) => memberOf(index));
