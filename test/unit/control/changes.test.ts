@@ -144,6 +144,18 @@ for (const [name, text, code] of [
   });
 }
 
+test('a member of a pool that only a route leads to is set like any other', async ({ bench }) => {
+  const proxied = document();
+  const listen = { address: '10.0.0.80', port: 80, protocol: 'http' } as const;
+  const routes = [{ pools: [{ pool: 'web', weight: 1 }], mirror: { pool: 'web' } }];
+  proxied.services = { shop: { listen, routes } };
+  await bench.changes.apply(request(proxied));
+  const member = { pool: 'web', member: '10.0.0.2:8080', state: 'draining' } as const;
+  await bench.changes.setMember({ ...member, author: 'ada', comment: '' });
+  const [, second] = bench.reconciler.tables?.l7.pools.get('web')?.members ?? [];
+  assert.equal([second?.state, second?.takes], ['draining', false]);
+});
+
 test('going over to the proxy ends established connections, and is said beforehand', async ({
   bench,
 }) => {

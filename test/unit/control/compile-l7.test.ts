@@ -11,6 +11,13 @@ import { compile, type CompileInput } from '../../../appliance/control/compile.j
 import type { InfluenceView, MemberHealth } from '../../../appliance/control/compile-pools.js';
 import type { Tables } from '../../../appliance/control/tables.js';
 import { memberRows, poolRows, serviceRows } from '../../../appliance/control/views.js';
+import { availableCodings } from '../../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../../appliance/l7/compress/plan.js';
+import { Edits } from '../../../appliance/l7/http1/edits.js';
+import { RequestIds } from '../../../appliance/l7/http1/request-id.js';
+import { RequestPlan } from '../../../appliance/l7/http1/rewrite-request.js';
+import { Router } from '../../../appliance/l7/routing/router.js';
+import { syslogPeer } from '../../../appliance/l7/telemetry/log-syslog.js';
 import type { L7Action, L7Pool, L7Service } from '../../../appliance/l7/tables.js';
 import { projectRoot } from '../../../appliance/paths.js';
 import { hop } from './stand-ins.js';
@@ -301,6 +308,26 @@ test('every key of a service comes to what workers execute', () => {
     [200, 0],
   );
   assert.equal([...tables.l7.pools.keys()], ['web', 'next', 'shadow', 'sorry']);
+});
+
+test('the parts of a worker take what comes out', () => {
+  for (const name of ['ok-http-everything', 'ok-proxy-streams', 'ok-routes', 'ok-tls-by-host']) {
+    for (const service of again(golden(name)).l7.services.values()) {
+      const router = new Router(service);
+      for (const route of service.routes) {
+        new Edits(route.requestEdits);
+        new Edits(route.responseEdits);
+        for (const { when } of route.limits) if (when !== null) router.conditionOf(when);
+      }
+      const { accessLog, compression, forward } = service;
+      new RequestPlan({ ...forward, fallbackHost: 'a', edits: new Edits([]) });
+      if (forward.requestId !== null) {
+        new RequestIds(forward.requestId.format, new Uint32Array(4), { unit: 'a', worker: 1 });
+      }
+      if (compression !== null) new CompressionPlan(compression, availableCodings());
+      if (accessLog?.to.startsWith('syslog:') === true) syslogPeer(accessLog.to.slice(7));
+    }
+  }
 });
 
 test('a maintenance page is 503 with Retry-After, and its message is text', () => {
