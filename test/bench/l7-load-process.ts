@@ -86,8 +86,9 @@ function measure(task: LoadTask): LoadResult {
     const handler = new LoadHandler(loop.connections, load);
     loop.serve(handler);
     turn(loop, handler, () => handler.connected >= task.clients);
+    // Until everybody has had an answer and been given a cookie, and the proxy its connections.
     const warm = performance.now() + task.warmUpMs;
-    turn(loop, handler, () => performance.now() >= warm);
+    turn(loop, handler, () => performance.now() >= warm && handler.answers >= 2 * task.clients);
     const own = process.cpuUsage();
     const before = readCpu(task.pids);
     const begun = performance.now();

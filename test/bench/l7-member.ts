@@ -23,7 +23,7 @@ const WINDOW = 12;
 const SLOTS = 16_384;
 const BACKLOG = 4096;
 const X = 0x78;
-const [LF, CR, SPACE, SLASH] = [10, 13, 32, 47];
+const [SPACE, SLASH] = [32, 47];
 
 function head(listener: number, length: number): Uint8Array {
   const label = memberLabel(Math.floor(listener / MEMBERS), listener % MEMBERS);
@@ -39,6 +39,8 @@ class MemberHandler implements ConnectionHandler {
   readonly #listener: Int32Array;
   /** Bytes of a body that no buffer was taken for. */
   readonly #left: Int32Array;
+  /** Slots whose connection ends with the answer. */
+  readonly #last: Uint8Array;
   /** Slots that want a working buffer when there is none, and the heads that they begin with. */
   readonly #waiting: SlotQueue;
   readonly #begin: (Uint8Array | null)[];
@@ -55,6 +57,7 @@ class MemberHandler implements ConnectionHandler {
     this.#owner = connections.pool.owner('member');
     this.#listener = new Int32Array(slots);
     this.#left = new Int32Array(slots);
+    this.#last = new Uint8Array(slots);
     this.#waiting = new SlotQueue(slots);
     this.#begin = new Array<Uint8Array | null>(slots).fill(null);
     Object.keys(bodies).forEach((name, kind) => (this.#kinds[name.charCodeAt(0)] = kind));
@@ -85,7 +88,9 @@ class MemberHandler implements ConnectionHandler {
     pool.release(buffer, Owner.handler);
   }
   onSent(slot: number, _bytes: number): void {
+    const { output } = this.#connections;
     if ((this.#left[slot] as number) > 0) this.#pump(slot);
+    else if (this.#last[slot] === 1 && output.bytes[slot] === 0) this.#connections.close(slot);
     for (;;) {
       if (this.#connections.pool.free === 0) return;
       const next = this.#waiting.shift();
@@ -104,6 +109,7 @@ class MemberHandler implements ConnectionHandler {
     this.#waiting.remove(slot);
     this.#begin[slot] = null;
     this.#left[slot] = 0;
+    this.#last[slot] = 0;
   }
   room(_slot: number): number {
     return 4;
@@ -143,6 +149,7 @@ class MemberHandler implements ConnectionHandler {
       );
     this.#begin[slot] = (this.#heads[listener] as readonly Uint8Array[])[kind] as Uint8Array;
     this.#left[slot] = this.#sizes[kind] as number;
+    this.#last[slot] = endsWith(bytes, end, closing) ? 1 : 0;
     this.#pump(slot);
   }
 
@@ -185,14 +192,19 @@ class MemberHandler implements ConnectionHandler {
 }
 
 /** Requests come one by one and without bodies, so a head ends where the bytes end. */
+const ending = Buffer.from('\r\n\r\n');
+/** What asks for the end of a connection comes last, as the load writes it. */
+const closing = Buffer.from('Connection: close\r\n\r\n');
+
+function endsWith(bytes: Uint8Array, end: number, what: Uint8Array): boolean {
+  for (let i = 1; i <= what.length; i += 1) {
+    if (bytes[end - i] !== what[what.length - i]) return false;
+  }
+  return true;
+}
+
 function endsHead(bytes: Uint8Array, from: number, end: number): boolean {
-  return (
-    end - from >= 4 &&
-    bytes[end - 1] === LF &&
-    bytes[end - 2] === CR &&
-    bytes[end - 3] === LF &&
-    bytes[end - 4] === CR
-  );
+  return end - from >= ending.length && endsWith(bytes, end, ending);
 }
 
 const pool = new BufferPool({ size: SIZE, receiving: 2048, working: 1024 });
