@@ -22,6 +22,7 @@ import {
   type RequestRules,
 } from '../../appliance/l7/http1/rewrite-request.js';
 import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
+import { WaitingList } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
 import { type DriverOptions, loopback, RingDriver } from './ring-driver.js';
@@ -34,6 +35,10 @@ export interface EngineOptions {
   readonly rules?: Partial<RequestRules>;
   readonly limits?: Partial<Limits>;
   readonly ring?: DriverOptions;
+  /** Requests that a member takes at a time. */
+  readonly most?: number;
+  /** Ports of members that get copies. */
+  readonly mirror?: number;
 }
 
 /** What became of an exchange. */
@@ -56,8 +61,9 @@ class Member implements HttpMember {
   ) {
     this.address = loopback(port);
   }
-  begin(): void {
+  begun(): this {
     this.active += 1;
+    return this;
   }
   end(_now: number, _micros: number, _bytes: number, failed: boolean): void {
     this.active -= 1;
@@ -128,6 +134,7 @@ export class EngineDriver implements HttpObserver {
   readonly binding: Binding;
   readonly ended: Ended[] = [];
   readonly refusals: string[] = [];
+  mirrored: Member | null = null;
   port = 0;
   connects = 0;
   reuses = 0;
@@ -140,12 +147,16 @@ export class EngineDriver implements HttpObserver {
       receiving: 256,
       working: 256,
       slots: 1024,
-      timers: 1024,
+      timers: 1025,
       ...options.ring,
     });
     const { loop } = this.driver;
-    this.engine = new HttpEngine(loop, this);
+    this.engine = new HttpEngine(loop, 1024, this);
     this.members = options.ports.map((port) => new Member(`web/${port}`, String(port), port));
+    if (options.mirror !== undefined) {
+      this.mirrored = new Member('copies', 'copies', options.mirror);
+      this.members.push(this.mirrored);
+    }
     this.binding = { service: this.#service(options), port: 80 };
     const { engine, binding } = this;
     const handler: ConnectionHandler = {
@@ -228,17 +239,36 @@ export class EngineDriver implements HttpObserver {
 
   #service(options: EngineOptions): HttpService {
     let turn = 0;
-    const { members } = this;
+    const members = this.members.filter((member) => member !== this.mirrored);
     const target: HttpPool = {
       pool: { ...pool, ...options.pool },
-      pick(_hash, _now, tried) {
+      waiting: new WaitingList(),
+      full: options.most !== undefined,
+      setCookie: null,
+      answered: () => undefined,
+      hide: () => undefined,
+      choose(_head, _bytes, _client, _hash, _now, tried) {
+        const { most = Infinity } = options;
         for (let i = 0; i < members.length; i += 1) {
           const member = members[turn++ % members.length];
-          if (member !== undefined && (member !== tried || members.length === 1)) return member;
+          if (member === undefined || member.active >= most) continue;
+          if (member !== tried || members.length === 1) return member.begun();
         }
         return null;
       },
     };
+    const copies: HttpPool | null =
+      options.mirror === undefined
+        ? null
+        : {
+            pool: { ...pool, name: 'copies' },
+            waiting: new WaitingList(),
+            full: false,
+            setCookie: null,
+            choose: () => this.mirrored?.begun() ?? null,
+            answered: () => undefined,
+            hide: () => undefined,
+          };
     const route: HttpRoute = {
       route: {
         name: '1',
@@ -251,6 +281,7 @@ export class EngineDriver implements HttpObserver {
       request: new RequestPlan({ ...defaultRequestRules, ...options.rules }),
       response: new ResponsePlan(),
       poolFor: () => target,
+      mirrorFor: () => copies,
     };
     return {
       service: {
@@ -263,6 +294,9 @@ export class EngineDriver implements HttpObserver {
       routes: [route],
       fault: null,
       find: () => 0,
+      enter: () => true,
+      leave: () => undefined,
+      limit: () => 0,
     };
   }
 }

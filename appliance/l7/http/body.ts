@@ -15,7 +15,6 @@ import type { Inbound } from './inbound.js';
 export const bodyStep = { more: 0, done: 1, refused: 2, noRoom: 3 } as const;
 export type BodyStep = (typeof bodyStep)[keyof typeof bodyStep];
 
-/** Below this, what is left of a buffer is copied behind what is there, and the buffer is free. */
 const line = Buffer.from('\r\n', 'latin1');
 const scratch = new Uint8Array(16_384);
 
@@ -28,6 +27,7 @@ export class BodyWriter {
 
   constructor(private readonly connections: Connections) {}
 
+  /** With a slot below 0, everything is thrown away. */
   begin(slot: number, chunked: boolean): void {
     this.slot = slot;
     this.chunked = chunked;
@@ -38,6 +38,10 @@ export class BodyWriter {
   buffer(id: number): boolean {
     const length = this.connections.pool.length[id] as number;
     this.total += length;
+    if (this.slot < 0) {
+      this.connections.pool.release(id, Owner.handler);
+      return true;
+    }
     if (!this.chunked) {
       this.connections.write(this.slot, id, Owner.handler);
       return true;
@@ -51,6 +55,7 @@ export class BodyWriter {
   bytes(source: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
     this.total += length;
+    if (this.slot < 0) return true;
     if (!this.chunked) return this.#all(source, start, length);
     return this.#size(length) && this.#all(source, start, length) && this.#all(line, 0, 2);
   }

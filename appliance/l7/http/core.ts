@@ -14,12 +14,16 @@ import { Inbound } from './inbound.js';
 import { MemberConnection } from './member-connection.js';
 import { Retained } from './retained.js';
 import { noObserver, type HttpObserver } from './observer.js';
+import type { HttpPool } from './runtime.js';
 
 /** Who has a slot. */
 export const Role = { none: 0, client: 1, member: 2 } as const;
 
 /** Buffers that one connection may fill before its peer takes them. */
 export const WINDOW = 16;
+
+/** Milliseconds between two looks at exchanges that wait for a member. */
+const QUEUE_TICK = 2;
 
 export class Core {
   readonly connections: Connections;
@@ -43,8 +47,16 @@ export class Core {
   readonly #members: (MemberConnection | undefined)[] = [];
   readonly #inbounds: (Inbound | undefined)[] = [];
   readonly #spare: Exchange[] = [];
+  #waiting: HttpPool[] = [];
+  readonly #queueTimer: number;
 
-  constructor(connections: Connections, timers: DeadlineTimers, observer?: HttpObserver) {
+  /** `queueTimer`: a timer of its own, or -1 where no pool has a queue. */
+  constructor(
+    connections: Connections,
+    timers: DeadlineTimers,
+    queueTimer: number,
+    observer?: HttpObserver,
+  ) {
     const slots = connections.slots.count;
     this.connections = connections;
     this.pool = connections.pool;
@@ -56,6 +68,7 @@ export class Core {
     this.#queue = new Chains(this.pool, slots, this.pool.owner('http input'));
     this.role = new Uint8Array(slots);
     this.observer = observer ?? noObserver;
+    this.#queueTimer = queueTimer;
   }
 
   /** The client of a slot, whoever that is now. */
@@ -69,6 +82,22 @@ export class Core {
 
   inbound(slot: number): Inbound {
     return (this.#inbounds[slot] ??= new Inbound(slot, this.pool, this.#queue));
+  }
+
+  /** Exchanges wait for a member of this pool: they are looked at when the turn's events are over. */
+  waits(pool: HttpPool): void {
+    if (!this.#waiting.includes(pool)) this.#waiting.push(pool);
+    if (this.#queueTimer >= 0) this.timers.setTimer(this.#queueTimer, QUEUE_TICK);
+  }
+
+  /** Time to see who may go on: members may have got room by what other workers finished. */
+  lookAtQueues(): void {
+    const pools = this.#waiting;
+    this.#waiting = [];
+    for (const pool of pools) {
+      while (pool.waiting.first instanceof Exchange && pool.waiting.first.retryWaiting());
+      if (pool.waiting.length > 0) this.waits(pool);
+    }
   }
 
   takeExchange(): Exchange {

@@ -9,6 +9,8 @@ export interface DeadlineTimers {
   setTimer(timer: number, milliseconds: number): void;
   /** Milliseconds of the loop's clock, a word. */
   readonly now: number;
+  /** Milliseconds with fractions when the turn began. */
+  readonly clock: Float64Array;
 }
 
 export class Deadlines {

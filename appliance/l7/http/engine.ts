@@ -11,9 +11,12 @@ import type { HttpObserver } from './observer.js';
 
 export class HttpEngine {
   readonly core: Core;
+  readonly #queueTimer: number;
 
-  constructor(loop: WorkerLoop, observer?: HttpObserver) {
-    this.core = new Core(loop.connections, loop, observer);
+  /** Timers of the loop: one for each slot, by its number, and `queueTimer`. */
+  constructor(loop: WorkerLoop, queueTimer: number, observer?: HttpObserver) {
+    this.core = new Core(loop.connections, loop, queueTimer, observer);
+    this.#queueTimer = queueTimer;
   }
 
   accept(slot: number, binding: Binding): void {
@@ -67,6 +70,10 @@ export class HttpEngine {
 
   onTimer(slot: number): void {
     const { core } = this;
+    if (slot === this.#queueTimer) {
+      core.lookAtQueues();
+      return;
+    }
     if (!core.deadlines.fired(slot)) return;
     if (core.role[slot] === Role.client) core.client(slot).onDeadline();
     else if (core.role[slot] === Role.member) core.member(slot).onDeadline();

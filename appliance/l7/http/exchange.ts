@@ -7,7 +7,7 @@
  * - A request is sent again only when its client has seen nothing of an answer, all of it can be
  *   produced again, and either nothing of it had been sent or its method is idempotent (RFC 9110 §9.2.2).
  * - An answer that breaks off is never made to look whole: the client's connection is reset.
- * - `member.begin()` and `member.end()` come in pairs.
+ * - Every member that was picked hears `end()` once.
  */
 import { isIdempotent } from '../http1/connection.js';
 import { faults, type Fault } from '../http1/faults.js';
@@ -20,9 +20,12 @@ import { upgradeKind, type UpgradeKind } from '../http1/connection.js';
 import { answer, answers, type Answer } from './answers.js';
 import type { ClientConnection } from './client-connection.js';
 import type { Core } from './core.js';
+import type { Downstream } from './downstream.js';
 import type { MemberConnection } from './member-connection.js';
 import type { EndReason } from './observer.js';
+import { MirrorClient } from './mirror.js';
 import { Retained } from './retained.js';
+import type { Waiter, WaitingList } from './waiting.js';
 import type { HttpMember, HttpPool, HttpRoute, HttpService } from './runtime.js';
 
 /** Allow for a request that was to end here (RFC 9110 §7.6.2). */
@@ -31,8 +34,8 @@ const traceEnds = answer(405, 'Method Not Allowed', 'TRACE is not answered here.
   'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS',
 ]);
 
-export class Exchange {
-  client: ClientConnection | null = null;
+export class Exchange implements Waiter {
+  client: Downstream | null = null;
   service: HttpService | null = null;
   route: HttpRoute | null = null;
   pool: HttpPool | null = null;
@@ -55,6 +58,8 @@ export class Exchange {
   attempts = 0;
   /** The member that failed last. */
   tried: HttpMember | null = null;
+  /** A field line for the answer that tells the client its member, or null. */
+  setCookie: Uint8Array | null = null;
   /** Only a new connection will do: one that waited had been closed by the member. */
   fresh = false;
   /** Bytes of the body were sent that are not kept. */
@@ -65,8 +70,13 @@ export class Exchange {
   /** Milliseconds with fractions: when the head was read, when it went to the member. */
   startedAt = 0.1;
   sentAt = 0.1;
-  /** To the head of the answer, microseconds; below 0 while there is none. */
-  micros = -1.5;
+  /** To the head of the answer, whole microseconds; below 0 while there is none. */
+  micros = -1;
+
+  // In the queue of its pool (waiting.ts).
+  before: Waiter | null = null;
+  behind: Waiter | null = null;
+  list: WaitingList | null = null;
 
   constructor(private readonly core: Core) {}
 
@@ -76,8 +86,70 @@ export class Exchange {
     service: HttpService,
     head: RequestHead,
     bytes: Uint8Array,
-    now: number,
   ): void {
+    this.#reset(client, service, head);
+    if (head.maxForwards === 0) {
+      this.answer(this.method === method.options ? options : traceEnds);
+      return;
+    }
+    const { core } = this;
+    const index = service.find(head, bytes, client.address);
+    if (index < 0) {
+      if (index === -2) client.refuse(service.fault ?? faults.badTarget);
+      else this.answer(answers.noRoute);
+      return;
+    }
+    const route = service.routes[index] as HttpRoute;
+    this.route = route;
+    const wait = service.limit(index, head, bytes, client.address, core.timers.now);
+    if (wait > 0) {
+      client.answerTooMany(wait);
+      return;
+    }
+    if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
+    const pool = route.poolFor(client.hash);
+    if (pool === null) {
+      client.answerRoute(route, head, bytes);
+      return;
+    }
+    this.pool = pool;
+    this.#keep(client, head, bytes);
+    const copyTo = route.mirrorFor(client.hash);
+    this.#dispatch(head, bytes);
+    // After the original was sent, which still has its kept copy, unless it is over already.
+    if (copyTo !== null && this.client === client && client.requestDone) {
+      const copy = core.takeExchange();
+      const nobody = new MirrorClient(core, client.address, client.hash, client.peer);
+      if (!copy.beginCopy(this, copyTo, nobody)) core.giveExchange(copy);
+    }
+  }
+
+  /**
+   * A copy of another exchange's request, all of which is kept, for `pool`. Whether there was memory
+   * for it.
+   */
+  beginCopy(of: Exchange, pool: HttpPool, client: MirrorClient): boolean {
+    const { core } = this;
+    const { service, route } = of;
+    if (service === null || route === null || of.kept < 0) return false;
+    const kept = core.retained.keep(core.retained.bytes, of.kept, of.keptEnd);
+    if (kept < 0) return false;
+    const head = service.heads.request;
+    head.reset(kept);
+    const end = kept + (of.keptEnd - of.kept);
+    head.parse(core.retained.bytes, end);
+    this.#reset(client, service, head);
+    client.attach(this);
+    this.route = route;
+    this.pool = pool;
+    this.kept = kept;
+    this.keptBody = kept + (of.keptBody - of.kept);
+    this.keptEnd = end;
+    this.#dispatch(head, core.retained.bytes);
+    return true;
+  }
+
+  #reset(client: Downstream, service: HttpService, head: RequestHead): void {
     this.client = client;
     this.service = service;
     this.route = null;
@@ -91,35 +163,14 @@ export class Exchange {
     this.kept = -1;
     this.attempts = 0;
     this.tried = null;
+    this.setCookie = null;
     this.fresh = false;
     this.bodyGone = false;
     this.answered = false;
     this.status = 0;
-    this.startedAt = now;
-    this.sentAt = now;
-    this.micros = -1.5;
-
-    if (head.maxForwards === 0) {
-      this.answer(this.method === method.options ? options : traceEnds);
-      return;
-    }
-    const index = service.find(head, bytes, client.address);
-    if (index < 0) {
-      if (index === -2) client.refuse(service.fault ?? faults.badTarget);
-      else this.answer(answers.noRoute);
-      return;
-    }
-    const route = service.routes[index] as HttpRoute;
-    this.route = route;
-    if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
-    const pool = route.poolFor(client.hash);
-    if (pool === null) {
-      client.answerRoute(route, head, bytes);
-      return;
-    }
-    this.pool = pool;
-    this.#keep(client, head, bytes);
-    this.#dispatch(head, bytes);
+    this.startedAt = this.core.timers.clock[0] as number;
+    this.sentAt = this.startedAt;
+    this.micros = -1;
   }
 
   /** Copies what another try would need. A small body that is there at once belongs to it. */
@@ -154,18 +205,24 @@ export class Exchange {
     }
     for (;;) {
       this.attempts += 1;
-      const member = pool.pick(client.hash, core.timers.now, this.tried);
+      const { now } = core.timers;
+      const { tried } = this;
+      const member = pool.choose(head, bytes, client.address, client.hash, now, tried);
       if (member === null) {
-        this.answer(this.tried === null ? answers.noMember : answers.badGateway);
+        this.attempts -= 1;
+        if (!this.#wait(pool)) {
+          const busy = pool.full ? answers.busy : answers.noMember;
+          this.answer(this.tried === null ? busy : answers.badGateway);
+        }
         return;
       }
+      this.list?.remove(this);
       let slot = this.fresh ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
         core.observer.connected(member, -slot);
-        member.begin();
-        member.end(core.timers.now, -1.5, 0, true);
+        member.end(core.timers.now, -1, 0, true);
         this.tried = member;
         if (this.attempts <= pool.pool.retries) continue;
         this.answer(answers.badGateway);
@@ -174,21 +231,38 @@ export class Exchange {
       const upstream = core.member(slot);
       if (reused) core.observer.reused(member);
       this.member = member;
-      member.begin();
+      this.setCookie = pool.setCookie;
       upstream.begin(this, member, pool.pool, reused);
       upstream.writer.begin(slot, head.body === bodyKind.chunked);
       this.upstream = upstream;
-      this.sentAt = this.attempts === 1 ? this.startedAt : performance.now();
+      this.sentAt = core.timers.clock[0] as number;
       this.#send(slot, head, bytes, client, route, service);
       return;
     }
+  }
+
+  /** Queues for a member with room. Whether there was a place. */
+  #wait(pool: HttpPool): boolean {
+    if (this.list !== null) return true;
+    if (!pool.full || pool.waiting.length >= pool.pool.queue) return false;
+    if (this.client instanceof MirrorClient) return false;
+    pool.waiting.push(this);
+    this.core.waits(pool);
+    this.client?.queued();
+    return true;
+  }
+
+  /** A member may have room now. Whether the exchange no longer waits. */
+  retryWaiting(): boolean {
+    this.#again();
+    return this.list === null;
   }
 
   #send(
     slot: number,
     head: RequestHead,
     bytes: Uint8Array,
-    client: ClientConnection,
+    client: Downstream,
     route: HttpRoute,
     service: HttpService,
   ): void {
@@ -198,6 +272,7 @@ export class Exchange {
       this.answer(answers.overloaded);
       return;
     }
+    this.pool?.hide(head, bytes);
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
@@ -258,11 +333,12 @@ export class Exchange {
   }
 
   /** The head of a final answer came. */
-  heard(head: ResponseHead): void {
+  heard(head: ResponseHead, bytes: Uint8Array): void {
+    const { core, pool, member } = this;
+    if (pool !== null && member !== null) pool.answered(head, bytes, core.timers.now, member);
     this.answered = true;
     this.status = head.status;
-    this.micros = (performance.now() - this.sentAt) * 1000;
-    if (this.micros < 0) this.micros = 0.5;
+    this.micros = (((core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
   /** The answer is whole, and so is what the client gets. */
@@ -303,13 +379,15 @@ export class Exchange {
   /** Parts from the member's connection, which is closed or waits for the next request. */
   #leaveMember(close: boolean, failed: boolean): void {
     const { upstream, member, core } = this;
+    this.list?.remove(this);
     if (upstream === null || member === null) return;
     this.upstream = null;
     const bytes = upstream.reader.total;
     member.end(core.timers.now, this.micros, bytes, failed || this.status >= 500);
     // A request that was not sent whole ends the connection, too.
-    if (close || this.client?.reader.done !== true) upstream.close();
+    if (close || this.client?.requestDone !== true) upstream.close();
     else upstream.rest();
+    if (this.pool !== null && this.pool.waiting.length > 0) core.waits(this.pool);
   }
 
   /** For refusals: the fault that the client hears of. */

@@ -124,7 +124,11 @@ for (const [name, text, code] of [
     JSON.stringify({
       ...document(),
       services: {
-        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'http' }, pool: 'web' },
+        shop: {
+          listen: { address: '10.0.0.80', port: 443, protocol: 'https' },
+          certificates: ['shop.example'],
+          pool: 'web',
+        },
       },
     }),
     'unsupported',
@@ -139,6 +143,22 @@ for (const [name, text, code] of [
     assert.is(bench.fastPath.programmed.length, programmed);
   });
 }
+
+test('going over to the proxy ends established connections, and is said beforehand', async ({
+  bench,
+}) => {
+  await bench.changes.apply(request(document()));
+  const proxied = document();
+  for (const service of Object.values(proxied.services ?? {})) {
+    service.tier = 'proxy';
+    delete service.forwarding;
+  }
+  const { warnings } = await bench.changes.apply(request(proxied, { dryRun: true }));
+  assert.ok(
+    warnings.some((one) => one.includes('goes from nat to the proxy: its established')),
+    `the warning is there, seen ${warnings.join('; ')}`,
+  );
+});
 
 test('what does not fit into the fast path is refused before it is committed', async ({
   bench,

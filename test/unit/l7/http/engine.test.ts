@@ -552,6 +552,70 @@ async function assertReset(talk: Promise<string>): Promise<void> {
   assert.is(answer, 'a reset');
 }
 
+uring('requests wait for a member with room, in order, and not for ever', async () => {
+  const held: (() => void)[] = [];
+  const http: RequestListener = (asked, response) => {
+    held.push(() => {
+      response.end(asked.url);
+    });
+  };
+  const options = { most: 1, pool: { queue: 2 }, timeouts: { queue: 300 } };
+  await withEngine([{ http }], options, async ({ unit }) => {
+    const agent = new Agent({ keepAlive: true });
+    try {
+      const get = (path: string): Promise<Answer> => ask(unit.port, agent, { path });
+      const first = get('/1');
+      await unit.driver.settled(() => held.length === 1);
+      const second = get('/2');
+      const list = unit.binding.service.routes[0]?.poolFor(0)?.waiting;
+      await unit.driver.settled(() => list?.length === 1);
+      const third = get('/3');
+      await unit.driver.settled(() => list?.length === 2);
+      assert.is((await get('/4')).status, 503, 'the queue was full');
+      held.shift()?.();
+      assert.is((await first).body.toString(), '/1');
+      await unit.driver.settled(() => held.length === 1);
+      held.shift()?.();
+      assert.is((await second).body.toString(), '/2', 'the first that waited comes first');
+      await unit.driver.settled(() => held.length === 1);
+      const late = await get('/5');
+      assert.is(late.status, 503, 'it waited as long as it may');
+      held.shift()?.();
+      assert.is((await third).body.toString(), '/3');
+    } finally {
+      agent.destroy();
+    }
+  });
+});
+
+uring('a copy goes to the mirror, and nothing of it comes back', async () => {
+  const copies: string[] = [];
+  const mirror = createServer((asked, response) => {
+    asked.on('data', (piece: Buffer) => copies.push(`${asked.method ?? ''} ${piece.toString()}`));
+    asked.on('end', () => {
+      response.writeHead(500);
+      response.end('of the mirror');
+    });
+  });
+  mirror.listen(0, '127.0.0.1');
+  await once(mirror, 'listening');
+  try {
+    const options = { mirror: (mirror.address() as AddressInfo).port };
+    await withEngine([{ http: echo }], options, async ({ ask: post, unit }) => {
+      for (let i = 0; i < 3; i += 1) {
+        const answer = await post({ method: 'POST', body: Buffer.from(`body ${i}`) });
+        assert.is(answer.status, 200);
+        assert.is(answer.body.toString(), `body ${i}`);
+      }
+      await unit.driver.settled(() => unit.ended.length === 6);
+      assert.equal(copies, ['POST body 0', 'POST body 1', 'POST body 2']);
+    });
+  } finally {
+    mirror.closeAllConnections();
+    mirror.close();
+  }
+});
+
 uring('many clients at once', async () => {
   await withEngine([{ http: echo }, { http: echo }], {}, async ({ unit }) => {
     const agent = new Agent({ keepAlive: true, maxSockets: 100 });
