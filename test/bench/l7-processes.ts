@@ -1,8 +1,8 @@
 /**
  * Processes of the layer-7 benchmark: started on their CPUs, ended by their own id.
  *
- * Invariant: what is started here is gone when stopAll() has resolved, and none outlives its
- * parent's channel.
+ * Invariant: what is started here is gone when its stop() has resolved, and nothing outlives this
+ * process.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,7 +28,9 @@ export class Program {
   #output = '';
 
   constructor(name: string, command: readonly string[], cpus: Cpus) {
-    const [file = '', ...rest] = placed(command, cpus);
+    // However this process ends, the program does, too.
+    const tied = ['setpriv', '--pdeathsig', 'TERM', ...command];
+    const [file = '', ...rest] = placed(tied, cpus);
     this.#name = name;
     this.child = spawn(file, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.child.stderr?.on('data', (piece: Buffer) => (this.#output += piece.toString()));
