@@ -137,6 +137,7 @@ export class ClientConnection implements Downstream {
   accept(binding: Binding): void {
     const { core, slot } = this;
     core.role[slot] = Role.client;
+    core.clients += 1;
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
@@ -463,6 +464,7 @@ export class ClientConnection implements Downstream {
     this.#head = null;
     core.deadlines.clear(slot);
     core.role[slot] = Role.none;
+    core.clients -= 1;
     this.#entered?.leave(slot);
     this.#entered = null;
     if (this.#binding !== null) core.observer.closed(this.#binding.service);

@@ -9,12 +9,13 @@
  */
 import { errno } from '../../../native/ffi/io-uring-abi.js';
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
-import { progress } from '../http1/faults.js';
+import { progress, type Progress } from '../http1/faults.js';
+import { latin1 } from '../http1/fields.js';
 import { ProxyHeader, writeProxyBinary, writeProxyLine } from '../http1/proxy-protocol.js';
 import { Writer } from '../http1/writer.js';
 import { alert, alertRecord } from './alerts.js';
 import { ToldEndpoints } from './endpoint.js';
-import { helloStep, type HelloReader, type StreamMember, type StreamPool } from './runtime.js';
+import type { HelloReader, StreamMember, StreamPool } from './runtime.js';
 import type { StreamEnd } from './observer.js';
 import type { StreamService } from './service.js';
 import { Half, State, type StreamSession } from './session.js';
@@ -205,20 +206,19 @@ export class Opening {
     const { hello } = session;
     if (hello === null) return;
     const step = this.#feed(session, hello);
-    if (step === helloStep.more) {
+    if (step === progress.more) {
       if (this.room(session) <= 0) this.#refuse(session, alert.decodeError, 'bad-hello');
       return;
     }
-    const { name, alert: description } = hello;
-    this.#streams.giveHello(session);
-    if (step === helloStep.done) {
-      session.name = name;
+    if (step === progress.done) {
+      session.name = latin1(hello.bytes, hello.nameStart, hello.nameEnd);
+      this.#streams.giveHello(session);
       this.#route(session, service);
-    } else this.#refuse(session, description, 'bad-hello');
+    } else this.#refuse(session, hello.fault?.alert ?? alert.decodeError, 'bad-hello');
   }
 
   /** Gives the reader what it has not yet seen; that stays where it is. */
-  #feed(session: StreamSession, hello: HelloReader): number {
+  #feed(session: StreamSession, hello: HelloReader): Progress {
     const { input, pool } = this.#streams;
     let skip = session.fed;
     for (let id = input.head[session.client] as number; id >= 0; id = pool.next[id] as number) {
@@ -227,12 +227,12 @@ export class Opening {
         const begin = id * pool.size + (pool.start[id] as number);
         session.fed += length - skip;
         const step = hello.feed(pool.bytes, begin + skip, begin + length);
-        if (step !== helloStep.more) return step;
+        if (step !== progress.more) return step;
         skip = length;
       }
       skip -= length;
     }
-    return helloStep.more;
+    return progress.more;
   }
 
   /** Says why, if there is a way to say it. */

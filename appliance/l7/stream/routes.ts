@@ -5,33 +5,8 @@
  * names are looked up, wildcards once for each label of the name.
  */
 import type { ClientAddress } from '../client-address.js';
-import { writeAddress } from '../http1/proxy-protocol.js';
+import { PrefixSet } from '../routing/prefix-set.js';
 import type { L7Route } from '../tables.js';
-
-/** `ADDRESS/BITS` against 16 bytes, where IPv4 is ::ffff:a.b.c.d. */
-class Prefix {
-  readonly #bytes = new Uint8Array(16);
-  readonly #bits: number;
-
-  constructor(text: string) {
-    const slash = text.lastIndexOf('/');
-    const address = slash < 0 ? text : text.slice(0, slash);
-    const v6 = address.includes(':');
-    const bits = slash < 0 ? (v6 ? 128 : 32) : Number(text.slice(slash + 1));
-    if (!v6) this.#bytes.fill(0xff, 10, 12);
-    writeAddress(v6 ? this.#bytes : this.#bytes.subarray(12), address);
-    this.#bits = v6 ? bits : bits + 96;
-  }
-
-  has(bytes: Uint8Array): boolean {
-    const whole = this.#bits >> 3;
-    for (let at = 0; at < whole; at += 1) if (bytes[at] !== this.#bytes[at]) return false;
-    const rest = this.#bits & 7;
-    if (rest === 0) return true;
-    const mask = (0xff00 >> rest) & 0xff;
-    return ((bytes[whole] as number) & mask) === ((this.#bytes[whole] as number) & mask);
-  }
-}
 
 const NONE = 0x7fff_ffff;
 
@@ -41,12 +16,13 @@ export class StreamRoutes {
   readonly #below = new Map<string, number[]>();
   readonly #any: number[] = [];
   /** Of each route; null: any address. */
-  readonly #sources: (readonly Prefix[] | null)[];
+  readonly #sources: (PrefixSet | null)[];
 
   constructor(routes: readonly L7Route[]) {
-    this.#sources = routes.map(
-      ({ when }) => when?.sources?.map((text) => new Prefix(text)) ?? null,
-    );
+    this.#sources = routes.map(({ when }) => {
+      const sources = when?.sources ?? null;
+      return sources === null ? null : new PrefixSet(sources);
+    });
     for (const [index, { when }] of routes.entries()) {
       const hosts = when?.hosts ?? null;
       if (hosts === null) this.#any.push(index);
@@ -81,7 +57,7 @@ export class StreamRoutes {
     for (const index of list) {
       if (index >= best) return best;
       const sources = this.#sources[index] ?? null;
-      if (sources === null || sources.some((prefix) => prefix.has(client.bytes))) return index;
+      if (sources === null || sources.has(client.bytes)) return index;
     }
     return best;
   }

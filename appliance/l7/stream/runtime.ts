@@ -5,6 +5,7 @@
  * snapshots come after.
  */
 import type { ClientAddress } from '../client-address.js';
+import type { Progress } from '../http1/faults.js';
 import type { L7Pool, L7Route } from '../tables.js';
 
 /** Where connections go: the same object as long as the member keeps its name and address. */
@@ -61,16 +62,15 @@ export interface StreamLimits {
   allow(route: L7Route, address: ClientAddress, name: string, now: number): boolean;
 }
 
-export const helloStep = { more: 0, done: 1, refused: 2 } as const;
-export type HelloStep = (typeof helloStep)[keyof typeof helloStep];
-
-/** Finds the name in a ClientHello (RFC 8446 §4.1.2, RFC 6066 §3) that comes in any pieces. */
+/** Finds the name in a ClientHello that comes in any pieces: routing/client-hello.ts. */
 export interface HelloReader {
-  /** After `done`: the name in lower case; empty: the client names none. */
-  readonly name: string;
-  /** After `refused`: the description of the TLS alert that says so; below 0: it is no TLS at all. */
-  readonly alert: number;
+  /** After `refused`: the description of the TLS alert that says so. */
+  readonly fault: { readonly alert: number } | null;
+  /** After `done`: where the name lies, in lower case; empty when there is none. */
+  readonly bytes: Uint8Array;
+  readonly nameStart: number;
+  readonly nameEnd: number;
   reset(): void;
-  /** The next bytes of the connection. */
-  feed(bytes: Uint8Array, start: number, end: number): HelloStep;
+  /** The next bytes of the connection; says `progress` of http1/faults.ts. */
+  feed(bytes: Uint8Array, start: number, end: number): Progress;
 }
