@@ -5,7 +5,7 @@
  * Invariant: close() ends every process that was started and removes every file.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { enterNetworkNamespace } from '../../native/ffi/namespace.js';
@@ -157,6 +157,14 @@ function split(workers: number): readonly [Cpus, Cpus] {
 function namespace(): () => void {
   if (process.getuid?.() !== 0) return () => undefined;
   const leave = enterNetworkNamespace();
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  try {
+    execFileSync('ip', ['link', 'set', 'lo', 'up']);
+    // The same on every machine: what paces, as BBR does, would measure its timers. Without
+    // losses Reno is as good as any, and the only one that every namespace may choose.
+    writeFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'reno');
+  } catch (error) {
+    leave();
+    throw error;
+  }
   return leave;
 }
