@@ -82,7 +82,7 @@ async function withTier(work: (stage: Stage) => Promise<void>): Promise<void> {
 }
 
 async function get(port: number, agent?: Agent): Promise<string> {
-  const sent = request({ port, host: '127.0.0.1', ...(agent === undefined ? {} : { agent }) });
+  const sent = request({ port, host: '127.0.0.1', agent: agent ?? false });
   sent.end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   let text = '';
