@@ -1,5 +1,6 @@
 /**
-const names = ['l4', 'control', 'health', 'http1', 'l7', 'stream'] as const;
+ * Runs benchmarks by name: `npm run bench -- [l4|control|health|http1|l7|l7-stream …] [--json] [--runs N] [--repeat N]`,
+ * and for l7 `[--seconds S] [--workers N] [--only CASE …]`.
  *
  * Invariant: a benchmark never passes or fails on a clock; it fails only when what it measures
  * does not work. With --json it prints one object a line, a stable interface.
@@ -7,7 +8,7 @@ const names = ['l4', 'control', 'health', 'http1', 'l7', 'stream'] as const;
 import { parseArgs } from 'node:util';
 
 /** Each has a module beside this one that exports `run(options)`. */
-const names = ['l4', 'control', 'health', 'http1', 'l7', 'stream'] as const;
+const names = ['l4', 'control', 'health', 'http1', 'l7', 'l7-stream'] as const;
 type Name = (typeof names)[number];
 
 export interface BenchArguments {
