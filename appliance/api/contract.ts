@@ -314,6 +314,8 @@ export const EVENT_KINDS = [
   'tier',
   'link',
   'repair',
+  /** A worker of the proxy ended, was replaced, or has a trouble. */
+  'worker',
   'daemon',
   'access',
   /** A service's SYNs came to be answered by cookies, or no longer are. */
