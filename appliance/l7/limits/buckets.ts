@@ -177,7 +177,8 @@ export class TokenBuckets {
   releaseWorker(worker: number): void {
     for (let set = 0; set < this.#sets; set += 1) {
       // An entry that was being written has no key, so it is free.
-      Atomics.compareExchange(this.#words, HEADER_WORDS + set * SET_WORDS, worker + 1, 0);
+      const at = HEADER_WORDS + set * SET_WORDS;
+      if (this.#words[at] === worker + 1) unlock(this.#words, at);
     }
   }
 

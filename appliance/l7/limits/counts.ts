@@ -14,10 +14,10 @@
 import { lock, unlock } from './locks.js';
 
 const WAYS = 7;
-/** A set: lock, keys, one word spare, then the counters of each entry. */
+/** A set is one cache line: lock, keys, one word spare. The counters of all entries lie behind all sets. */
+const SET_WORDS = 16;
 const KEY_LOW = 1;
 const KEY_HIGH = KEY_LOW + WAYS;
-const COUNTERS = 16;
 
 /** What enter() says besides the place of the counter. */
 export const UNTRACKED = -1;
@@ -36,7 +36,6 @@ export class SharedCounts {
   readonly #words: Int32Array;
   readonly #sets: number;
   readonly #workers: number;
-  readonly #setWords: number;
   readonly #worker: number;
 
   /** The memory is all zero at first; no other living process has this worker's number. */
@@ -47,7 +46,6 @@ export class SharedCounts {
     this.#words = new Int32Array(buffer, offset, SharedCounts.bytes(sizes) / 4);
     this.#sets = sizes.sets;
     this.#workers = sizes.workers;
-    this.#setWords = setWords(sizes.workers);
     this.#worker = worker;
   }
 
@@ -56,14 +54,14 @@ export class SharedCounts {
     if (sets < 1 || (sets & (sets - 1)) !== 0) {
       throw new RangeError(`${sets} sets of counters: a power of two`);
     }
-    return sets * setWords(workers) * 4;
+    return sets * (SET_WORDS + WAYS * workers) * 4;
   }
 
   /** One more if there are fewer than `most`: what leave() needs, UNTRACKED or REFUSED. */
   enter(low: number, high: number, most: number): number {
     const words = this.#words;
     const key = low === 0 ? 1 : low;
-    const set = (low & (this.#sets - 1)) * this.#setWords;
+    const set = (low & (this.#sets - 1)) * SET_WORDS;
     if (!lock(words, set, this.#worker + 1)) return this.#letIn();
     let way = this.#find(set, key, high);
     if (way < 0) way = this.#claim(set, key, high);
@@ -83,19 +81,22 @@ export class SharedCounts {
 
   /** How many there are now, for counters and tests. */
   of(low: number, high: number): number {
-    const set = (low & (this.#sets - 1)) * this.#setWords;
+    const set = (low & (this.#sets - 1)) * SET_WORDS;
     const way = this.#find(set, low === 0 ? 1 : low, high);
     return way < 0 ? 0 : this.#sum(set, way);
   }
 
   /** The connections of a worker that died are over, and its locks are free. */
   releaseWorker(worker: number): void {
+    const words = this.#words;
     for (let index = 0; index < this.#sets; index += 1) {
-      const set = index * this.#setWords;
+      const set = index * SET_WORDS;
       for (let way = 0; way < WAYS; way += 1) {
-        Atomics.store(this.#words, this.#counter(set, way) + worker, 0);
+        // Counters of entries that were never used stay untouched: so does their memory.
+        if (words[set + KEY_LOW + way] === 0 && words[set + KEY_HIGH + way] === 0) continue;
+        Atomics.store(words, this.#counter(set, way) + worker, 0);
       }
-      Atomics.compareExchange(this.#words, set, worker + 1, 0);
+      if (words[set] === worker + 1) unlock(words, set);
     }
   }
 
@@ -105,7 +106,7 @@ export class SharedCounts {
   }
 
   #counter(set: number, way: number): number {
-    return set + COUNTERS + way * this.#workers;
+    return this.#sets * SET_WORDS + ((set / SET_WORDS) * WAYS + way) * this.#workers;
   }
 
   #sum(set: number, way: number): number {
@@ -137,9 +138,4 @@ export class SharedCounts {
     }
     return -1;
   }
-}
-
-/** Whole cache lines. */
-function setWords(workers: number): number {
-  return Math.ceil((COUNTERS + WAYS * workers) / 16) * 16;
 }

@@ -252,6 +252,7 @@ export class Traffic implements Engine {
     const seconds = Math.floor(Date.now() / 1000);
     for (const { ids } of this.#httpServices.values()) if (ids !== null) ids.now = seconds;
     for (const balancer of this.#balancers?.all ?? []) balancer.sweep(now);
+    this.#context.shared.buckets.sweep(now);
   }
 
   #drained(): void {
