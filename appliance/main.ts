@@ -16,6 +16,7 @@ import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { CookieSecret } from './control/cookie-secret.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
@@ -106,6 +107,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     daemon = new Daemon({
       store,
+      cookies: CookieSecret.open(options.stateDir),
       tier,
       network,
       monitors,

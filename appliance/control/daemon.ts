@@ -57,6 +57,7 @@ import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
+import type { CookieSecret } from './cookie-secret.js';
 import type { InspectInterface } from './ports.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
@@ -76,6 +77,8 @@ export interface DaemonParts {
   readonly tableSizes: ChosenSizes;
   readonly events: EventLog;
   readonly access: Access;
+  /** Keys of persistence cookies. */
+  readonly cookies: CookieSecret;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -119,6 +122,7 @@ export class Daemon implements DaemonPort {
         inspect: parts.inspect,
         influences,
         access: parts.access,
+        cookieKey: parts.cookies.keyOf,
       },
       {
         retryMs: RETRY_MS,

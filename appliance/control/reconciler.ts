@@ -29,6 +29,8 @@ export interface ReconcilerPorts {
   readonly influences?: InfluencesPort;
   /** What access lists hold beside the document. */
   readonly access?: { view(): AccessView };
+  /** Keys of persistence cookies by service; left out: no service of the proxy has such. */
+  readonly cookieKey?: (service: string) => string;
 }
 
 export interface RunReport {
@@ -180,6 +182,7 @@ export class Reconciler {
       health: { get: (id) => this.#ports.monitors.status(id) },
       nextHop: (address) => this.nextHop(address),
       ...(this.#ports.influences === undefined ? {} : { influences: this.#ports.influences }),
+      ...(this.#ports.cookieKey === undefined ? {} : { cookieKey: this.#ports.cookieKey }),
       ...(this.#ports.access === undefined ? {} : { access: this.#ports.access.view() }),
     };
   }

@@ -125,6 +125,11 @@ export class Connections implements Completions {
     this.touch(slot);
   }
 
+  /** Whether everything was sent, and the end after it. */
+  finished(slot: number): boolean {
+    return this.#has(slot, State.finished);
+  }
+
   /** Closes a connection and drops what was not sent; onClosed tells when. */
   close(slot: number): void {
     const state = this.slots.state[slot] as number;

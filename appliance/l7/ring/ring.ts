@@ -51,8 +51,12 @@ export const Kind = {
   shutdown: 5,
   close: 6,
   wake: 7,
+  /** node's own loop has something to do. */
+  node: 8,
 } as const;
 
+/** Microseconds that a turn may wait for more completions than one. */
+const GATHER = 50;
 /** Slots are below this. */
 export const MOST_SLOTS = 1 << 24;
 
@@ -64,7 +68,7 @@ export function tagOf(kind: number, slot: number): number {
 /** What the ring needs of an io_uring; tests put a kernel of their own behind it. */
 export type RingKernel = Pick<
   IoUring,
-  'ring' | 'sqes' | 'sq' | 'cq' | 'cqOverflow' | 'cqes' | 'enter' | 'submit'
+  'ring' | 'sqes' | 'sq' | 'cq' | 'cqOverflow' | 'cqes' | 'gathers' | 'enter' | 'submit'
 >;
 
 export interface Completions {
@@ -197,14 +201,18 @@ export class Ring {
   }
 
   /**
-   * Submits everything and waits for a completion, at most `milliseconds` (below 0: for ever).
+   * Submits everything and waits for a completion, at most `milliseconds` (below 0: for ever). Where
+   * the kernel can, it waits for as many as `expected` first, but for those no longer than a moment.
    * Throws IoUringError when the ring can no longer be trusted.
    */
-  enter(milliseconds: number): void {
+  enter(milliseconds: number, expected = 1): void {
     const backlog = this.#drainBacklog();
     this.#ring[this.#sqTail] = this.#tail;
     const wait = milliseconds === 0 || backlog || this.#ready() ? 0 : 1;
-    const taken = this.#kernel.enter(this.#filled(), wait, milliseconds);
+    const gather = wait > 0 && expected > 1 && this.#kernel.gathers;
+    const taken = gather
+      ? this.#kernel.enter(this.#filled(), expected, milliseconds, GATHER)
+      : this.#kernel.enter(this.#filled(), wait, milliseconds);
     if (taken >= 0) return;
     switch (-taken) {
       case errno.ETIME:

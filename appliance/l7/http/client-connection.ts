@@ -1,0 +1,632 @@
+/**
+ * A client's connection in HTTP/1: reads requests one after the other, begins their exchanges, and
+ * writes the answers (RFC 9112 §9).
+ *
+ * Invariants:
+ * - One exchange at a time; what a client sends ahead waits in `inbound`, within its window.
+ * - After a refusal, or an answer whose request was not read to its end, nothing more is read as a
+ *   request: where the next one begins would be in doubt.
+ * - The connection ends in order: everything is sent, then the end, and what still arrives is thrown
+ *   away for a while, so that the last answer is not lost to a reset (RFC 9112 §9.6).
+ */
+import { peerOf } from '../../../native/ffi/tcp-socket.js';
+import type { ClientAddress } from '../client-address.js';
+import { writeTooMany, writeUnavailable } from '../limits/answers.js';
+import { faults, progress, type Fault } from '../http1/faults.js';
+import { bodyKind } from '../http1/framing.js';
+import { method } from '../http1/methods.js';
+import { addressText, peerOf as peerText, type Peer } from '../http1/peer.js';
+import { ProxyHeader } from '../http1/proxy-protocol.js';
+import { refusalOf } from '../http1/refusal.js';
+import type { RequestHead } from '../http1/request-head.js';
+import type { ResponseHead } from '../http1/response-head.js';
+import { passage, passageOf, writeResponse } from '../http1/rewrite-response.js';
+import type { Answer } from './answers.js';
+import { answers } from './answers.js';
+import { BodyReader, bodyStep, BodyWriter } from './body.js';
+import { Role, WINDOW, type Core } from './core.js';
+import type { Downstream } from './downstream.js';
+import type { Exchange } from './exchange.js';
+import type { Inbound } from './inbound.js';
+import type { EndReason } from './observer.js';
+import type { HttpRoute, HttpService } from './runtime.js';
+
+const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5 } as const;
+
+/** Milliseconds that a client has to take the last answer and to end, after all was sent. */
+const LINGER = 2000;
+/** Milliseconds after which a client that found no room may try again. */
+const FULL_RETRY = 1000;
+/** Bytes that may arrive meanwhile. */
+const LINGER_BYTES = 1_048_576;
+
+/** What a listener serves now; snapshots replace it. */
+export interface Binding {
+  service: HttpService;
+  port: number;
+}
+
+const sockaddr = new Uint8Array(28);
+const AF_INET6 = 10;
+
+class Address implements ClientAddress {
+  readonly bytes = new Uint8Array(16);
+  family: 4 | 6 = 4;
+
+  set(source: Uint8Array, start: number, family: 4 | 6): void {
+    this.family = family;
+    if (family === 4) {
+      this.bytes.fill(0, 0, 10);
+      this.bytes.fill(0xff, 10, 12);
+    }
+    const from = family === 4 ? 12 : 0;
+    for (let i = from; i < 16; i += 1) this.bytes[i] = source[start + i - from] ?? 0;
+  }
+
+  /** Of all its bytes, evenly spread, after FNV-1a: a word, signed as words are. */
+  hash(): number {
+    let hash = 0x811c9dc5 | 0;
+    for (let i = 0; i < 16; i += 1) hash = Math.imul(hash ^ (this.bytes[i] as number), 0x01000193);
+    // The upper bits choose, so all must depend on all (the finaliser of MurmurHash3).
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    return hash ^ (hash >>> 16);
+  }
+}
+
+export class ClientConnection implements Downstream {
+  /** Of bodies of requests. */
+  readonly reader = new BodyReader();
+  /** Of bodies of answers. */
+  readonly writer: BodyWriter;
+  readonly address = new Address();
+  /** Of the address. */
+  hash = 0;
+
+  #state: number = State.closing;
+  #binding: Binding | null = null;
+  #exchange: Exchange | null = null;
+  #head: RequestHead | null = null;
+  #peer: Peer | null = null;
+  /** The client has sent its last byte. */
+  #ended = false;
+  /** The member's side of a tunnel has ended. */
+  #memberEnded = false;
+  #advancing = false;
+  /** The service that its connection counts for. */
+  #entered: HttpService | null = null;
+  /** Bytes that were thrown away at the end. */
+  #thrown = 0;
+
+  constructor(
+    private readonly core: Core,
+    readonly slot: number,
+    readonly inbound: Inbound,
+  ) {
+    this.writer = new BodyWriter(core.connections);
+  }
+
+  get requestDone(): boolean {
+    return this.reader.done;
+  }
+
+  get requestBytes(): number {
+    return this.reader.total;
+  }
+
+  /** Bytes that the client has not yet taken. */
+  get pending(): number {
+    return this.core.connections.output.bytes[this.slot] as number;
+  }
+
+  /** Buffers of these. */
+  get heldOut(): number {
+    return this.core.connections.output.buffers[this.slot] as number;
+  }
+
+  /** The other end, in the words of heads. */
+  get peer(): Peer {
+    if (this.#peer === null) {
+      const { bytes, family } = this.address;
+      const text = addressText(family === 4 ? bytes.subarray(12) : bytes, family);
+      this.#peer = peerText(text, 'http', this.#binding?.port ?? 0);
+    }
+    return this.#peer;
+  }
+
+  accept(binding: Binding): void {
+    const { core, slot } = this;
+    core.role[slot] = Role.client;
+    core.clients += 1;
+    this.#binding = binding;
+    this.#peer = null;
+    this.#ended = false;
+    this.#memberEnded = false;
+    this.#thrown = 0;
+    this.reader.done = true;
+    const { service } = binding.service;
+    if (peerOf(core.connections.slots.fd[slot] as number, sockaddr) < 0) {
+      // Gone already.
+      this.#state = State.closing;
+      core.connections.close(slot);
+      return;
+    }
+    const v6 = sockaddr[0] === AF_INET6;
+    this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
+    this.hash = this.address.hash();
+    core.observer.accepted(binding.service);
+    core.deadlines.set(slot, service.timeouts.head);
+    this.#state = State.proxy;
+    if (service.proxyProtocol === 'off') this.#enter(binding);
+  }
+
+  onData(buffer: number): void {
+    this.inbound.add(buffer);
+    this.pump();
+  }
+
+  /** Uses what has arrived, as far as the state allows. */
+  pump(): void {
+    if (this.#advancing) return;
+    this.#advancing = true;
+    while (this.#step());
+    this.#advancing = false;
+  }
+
+  onEnd(errno: number): void {
+    this.#ended = true;
+    switch (this.#state) {
+      case State.exchange:
+        if (errno !== 0 || !this.reader.done) this.abort('client-gone');
+        // Else it has only finished sending, and may wait for its answer.
+        return;
+      case State.tunnel: {
+        const upstream = this.#exchange?.upstream;
+        if (errno !== 0 || upstream === null || upstream === undefined) this.abort('client-gone');
+        else if (this.#memberEnded) this.#tunnelOver();
+        else {
+          this.reader.ended();
+          this.core.connections.finish(upstream.slot);
+        }
+        return;
+      }
+      case State.ending:
+        if (errno !== 0 || this.pending === 0) this.close();
+        return;
+      default:
+        this.close();
+    }
+  }
+
+  onSent(): void {
+    const { core, slot } = this;
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts === undefined) return;
+    if (this.#state === State.head) {
+      if (this.#head === null && this.inbound.empty) core.deadlines.set(slot, timeouts.keepAlive);
+    } else if (this.#state === State.exchange) {
+      core.deadlines.set(slot, timeouts.idle);
+      this.#exchange?.upstream?.roomier();
+    } else if (this.#state === State.tunnel) {
+      core.deadlines.set(slot, timeouts.tunnel);
+      this.#exchange?.upstream?.roomier();
+    }
+  }
+
+  onSendError(_errno: number): void {
+    if (this.#state === State.closing) return;
+    this.abort('client-gone');
+  }
+
+  /** Everything was sent, and the end after it. */
+  onFinished(): void {
+    // Of a tunnel, only this half is over.
+    if (this.#state === State.tunnel) return;
+    if (this.#ended) this.close();
+    else this.core.deadlines.set(this.slot, LINGER);
+  }
+
+  onDeadline(): void {
+    switch (this.#state) {
+      case State.head:
+        // Between two requests nobody waits for an answer.
+        if (this.pending > 0) this.close();
+        else if (this.#head === null && this.inbound.empty) this.#end();
+        else this.refuse(faults.timeout);
+        return;
+      case State.exchange:
+        if (this.#exchange !== null && this.#exchange.list !== null)
+          this.#exchange.answer(answers.busy);
+        else if (this.pending > 0) this.abort('client-too-slow');
+        else if (!this.reader.done && this.#exchange !== null) {
+          if (this.#exchange.answered) this.abort('client-too-slow');
+          else this.refuse(faults.timeout);
+        }
+        return;
+      case State.tunnel:
+        this.abort('client-too-slow');
+        return;
+      default:
+        this.close();
+    }
+  }
+
+  room(): number {
+    switch (this.#state) {
+      case State.closing:
+        return 0;
+      case State.ending:
+        return 1;
+      case State.head:
+      case State.proxy:
+        return 4 - this.inbound.held;
+      default: {
+        const upstream = this.#exchange?.upstream;
+        if (this.reader.done) return 2 - this.inbound.held;
+        const out =
+          upstream === null || upstream === undefined
+            ? 0
+            : (this.core.connections.output.buffers[upstream.slot] as number);
+        return this.core.pool.fairShare(WINDOW) - this.inbound.held - out;
+      }
+    }
+  }
+
+  /** The member took something of the request. */
+  roomier(): void {
+    if (!this.reader.done) this.core.connections.touch(this.slot);
+  }
+
+  /** An answer is being written: the client has to take it in time. */
+  writing(): void {
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts === undefined || this.pending === 0) return;
+    const limit = this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle;
+    this.core.deadlines.set(this.slot, limit);
+  }
+
+  /** Passes on the head of an answer. Whether there was memory for it. */
+  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean {
+    const { core, slot } = this;
+    const { route } = exchange;
+    if (route === null) return false;
+    const id = core.beginHead();
+    if (id < 0) return false;
+    const way = interim ? passage.plain : passageOf(head, exchange);
+    if (way === passage.untilClose || !this.reader.done || core.draining) {
+      exchange.persistent = false;
+    }
+    const { persistent } = exchange;
+    writeResponse(core.writer, head, core.pool.bytes, exchange, route.response, persistent);
+    if (!interim && exchange.setCookie !== null) {
+      core.writer.reopen();
+      core.writer.all(exchange.setCookie);
+      core.writer.lineEnd();
+    }
+    if (!core.endHead(slot, id)) return false;
+    if (!interim) this.writer.begin(slot, way === passage.chunked);
+    this.writing();
+    return true;
+  }
+
+  queued(): void {
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
+  }
+
+  /** After an accepted Upgrade or CONNECT: bytes go both ways until both ends have ended. */
+  beginTunnel(): void {
+    const service = this.#binding?.service;
+    if (service === undefined) return;
+    this.#state = State.tunnel;
+    this.reader.begin(bodyKind.tunnel, 0, this.inbound, service.heads.limits);
+    this.core.deadlines.set(this.slot, service.service.timeouts.tunnel);
+    this.pump();
+  }
+
+  /** The member's side of a tunnel has ended. */
+  tunnelEnded(): void {
+    this.#memberEnded = true;
+    this.core.connections.finish(this.slot);
+    if (this.#ended) this.#tunnelOver();
+  }
+
+  #tunnelOver(): void {
+    this.#exchange?.tunnelOver();
+    this.#leave('complete');
+    this.#state = State.ending;
+    if (this.pending === 0 && this.core.connections.finished(this.slot)) this.close();
+    else this.core.deadlines.set(this.slot, LINGER);
+  }
+
+  /** A redirect or a fixed answer of the route. */
+  answerRoute(_route: HttpRoute, _head: RequestHead, _bytes: Uint8Array): void {
+    this.answerWith(answers.noRoute, 'complete');
+  }
+
+  /** An answer of Weir's own ends the exchange. */
+  answerWith(one: Answer, reason: EndReason): void {
+    const { core, slot } = this;
+    const exchange = this.#exchange;
+    if (exchange === null || this.#state === State.closing) return;
+    exchange.status = one.status;
+    exchange.answered = true;
+    const keep = exchange.persistent && this.reader.done;
+    exchange.persistent = keep;
+    const head = keep && exchange.minor === 1 ? one.keep : one.close;
+    if (head === one.close) exchange.persistent = false;
+    let ok = core.connections.writeBytes(slot, head, 0, head.length) === head.length;
+    if (ok && exchange.method !== method.head) {
+      ok = core.connections.writeBytes(slot, one.body, 0, one.body.length) === one.body.length;
+    }
+    if (ok) this.exchangeEnded(reason);
+    else this.abort('no-memory');
+  }
+
+  answerTooMany(wait: number): void {
+    const { core, slot } = this;
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.status = 429;
+    exchange.answered = true;
+    exchange.persistent = exchange.persistent && this.reader.done;
+    const isHead = exchange.method === method.head;
+    const id = core.beginHead();
+    if (id < 0) {
+      this.abort('no-memory');
+      return;
+    }
+    writeTooMany(core.writer, wait, exchange, isHead, exchange.persistent);
+    core.endHead(slot, id);
+    this.exchangeEnded('complete');
+  }
+
+  /** The request is none: says why and ends the connection. */
+  refuse(fault: Fault): void {
+    const { core, slot } = this;
+    const binding = this.#binding;
+    if (binding === null || this.#state === State.closing) return;
+    core.observer.refused(binding.service, fault);
+    const refusal = refusalOf(fault);
+    const exchange = this.#exchange;
+    core.connections.writeBytes(slot, refusal.head, 0, refusal.head.length);
+    if (exchange?.method !== method.head) {
+      core.connections.writeBytes(slot, refusal.body, 0, refusal.body.length);
+    }
+    if (exchange !== null) {
+      exchange.refusedBy(fault);
+      exchange.cancel();
+      this.#leave('bad-request');
+    }
+    this.#end();
+  }
+
+  /** The answer was written to its end. */
+  exchangeEnded(reason: EndReason): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    const goesOn = exchange.persistent && this.reader.done;
+    this.#leave(reason);
+    if (!goesOn) {
+      this.#end();
+      return;
+    }
+    this.#state = State.head;
+    const { core, slot, inbound } = this;
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (inbound.empty) {
+      // Connections that wait hold no buffer.
+      inbound.clear();
+      if (this.#ended) {
+        this.#end();
+        return;
+      }
+      if (timeouts !== undefined) core.deadlines.set(slot, timeouts.keepAlive);
+      return;
+    }
+    if (timeouts !== undefined) core.deadlines.set(slot, timeouts.head);
+    core.connections.touch(slot);
+    this.pump();
+  }
+
+  /** Ends the connection at once, and lets the client know that it was cut. */
+  abort(reason: EndReason): void {
+    if (this.#state === State.closing) return;
+    this.#state = State.closing;
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      exchange.cancel();
+      this.#leave(reason);
+    }
+    this.core.deadlines.clear(this.slot);
+    this.core.connections.reset(this.slot);
+  }
+
+  close(): void {
+    if (this.#state === State.closing) return;
+    this.#state = State.closing;
+    const exchange = this.#exchange;
+    if (exchange !== null) {
+      exchange.cancel();
+      this.#leave('client-gone');
+    }
+    this.core.deadlines.clear(this.slot);
+    this.core.connections.close(this.slot);
+  }
+
+  onClosed(): void {
+    const { core, slot } = this;
+    this.#state = State.closing;
+    // The loop may have closed it by itself.
+    this.#exchange?.cancel();
+    this.#leave('client-gone');
+    this.inbound.clear();
+    this.#head = null;
+    core.deadlines.clear(slot);
+    core.role[slot] = Role.none;
+    core.clients -= 1;
+    this.#entered?.leave(slot);
+    this.#entered = null;
+    if (this.#binding !== null) core.observer.closed(this.#binding.service);
+    this.#binding = null;
+  }
+
+  #leave(reason: EndReason): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.release(reason);
+  }
+
+  /** Sends what is there and then the end. */
+  #end(): void {
+    if (this.#state === State.closing || this.#state === State.ending) return;
+    const { core, slot } = this;
+    this.#state = State.ending;
+    this.inbound.clear();
+    core.connections.finish(slot);
+    const timeouts = this.#binding?.service.service.timeouts;
+    core.deadlines.set(slot, Math.max(LINGER, this.pending > 0 ? (timeouts?.idle ?? 0) : 0));
+  }
+
+  /** The client's address is known: whether it may have another connection. */
+  #enter(binding: Binding): void {
+    const { core, slot } = this;
+    this.#state = State.head;
+    if (binding.service.enter(slot, this.address)) {
+      this.#entered = binding.service;
+      return;
+    }
+    const id = core.beginHead();
+    if (id >= 0) {
+      writeUnavailable(core.writer, FULL_RETRY, { minor: 1 }, false, false);
+      core.endHead(slot, id);
+    }
+    this.#end();
+  }
+
+  /** Whether to look again. */
+  #step(): boolean {
+    switch (this.#state) {
+      case State.head:
+        return this.#readHead();
+      case State.exchange:
+      case State.tunnel:
+        return this.#relay();
+      case State.proxy:
+        return this.#readProxy();
+      case State.ending:
+        this.#thrown += this.inbound.end - this.inbound.at;
+        this.inbound.clear();
+        if (this.#thrown > LINGER_BYTES) this.close();
+        return false;
+      default:
+        this.inbound.clear();
+        return false;
+    }
+  }
+
+  #readHead(): boolean {
+    const { core, inbound, slot } = this;
+    const binding = this.#binding;
+    if (binding === null || !inbound.fill()) return false;
+    const { service } = binding;
+    const { bytes } = core.pool;
+    let head = this.#head;
+    if (head === null) {
+      head = service.heads.request;
+      head.reset(inbound.at);
+    }
+    let step = head.parse(bytes, inbound.end);
+    while (step === progress.more) {
+      if (!inbound.more) {
+        if (this.#head === null) {
+          this.#head = service.heads.lendRequest();
+          core.deadlines.set(slot, service.service.timeouts.head);
+        }
+        return false;
+      }
+      const delta = inbound.compact();
+      if (delta !== 0) head.move(delta);
+      if (!inbound.join()) {
+        this.refuse(faults.headTooLarge);
+        return false;
+      }
+      step = head.parse(bytes, inbound.end);
+    }
+    this.#head = null;
+    if (step === progress.refused) {
+      this.refuse(head.fault ?? faults.badTarget);
+      return false;
+    }
+    inbound.at = head.end;
+    const exchange = core.takeExchange();
+    this.#exchange = exchange;
+    this.#state = State.exchange;
+    this.reader.begin(head.body, head.length, inbound, service.heads.limits);
+    exchange.begin(this, service, head, bytes);
+    if (head !== service.heads.request) service.heads.giveBack(head);
+    if (this.#exchange !== exchange) return true;
+    if (exchange.list !== null) return true;
+    if (this.reader.done) core.deadlines.clear(slot);
+    else {
+      core.deadlines.set(slot, service.service.timeouts.idle);
+    }
+    return true;
+  }
+
+  /** Passes on what there is of the request's body, or of a tunnel. */
+  #relay(): boolean {
+    const { core, slot, inbound } = this;
+    const exchange = this.#exchange;
+    if (exchange === null || this.reader.done) return false;
+    const { upstream } = exchange;
+    // Before it is connected the bytes wait here: another member may be tried with them.
+    if (upstream?.connected !== true || inbound.empty) return false;
+    exchange.bodyGone = true;
+    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts !== undefined) {
+      core.deadlines.set(slot, this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle);
+    }
+    if (step === bodyStep.done) {
+      if (this.pending === 0) core.deadlines.clear(slot);
+    } else if (step === bodyStep.refused) {
+      const fault = this.reader.fault ?? faults.badChunkSize;
+      if (exchange.answered) this.abort('bad-request');
+      else this.refuse(fault);
+    } else if (step === bodyStep.noRoom) {
+      if (exchange.answered) this.abort('no-memory');
+      else exchange.answer(answers.overloaded, 'no-memory');
+    }
+    return false;
+  }
+
+  #readProxy(): boolean {
+    const { core, inbound, slot } = this;
+    const binding = this.#binding;
+    if (binding === null || !inbound.fill()) return false;
+    const header = new ProxyHeader();
+    for (;;) {
+      header.reset(inbound.at);
+      const step = header.parse(core.pool.bytes, inbound.end);
+      if (step === progress.done) break;
+      if (step === progress.more) {
+        if (!inbound.more) return false;
+        inbound.compact();
+        if (inbound.join()) continue;
+      }
+      // Whoever does not speak it is no proxy that is trusted here.
+      this.abort('bad-request');
+      return false;
+    }
+    inbound.at = header.end;
+    if (header.family !== 0) {
+      this.address.set(header.source, 0, header.family);
+      this.hash = this.address.hash();
+      this.#peer = null;
+    }
+    core.deadlines.set(slot, binding.service.service.timeouts.head);
+    this.#enter(binding);
+    return true;
+  }
+}

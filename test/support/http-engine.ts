@@ -1,0 +1,302 @@
+/**
+ * The HTTP engine in the test's own process, with whatever members a test gives it: real sockets, the
+ * pool that records owners, no daemon.
+ *
+ * Invariant: end() fails when a buffer, a kept request or an exchange is still somebody's.
+ */
+import { HttpEngine } from '../../appliance/l7/http/engine.js';
+import type { Binding } from '../../appliance/l7/http/client-connection.js';
+import type { Exchange } from '../../appliance/l7/http/exchange.js';
+import type { EndReason, HttpObserver } from '../../appliance/l7/http/observer.js';
+import {
+  Heads,
+  type HttpMember,
+  type HttpPool,
+  type HttpRoute,
+  type HttpService,
+} from '../../appliance/l7/http/runtime.js';
+import { defaultLimits, type Limits } from '../../appliance/l7/http1/limits.js';
+import {
+  defaultRequestRules,
+  RequestPlan,
+  type RequestRules,
+} from '../../appliance/l7/http1/rewrite-request.js';
+import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
+import { WaitingList } from '../../appliance/l7/http/waiting.js';
+import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
+import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
+import { type DriverOptions, loopback, RingDriver } from './ring-driver.js';
+
+export interface EngineOptions {
+  readonly ports: readonly number[];
+  readonly pool?: Partial<L7Pool>;
+  readonly service?: Partial<L7Service>;
+  readonly timeouts?: Partial<L7Timeouts>;
+  readonly rules?: Partial<RequestRules>;
+  readonly limits?: Partial<Limits>;
+  readonly ring?: DriverOptions;
+  /** Requests that a member takes at a time. */
+  readonly most?: number;
+  /** Ports of members that get copies. */
+  readonly mirror?: number;
+}
+
+/** What became of an exchange. */
+export interface Ended {
+  readonly status: number;
+  readonly reason: EndReason;
+  readonly attempts: number;
+}
+
+class Member implements HttpMember {
+  idleHead = -1;
+  idleCount = 0;
+  active = 0;
+  failures = 0;
+  readonly address: Uint8Array;
+  constructor(
+    readonly id: string,
+    readonly key: string,
+    port: number,
+  ) {
+    this.address = loopback(port);
+  }
+  begun(): this {
+    this.active += 1;
+    return this;
+  }
+  end(_now: number, _micros: number, _bytes: number, failed: boolean): void {
+    this.active -= 1;
+    if (failed) this.failures += 1;
+  }
+}
+
+export const timeouts: L7Timeouts = {
+  head: 5000,
+  idle: 5000,
+  keepAlive: 5000,
+  slowestBody: 0,
+  connect: 2000,
+  response: 5000,
+  queue: 1000,
+  tunnel: 5000,
+};
+
+const service: L7Service = {
+  name: 'web',
+  address: '127.0.0.1',
+  port: 80,
+  protocol: 'http',
+  routes: [],
+  persistence: null,
+  limits: [],
+  connections: 0,
+  connectionsPerClient: 0,
+  clientPrefix: 32,
+  clientPrefix6: 64,
+  timeouts,
+  maxBody: 0,
+  maxHead: 16_384,
+  maxFields: 100,
+  proxyProtocol: 'off',
+  forward: {
+    forwardedFor: 'append',
+    forwardedOthers: 'set',
+    forwarded: 'remove',
+    via: null,
+    requestId: null,
+    upgrade: 'websocket',
+  },
+  compression: null,
+  accessLog: null,
+  serverTiming: false,
+};
+
+const pool: L7Pool = {
+  name: 'web',
+  algorithm: 'round-robin',
+  hash: 'source',
+  members: [],
+  whenDown: 'refuse',
+  queue: 0,
+  idleConnections: 64,
+  idleTimeout: 30_000,
+  requestsPerConnection: 1000,
+  retries: 2,
+  proxyProtocol: 'off',
+  ejection: null,
+};
+
+export class EngineDriver implements HttpObserver {
+  readonly driver: RingDriver;
+  readonly engine: HttpEngine;
+  readonly members: Member[];
+  readonly binding: Binding;
+  readonly ended: Ended[] = [];
+  readonly refusals: string[] = [];
+  mirrored: Member | null = null;
+  port = 0;
+  connects = 0;
+  reuses = 0;
+  retries = 0;
+  open = 0;
+
+  constructor(options: EngineOptions) {
+    this.driver = new RingDriver({
+      size: 16_384,
+      receiving: 256,
+      working: 256,
+      slots: 1024,
+      timers: 1025,
+      ...options.ring,
+    });
+    const { loop } = this.driver;
+    this.engine = new HttpEngine(loop, 1024, this);
+    this.members = options.ports.map((port) => new Member(`web/${port}`, String(port), port));
+    if (options.mirror !== undefined) {
+      this.mirrored = new Member('copies', 'copies', options.mirror);
+      this.members.push(this.mirrored);
+    }
+    this.binding = { service: this.#service(options), port: 80 };
+    const { engine, binding } = this;
+    const handler: ConnectionHandler = {
+      onAccept: (slot) => {
+        engine.accept(slot, binding);
+      },
+      onConnect: (slot, errno) => {
+        engine.onConnect(slot, errno);
+      },
+      onData: (slot, buffer) => {
+        engine.onData(slot, buffer);
+      },
+      onEnd: (slot, errno) => {
+        engine.onEnd(slot, errno);
+      },
+      onSent: (slot, bytes) => {
+        engine.onSent(slot, bytes);
+      },
+      onSendError: (slot, errno) => {
+        engine.onSendError(slot, errno);
+      },
+      onFinished: (slot) => {
+        engine.onFinished(slot);
+      },
+      onClosed: (slot) => {
+        engine.onClosed(slot);
+      },
+      room: (slot) => engine.room(slot),
+      onTimer: (timer) => {
+        engine.onTimer(timer);
+      },
+      onWake: () => {
+        throw new Error('nobody wakes this loop');
+      },
+      onAcceptError: (_listener, errno) => {
+        throw new Error(`accepting fails with errno ${errno}`);
+      },
+    };
+    this.port = this.driver.listen();
+    this.driver.serve(handler);
+  }
+
+  /** Closes everything and checks that nothing is left. */
+  end(): void {
+    try {
+      this.driver.end();
+      const { core } = this.engine;
+      if (core.exchanges !== 0) throw new Error(`${core.exchanges} exchanges were not ended`);
+      if (core.retained.used !== 0) throw new Error(`${core.retained.used} requests were kept`);
+      for (const { id, active, idleCount } of this.members) {
+        if (active !== 0) throw new Error(`${id} has ${active} requests that nobody ended`);
+        if (idleCount !== 0) throw new Error(`${id} has ${idleCount} connections that are closed`);
+      }
+    } finally {
+      this.engine.close();
+    }
+  }
+
+  accepted(): void {
+    this.open += 1;
+  }
+  closed(): void {
+    this.open -= 1;
+  }
+  refused(_service: HttpService, { code }: { readonly code: string }): void {
+    this.refusals.push(code);
+  }
+  finished(exchange: Exchange, reason: EndReason): void {
+    this.ended.push({ status: exchange.status, reason, attempts: exchange.attempts });
+  }
+  connected(): void {
+    this.connects += 1;
+  }
+  reused(): void {
+    this.reuses += 1;
+  }
+  retried(): void {
+    this.retries += 1;
+  }
+
+  #service(options: EngineOptions): HttpService {
+    let turn = 0;
+    const members = this.members.filter((member) => member !== this.mirrored);
+    const target: HttpPool = {
+      pool: { ...pool, ...options.pool },
+      waiting: new WaitingList(),
+      full: options.most !== undefined,
+      setCookie: null,
+      answered: () => undefined,
+      hide: () => undefined,
+      choose(_head, _bytes, _client, _hash, _now, tried) {
+        const { most = Infinity } = options;
+        for (let i = 0; i < members.length; i += 1) {
+          const member = members[turn++ % members.length];
+          if (member === undefined || member.active >= most) continue;
+          if (member !== tried || members.length === 1) return member.begun();
+        }
+        return null;
+      },
+    };
+    const copies: HttpPool | null =
+      options.mirror === undefined
+        ? null
+        : {
+            pool: { ...pool, name: 'copies' },
+            waiting: new WaitingList(),
+            full: false,
+            setCookie: null,
+            choose: () => this.mirrored?.begun() ?? null,
+            answered: () => undefined,
+            hide: () => undefined,
+          };
+    const route: HttpRoute = {
+      route: {
+        name: '1',
+        when: null,
+        action: { kind: 'pools', pools: [], rewrite: null, host: null, mirror: null },
+        requestEdits: [],
+        responseEdits: [],
+        limits: [],
+      },
+      request: new RequestPlan({ ...defaultRequestRules, ...options.rules }),
+      response: new ResponsePlan(),
+      poolFor: () => target,
+      mirrorFor: () => copies,
+    };
+    return {
+      service: {
+        ...service,
+        ...options.service,
+        timeouts: { ...timeouts, ...options.timeouts },
+      },
+      heads: new Heads({ ...defaultLimits, ...options.limits }),
+      ids: null,
+      routes: [route],
+      fault: null,
+      find: () => 0,
+      enter: () => true,
+      leave: () => undefined,
+      limit: () => 0,
+    };
+  }
+}
