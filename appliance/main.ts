@@ -16,9 +16,11 @@ import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { CookieSecret } from './control/cookie-secret.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
+import { WorkerTier } from './l7/supervisor/worker-tier.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
@@ -104,9 +106,21 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       access.close();
     });
+    const proxy = new WorkerTier({
+      poller,
+      onEvent: (event) => {
+        events.append({ kind: 'worker', ...event });
+      },
+      onOutput: (pid, line) => {
+        log.warn({ worker: pid }, line);
+      },
+    });
+    closing.push(() => proxy.close());
     daemon = new Daemon({
       store,
+      cookies: CookieSecret.open(options.stateDir),
       tier,
+      proxy,
       network,
       monitors,
       events,

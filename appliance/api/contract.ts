@@ -71,15 +71,16 @@ export interface ServiceRow {
   /** As in the document: `tcp`, `udp`, `https` … */
   readonly protocol: string;
   readonly state: ServiceState;
-  /** The fastest tier that can serve it; `none` while no tier does. */
+  /** The tier that serves it, in the words of the language: `xdp`, `proxy`; `none` while no tier does. */
   readonly tier: string;
   readonly tierReason: string;
   /** Null for a service that no layer 4 forwarding carries. */
   readonly forwarding: string | null;
+  /** The pool that serves; with routes all of them, as in `web, api`; empty when none answers. */
   readonly pool: string;
-  /** The pool that takes its new flows now: `pool`, or one that stands in for it. */
+  /** The pools that take its new flows now: `pool`, or those that stand in for them, in the same order. */
   readonly servedBy: string;
-  /** Of that pool. */
+  /** Of those pools. */
   readonly membersServing: number;
   readonly membersTotal: number;
   readonly rates: Rates;
@@ -313,6 +314,8 @@ export const EVENT_KINDS = [
   'tier',
   'link',
   'repair',
+  /** A worker of the proxy ended, was replaced, or has a trouble. */
+  'worker',
   'daemon',
   'access',
   /** A service's SYNs came to be answered by cookies, or no longer are. */

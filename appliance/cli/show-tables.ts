@@ -154,7 +154,7 @@ export function serviceColumns(
     {
       title: 'POOL',
       // Another pool that stands in is what one wants to know first.
-      value: ({ pool, servedBy }) => (servedBy === pool ? pool : `${servedBy} for ${pool}`),
+      value: ({ pool, servedBy }) => (servedBy === pool ? pool || '-' : `${servedBy} for ${pool}`),
       colour: ({ pool, servedBy }) => (servedBy === pool ? null : 'yellow'),
       shrinkTo: 8,
       dispensable: GOES.pool,

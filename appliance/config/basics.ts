@@ -87,22 +87,27 @@ export function port() {
     .meta({ [kindKey]: 'port' });
 }
 
-/** A DNS name in lower case (RFC 1123 §2.1 labels); `wildcards` also allows `*.` in front (RFC 6125 §6.4.3). */
-export function hostName(options: { readonly wildcards?: boolean } = {}) {
+/**
+ * A DNS name in lower case (RFC 1123 §2.1 labels). With `wildcards` it may have `*.` in front: what
+ * that stands for is up to who uses it.
+ */
+export function hostName(options: { readonly wildcards?: 'one label' | 'any name below' } = {}) {
   const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
-  const pattern = `^${options.wildcards === true ? '(?:\\*\\.)?' : ''}${label}(?:\\.${label})*$`;
+  const pattern = `^${options.wildcards !== undefined ? '(?:\\*\\.)?' : ''}${label}(?:\\.${label})*$`;
   const parse = (text: string): Parsed<string> => {
     const lower = text.toLowerCase().replace(/(?<=.)\.$/, '');
     return lower.length <= 253 && new RegExp(pattern).test(lower)
       ? parsed(lower)
       : refused(
-          `${quote(text)} is no host name: write one such as shop.example${options.wildcards === true ? ' or *.shop.example' : ''}`,
+          `${quote(text)} is no host name: write one such as shop.example${options.wildcards !== undefined ? ' or *.shop.example' : ''}`,
         );
   };
   return textField('a host name is text', parse, {
     kind:
-      options.wildcards === true
-        ? 'host name, "*." in front stands for any one label'
+      options.wildcards !== undefined
+        ? options.wildcards === 'one label'
+          ? 'host name, "*." in front stands for any one label'
+          : 'host name, "*." in front stands for any name below'
         : 'host name',
     examples: ['shop.example'],
   });

@@ -10,7 +10,7 @@ export const certificateTypes = ['stored', 'self-signed', 'acme'] as const;
 export type CertificateType = (typeof certificateTypes)[number];
 
 const names = z
-  .array(hostName({ wildcards: true }))
+  .array(hostName({ wildcards: 'one label' }))
   .min(1)
   .max(100)
   .describe('Host names that the certificate is for.');

@@ -9,7 +9,9 @@ import { familyOf, memberKey } from './addresses.js';
 import type { ConfigErrorCode, Path } from './errors.js';
 import type { Intent } from './schema.js';
 import type { Pool } from './pool.js';
-import { isLayer4, transportOf, type Service } from './service.js';
+import { checkPoolUses } from './pool-uses.js';
+import { poolReferences } from './references.js';
+import { isProxied, transportOf, type Service } from './service.js';
 import { quicServerId } from './quic-server-id.js';
 import { nearest, quote } from './words.js';
 
@@ -47,7 +49,8 @@ export function crossCheck(intent: Intent): CrossCheck {
         suggestion: nearest(list, Object.keys(intent['access-lists'])),
       });
     }
-    for (const [path, poolName] of poolReferences(name, service)) {
+    for (const [below, poolName] of poolReferences(service)) {
+      const path = ['services', name, ...below];
       used.add(poolName);
       const pool = Object.hasOwn(intent.pools, poolName) ? intent.pools[poolName] : undefined;
       if (pool === undefined) {
@@ -56,7 +59,7 @@ export function crossCheck(intent: Intent): CrossCheck {
       }
       const standIns = fallbacksOf(intent.pools, poolName);
       for (const standIn of standIns) used.add(standIn);
-      if (!isLayer4(service.listen.protocol)) continue;
+      if (isProxied(service)) continue;
       for (const one of [poolName, ...standIns]) {
         const unseen = intent.pools[one] && checkPassive(name, service, one, intent.pools[one]);
         if (unseen !== undefined) errors.push(unseen);
@@ -67,6 +70,7 @@ export function crossCheck(intent: Intent): CrossCheck {
     }
   }
   errors.push(
+    ...checkPoolUses(intent, (pool) => fallbacksOf(intent.pools, pool)),
     ...checkListens(intent),
     ...checkPair(intent),
     ...checkInterfaces(intent),
@@ -133,13 +137,6 @@ function* listReferences(name: string, { access }: Service): Generator<[Path, st
     for (const [index, list] of (access?.[key] ?? []).entries()) {
       yield [['services', name, 'access', key, index], list];
     }
-  }
-}
-
-function* poolReferences(name: string, service: Service): Generator<[Path, string]> {
-  if (service.pool !== undefined) yield [['services', name, 'pool'], service.pool];
-  for (const [index, route] of (service.routes ?? []).entries()) {
-    if (route.pool !== undefined) yield [['services', name, 'routes', index, 'pool'], route.pool];
   }
 }
 

@@ -9,8 +9,11 @@ import { z } from 'zod';
 import { checkUnicast, parseAddress, parsePrefix } from './addresses.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import {
+  byteRateHelp,
+  byteRatePattern,
   durationHelp,
   durationPattern,
+  parseByteRate,
   parseDuration,
   parseRate,
   parseSize,
@@ -80,6 +83,24 @@ export function size(bounds: { readonly min: string; readonly max: string }) {
     kind: `size, ${bounds.min} to ${bounds.max}`,
     pattern: sizePattern,
     examples: ['64KiB', '10MiB'],
+  });
+}
+
+/** Bytes in a second. */
+export function byteRate(bounds: { readonly min: string; readonly max: string }) {
+  const min = boundOf(parseByteRate(bounds.min));
+  const max = boundOf(parseByteRate(bounds.max));
+  const parse = (text: string): Parsed<number> => {
+    const result = parseByteRate(text);
+    if (result.ok && (result.value < min || result.value > max)) {
+      return refused(`${text} is out of range: write a speed from ${bounds.min} to ${bounds.max}`);
+    }
+    return result;
+  };
+  return textField(byteRateHelp, parse, {
+    kind: `speed, ${bounds.min} to ${bounds.max}`,
+    pattern: byteRatePattern,
+    examples: ['500B/s', '1MiB/s'],
   });
 }
 

@@ -16,6 +16,7 @@ import {
 } from './expression.js';
 import { monitorSchema } from './monitor.js';
 import { passiveSchema } from './passive.js';
+import { ejectionSchema, keepAliveSchema, queueSchema } from './pool-proxy.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { quote } from './words.js';
 import { rateFields } from './rate-fields.js';
@@ -67,7 +68,9 @@ export const memberSchema = z
       .min(1)
       .max(1_000_000_000)
       .optional()
-      .describe('Most connections or UDP flows that it has at one time (tcp and udp).'),
+      .describe(
+        'Most connections or UDP flows that it has at one time. Of http and https services: most requests that it works on at one time.',
+      ),
     'new-connections': z
       .strictObject(rateFields)
       .optional()
@@ -179,13 +182,13 @@ export const poolSchema = z
     'when-down': whenDown
       .optional()
       .describe(
-        'What becomes of new flows. drop, reset (TCP; else dropped): while no member serves. serve-all: while fewer than minimum-healthy serve, the members that are down by their monitor are used all the same. A pool: while fewer serve here, that pool takes them. Left out: drop.',
+        'What becomes of new flows. drop (proxied services: 503, or the connection is closed), reset (TCP; else dropped): while no member serves. serve-all: while fewer than minimum-healthy serve, the members that are down by their monitor are used all the same. A pool: while fewer serve here, that pool takes them. Left out: drop.',
       ),
     'on-member-down': z
       .enum(['rehash', 'reset'])
       .optional()
       .describe(
-        'What becomes of the TCP flows of a member that went down: rehash gives them to another member, which resets those that it does not know; reset ends them at once. Left out: rehash.',
+        'What becomes of the TCP flows of a member that went down: rehash gives them to another member, which resets those that it does not know; reset ends them at once. Left out: rehash. Connections of proxied services end.',
       ),
     'drain-timeout': duration({ min: '1s', max: '7d' })
       .optional()
@@ -198,6 +201,24 @@ export const poolSchema = z
       .describe('The servers. The list may be empty: the service then refuses everybody.'),
     monitor: monitorSchema.optional(),
     passive: passiveSchema.optional(),
+    queue: queueSchema.optional(),
+    'keep-alive': keepAliveSchema.optional(),
+    retries: z
+      .int()
+      .min(0)
+      .max(16)
+      .optional()
+      .describe(
+        'How many further members are tried when one cannot be reached or fails before it answers (proxied services); ' +
+          'only where nothing was sent yet, or the request may be sent twice (RFC 9110 §9.2.2). Left out: 2.',
+      ),
+    'proxy-protocol': z
+      .enum(['off', 'v1', 'v2'])
+      .optional()
+      .describe(
+        'Whether connections to members begin with a PROXY header, which says who the client is (proxied services). Left out: off.',
+      ),
+    ejection: ejectionSchema.optional(),
   })
   .superRefine((pool, context) => {
     if (pool.algorithm === 'custom' && pool.custom === undefined) {

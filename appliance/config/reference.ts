@@ -85,7 +85,11 @@ function collect(title: string, schema: Schema, sections: Section[]): void {
     }
   } else if (inner instanceof z.ZodUnion) {
     const options: readonly Schema[] = inner.options;
-    for (const option of options) collect(title, option, sections);
+    // One section is enough for one entry and a list of them.
+    const either = metadata(schema, kindKey) === 'one or a list';
+    for (const option of options.slice(0, either ? 1 : undefined)) {
+      collect(title, option, sections);
+    }
   }
 }
 

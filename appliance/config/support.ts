@@ -6,22 +6,26 @@
  * asked about here or executed by every build.
  */
 import { familyOf } from './addresses.js';
+import { fallbacksOf } from './cross-checks.js';
 import { formatPath, type ConfigError, type Path } from './errors.js';
 import { algorithms, type Algorithm } from './pool.js';
 import type { MonitorSettings, MonitorType } from './monitor.js';
 import type { Intent } from './schema.js';
 import {
   isLayer4,
+  isProxied,
   type Forwarding,
   type PersistenceType,
   type Protocol,
   type Service,
   type TierName,
 } from './service.js';
-import { alternatives } from './words.js';
+import { persistenceTypes } from './persistence.js';
+import { poolsOf } from './references.js';
+import { alternatives, quote } from './words.js';
 
 export interface Capabilities {
-  /** Protocols of services, those of layer 7 included once there is a tier for them. */
+  /** Protocols of services, those of the proxy included. */
   readonly protocols: readonly Protocol[];
   readonly forwardings: readonly Forwarding[];
   readonly algorithms: readonly Algorithm[];
@@ -30,8 +34,10 @@ export interface Capabilities {
   /** Whether pools may have `passive`: the fast path must count what it asks for. */
   readonly passive: boolean;
   readonly persistence: readonly PersistenceType[];
-  /** Keys of `limits`. */
+  /** Keys of `limits` of services whose packets are forwarded. */
   readonly limits: readonly string[];
+  /** And of those that the proxy serves. */
+  readonly proxyLimits: readonly string[];
   /** Tiers that a service may be pinned to. */
   readonly tiers: readonly TierName[];
   readonly l7: boolean;
@@ -42,17 +48,28 @@ export interface Capabilities {
   readonly telemetry: boolean;
 }
 
-/** Layer 4 in XDP, with every algorithm. */
+/** Layer 4 in XDP with every algorithm, and the proxy without TLS. */
 export const firstSliceCapabilities: Capabilities = {
-  protocols: ['tcp', 'udp'],
+  protocols: ['tcp', 'udp', 'http', 'tls'],
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
   algorithms,
   monitors: everyMonitor(),
   passive: true,
-  persistence: ['source-address'],
+  persistence: persistenceTypes,
   limits: ['connections', 'connections-per-client', 'new-connections', 'flood-guard'],
-  tiers: ['xdp'],
-  l7: false,
+  proxyLimits: [
+    'connections',
+    'connections-per-client',
+    'flood-guard',
+    'requests',
+    'client-prefix',
+    'client-prefix6',
+    'request-body',
+    'request-head',
+    'request-fields',
+  ],
+  tiers: ['xdp', 'proxy'],
+  l7: true,
   pair: false,
   certificates: false,
   management: false,
@@ -106,6 +123,7 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     checkService(['services', name], service, capabilities, refuse);
     if (service.forwarding === 'full-nat')
       checkFullNat(['services', name], service, intent, refuse);
+    if (isProxied(service)) checkProxiedMembers(name, service, intent, refuse);
   }
   if (intent.pair !== undefined && !capabilities.pair) refuse(['pair'], section('pairs'));
   for (const [key, able] of [
@@ -129,13 +147,15 @@ function checkService(
   refuse: Refuse,
 ): void {
   const { protocol } = service.listen;
+  const proxied = isProxied(service);
   if (!capabilities.protocols.includes(protocol) || (!isLayer4(protocol) && !capabilities.l7)) {
     const able = capabilities.protocols.filter((one) => capabilities.l7 || isLayer4(one));
+    const needed = capabilities.l7 ? 'TLS in the layer-7 tier' : 'the layer-7 tier';
     refuse(
       [...path, 'listen', 'protocol'],
       isLayer4(protocol)
         ? instead(`the protocol "${protocol}"`, able)
-        : `"${protocol}" needs the layer-7 tier, which this build does not have yet; use ${alternatives(able)}, or remove the service`,
+        : `"${protocol}" needs ${needed}, which this build does not have yet; use ${alternatives(able)}, or remove the service`,
     );
     // The rest of a layer-7 service would only say the same again.
     if (!isLayer4(protocol)) return;
@@ -146,13 +166,22 @@ function checkService(
       instead(`the forwarding "${service.forwarding}"`, capabilities.forwardings),
     );
   }
-  if (service.tier !== undefined && !capabilities.tiers.includes(service.tier)) {
+  if (
+    service.tier !== undefined &&
+    (!capabilities.tiers.includes(service.tier) || (proxied && !capabilities.l7))
+  ) {
+    const able = capabilities.tiers.filter((tier) => tier !== service.tier);
+    const other = isLayer4(protocol) && able.length > 0 ? ` or use ${alternatives(able)}` : '';
     refuse(
       [...path, 'tier'],
-      `this build does not have the tier "${service.tier}" yet; remove the key${capabilities.tiers.length === 0 ? '' : ` or use ${alternatives(capabilities.tiers)}`}`,
+      `this build does not have the tier "${service.tier}" yet; remove the key${other}`,
     );
-  } else if (service.tier === 'l7' && isLayer4(protocol) && !capabilities.l7) {
-    refuse([...path, 'tier'], 'this build does not have the layer-7 tier yet; remove the key');
+  }
+  if (service.certificates !== undefined && !capabilities.certificates) {
+    refuse(
+      [...path, 'certificates'],
+      'this build does not end TLS yet; remove them, and tls is passed through to the members',
+    );
   }
   if (
     service.persistence !== undefined &&
@@ -164,10 +193,20 @@ function checkService(
     );
   }
   for (const [key, value] of Object.entries(service.limits ?? {})) {
-    if (value !== undefined && !capabilities.limits.includes(key)) {
-      refuse([...path, 'limits', key], 'this build does not limit this yet; remove the key');
-    }
+    if (value === undefined || limitsOf(service, capabilities).includes(key)) continue;
+    refuse(
+      [...path, 'limits', key],
+      key === 'new-connections' && proxied
+        ? `this build does not limit how fast connections of ${protocol} begin yet; use requests`
+        : 'this build does not limit this yet; remove the key',
+    );
   }
+}
+
+/** The proxy counts what begins: connections of tcp and tls, requests of http. */
+function limitsOf(service: Service, { limits, proxyLimits }: Capabilities): readonly string[] {
+  if (!isProxied(service)) return limits;
+  return service.listen.protocol === 'http' ? proxyLimits : [...proxyLimits, 'new-connections'];
 }
 
 /** The fast path rewrites addresses within a family, and speaks from those that it is given. */
@@ -186,6 +225,28 @@ function checkFullNat(path: Path, service: Service, intent: Intent, refuse: Refu
       [...path, 'forwarding'],
       'this build does not translate between IPv4 and IPv6 by full-nat yet; use tunnel, or members of one family',
     );
+  }
+}
+
+/** The proxy holds members to what they have at one time, not to how fast it comes. */
+function checkProxiedMembers(
+  name: string,
+  service: Service,
+  { pools }: Intent,
+  refuse: Refuse,
+): void {
+  for (const pool of poolsOf(service)) {
+    for (const one of [pool, ...fallbacksOf(pools, pool)]) {
+      const index = pools[one]?.members.findIndex(
+        (member) => member['new-connections'] !== undefined,
+      );
+      if (index === undefined || index < 0) continue;
+      refuse(
+        ['pools', one, 'members', index, 'new-connections'],
+        `this build does not limit this for proxied services such as ${quote(name)} yet; remove it, or use max-connections`,
+      );
+      return;
+    }
   }
 }
 

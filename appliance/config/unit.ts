@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { anyAddress, prefix, unicastAddress } from './fields.js';
 import { hostName, interfaceName, line, name } from './basics.js';
 
+const workersHelp = 'write auto, or a number from 1 to 256';
+
 export const unitSchema = z
   .strictObject({
     name: name().describe('Name of this unit, unique within a pair.'),
@@ -31,6 +33,21 @@ export const unitSchema = z
     'tunnel-source-6': prefix()
       .optional()
       .describe('The same for IPv6, at most 96 bits. Left out: 100::/64.'),
+    workers: z
+      .union([
+        z.literal('auto'),
+        z.int().min(1, { error: workersHelp }).max(256, { error: workersHelp }),
+      ])
+      .optional()
+      .describe('How many processes serve proxied services. Left out: auto, one for each core.'),
+    'worker-connections': z
+      .int()
+      .min(256)
+      .max(1_000_000)
+      .optional()
+      .describe(
+        'Most connections of each of them, to clients and members together: a client needs one, and mostly one to a member. Left out: 32768.',
+      ),
     management: z
       .strictObject({
         interface: interfaceName().describe(

@@ -38,11 +38,13 @@ const sizeUnits: ReadonlyMap<string, number> = new Map([
 const decimal = '(?:0|[1-9][0-9]{0,15})(?:\\.[0-9]{1,9})?';
 export const durationPattern = `^(?:${decimal}(?:ms|s|m|h|d))+$`;
 export const sizePattern = `^${decimal}(?:B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$`;
+export const byteRatePattern = `^${decimal}(?:B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)/s$`;
 export const ratePattern = '^(?:[1-9][0-9]{0,15})/(?:s|m|h)$';
 
 export const durationHelp =
   'a duration is a number with its unit, such as 500ms, 2s, 10m, 1h or 1h30m';
 export const sizeHelp = 'a size is a number with its unit, such as 512B, 64KiB or 10MiB';
+export const byteRateHelp = 'a speed is a size for each second, such as 500B/s or 1MiB/s';
 export const rateHelp = 'a rate is a whole number for each s, m or h, such as 100/s or 6000/m';
 
 /** `amount` is decimal text; exact, in integer arithmetic, or null when the product is no whole number. */
@@ -93,6 +95,14 @@ export function parseSize(text: string): Parsed<number> {
   const value = multiplyExactly(match[1] ?? '', sizeUnits.get(match[2] ?? '') ?? 0);
   if (value === null) return refused(`${quote(text)} is not a whole number of bytes: ${sizeHelp}`);
   return parsed(value);
+}
+
+/** Bytes in a second. */
+export function parseByteRate(text: string): Parsed<number> {
+  if (!new RegExp(byteRatePattern).test(text)) {
+    return refused(`${quote(text)} is no speed: ${byteRateHelp}`);
+  }
+  return parseSize(text.slice(0, -'/s'.length));
 }
 
 export function formatSize(bytes: number): string {

@@ -16,6 +16,7 @@ import { PortError } from '../api/port.js';
 import { parseAddress } from '../config/addresses.js';
 import { MAX_ENTRIES, type AccessEntries } from '../config/access-entries.js';
 import { parsePrefixKey, prefixText, type PrefixKey } from '../config/prefix-key.js';
+import { isProxied } from '../config/protocols.js';
 import type { AccessList, Intent } from '../config/schema.js';
 import type { AccessFiles } from './access-files.js';
 import { decide } from './access-sets.js';
@@ -174,6 +175,13 @@ export class Access {
     const { service } = request;
     if (service !== null && !Object.hasOwn(intent?.services ?? {}, service)) {
       throw new PortError('not-found', `There is no service ${service}: see "weir show services".`);
+    }
+    const named = service === null ? undefined : intent?.services[service];
+    if (named !== undefined && isProxied(named)) {
+      throw new PortError(
+        'bad-request',
+        `The service ${service} is proxied, and access lists are for packets that are forwarded: write client-address into its routes.`,
+      );
     }
     const now = this.#now();
     const entry: TemporaryAccessRow = {

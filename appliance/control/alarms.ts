@@ -1,7 +1,8 @@
 /** What somebody should look at now. Pure. */
 import type { Alarm, PendingConfirm } from '../api/contract.js';
 import type { AttachOutcome } from '../l4/attach.js';
-import type { Tables } from './tables.js';
+import type { L4Pool, Tables } from './tables.js';
+import { needsNextHops, usedPools } from './used-pools.js';
 import { memberState } from './views.js';
 
 export interface AlarmInput {
@@ -86,8 +87,10 @@ export function alarms(input: AlarmInput): Alarm[] {
 
 function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
   const found: Alarm[] = [];
-  for (const [name, pool] of tables?.l4.pools ?? []) {
-    const standing = tables?.standings.get(name);
+  if (tables === undefined) return found;
+  for (const [name, pool] of usedPools(tables)) {
+    const standing = tables.standings.get(name);
+    const byFrames = needsNextHops(tables, name);
     const standIn = standing === undefined || standing.servedBy === name ? null : standing.servedBy;
     if (standIn !== null) {
       found.push({
@@ -100,11 +103,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
       found.push({
         code: 'pool-down',
         severity: 'error',
-        message:
-          `Pool ${name} has no member that can serve: ` +
-          (pool.whenDown === 'reset'
-            ? 'new TCP flows for its services are reset, others dropped.'
-            : 'packets for its services are dropped.'),
+        message: `Pool ${name} has no member that can serve: ` + fate(pool.whenDown, byFrames),
         since: null,
       });
     } else if (standing?.muster === 'all') {
@@ -125,7 +124,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
     for (const member of pool.members) {
       if (memberState(member) !== 'DOWN') continue;
       const since = memberSince.get(member.id) ?? null;
-      const unresolved = member.nextHop === null;
+      const unresolved = byFrames && member.nextHop === null;
       found.push({
         code: unresolved ? 'next-hop-unresolved' : 'member-down',
         severity: 'warning',
@@ -135,4 +134,15 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
     }
   }
   return found;
+}
+
+function fate(whenDown: L4Pool['whenDown'], byFrames: boolean): string {
+  if (whenDown === 'reset') {
+    return byFrames
+      ? 'new TCP flows for its services are reset, others dropped.'
+      : 'connections to its services are reset.';
+  }
+  return byFrames
+    ? 'packets for its services are dropped.'
+    : 'requests for its services are refused.';
 }

@@ -8,6 +8,7 @@ import { diffDocuments, withMember } from '../config/changes.js';
 import { checkDocument, parseText, placeErrors, type DocumentResult } from '../config/document.js';
 import { formatConfigError, type ConfigError } from '../config/errors.js';
 import type { Document, Intent } from '../config/schema.js';
+import { poolsOf } from '../config/references.js';
 import { StoreError, type ConfigStore, type Revision } from '../config/store.js';
 import { firstSliceCapabilities, unsupported } from '../config/support.js';
 import type { ApplyResult, Change, ConfirmResult, DiffResult } from '../api/contract.js';
@@ -284,11 +285,17 @@ const STORE_CODES: Partial<Record<StoreError['code'], PortError['code']>> = {
 
 /** Services whose established connections cannot survive the change, in sentences. */
 function forwardingChanges(before: Intent | null, now: Intent): string[] {
-  return Object.entries(now.services).flatMap(([name, { forwarding }]) => {
-    const was = before?.services[name]?.forwarding;
-    if (was === undefined || forwarding === undefined || was === forwarding) return [];
+  return Object.entries(now.services).flatMap(([name, service]) => {
+    const earlier = before?.services[name];
+    if (earlier === undefined) return [];
+    const [was, is] = [earlier, service].map((one) => one.forwarding ?? 'the proxy');
+    if (was === undefined || is === undefined || was === is) return [];
+    const why =
+      earlier.forwarding === undefined || service.forwarding === undefined
+        ? 'the other end of them is another one'
+        : 'their members see other addresses';
     return [
-      `service ${name} goes from ${was} to ${forwarding}: its established connections end, because their members see other addresses`,
+      `service ${name} goes from ${was} to ${is}: its established connections end, because ${why}`,
     ];
   });
 }
@@ -318,10 +325,6 @@ function hashChanges(before: L4Tables | undefined, now: L4Tables): string[] {
  * their own, with the other pools and the access lists that those need.
  */
 function partAround(document: Document, name: string): Document {
-  const poolsOf = (service: NonNullable<Document['services']>[string]): string[] =>
-    [service.pool, ...(service.routes ?? []).map((route) => route.pool)].filter(
-      (pool): pool is string => pool !== undefined,
-    );
   const { version, unit, pools = {}, 'access-lists': lists = {}, certificates } = document;
   const withStandIns = (names: readonly string[]): Set<string> => {
     const found = new Set(names);

@@ -57,6 +57,12 @@ export interface PoolInput {
   readonly nextHop: (address: string) => NextHop | { readonly unresolved: string };
 }
 
+/**
+ * How members are reached: in `frames` of the fast path, which need a next hop, or by the
+ * `kernel`'s own routing, from a socket of the proxy.
+ */
+export type Reach = 'frames' | 'kernel';
+
 /** Names one member of one pool: `web/10.0.0.1:80`. */
 export function memberId(pool: string, key: string): string {
   return `${pool}/${key}`;
@@ -71,11 +77,20 @@ interface Making {
 
 const makings = new WeakMap<L4Pool, Making>();
 
+/** The part of the intent that a compiled pool was made from. */
+export function sourceOf(pool: L4Pool): Pool {
+  return makingOf(pool).source;
+}
+
 /** Who of a compiled pool takes new flows, and whether these are enough. */
 export function quorumOf(pool: L4Pool): Quorum {
+  return makingOf(pool).quorum;
+}
+
+function makingOf(pool: L4Pool): Making {
   const making = makings.get(pool);
   if (making === undefined) throw new RangeError(`pool ${pool.name} was not made by the compiler`);
-  return making.quorum;
+  return making;
 }
 
 /** A member by itself, before it is known how the others are. */
@@ -94,12 +109,13 @@ export function compilePool(
   pool: Pool,
   input: PoolInput,
   previous: L4Pool | undefined,
+  reach: Reach = 'frames',
 ): L4Pool {
   const before = previous === undefined ? undefined : makings.get(previous);
   // Names are made of addresses: not again for ten thousand members because one of them changed.
   const known = before?.source === pool ? previous?.members : undefined;
   const judged = pool.members.map((member, index) =>
-    judge(known?.[index]?.id ?? memberId(name, memberKey(member)), pool, member, input),
+    judge(known?.[index]?.id ?? memberId(name, memberKey(member)), pool, member, input, reach),
   );
   const common = {
     name,
@@ -217,12 +233,12 @@ function makeMember(
   return { ...common, state, reason };
 }
 
-type Hop = ReturnType<PoolInput['nextHop']>;
+type Hop = ReturnType<PoolInput['nextHop']> | 'not needed';
 /** `none`: nobody watches. */
 type Health = MemberHealth | undefined | 'none';
 
-function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged {
-  const hop = input.nextHop(member.address);
+function judge(id: string, pool: Pool, member: Member, input: PoolInput, reach: Reach): Judged {
+  const hop: Hop = reach === 'kernel' ? 'not needed' : input.nextHop(member.address);
   const health = pool.monitor === undefined ? 'none' : input.health.get(id);
   const limit = pool['drain-timeout'];
   const drained =
@@ -231,12 +247,12 @@ function judge(id: string, pool: Pool, member: Member, input: PoolInput): Judged
     ? { state: 'down' as const, reason: `drained for ${formatDuration(limit)}`, atNeed: false }
     : memberStatus(member.state, hop, suspected(id, pool, health, input.influences));
   return {
-    hop: 'unresolved' in hop ? null : hop,
+    hop: hop === 'not needed' || 'unresolved' in hop ? null : hop,
     state,
     reason,
     drained,
     atNeed,
-    weight: weightOf(id, pool, member, health, input.influences),
+    weight: weightOf(id, pool, member, health, input.influences, reach),
   };
 }
 
@@ -258,7 +274,8 @@ function memberStatus(
   health: Health,
 ): Pick<Judged, 'state' | 'reason' | 'atNeed'> {
   if (setting === 'disabled') return DISABLED;
-  if ('unresolved' in hop) return { state: 'down', reason: hop.unresolved, atNeed: false };
+  if (hop !== 'not needed' && 'unresolved' in hop)
+    return { state: 'down', reason: hop.unresolved, atNeed: false };
   if (health !== 'none' && health?.state === 'down')
     return { state: 'down', reason: health.reason, atNeed: setting === 'enabled' };
   if (setting === 'draining') return DRAINING;
@@ -299,10 +316,14 @@ function weightOf(
   member: Member,
   health: Health,
   influences: InfluenceView | undefined,
+  reach: Reach,
 ): number {
   if (member.weight === 0) return 0;
   const base = usesWeights(pool.algorithm) ? member.weight : 1;
-  const observed = usesObservations(pool.algorithm) ? influences?.weight(id) : undefined;
+  // By itself the proxy sees response times and bytes, of every request.
+  const computed =
+    reach === 'kernel' ? pool.algorithm === 'custom' : usesObservations(pool.algorithm);
+  const observed = computed ? influences?.weight(id) : undefined;
   const percent = health === 'none' ? undefined : health?.agent?.weightPercent;
   const ramp = pool['slow-start'] === undefined ? 1 : (influences?.ramp(id) ?? 1);
   const share = Math.min(AGENT_PERCENT_MAX, Math.max(0, percent ?? 100));

@@ -193,7 +193,7 @@ function mayLimit(pool: Pool): boolean {
 }
 
 /** Of the document's and an agent's limit the lower one, each if there is one; 0 is none. */
-function lowerLimit(...limits: readonly (number | undefined)[]): number {
+export function lowerLimit(...limits: readonly (number | undefined)[]): number {
   const real = limits.flatMap((limit) => (limit === undefined || limit === 0 ? [] : [limit]));
   return real.length === 0 ? 0 : Math.min(...real);
 }

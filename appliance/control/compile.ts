@@ -8,7 +8,10 @@
  */
 import { memberKey } from '../config/addresses.js';
 import { fallbacksOf } from '../config/cross-checks.js';
+import { poolsOf } from '../config/references.js';
 import type { Intent, Pool } from '../config/schema.js';
+import type { L7Protocol } from '../l7/tables.js';
+import { basisOf, compileL7, type L7Input } from './compile-l7.js';
 import { compilePool, memberId, type PoolInput } from './compile-pools.js';
 import { placeService, placeUnit, sameService, sameUnit } from './place.js';
 import { poolStanding, sameStanding } from './standing.js';
@@ -23,7 +26,7 @@ import type {
   Tables,
 } from './tables.js';
 
-export interface CompileInput extends PoolInput {
+export interface CompileInput extends PoolInput, Pick<L7Input, 'cookieKey'> {
   readonly intent: Intent;
   /** What access lists hold beside the document; left out: only that. */
   readonly access?: AccessView;
@@ -31,36 +34,53 @@ export interface CompileInput extends PoolInput {
 
 export function compile(input: CompileInput, previous?: Tables): Tables {
   const { intent } = input;
+  const placed = placeAll(intent);
+  const proxied = poolsUsedBy(intent, placed.l7.keys());
+  const forwarded = poolsUsedBy(intent, placed.l4.keys());
+
   const pools = new Map<string, L4Pool>();
-  const standings = new Map<string, PoolStanding>();
+  /** What the proxy sees of its pools: the same, where no frames go to them. */
+  const reachable = new Map<string, L4Pool>();
   for (const [name, pool] of Object.entries(intent.pools)) {
-    const compiled = compilePool(name, pool, input, previous?.pools.get(name));
+    const alone = proxied.has(name) && !forwarded.has(name);
+    const before = previous?.pools.get(name);
+    const compiled = compilePool(name, pool, input, before, alone ? 'kernel' : 'frames');
     pools.set(name, compiled);
+    if (!proxied.has(name)) continue;
+    const basis = basisOf(previous?.l7.pools.get(name));
+    reachable.set(name, alone ? compiled : compilePool(name, pool, input, basis, 'kernel'));
   }
-  for (const name of pools.keys()) {
-    const standing = poolStanding(name, intent.pools, pools);
+  const standings = new Map<string, PoolStanding>();
+  for (const [name, compiled] of pools) {
+    const judged = reachable.get(name) === compiled ? reachable : pools;
+    const standing = poolStanding(name, intent.pools, judged);
     standings.set(name, keep(previous?.standings.get(name), standing, sameStanding));
   }
 
   const services = new Map<string, L4Service>();
-  const placements: Placement[] = [];
   const l4Pools = new Map<string, L4Pool>();
-  for (const [name, service] of Object.entries(intent.services)) {
-    const placed = placeService(name, service);
-    placements.push(placed.placement);
-    if (placed.l4 === null) continue;
-    const own = placed.l4.pool;
-    const l4 = { ...placed.l4, pool: standings.get(own)?.servedBy ?? own };
+  for (const [name, service] of placed.l4) {
+    const l4 = { ...service, pool: standings.get(service.pool)?.servedBy ?? service.pool };
     services.set(name, keep(previous?.l4.services.get(name), l4, sameService));
-    // Members of every pool that may come to serve it have their rows and next hops beforehand,
-    // and those of a pool that another stands in for keep their flows.
-    for (const one of [own, ...fallbacksOf(intent.pools, own)]) {
-      const pool = pools.get(one);
-      if (pool !== undefined) l4Pools.set(one, pool);
-    }
   }
+  // Members of every pool that may come to serve have their rows and next hops beforehand, and
+  // those of a pool that another stands in for keep their flows.
+  for (const name of forwarded) {
+    const pool = pools.get(name);
+    if (pool !== undefined) l4Pools.set(name, pool);
+  }
+  const l7 = compileL7(
+    input,
+    {
+      services: placed.l7,
+      pools: reachable,
+      servedBy: (name) => poolStanding(name, intent.pools, reachable).servedBy,
+    },
+    previous?.l7,
+  );
 
   const protection = compileProtection(intent, services, l4Pools, input, previous?.l4.protection);
+  const addresses = [...services.values(), ...l7.services.values()].map(({ address }) => address);
   return {
     pools,
     standings,
@@ -70,22 +90,57 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
       pools: l4Pools,
       protection,
     },
-    net: netTables(intent, services, l4Pools, previous?.net),
-    monitors: monitorTargets(intent, services, previous?.monitors),
-    placements,
+    l7,
+    net: netTables(intent, addresses, l4Pools, previous?.net),
+    monitors: monitorTargets(
+      intent,
+      [...placed.l4.keys(), ...placed.l7.keys()],
+      previous?.monitors,
+    ),
+    placements: placed.placements,
   };
+}
+
+interface Placed {
+  /** With the pools that the document names. */
+  readonly l4: ReadonlyMap<string, L4Service>;
+  readonly l7: ReadonlyMap<string, L7Protocol>;
+  readonly placements: readonly Placement[];
+}
+
+function placeAll(intent: Intent): Placed {
+  const l4 = new Map<string, L4Service>();
+  const l7 = new Map<string, L7Protocol>();
+  const placements: Placement[] = [];
+  for (const [name, service] of Object.entries(intent.services)) {
+    const placed = placeService(name, service);
+    placements.push(placed.placement);
+    if (placed.l4 !== null) l4.set(name, placed.l4);
+    if (placed.l7 !== null) l7.set(name, placed.l7);
+  }
+  return { l4, l7, placements };
+}
+
+/** Pools that these services lead to, and those that may come to stand in for them. */
+function poolsUsedBy(intent: Intent, services: Iterable<string>): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const name of services) {
+    const service = intent.services[name];
+    for (const pool of service === undefined ? [] : poolsOf(service)) {
+      if (found.has(pool)) continue;
+      for (const one of [pool, ...fallbacksOf(intent.pools, pool)]) found.add(one);
+    }
+  }
+  return found;
 }
 
 function netTables(
   intent: Intent,
-  services: ReadonlyMap<string, L4Service>,
+  addresses: readonly string[],
   pools: ReadonlyMap<string, L4Pool>,
   previous: NetTables | undefined,
 ): NetTables {
-  const serviceAddresses = unique([
-    ...Array.from(services.values(), (service) => service.address),
-    ...(intent.unit['nat-addresses'] ?? []),
-  ]);
+  const serviceAddresses = unique([...addresses, ...(intent.unit['nat-addresses'] ?? [])]);
   const memberAddresses = unique(
     Array.from(pools.values()).flatMap((pool) => pool.members.map((member) => member.address)),
   );
@@ -102,10 +157,10 @@ function netTables(
 
 function monitorTargets(
   intent: Intent,
-  services: ReadonlyMap<string, L4Service>,
+  services: readonly string[],
   previous: ReadonlyMap<string, MonitorTarget> | undefined,
 ): ReadonlyMap<string, MonitorTarget> {
-  const servicePort = servicePorts(intent, services);
+  const servicePort = servicePorts(intent, new Set(services));
   const targets = new Map<string, MonitorTarget>();
   for (const [name, pool] of Object.entries(intent.pools)) {
     for (const target of poolTargets(name, pool, servicePort.get(name))) {
@@ -116,16 +171,14 @@ function monitorTargets(
 }
 
 /** The port of the first service that leads to a pool, whichever pool serves it just now. */
-function servicePorts(
-  intent: Intent,
-  services: ReadonlyMap<string, L4Service>,
-): ReadonlyMap<string, number> {
+function servicePorts(intent: Intent, placed: ReadonlySet<string>): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
-  for (const [name, { port }] of services) {
-    const own = intent.services[name]?.pool;
-    if (own === undefined) continue;
-    for (const pool of [own, ...fallbacksOf(intent.pools, own)]) {
-      if (!found.has(pool)) found.set(pool, port);
+  for (const [name, service] of Object.entries(intent.services)) {
+    if (!placed.has(name)) continue;
+    for (const own of poolsOf(service)) {
+      for (const pool of [own, ...fallbacksOf(intent.pools, own)]) {
+        if (!found.has(pool)) found.set(pool, service.listen.port);
+      }
     }
   }
   return found;

@@ -57,7 +57,9 @@ import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
+import type { CookieSecret } from './cookie-secret.js';
 import type { InspectInterface } from './ports.js';
+import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
@@ -76,6 +78,10 @@ export interface DaemonParts {
   readonly tableSizes: ChosenSizes;
   readonly events: EventLog;
   readonly access: Access;
+  /** Worker processes of layer 7. */
+  readonly proxy: WorkerTier;
+  /** Keys of persistence cookies. */
+  readonly cookies: CookieSecret;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -116,9 +122,11 @@ export class Daemon implements DaemonPort {
         network,
         monitors,
         fastPath: tier,
+        proxy: parts.proxy,
         inspect: parts.inspect,
         influences,
         access: parts.access,
+        cookieKey: parts.cookies.keyOf,
       },
       {
         retryMs: RETRY_MS,

@@ -3,6 +3,8 @@
  */
 import { familyOf } from '../config/addresses.js';
 import type { Intent, Service } from '../config/schema.js';
+import { isProxied } from '../config/protocols.js';
+import type { L7Protocol } from '../l7/tables.js';
 import type { L4Persistence, L4Service, L4Unit, Placement } from './tables.js';
 
 /** Sources of tunnels where the document names none: ranges that no host has (RFC 2544, RFC 6666). */
@@ -12,18 +14,27 @@ const TUNNEL_SOURCE_6 = '100::/64';
 export function placeService(
   name: string,
   service: Service,
-): { l4: L4Service | null; placement: Placement } {
+): { l4: L4Service | null; l7: L7Protocol | null; placement: Placement } {
   const { address, port, protocol } = service.listen;
-  const nowhere = (reason: string): { l4: null; placement: Placement } => ({
-    l4: null,
+  const nowhere = (reason: string): ReturnType<typeof placeService> => ({
+    ...{ l4: null, l7: null },
     placement: { service: name, tier: 'none', reason },
   });
-  if (protocol !== 'tcp' && protocol !== 'udp')
-    return nowhere(`${protocol} needs the layer-7 tier`);
+  if (isProxied(service)) {
+    const proxied = placeProxied(service);
+    return 'needs' in proxied
+      ? nowhere(proxied.needs)
+      : {
+          ...{ l4: null, l7: proxied.protocol },
+          placement: { service: name, tier: 'l7', reason: proxied.reason },
+        };
+  }
+  if (protocol !== 'tcp' && protocol !== 'udp') return nowhere(`${protocol} needs the proxy`);
   if (service.pool === undefined) return nowhere('no pool');
   const forwarding = service.forwarding ?? 'nat';
   const tunnel = service.tunnel;
   return {
+    l7: null,
     l4: {
       name,
       address,
@@ -46,6 +57,24 @@ export function placeService(
       reason: `${protocol} with ${forwarding} needs nothing above layer 4`,
     },
   };
+}
+
+function placeProxied({
+  listen,
+  certificates,
+}: Service):
+  { readonly protocol: L7Protocol; readonly reason: string } | { readonly needs: string } {
+  switch (listen.protocol) {
+    case 'http':
+      return { protocol: 'http', reason: 'http is served request by request' };
+    case 'tls':
+      if (certificates !== undefined) return { needs: 'the end of TLS needs a later build' };
+      return { protocol: 'tls', reason: 'tls is passed through by the name that clients ask for' };
+    case 'tcp':
+      return { protocol: 'tcp', reason: 'the document asks for tier: proxy' };
+    default:
+      return { needs: `${listen.protocol} needs TLS in the proxy` };
+  }
 }
 
 function persistenceOf(service: Service): L4Persistence | null {

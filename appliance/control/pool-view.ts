@@ -7,6 +7,7 @@ import { fallbacksOf } from '../config/cross-checks.js';
 import type { Intent } from '../config/schema.js';
 import type { NewEvent } from '../telemetry/event-log.js';
 import type { L4Pool, PoolStanding, Tables } from './tables.js';
+import { usedPools } from './used-pools.js';
 import { memberRows, poolRows, type ViewInput } from './views.js';
 
 /** Null when there is no such pool. */
@@ -79,10 +80,10 @@ export function nowSentence(pool: L4Pool, standing: PoolStanding): string {
   }
 }
 
-/** Pools of the fast path that came to another standing between two compilations. */
+/** Pools in use that came to another standing between two compilations. */
 export function standingEvents(before: Tables | undefined, now: Tables): NewEvent[] {
   if (before === undefined) return [];
-  return [...now.l4.pools].flatMap(([name, pool]): NewEvent[] => {
+  return [...usedPools(now)].flatMap(([name, pool]): NewEvent[] => {
     const was = before.standings.get(name);
     const is = now.standings.get(name);
     if (was === undefined || is === undefined) return [];

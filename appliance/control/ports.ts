@@ -7,6 +7,7 @@ import type { HealthStatus } from '../health/monitors.js';
 import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import type { ProgramReport } from '../l4/programmer.js';
 import type { Intent } from '../config/schema.js';
+import type { L7Tables } from '../l7/tables.js';
 import type { InfluenceView } from './compile-pools.js';
 import type { L4Tables, MonitorTarget, NetTables, NextHop, Tables } from './tables.js';
 
@@ -38,6 +39,14 @@ export interface FastPathPort {
     interfaces: readonly FastPathInterface[],
     present: ReadonlySet<number>,
   ): readonly AttachOutcome[];
+}
+
+/** Worker processes that serve layer 7. */
+export interface ProxyPort {
+  /** Resolves when the workers serve by these tables. */
+  execute(tables: L7Tables): Promise<void>;
+  /** What they cannot serve, and why. */
+  readonly problems: readonly { readonly service: string; readonly message: string }[];
 }
 
 export interface MonitorsPort {

@@ -17,6 +17,7 @@ import type {
   MonitorsPort,
   NetOutcome,
   NetworkPort,
+  ProxyPort,
 } from './ports.js';
 import type { NextHop, Tables } from './tables.js';
 
@@ -25,10 +26,14 @@ export interface ReconcilerPorts {
   readonly fastPath: FastPathPort;
   readonly monitors: MonitorsPort;
   readonly inspect: InspectInterface;
+  /** Left out: nothing serves layer 7. */
+  readonly proxy?: ProxyPort;
   /** Left out: no member starts slowly, is weighed or drained. */
   readonly influences?: InfluencesPort;
   /** What access lists hold beside the document. */
   readonly access?: { view(): AccessView };
+  /** Keys of persistence cookies by service; left out: no service of the proxy has such. */
+  readonly cookieKey?: (service: string) => string;
 }
 
 export interface RunReport {
@@ -58,6 +63,8 @@ export class Reconciler {
   #closed = false;
   /** Interfaces that packets may leave by; null before the first attachment, when all are hoped for. */
   #usable: ReadonlySet<number> | null = null;
+  /** What the workers serve by. */
+  #proxied: Tables['l7'] | null = null;
   /** What the network came to; null when it must be asked again. */
   #net: NetOutcome | null = null;
   /** What the last run could not do; null when it did all. */
@@ -153,6 +160,11 @@ export class Reconciler {
       this.#net = await network.reconcile(tables.net);
     }
     const net = this.#net;
+    const { proxy } = this.#ports;
+    if (proxy !== undefined && tables.l7 !== this.#proxied) {
+      await proxy.execute(tables.l7);
+      this.#proxied = tables.l7;
+    }
     const interfaces = net.interfaces
       .map((link) => inspect(link))
       .filter((found): found is FastPathInterface => found !== null);
@@ -169,7 +181,7 @@ export class Reconciler {
       this.#again = true;
     }
     this.#usable = usable;
-    const netProblems = net.problems.map(({ message }) => message);
+    const netProblems = [...net.problems, ...(proxy?.problems ?? [])].map(({ message }) => message);
     this.#options.onRun({ before: this.#reported, tables, netProblems, outcomes });
     this.#reported = tables;
   }
@@ -180,6 +192,7 @@ export class Reconciler {
       health: { get: (id) => this.#ports.monitors.status(id) },
       nextHop: (address) => this.nextHop(address),
       ...(this.#ports.influences === undefined ? {} : { influences: this.#ports.influences }),
+      ...(this.#ports.cookieKey === undefined ? {} : { cookieKey: this.#ports.cookieKey }),
       ...(this.#ports.access === undefined ? {} : { access: this.#ports.access.view() }),
     };
   }

@@ -40,7 +40,9 @@ import type { Reconciler, RunReport } from './reconciler.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
+import { NO_L7 } from './compile-l7.js';
 import { poolDetail } from './pool-view.js';
+import { usedPools } from './used-pools.js';
 import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
 
 export interface ShowParts {
@@ -61,6 +63,7 @@ const EMPTY: Tables = {
   pools: new Map(),
   standings: new Map(),
   l4: { unit: NO_UNIT, services: new Map(), pools: new Map() },
+  l7: NO_L7,
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
   monitors: new Map(),
   placements: [],
@@ -89,7 +92,7 @@ export class Show {
 
   status(): Status {
     const tables = this.tables;
-    const members = [...tables.l4.pools.values()].flatMap((pool) => pool.members);
+    const members = [...usedPools(tables).values()].flatMap((pool) => pool.members);
     const head = this.#parts.store.head();
     const pending = this.#pending();
     const run = this.#parts.lastRun();

@@ -8,6 +8,7 @@
  */
 import type { Muster } from '../balance/quorum.js';
 import type { MonitorSettings } from '../config/schema.js';
+import type { L7Tables } from '../l7/tables.js';
 import type { AccessSet } from './access-sets.js';
 
 /** How the fast path hands a packet to a member. */
@@ -188,7 +189,10 @@ export interface PoolStanding {
   readonly servedBy: string;
 }
 
-/** Addresses that this unit answers for, and those whose next hop must be known. */
+/**
+ * Addresses that this unit answers for, and those whose next hop must be known: members of the fast
+ * path. The kernel finds the way to those of the proxy.
+ */
 export interface NetTables {
   readonly serviceAddresses: readonly string[];
   readonly memberAddresses: readonly string[];
@@ -210,15 +214,16 @@ export interface MonitorTarget {
 /** Which tier serves a service and why: the text of `weir show services`. */
 export interface Placement {
   readonly service: string;
-  readonly tier: 'xdp' | 'none';
+  readonly tier: 'xdp' | 'l7' | 'none';
   readonly reason: string;
 }
 
 export interface Tables {
-  /** Every pool, also those that no service of the fast path uses. */
+  /** Every pool, also those that no service uses; without next hops where only the proxy uses it. */
   readonly pools: ReadonlyMap<string, L4Pool>;
   readonly standings: ReadonlyMap<string, PoolStanding>;
   readonly l4: L4Tables;
+  readonly l7: L7Tables;
   readonly net: NetTables;
   readonly monitors: ReadonlyMap<string, MonitorTarget>;
   readonly placements: readonly Placement[];

@@ -16,13 +16,15 @@ import type {
   SynCookieCounters,
   ServiceState,
 } from '../api/contract.js';
+import { answeringPools, poolsOf } from '../config/references.js';
 import { quicServerId } from '../config/quic-server-id.js';
 import { usesObservations } from '../balance/choice.js';
 import type { Intent, Pool } from '../config/schema.js';
 import type { HealthStatus, MemberRecord } from '../health/monitors.js';
 import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
 import { weightUnit } from './compile-pools.js';
-import type { L4Member, L4Pool, NextHop, Tables } from './tables.js';
+import type { L4Member, L4Pool, NextHop, Placement, Tables } from './tables.js';
+import { needsNextHops } from './used-pools.js';
 
 export interface ViewInput {
   readonly intent: Intent;
@@ -49,22 +51,28 @@ export function memberState(member: L4Member): MemberState {
 export function serviceRows(input: ViewInput): ServiceRow[] {
   return Object.entries(input.intent.services).map(([name, service]) => {
     const placement = input.tables.placements.find((one) => one.service === name);
-    const pool = service.pool ?? '';
-    const servedBy = input.tables.standings.get(pool)?.servedBy ?? pool;
-    const members = input.tables.pools.get(servedBy)?.members ?? [];
+    const own = answeringPools(service);
+    const serve = own.map((pool) => input.tables.standings.get(pool)?.servedBy ?? pool);
+    const pools = [...new Set(serve)].map((pool) => input.tables.pools.get(pool)?.members ?? []);
+    const members = pools.flat();
     const serving = members.filter((member) => member.state === 'serving').length;
-    const well = members.every((member) => memberState(member) === 'UP') && servedBy === pool;
+    const well =
+      members.every((member) => memberState(member) === 'UP') &&
+      pools.every((one) => one.some((member) => member.state === 'serving')) &&
+      serve.every((pool, index) => pool === own[index]);
+    // Routes that answer from here need nobody else.
+    const always = own.length === 0;
     return {
       name,
       address: service.listen.address,
       port: service.listen.port,
       protocol: service.listen.protocol,
-      state: serviceState(serving, well),
-      tier: placement?.tier ?? 'none',
+      state: always ? 'UP' : serviceState(serving, well),
+      tier: tierWord(placement?.tier),
       tierReason: placement?.reason ?? '',
       forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
-      pool,
-      servedBy,
+      pool: own.join(', '),
+      servedBy: serve.join(', '),
       membersServing: serving,
       membersTotal: members.length,
       rates: rateOf(input.deltas, 'services', name),
@@ -75,11 +83,15 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
   });
 }
 
+/** The word of the language for a tier. */
+function tierWord(tier: Placement['tier'] | undefined): string {
+  return tier === 'l7' ? 'proxy' : (tier ?? 'none');
+}
+
 export function poolRows(input: ViewInput, only?: string): PoolRow[] {
   const users = new Map<string, string[]>();
-  for (const [name, { pool }] of Object.entries(input.intent.services)) {
-    if (pool === undefined) continue;
-    users.set(pool, [...(users.get(pool) ?? []), name]);
+  for (const [name, service] of Object.entries(input.intent.services)) {
+    for (const pool of poolsOf(service)) users.set(pool, [...(users.get(pool) ?? []), name]);
   }
   const wanted = Object.entries(input.intent.pools).filter(
     ([name]) => only === undefined || name === only,
@@ -196,7 +208,12 @@ function memberRow(
             vlan: member.nextHop.vlan ?? [],
             mac: macText(member.nextHop.mac),
           },
-    nextHopProblem: member.nextHop === null ? (problem ?? 'not looked up yet') : null,
+    // The kernel itself finds the way to members of the proxy.
+    nextHopProblem:
+      member.nextHop === null &&
+      (needsNextHops(input.tables, pool.name) || !input.tables.l7.pools.has(pool.name))
+        ? (problem ?? 'not looked up yet')
+        : null,
     health: healthOf(input, pool.name, id),
     rates: rateOf(input.deltas, 'members', id),
     totals: countersOf(input.counters.members, id),

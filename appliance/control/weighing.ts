@@ -21,6 +21,7 @@ import type { CounterDeltas, Counters, CounterSet } from '../api/contract.js';
 import type { NewEvent } from '../telemetry/event-log.js';
 import { quorumOf, type HealthView } from './compile-pools.js';
 import type { L4Member, L4Pool, Tables } from './tables.js';
+import { usedPools } from './used-pools.js';
 
 /** What the last second brought. */
 export interface Sample {
@@ -79,9 +80,11 @@ export class WeighingLoop {
       if (pool !== undefined && usesObservations(pool.algorithm)) continue;
       this.#pools.delete(name);
     }
-    for (const [name, compiled] of tables.l4.pools) {
+    for (const [name, compiled] of usedPools(tables)) {
       const pool = intent.pools[name];
       if (pool === undefined || !usesObservations(pool.algorithm)) continue;
+      // The proxy chooses by what it sees of each request; only expressions are computed for it.
+      if (pool.algorithm !== 'custom' && !tables.l4.pools.has(name)) continue;
       const weighing = this.#of(name, pool);
       if (now - weighing.at < (pool.custom?.interval ?? 0) - EARLY_MS) continue;
       weighing.at = now;

@@ -97,7 +97,7 @@ export interface L7Timeouts {
   /** To connect to a member; for the head of its answer. */
   readonly connect: number;
   readonly response: number;
-  /** In the queue of a pool. */
+  /** In the queue of a pool: the longest of those that the service leads to. */
   readonly queue: number;
   /** Of a tunnel, a WebSocket, or a tcp or tls service without a byte in either direction. */
   readonly tunnel: number;

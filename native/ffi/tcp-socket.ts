@@ -37,6 +37,7 @@ const SO_REUSEPORT = 15;
 const IPPROTO_IP = 0;
 const IPPROTO_TCP = 6;
 const IPPROTO_IPV6 = 41;
+const IP_FREEBIND = 15;
 const IP_BIND_ADDRESS_NO_PORT = 24;
 const IPV6_V6ONLY = 26;
 const TCP_NODELAY = 1;
@@ -77,6 +78,8 @@ export function listenTcp(address: Uint8Array, backlog: number): number {
     setsockoptBytes(fd, SOL_SOCKET, SO_REUSEADDR, ON);
     setsockoptBytes(fd, SOL_SOCKET, SO_REUSEPORT, ON);
     setsockoptBytes(fd, IPPROTO_TCP, TCP_NODELAY, ON);
+    // The address may come a moment later (IPv6 looks for duplicates first).
+    setsockoptBytes(fd, IPPROTO_IP, IP_FREEBIND, ON);
     if (family === AF_INET6) setsockoptBytes(fd, IPPROTO_IPV6, IPV6_V6ONLY, ON);
     bind(fd, address);
     if (cListen(fd, backlog) < 0) throw new SystemError('listen', koffi.errno());

@@ -1,5 +1,6 @@
 /**
- * Runs benchmarks by name: `npm run bench -- [l4|control|health|http1|l7-stream …] [--json] [--runs N] [--repeat N]`.
+ * Runs benchmarks by name: `npm run bench -- [l4|control|health|http1|l7|l7-stream …] [--json] [--runs N] [--repeat N]`,
+ * and for l7 `[--seconds S] [--workers N] [--only CASE …]`.
  *
  * Invariant: a benchmark never passes or fails on a clock; it fails only when what it measures
  * does not work. With --json it prints one object a line, a stable interface.
@@ -7,13 +8,16 @@
 import { parseArgs } from 'node:util';
 
 /** Each has a module beside this one that exports `run(options)`. */
-const names = ['l4', 'control', 'health', 'http1', 'l7-stream'] as const;
+const names = ['l4', 'control', 'health', 'http1', 'l7', 'l7-stream'] as const;
 type Name = (typeof names)[number];
 
 export interface BenchArguments {
   readonly json: boolean;
   readonly runs?: number;
   readonly repeat?: number;
+  readonly seconds?: number;
+  readonly workers?: number;
+  readonly only?: readonly string[];
 }
 
 interface Bench {
@@ -56,6 +60,9 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     runs: { type: 'string' },
     repeat: { type: 'string' },
+    seconds: { type: 'string' },
+    workers: { type: 'string' },
+    only: { type: 'string', multiple: true },
   },
 });
 const unknown = positionals.filter((name) => !isName(name));
@@ -66,10 +73,15 @@ if (unknown.length > 0) {
 const wanted = positionals.length === 0 ? [...names] : positionals.filter(isName);
 const runs = count(values.runs, '--runs');
 const repeat = count(values.repeat, '--repeat');
+const seconds = count(values.seconds, '--seconds');
+const workers = count(values.workers, '--workers');
 const given: BenchArguments = {
   json: values.json,
   ...(runs === undefined ? {} : { runs }),
   ...(repeat === undefined ? {} : { repeat }),
+  ...(seconds === undefined ? {} : { seconds }),
+  ...(workers === undefined ? {} : { workers }),
+  ...(values.only === undefined ? {} : { only: values.only.flatMap((text) => text.split(',')) }),
 };
 for (const name of wanted) {
   const bench = await load(name);

@@ -61,8 +61,9 @@ class Member implements HttpMember {
   ) {
     this.address = loopback(port);
   }
-  begin(): void {
+  begun(): this {
     this.active += 1;
+    return this;
   }
   end(_now: number, _micros: number, _bytes: number, failed: boolean): void {
     this.active -= 1;
@@ -243,12 +244,15 @@ export class EngineDriver implements HttpObserver {
       pool: { ...pool, ...options.pool },
       waiting: new WaitingList(),
       full: options.most !== undefined,
-      pick(_hash, _now, tried) {
+      setCookie: null,
+      answered: () => undefined,
+      hide: () => undefined,
+      choose(_head, _bytes, _client, _hash, _now, tried) {
         const { most = Infinity } = options;
         for (let i = 0; i < members.length; i += 1) {
           const member = members[turn++ % members.length];
           if (member === undefined || member.active >= most) continue;
-          if (member !== tried || members.length === 1) return member;
+          if (member !== tried || members.length === 1) return member.begun();
         }
         return null;
       },
@@ -260,7 +264,10 @@ export class EngineDriver implements HttpObserver {
             pool: { ...pool, name: 'copies' },
             waiting: new WaitingList(),
             full: false,
-            pick: () => this.mirrored,
+            setCookie: null,
+            choose: () => this.mirrored?.begun() ?? null,
+            answered: () => undefined,
+            hide: () => undefined,
           };
     const route: HttpRoute = {
       route: {
@@ -287,6 +294,9 @@ export class EngineDriver implements HttpObserver {
       routes: [route],
       fault: null,
       find: () => 0,
+      enter: () => true,
+      leave: () => undefined,
+      limit: () => 0,
     };
   }
 }

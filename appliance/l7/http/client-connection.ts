@@ -11,6 +11,7 @@
  */
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import type { ClientAddress } from '../client-address.js';
+import { writeTooMany, writeUnavailable } from '../limits/answers.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
@@ -34,6 +35,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 
 /** Milliseconds that a client has to take the last answer and to end, after all was sent. */
 const LINGER = 2000;
+/** Milliseconds after which a client that found no room may try again. */
+const FULL_RETRY = 1000;
 /** Bytes that may arrive meanwhile. */
 const LINGER_BYTES = 1_048_576;
 
@@ -60,11 +63,14 @@ class Address implements ClientAddress {
     for (let i = from; i < 16; i += 1) this.bytes[i] = source[start + i - from] ?? 0;
   }
 
-  /** Of all its bytes, evenly spread (FNV-1a). */
+  /** Of all its bytes, evenly spread, after FNV-1a: a word, signed as words are. */
   hash(): number {
     let hash = 0x811c9dc5 | 0;
     for (let i = 0; i < 16; i += 1) hash = Math.imul(hash ^ (this.bytes[i] as number), 0x01000193);
-    return hash >>> 0;
+    // The upper bits choose, so all must depend on all (the finaliser of MurmurHash3).
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    return hash ^ (hash >>> 16);
   }
 }
 
@@ -87,6 +93,8 @@ export class ClientConnection implements Downstream {
   /** The member's side of a tunnel has ended. */
   #memberEnded = false;
   #advancing = false;
+  /** The service that its connection counts for. */
+  #entered: HttpService | null = null;
   /** Bytes that were thrown away at the end. */
   #thrown = 0;
 
@@ -129,6 +137,7 @@ export class ClientConnection implements Downstream {
   accept(binding: Binding): void {
     const { core, slot } = this;
     core.role[slot] = Role.client;
+    core.clients += 1;
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
@@ -145,9 +154,10 @@ export class ClientConnection implements Downstream {
     const v6 = sockaddr[0] === AF_INET6;
     this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
     this.hash = this.address.hash();
-    this.#state = service.proxyProtocol === 'accept' ? State.proxy : State.head;
-    core.deadlines.set(slot, service.timeouts.head);
     core.observer.accepted(binding.service);
+    core.deadlines.set(slot, service.timeouts.head);
+    this.#state = State.proxy;
+    if (service.proxyProtocol === 'off') this.#enter(binding);
   }
 
   onData(buffer: number): void {
@@ -288,6 +298,11 @@ export class ClientConnection implements Downstream {
     }
     const { persistent } = exchange;
     writeResponse(core.writer, head, core.pool.bytes, exchange, route.response, persistent);
+    if (!interim && exchange.setCookie !== null) {
+      core.writer.reopen();
+      core.writer.all(exchange.setCookie);
+      core.writer.lineEnd();
+    }
     if (!core.endHead(slot, id)) return false;
     if (!interim) this.writer.begin(slot, way === passage.chunked);
     this.writing();
@@ -346,6 +361,24 @@ export class ClientConnection implements Downstream {
     }
     if (ok) this.exchangeEnded(reason);
     else this.abort('no-memory');
+  }
+
+  answerTooMany(wait: number): void {
+    const { core, slot } = this;
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.status = 429;
+    exchange.answered = true;
+    exchange.persistent = exchange.persistent && this.reader.done;
+    const isHead = exchange.method === method.head;
+    const id = core.beginHead();
+    if (id < 0) {
+      this.abort('no-memory');
+      return;
+    }
+    writeTooMany(core.writer, wait, exchange, isHead, exchange.persistent);
+    core.endHead(slot, id);
+    this.exchangeEnded('complete');
   }
 
   /** The request is none: says why and ends the connection. */
@@ -431,6 +464,9 @@ export class ClientConnection implements Downstream {
     this.#head = null;
     core.deadlines.clear(slot);
     core.role[slot] = Role.none;
+    core.clients -= 1;
+    this.#entered?.leave(slot);
+    this.#entered = null;
     if (this.#binding !== null) core.observer.closed(this.#binding.service);
     this.#binding = null;
   }
@@ -450,6 +486,22 @@ export class ClientConnection implements Downstream {
     core.connections.finish(slot);
     const timeouts = this.#binding?.service.service.timeouts;
     core.deadlines.set(slot, Math.max(LINGER, this.pending > 0 ? (timeouts?.idle ?? 0) : 0));
+  }
+
+  /** The client's address is known: whether it may have another connection. */
+  #enter(binding: Binding): void {
+    const { core, slot } = this;
+    this.#state = State.head;
+    if (binding.service.enter(slot, this.address)) {
+      this.#entered = binding.service;
+      return;
+    }
+    const id = core.beginHead();
+    if (id >= 0) {
+      writeUnavailable(core.writer, FULL_RETRY, { minor: 1 }, false, false);
+      core.endHead(slot, id);
+    }
+    this.#end();
   }
 
   /** Whether to look again. */
@@ -573,8 +625,8 @@ export class ClientConnection implements Downstream {
       this.hash = this.address.hash();
       this.#peer = null;
     }
-    this.#state = State.head;
     core.deadlines.set(slot, binding.service.service.timeouts.head);
+    this.#enter(binding);
     return true;
   }
 }

@@ -14,7 +14,7 @@ import { Inbound } from './inbound.js';
 import { MemberConnection } from './member-connection.js';
 import { Retained } from './retained.js';
 import { noObserver, type HttpObserver } from './observer.js';
-import type { HttpPool } from './runtime.js';
+import type { HttpMember, HttpPool } from './runtime.js';
 
 /** Who has a slot. */
 export const Role = { none: 0, client: 1, member: 2 } as const;
@@ -39,6 +39,8 @@ export class Core {
   readonly role: Uint8Array;
   /** No connection is used for another request. */
   draining = false;
+  /** Clients that are connected. */
+  clients = 0;
   /** Exchanges under way. */
   exchanges = 0;
 
@@ -129,6 +131,15 @@ export class Core {
     this.pool.length[id] = end - id * this.pool.size;
     this.connections.write(slot, id, this.headOwner);
     return true;
+  }
+
+  /** Closes the connections to a member that wait for a request. */
+  closeIdle(member: HttpMember): void {
+    for (;;) {
+      const slot = this.idle.pop(member);
+      if (slot < 0) return;
+      this.member(slot).close();
+    }
   }
 
   /** A receive buffer that nobody wants. */

@@ -46,6 +46,8 @@ export interface Downstream {
   answerWith(answer: Answer, reason: EndReason): void;
   /** A redirect or a fixed answer. */
   answerRoute(route: HttpRoute, head: RequestHead, bytes: Uint8Array): void;
+  /** 429: the milliseconds until another try is worth it. */
+  answerTooMany(wait: number): void;
   refuse(fault: Fault): void;
   exchangeEnded(reason: EndReason): void;
   /** What was answered so far must not look whole. */

@@ -7,7 +7,7 @@
  * - A request is sent again only when its client has seen nothing of an answer, all of it can be
  *   produced again, and either nothing of it had been sent or its method is idempotent (RFC 9110 §9.2.2).
  * - An answer that breaks off is never made to look whole: the client's connection is reset.
- * - `member.begin()` and `member.end()` come in pairs.
+ * - Every member that was picked hears `end()` once.
  */
 import { isIdempotent } from '../http1/connection.js';
 import { faults, type Fault } from '../http1/faults.js';
@@ -58,6 +58,8 @@ export class Exchange implements Waiter {
   attempts = 0;
   /** The member that failed last. */
   tried: HttpMember | null = null;
+  /** A field line for the answer that tells the client its member, or null. */
+  setCookie: Uint8Array | null = null;
   /** Only a new connection will do: one that waited had been closed by the member. */
   fresh = false;
   /** Bytes of the body were sent that are not kept. */
@@ -86,6 +88,9 @@ export class Exchange implements Waiter {
     bytes: Uint8Array,
   ): void {
     this.#reset(client, service, head);
+    // Whatever becomes of it is logged.
+    const logged = service.service.accessLog !== null;
+    if (logged) this.#keep(client, head, bytes);
     if (head.maxForwards === 0) {
       this.answer(this.method === method.options ? options : traceEnds);
       return;
@@ -99,6 +104,11 @@ export class Exchange implements Waiter {
     }
     const route = service.routes[index] as HttpRoute;
     this.route = route;
+    const wait = service.limit(index, head, bytes, client.address, core.timers.now);
+    if (wait > 0) {
+      client.answerTooMany(wait);
+      return;
+    }
     if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
     const pool = route.poolFor(client.hash);
     if (pool === null) {
@@ -106,7 +116,7 @@ export class Exchange implements Waiter {
       return;
     }
     this.pool = pool;
-    this.#keep(client, head, bytes);
+    if (!logged) this.#keep(client, head, bytes);
     const copyTo = route.mirrorFor(client.hash);
     this.#dispatch(head, bytes);
     // After the original was sent, which still has its kept copy, unless it is over already.
@@ -156,6 +166,7 @@ export class Exchange implements Waiter {
     this.kept = -1;
     this.attempts = 0;
     this.tried = null;
+    this.setCookie = null;
     this.fresh = false;
     this.bodyGone = false;
     this.answered = false;
@@ -197,7 +208,9 @@ export class Exchange implements Waiter {
     }
     for (;;) {
       this.attempts += 1;
-      const member = pool.pick(client.hash, core.timers.now, this.tried);
+      const { now } = core.timers;
+      const { tried } = this;
+      const member = pool.choose(head, bytes, client.address, client.hash, now, tried);
       if (member === null) {
         this.attempts -= 1;
         if (!this.#wait(pool)) {
@@ -212,7 +225,6 @@ export class Exchange implements Waiter {
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
         core.observer.connected(member, -slot);
-        member.begin();
         member.end(core.timers.now, -1, 0, true);
         this.tried = member;
         if (this.attempts <= pool.pool.retries) continue;
@@ -222,7 +234,7 @@ export class Exchange implements Waiter {
       const upstream = core.member(slot);
       if (reused) core.observer.reused(member);
       this.member = member;
-      member.begin();
+      this.setCookie = pool.setCookie;
       upstream.begin(this, member, pool.pool, reused);
       upstream.writer.begin(slot, head.body === bodyKind.chunked);
       this.upstream = upstream;
@@ -263,6 +275,7 @@ export class Exchange implements Waiter {
       this.answer(answers.overloaded);
       return;
     }
+    this.pool?.hide(head, bytes);
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
@@ -323,10 +336,12 @@ export class Exchange implements Waiter {
   }
 
   /** The head of a final answer came. */
-  heard(head: ResponseHead): void {
+  heard(head: ResponseHead, bytes: Uint8Array): void {
+    const { core, pool, member } = this;
+    if (pool !== null && member !== null) pool.answered(head, bytes, core.timers.now, member);
     this.answered = true;
     this.status = head.status;
-    this.micros = (((this.core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
+    this.micros = (((core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
   /** The answer is whole, and so is what the client gets. */

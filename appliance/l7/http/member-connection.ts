@@ -292,7 +292,7 @@ export class MemberConnection {
       exchange.failed('no-memory', 'sent', answers.overloaded);
       return false;
     }
-    exchange.heard(head);
+    exchange.heard(head, core.pool.bytes);
     this.#state = State.body;
     this.reader.begin(head.body, head.length, inbound, service.heads.limits);
     const tunnel = head.body === bodyKind.tunnel;

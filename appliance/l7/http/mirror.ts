@@ -60,6 +60,9 @@ export class MirrorClient implements Downstream {
   answerRoute(): void {
     this.exchangeEnded('complete');
   }
+  answerTooMany(): void {
+    this.exchangeEnded('complete');
+  }
   refuse(): void {
     this.#exchange?.cancel();
     this.exchangeEnded('bad-request');

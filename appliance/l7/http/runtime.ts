@@ -21,19 +21,35 @@ export interface HttpMember extends IdleList {
   readonly key: string;
   /** A sockaddr. */
   readonly address: Uint8Array;
-  /** A request goes there. */
-  begin(): void;
-  /** It is over; `micros` to the head of the answer, below 0 without one. */
+  /** A request that it was picked for is over; `micros` to the head of the answer, below 0 without one. */
   end(now: number, micros: number, bytes: number, failed: boolean): void;
 }
 
 export interface HttpPool {
   readonly pool: L7Pool;
   readonly waiting: WaitingList;
-  /** After pick() said null: members serve, but none has room. */
+  /** After choose() said null: members serve, but none has room. */
   readonly full: boolean;
-  /** Some member, not `tried` if another can; null: none serves, or none has room. */
-  pick(hash: number, now: number, tried: HttpMember | null): HttpMember | null;
+  /** After choose(): a field line that tells the client its member, or null. */
+  readonly setCookie: Uint8Array | null;
+  /**
+   * The member that the client sticks to or another, not `tried` if another can, with the room for a
+   * request taken, which its end() gives back; null: none serves, or none has room.
+   *
+   * @param hash a word of the client's address
+   */
+  choose(
+    head: RequestHead,
+    bytes: Uint8Array,
+    client: ClientAddress,
+    hash: number,
+    now: number,
+    tried: HttpMember | null,
+  ): HttpMember | null;
+  /** The head of the member's answer. */
+  answered(answer: FieldSection, bytes: Uint8Array, now: number, member: HttpMember): void;
+  /** Takes out of a request, where it lies, what is for Weir alone; right before it is written. */
+  hide(head: RequestHead, bytes: Uint8Array): void;
 }
 
 export interface HttpRoute {
@@ -51,6 +67,17 @@ export interface HttpService {
   readonly heads: Heads;
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
+  /** Whether a connection may be; it counts until leave(). */
+  enter(slot: number, client: ClientAddress): boolean;
+  leave(slot: number): void;
+  /** Takes a request of a route from all limits: 0, or the milliseconds until they would let it pass. */
+  limit(
+    route: number,
+    head: RequestHead,
+    bytes: Uint8Array,
+    client: ClientAddress,
+    now: number,
+  ): number;
   /** Why find() said -2. */
   readonly fault: Fault | null;
   /** Index in `routes`; -1: none; -2: the path is refused. */

@@ -50,6 +50,16 @@ export const defaultRequestRules: RequestRules = Object.freeze({
   edits: noEdits,
 });
 
+/** What a route changes of one request, besides its fields. */
+export interface TargetChange {
+  /** Path and query for a target that has them, of octets of targets alone; empty: as it came. */
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** Host, checked as `hostEnd` does it; null: as it came. Edits of Host stand above. */
+  readonly host: Uint8Array | null;
+}
+
 const text = {
   version: octets(' HTTP/1.1\r\n'),
   host: octets('Host'),
@@ -125,12 +135,16 @@ export function writeRequest(
   plan: RequestPlan,
   peer: Peer,
   ids: RequestIds | null,
+  change: TargetChange | null = null,
 ): void {
   writer.copy(bytes, head.methodStart, head.methodEnd);
   writer.octet(SP);
-  writeTarget(writer, head, bytes);
+  const hasPath = head.form === targetForm.origin || head.form === targetForm.absolute;
+  if (change !== null && change.end > change.start && hasPath) {
+    writer.copy(change.bytes, change.start, change.end);
+  } else writeTarget(writer, head, bytes);
   writer.all(text.version);
-  if (!plan.setsHost) writeHost(writer, head, bytes, plan);
+  if (!plan.setsHost) writeHost(writer, head, bytes, plan, change);
   const keepsId = copyFields(writer, head, bytes, plan);
   if (head.has(nameId['content-length'])) {
     writer.name(text.contentLength);
@@ -177,9 +191,17 @@ function writeTarget(writer: Writer, head: RequestHead, bytes: Uint8Array): void
   writer.copy(bytes, head.pathStart, head.pathEnd);
 }
 
-function writeHost(writer: Writer, head: RequestHead, bytes: Uint8Array, plan: RequestPlan): void {
+function writeHost(
+  writer: Writer,
+  head: RequestHead,
+  bytes: Uint8Array,
+  plan: RequestPlan,
+  change: TargetChange | null,
+): void {
   writer.name(text.host);
-  if (head.authorityEnd > head.hostStart) writer.copy(bytes, head.hostStart, head.authorityEnd);
+  if (change !== null && change.host !== null) writer.all(change.host);
+  else if (head.authorityEnd > head.hostStart)
+    writer.copy(bytes, head.hostStart, head.authorityEnd);
   else writer.all(plan.fallbackHost);
   writer.lineEnd();
 }

@@ -4,7 +4,18 @@
  * Invariant: as for requests; the framing that is written is the one that the caller uses
  * for the body, and a body that ends with the connection says `Connection: close`.
  */
+import {
+  asItIs,
+  codingOf,
+  contentCoding,
+  goesWithCoding,
+  isSufficientVary,
+  variesByEncoding,
+  writeCoding,
+  writeWeakened,
+} from './coding.js';
 import { noEdits, viaFault, type Edits } from './edits.js';
+import { latin1 } from './fields.js';
 import { bodyKind } from './framing.js';
 import { method } from './methods.js';
 import { nameId } from './names.js';
@@ -26,6 +37,10 @@ export interface ResponseRules {
 export class ResponsePlan {
   readonly via: Uint8Array | null;
   readonly edits: Edits;
+  /** The edits speak of Content-Encoding: then Weir itself codes nothing. */
+  readonly setsCoding: boolean;
+  /** The edits write a Vary that covers Accept-Encoding. */
+  readonly varies: boolean;
 
   /** Throws RangeError with what `viaFault` says. */
   constructor(rules: ResponseRules = { via: null, edits: noEdits }) {
@@ -33,6 +48,11 @@ export class ResponsePlan {
     if (fault !== null) throw new RangeError(fault);
     this.via = rules.via === null ? null : octets(rules.via);
     this.edits = rules.edits;
+    const written = latin1(rules.edits.lines, 0, rules.edits.lines.length);
+    this.setsCoding = rules.edits.names('content-encoding') || /^content-encoding:/im.test(written);
+    this.varies = [...written.matchAll(/^vary:(.*)$/gim)].some(([, value = '']) =>
+      variesByEncoding(octets(value.trim()), 0, value.trim().length),
+    );
   }
 }
 
@@ -47,10 +67,20 @@ export const passage = {
 } as const;
 export type Passage = (typeof passage)[keyof typeof passage];
 
-/** The way for a body to the client of this request. */
-export function passageOf(response: ResponseHead, request: AnsweredRequest): Passage {
+/**
+ * The way for a body to the client of this request. `treated` is what coding.ts calls a treatment;
+ * `codedLength` the length of a coded body where that is known already, else -1.
+ */
+export function passageOf(
+  response: ResponseHead,
+  request: AnsweredRequest,
+  treated: number = asItIs,
+  codedLength = -1,
+): Passage {
   if (response.body === bodyKind.tunnel) return passage.tunnel;
-  if (response.body === bodyKind.none || response.body === bodyKind.length) return passage.plain;
+  if (response.body === bodyKind.none) return passage.plain;
+  const plain = codingOf(treated) === contentCoding.identity;
+  if (plain ? response.body === bodyKind.length : codedLength >= 0) return passage.plain;
   return request.minor === 0 ? passage.untilClose : passage.chunked;
 }
 
@@ -66,7 +96,8 @@ const text = {
 
 /**
  * Writes the head with its empty line. `persistent` is the decision for the client's
- * connection; it is overruled where the body needs the end of the connection.
+ * connection; it is overruled where the body needs the end of the connection. `treated` and
+ * `codedLength` are those of `passageOf`.
  */
 export function writeResponse(
   writer: Writer,
@@ -75,20 +106,18 @@ export function writeResponse(
   request: AnsweredRequest,
   plan: ResponsePlan,
   persistent: boolean,
+  treated: number = asItIs,
+  codedLength = -1,
 ): void {
   writer.all(text.version);
   writer.decimal(response.status);
   writer.octet(SP);
   writer.copy(bytes, response.reasonStart, response.reasonEnd);
   writer.lineEnd();
-  copyFields(writer, response, bytes, plan);
-  const way = passageOf(response, request);
-  const length = response.firstOf(nameId['content-length']);
-  if (length >= 0 && response.drop[length] === 0) {
-    writer.name(text.contentLength);
-    writer.decimal(response.length);
-    writer.lineEnd();
-  }
+  copyFields(writer, response, bytes, plan, treated);
+  if (treated !== asItIs) writeCodedFields(writer, response, bytes, plan, treated);
+  const way = passageOf(response, request, treated, codedLength);
+  writeLength(writer, response, treated, codedLength);
   if (way === passage.chunked) writer.all(text.chunked);
   if (!response.interim) writeConnection(writer, response, bytes, request, way, persistent);
   if (plan.via !== null) {
@@ -100,6 +129,38 @@ export function writeResponse(
   }
   if (!response.interim) writer.all(plan.edits.lines);
   writer.lineEnd();
+}
+
+/** The length of what the client gets; of a coded body only where it is known. */
+function writeLength(
+  writer: Writer,
+  response: ResponseHead,
+  treated: number,
+  codedLength: number,
+): void {
+  const coded = codingOf(treated) !== contentCoding.identity;
+  const index = response.firstOf(nameId['content-length']);
+  if (coded ? codedLength < 0 : index < 0 || response.drop[index] !== 0) return;
+  writer.name(text.contentLength);
+  writer.decimal(coded ? codedLength : response.length);
+  writer.lineEnd();
+}
+
+/** What copyFields left out, as it is for a coded body, and what was not there. */
+function writeCodedFields(
+  writer: Writer,
+  head: ResponseHead,
+  bytes: Uint8Array,
+  plan: ResponsePlan,
+  treated: number,
+): void {
+  let varies = plan.varies;
+  for (let i = 0; i < head.count; i += 1) {
+    if (head.drop[i] !== 0 || plan.edits.removes(head, bytes, i)) continue;
+    if (isSufficientVary(head, bytes, i)) varies = true;
+    if (goesWithCoding(head, bytes, i, treated)) writeWeakened(writer, head, bytes, i);
+  }
+  writeCoding(writer, treated, varies);
 }
 
 function writeConnection(
@@ -128,6 +189,7 @@ function copyFields(
   head: ResponseHead,
   bytes: Uint8Array,
   plan: ResponsePlan,
+  treated: number,
 ): void {
   const edited = !plan.edits.empty && !head.interim;
   let run = -1;
@@ -135,6 +197,7 @@ function copyFields(
     const goes =
       head.drop[i] !== 0 ||
       head.ids[i] === nameId['content-length'] ||
+      (treated !== asItIs && goesWithCoding(head, bytes, i, treated)) ||
       (edited && plan.edits.removes(head, bytes, i));
     if (goes) {
       if (run >= 0) writer.copy(bytes, run, head.nameStart[i] ?? 0);

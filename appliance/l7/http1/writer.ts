@@ -53,6 +53,11 @@ export class Writer {
     this.out[this.at++] = LF;
   }
 
+  /** Takes back the empty line that a head ends with, so that more fields can follow. */
+  reopen(): void {
+    if (!this.overflow) this.at -= 2;
+  }
+
   /** `name: ` of a field. */
   name(name: Uint8Array): void {
     this.all(name);

@@ -110,7 +110,8 @@ export class Acceptor {
     }
     this.trouble = 0;
     if (result >= 0) {
-      if (known && !found.leaving) return result;
+      // Also of a listener that is leaving: its client was let in, and somebody serves it.
+      if (known) return result;
       this.refuse(result);
       return -1;
     }

@@ -51,6 +51,8 @@ export const Kind = {
   shutdown: 5,
   close: 6,
   wake: 7,
+  /** node's own loop has something to do. */
+  node: 8,
 } as const;
 
 /** Microseconds that a turn may wait for more completions than one. */

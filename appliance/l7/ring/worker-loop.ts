@@ -3,8 +3,8 @@
  *
  * A turn asks for what is due, enters the kernel once, hands on what happened and fires timers. It
  * blocks node's own event loop meanwhile, so a worker does its work in the turns and hears of the
- * rest through its eventfd; `run` lets node have its turn when there is nothing to do, after a
- * signal and ten times a second.
+ * rest through its eventfd. `run` watches node's loop in the ring as well, and lets node have its
+ * turn when that has something to do, when there is nothing else, and ten times a second.
  *
  * Invariants:
  * - Timers fire after the completions that arrived before them, so a peer that answered in time is
@@ -15,6 +15,7 @@ import { errno, IORING_CQE_F_MORE } from '../../../native/ffi/io-uring-abi.js';
 import { IoUringError } from '../../../native/ffi/io-uring-error.js';
 import { IoUring } from '../../../native/ffi/io-uring.js';
 import { drainEventfd } from '../../../native/ffi/libc.js';
+import { nodeLoopDescriptor } from '../../../native/ffi/node-loop.js';
 import { listenTcp } from '../../../native/ffi/tcp-socket.js';
 import { Acceptor } from './acceptor.js';
 import { ArgumentBlocks } from './arguments.js';
@@ -59,10 +60,14 @@ const MOST_EXPECTED = 64;
 const CLOSING_TURNS = 500;
 
 const wakeTag = tagOf(Kind.wake, 0);
+const nodeTag = tagOf(Kind.node, 0);
 
-/** Milliseconds of the monotonic clock, as a word. */
+/** What performance.now() lacks, which begins with each process. */
+const processBegan = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** Milliseconds of the machine's monotonic clock, as a word: the same in all workers. */
 function clock(): number {
-  return performance.now() | 0;
+  return (performance.now() + processBegan) | 0;
 }
 
 /** Whether a receive may have a limit of bytes (kernel 6.17): without it that is EINVAL at once. */
@@ -98,6 +103,8 @@ export class WorkerLoop {
   readonly #blocks: ArgumentBlocks;
   readonly #wakeFd: number;
   #wakeArmed = false;
+  #nodeArmed = false;
+  /** node is to have its turn. */
   #woken = false;
   /** Completions that the next turn may wait for, for a moment. */
   #expected = 1;
@@ -116,6 +123,7 @@ export class WorkerLoop {
       flags: number,
     ): void => {
       if (kind === Kind.wake) this.#wake(result, flags);
+      else if (kind === Kind.node) this.#nodeHasWork(flags);
       else this.connections.completed(kind, slot, generation, result, flags);
     },
   };
@@ -194,6 +202,11 @@ export class WorkerLoop {
     this.#acceptor.remove(listener);
   }
 
+  /** Listening sockets that are not yet closed. */
+  get listeners(): number {
+    return this.#acceptor.count;
+  }
+
   /** Milliseconds of the clock that timers count from, a word; inside a turn that of its beginning. */
   get now(): number {
     return this.#turning ? this.#timers.time : clock();
@@ -220,7 +233,7 @@ export class WorkerLoop {
     }
     this.connections.settle();
     this.#ring.enter(this.#wait(milliseconds), this.#expected);
-    const exactly = performance.now();
+    const exactly = performance.now() + processBegan;
     this.clock[0] = exactly;
     const now = exactly | 0;
     this.#timers.time = now;
@@ -237,8 +250,13 @@ export class WorkerLoop {
   /** Turns until stop(). */
   async run(): Promise<void> {
     this.#running = true;
+    const nodeFd = nodeLoopDescriptor();
     let yielded = clock();
     while (this.#running) {
+      if (nodeFd >= 0 && !this.#nodeArmed) {
+        this.#nodeArmed = true;
+        this.#ring.watch(nodeFd, nodeTag, 0);
+      }
       const events = this.turn(LONGEST_WAIT);
       if (events > 0 && !this.#woken && ((this.#timers.time - yielded) | 0) < YIELD) continue;
       this.#woken = false;
@@ -288,6 +306,11 @@ export class WorkerLoop {
     const left = delay - ((clock() - this.#timers.now) | 0);
     const wait = left < 0 ? 0 : left;
     return milliseconds >= 0 && milliseconds < wait ? milliseconds : wait;
+  }
+
+  #nodeHasWork(flags: number): void {
+    if ((flags & IORING_CQE_F_MORE) === 0) this.#nodeArmed = false;
+    this.#woken = true;
   }
 
   #wake(result: number, flags: number): void {

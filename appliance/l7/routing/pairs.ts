@@ -8,16 +8,18 @@
 import type { RequestHead } from '../http1/request-head.js';
 import { nameId } from '../http1/names.js';
 import { hexValue, HT, SEMICOLON, SP } from '../http1/octets.js';
+import { sameOctets } from './patterns.js';
 
 const AMPERSAND = 0x26;
 const EQUALS = 0x3d;
 const PERCENT = 0x25;
 const PLUS = 0x2b;
 const buckets = 64;
+const wholeBuckets = 256;
 
-/** The hash of a name in a table of pairs, with regard to case. */
-export function pairHash(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0;
+/** The hash of a name in a table of pairs, with regard to case; of a pair: the value from there. */
+export function pairHash(bytes: Uint8Array, start: number, end: number, from = 0): number {
+  let hash = from;
   for (let i = start; i < end; i += 1) hash = (Math.imul(hash, 31) + (bytes[i] ?? 0)) | 0;
   return hash;
 }
@@ -31,14 +33,19 @@ export class Pairs {
   private nameEnd = new Int32Array(32);
   private hashes = new Int32Array(32);
   private next = new Int32Array(32);
+  /** By name and value together, so many tests for exact values cost little each. */
+  private wholeHashes = new Int32Array(32);
+  private wholeNext = new Int32Array(32);
   private readonly first = new Int32Array(buckets).fill(-1);
   private readonly last = new Int32Array(buckets).fill(-1);
+  private readonly wholeFirst = new Int32Array(wholeBuckets).fill(-1);
   private used = 0;
 
   clear(): void {
     if (this.count > 0) {
       this.first.fill(-1);
       this.last.fill(-1);
+      this.wholeFirst.fill(-1);
     }
     this.count = 0;
     this.used = 0;
@@ -54,13 +61,21 @@ export class Pairs {
     return -1;
   }
 
-  private isNamed(at: number, name: Uint8Array): boolean {
-    const start = this.nameStart[at] ?? 0;
-    if ((this.nameEnd[at] ?? 0) - start !== name.length) return false;
-    for (let i = 0; i < name.length; i += 1) {
-      if (this.bytes[start + i] !== name[i]) return false;
+  /** Whether a pair has this name and this value; `hash` is that of both. */
+  hasWhole(name: Uint8Array, value: Uint8Array, hash: number): boolean {
+    let at = this.wholeFirst[hash & (wholeBuckets - 1)] ?? -1;
+    while (at >= 0) {
+      if (this.wholeHashes[at] === hash && this.isNamed(at, name)) {
+        const start = this.valueStart[at] ?? 0;
+        if (sameOctets(value, this.bytes, start, this.valueEnd[at] ?? 0)) return true;
+      }
+      at = this.wholeNext[at] ?? -1;
     }
-    return true;
+    return false;
+  }
+
+  private isNamed(at: number, name: Uint8Array): boolean {
+    return sameOctets(name, this.bytes, this.nameStart[at] ?? 0, this.nameEnd[at] ?? 0);
   }
 
   /** The query in [start, end), without its "?". */
@@ -156,6 +171,11 @@ export class Pairs {
     if (last < 0) this.first[bucket] = at;
     else this.next[last] = at;
     this.last[bucket] = at;
+    const whole = pairHash(this.bytes, nameEnd, this.used, hash);
+    const wholeBucket = whole & (wholeBuckets - 1);
+    this.wholeHashes[at] = whole;
+    this.wholeNext[at] = this.wholeFirst[wholeBucket] ?? -1;
+    this.wholeFirst[wholeBucket] = at;
     this.count = at + 1;
   }
 
@@ -173,6 +193,8 @@ export class Pairs {
     this.valueEnd = doubled(this.valueEnd);
     this.hashes = doubled(this.hashes);
     this.next = doubled(this.next);
+    this.wholeHashes = doubled(this.wholeHashes);
+    this.wholeNext = doubled(this.wholeNext);
   }
 }
 

@@ -79,6 +79,11 @@ export class RequestParts {
     this.hostEnd = size;
   }
 
+  /** Where the path ends as the client wrote it: at the "?", or at the end. */
+  sourceEnd(head: RequestHead): number {
+    return this.queryAt === 0 ? head.pathStart : head.pathStart + this.queryAt - 1;
+  }
+
   query(head: RequestHead, bytes: Uint8Array): Pairs {
     if (!this.hasQuery) {
       this.hasQuery = true;

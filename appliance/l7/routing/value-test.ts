@@ -18,6 +18,8 @@ export class ValueTest {
   private readonly name: Uint8Array;
   private readonly nameHash: number;
   private readonly pairHash: number;
+  /** Of name and value. */
+  private readonly wholeHash: number;
   private readonly kind: number;
   private readonly value: Uint8Array;
   private readonly regex: Regex | null;
@@ -29,6 +31,7 @@ export class ValueTest {
     this.kind = kinds[test.kind];
     const literal = test.kind === 'exact' || test.kind === 'prefix';
     this.value = literal ? Uint8Array.from(Buffer.from(test.value, 'utf8')) : nothing;
+    this.wholeHash = pairHash(this.value, 0, this.value.length, this.pairHash);
     this.regex = test.kind === 'regex' ? new Regex(test.value) : null;
   }
 
@@ -45,6 +48,7 @@ export class ValueTest {
   }
 
   holdsOfPairs(pairs: Pairs): boolean {
+    if (this.kind === kinds.exact) return pairs.hasWhole(this.name, this.value, this.wholeHash);
     let at = pairs.find(this.name, this.pairHash, -1);
     if (this.kind === kinds.absent) return at < 0;
     while (at >= 0) {

@@ -273,6 +273,12 @@ test('temporary entries: the own service over all, over lists of the same prefix
       refused(() => access.remove('192.0.2.0/24', null), 'not-found');
       refused(() => put('nonsense', 'deny', null), 'bad-request');
       refused(() => put('192.0.2.1', 'deny', 'nobody'), 'not-found');
+      const { shop } = intent.services;
+      assert.ok(shop);
+      const proxied: Intent = { ...intent, services: { shop: { ...shop, tier: 'proxy' } } };
+      const request = { prefix: '192.0.2.1', verdict: 'deny', service: 'shop' } as const;
+      const rest = { forMs: 60_000, author: 'root', comment: '' };
+      refused(() => access.put({ ...request, ...rest }, proxied), 'bad-request');
     } finally {
       access.close();
     }

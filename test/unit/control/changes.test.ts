@@ -124,7 +124,11 @@ for (const [name, text, code] of [
     JSON.stringify({
       ...document(),
       services: {
-        shop: { listen: { address: '10.0.0.80', port: 80, protocol: 'http' }, pool: 'web' },
+        shop: {
+          listen: { address: '10.0.0.80', port: 443, protocol: 'https' },
+          certificates: ['shop.example'],
+          pool: 'web',
+        },
       },
     }),
     'unsupported',
@@ -139,6 +143,34 @@ for (const [name, text, code] of [
     assert.is(bench.fastPath.programmed.length, programmed);
   });
 }
+
+test('a member of a pool that only a route leads to is set like any other', async ({ bench }) => {
+  const proxied = document();
+  const listen = { address: '10.0.0.80', port: 80, protocol: 'http' } as const;
+  const routes = [{ pools: [{ pool: 'web', weight: 1 }], mirror: { pool: 'web' } }];
+  proxied.services = { shop: { listen, routes } };
+  await bench.changes.apply(request(proxied));
+  const member = { pool: 'web', member: '10.0.0.2:8080', state: 'draining' } as const;
+  await bench.changes.setMember({ ...member, author: 'ada', comment: '' });
+  const [, second] = bench.reconciler.tables?.l7.pools.get('web')?.members ?? [];
+  assert.equal([second?.state, second?.takes], ['draining', false]);
+});
+
+test('going over to the proxy ends established connections, and is said beforehand', async ({
+  bench,
+}) => {
+  await bench.changes.apply(request(document()));
+  const proxied = document();
+  for (const service of Object.values(proxied.services ?? {})) {
+    service.tier = 'proxy';
+    delete service.forwarding;
+  }
+  const { warnings } = await bench.changes.apply(request(proxied, { dryRun: true }));
+  assert.ok(
+    warnings.some((one) => one.includes('goes from nat to the proxy: its established')),
+    `the warning is there, seen ${warnings.join('; ')}`,
+  );
+});
 
 test('what does not fit into the fast path is refused before it is committed', async ({
   bench,

@@ -384,6 +384,28 @@ test('an expression gets what is known of each member', ({ world }) => {
   assert.equal(weights(influences, world, intent), [10_000, 5000]);
 });
 
+test('for the proxy only expressions are computed: the rest it sees by itself', ({ world }) => {
+  for (const [algorithm, expected] of [
+    ['custom', [10_000, 2500]],
+    ['least-bandwidth', [100, 100]],
+  ] as const) {
+    const custom =
+      algorithm === 'custom' ? { custom: { expression: '1 / (1 + connections)' } } : {};
+    const document = documentOf({ algorithm, ...custom, members: members('enabled', 'enabled') });
+    const listen = { address: '10.0.0.80', port: 80, protocol: 'http' } as const;
+    document.services = { shop: { listen, pool: 'web' } };
+    const intent = intentSchema.parse(document);
+    const influences = start(world);
+    step(influences, world, intent, { [ID]: { active: 3, bytes: 1_000_000 } });
+    const { l7 } = tablesOf(influences, world, intent);
+    assert.equal(
+      l7.pools.get('web')?.members.map(({ weight }) => weight),
+      expected,
+      algorithm,
+    );
+  }
+});
+
 test('an expression that fails keeps the weights, and is told once', ({ world }) => {
   const intent = commit(world, {
     algorithm: 'custom',

@@ -131,7 +131,10 @@ export class Regex {
       while (bits !== 0) {
         const bit = 31 - Math.clz32(bits & -bits);
         bits &= bits - 1;
-        if (this.follow((word - 1) * 32 + bit, before, column)) {
+        const at = (word - 1) * 32 + bit;
+        // Most steps are sets, which need no walk.
+        if (this.program.op[at] === step.set) this.cross(at, column);
+        else if (this.follow(at, before, column)) {
           found = true;
           break;
         }
@@ -152,6 +155,14 @@ export class Regex {
     return to;
   }
 
+  /** Over the character of `column` when the set at a step has it. */
+  private cross(at: number, column: number): void {
+    const { x, y, member } = this.program;
+    if (column !== this.end && member[(x[at] ?? 0) * this.end + column] === 1) {
+      this.addNext(y[at] ?? 0);
+    }
+  }
+
   private isEmpty(): boolean {
     for (let word = 1; word < this.words; word += 1) if (this.next[word] !== 0) return false;
     return true;
@@ -159,7 +170,7 @@ export class Regex {
 
   /** Adds where `column` leads from a step to `next`; true when the match is reached before it. */
   private follow(from: number, before: number, column: number): boolean {
-    const { op, x, y, member } = this.program;
+    const { op, x, y } = this.program;
     const stack = this.stack;
     let top = 0;
     stack[top++] = from;
@@ -169,9 +180,7 @@ export class Regex {
       this.visited[at] = 1;
       switch (op[at]) {
         case step.set:
-          if (column !== this.end && member[(x[at] ?? 0) * this.end + column] === 1) {
-            this.addNext(y[at] ?? 0);
-          }
+          this.cross(at, column);
           break;
         case step.split:
           stack[top++] = y[at] ?? 0;

@@ -2,6 +2,8 @@
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { promisify } from 'node:util';
+import { deflate } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { close, eventfd, signalEventfd } from '../../../../native/ffi/libc.js';
@@ -168,6 +170,56 @@ class PingPong extends QuietHandler {
     return 8 - (this.connections.output.buffers[slot] as number);
   }
 }
+
+/**
+ * Compressions in node's threads, one after the other. Each would wait for a turn that node gets by
+ * itself, a second of an idle loop and a tenth of a busy one, if the end of a thread's work woke no
+ * loop: `most` milliseconds are far less than that and far more than it takes.
+ */
+async function compressions(loop: WorkerLoop, count: number, most: number): Promise<void> {
+  loop.setTimer(0, most);
+  const running = loop.run();
+  for (let done = 0; done < count; done += 1) await promisify(deflate)(Buffer.alloc(1000));
+  loop.cancelTimer(0);
+  loop.stop();
+  await running;
+}
+
+class Impatient extends PingPong {
+  override onTimer(): void {
+    throw new Error(`too late, after ${this.messages} messages`);
+  }
+}
+
+uring('the end of work in a thread of node wakes an idle loop', async () => {
+  await withLoop({}, async (loop) => {
+    loop.serve(new Impatient(loop.connections));
+    await compressions(loop, 30, 20_000);
+  });
+});
+
+uring('and is heard of at once under load', async () => {
+  await withLoop({}, async (loop) => {
+    const handler = new Impatient(loop.connections);
+    const port = listen(loop);
+    loop.serve(handler);
+    for (let index = 0; index < 32; index += 1) {
+      assert.ok(loop.connections.connect(loopback(port), null) >= 0);
+    }
+    await compressions(loop, 200, 15_000);
+    assert.ok(handler.messages > 1000, `${handler.messages} messages meanwhile`);
+  });
+});
+
+uring('two loops of one machine have one clock', async () => {
+  await withLoop({}, (loop) => {
+    loop.serve(new QuietHandler(loop.connections));
+    loop.turn(0);
+    const machine = Number(process.hrtime.bigint() / 1_000_000n) | 0;
+    const behind = (machine - loop.now) | 0;
+    assert.ok(behind >= 0 && behind < 60_000, `${behind} ms behind the machine's clock`);
+  });
+});
 
 uring('a hundred thousand messages allocate nothing each', async () => {
   await withLoop({}, (loop) => {

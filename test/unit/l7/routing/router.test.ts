@@ -313,7 +313,7 @@ test('finds what the first of all routes in order is', () => {
         }
       },
     ),
-    { numRuns: 1500 },
+    { numRuns: 800 },
   );
 });
 
@@ -329,7 +329,7 @@ test('conditions alone say the same', () => {
       const alone = new Conditions(when);
       assert.is(alone.hold(head, bytes, clientOf(plain.client), router.parts), wanted);
     }),
-    { numRuns: 1500 },
+    { numRuns: 800 },
   );
 });
 

@@ -1,0 +1,97 @@
+/**
+ * Weir as one of the proxies of the layer-7 benchmark: the scene as a document, through the real
+ * checks and the real compiler to the tables of workers. The daemon itself does not run: it would
+ * do nothing but wait.
+ *
+ * Invariant: nothing is set in the tables by hand, so what is measured is what a document gives.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkDocument } from '../../appliance/config/document.js';
+import { formatConfigError } from '../../appliance/config/errors.js';
+import { compile } from '../../appliance/control/compile.js';
+import type { L7Tables } from '../../appliance/l7/tables.js';
+import { projectRoot } from '../../appliance/paths.js';
+import { freePort } from './l7-processes.js';
+import { type Proxy, type ProxySettings, type Scene, scene } from './l7-scene.js';
+
+/** Workers that serve tables, as processes below `pid`. */
+export interface Workers {
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+/** Resolves when they listen. `tables.unit.workers` says how many. */
+export type StartWorkers = (tables: L7Tables, settings: ProxySettings) => Promise<Workers>;
+
+/** As of the others: kept connections enough for every client, each for as long as it is used. */
+const kept = { connections: 4096, timeout: '60s', requests: 1_000_000_000 };
+
+export function weirDocument({ pools, routes }: Scene, port: number, workers: number): object {
+  return {
+    version: 1,
+    unit: { name: 'bench', workers },
+    pools: Object.fromEntries(
+      pools.map(({ name, members }) => [
+        name,
+        {
+          algorithm: 'round-robin',
+          members: members.map((member) => ({ address: member.address, port: member.port })),
+          'keep-alive': kept,
+        },
+      ]),
+    ),
+    services: {
+      bench: {
+        listen: { address: '127.0.0.1', port, protocol: 'http' },
+        routes: routes.map(({ host, path, pool }) => ({
+          when: { host, path: `${path}**` },
+          pool,
+          'request-headers': {
+            set: { [scene.requestSet.name]: scene.requestSet.value },
+            remove: [scene.requestRemove],
+          },
+          'response-headers': { set: { [scene.responseSet.name]: scene.responseSet.value } },
+        })),
+        persistence: { type: 'cookie', name: scene.cookie, protection: 'plain' },
+      },
+    },
+  };
+}
+
+export function weirTables(made: Scene, port: number, workers: number): L7Tables {
+  const checked = checkDocument(weirDocument(made, port, workers));
+  if (!checked.ok) throw new Error(checked.errors.map(formatConfigError).join('\n'));
+  const tables = compile({
+    intent: checked.intent,
+    health: new Map(),
+    nextHop: () => ({ unresolved: 'no frames go to members of a proxied service' }),
+  });
+  return tables.l7;
+}
+
+/** Null: this build has nobody who serves tables. */
+export function weir(startWorkers: StartWorkers | null): Proxy | null {
+  if (startWorkers === null) return null;
+  let workers: Workers | null = null;
+  return {
+    name: 'weir',
+    version: ourVersion(),
+    async start(settings) {
+      const port = await freePort();
+      workers = await startWorkers(weirTables(settings.scene, port, settings.workers), settings);
+      return { pid: workers.pid, port };
+    },
+    async stop() {
+      await workers?.stop();
+      workers = null;
+    },
+  };
+}
+
+function ourVersion(): string {
+  const text: unknown = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));
+  if (typeof text !== 'object' || text === null || !('version' in text)) {
+    throw new Error('package.json has no version');
+  }
+  return String(text.version);
+}

@@ -1,0 +1,191 @@
+/** Worker processes: started, killed, replaced, told of new tables, all while they serve. */
+import { once } from 'node:events';
+import { Agent, createServer, request, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { WorkerTier, type TierEvent } from '../../../../appliance/l7/supervisor/worker-tier.js';
+import { defaultSizes } from '../../../../appliance/l7/worker/memory.js';
+import { Poller } from '../../../../native/ffi/poller.js';
+import { poolWith, serviceAt, tablesOf } from '../../../support/l7-tables.js';
+import { needs } from '../../../support/needs.js';
+
+const test = suite('layer-7 workers');
+const uring = needs.uring(test);
+
+process.env['WEIR_L7_LINGER'] = '1';
+
+interface Stage {
+  readonly tier: WorkerTier;
+  readonly events: TierEvent[];
+  readonly output: string[];
+  /** Ports of members, each of which answers with its name. */
+  readonly members: readonly number[];
+  /** A port that nobody listens at. */
+  readonly port: number;
+  /** Resolves when `until` holds, which is asked each time something may have changed. */
+  readonly settled: (until: () => boolean) => Promise<void>;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function withTier(work: (stage: Stage) => Promise<void>): Promise<void> {
+  const servers: Server[] = [];
+  const poller = new Poller();
+  poller.ref();
+  const events: TierEvent[] = [];
+  const output: string[] = [];
+  const tier = new WorkerTier({
+    poller,
+    onEvent: (event) => events.push(event),
+    onOutput: (pid, line) => output.push(`${pid}: ${line}`),
+    sizes: { ...defaultSizes, rows: 256, workers: 32, sticky: 1024, clients: 256, log: 65_536 },
+  });
+  try {
+    for (const name of ['a', 'b']) {
+      const server = createServer((_asked, response) => response.end(name));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      servers.push(server);
+    }
+    await work({
+      tier,
+      events,
+      output,
+      members: servers.map((server) => (server.address() as AddressInfo).port),
+      port: await freePort(),
+      settled: (until) =>
+        new Promise((resolve) => {
+          const look = (): void => {
+            if (until()) resolve();
+            else setTimeout(look, 5);
+          };
+          look();
+        }),
+    });
+  } finally {
+    await tier.close();
+    poller.close();
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+  assert.equal(tier.workers, [], 'no worker is left');
+}
+
+async function get(port: number, agent?: Agent): Promise<string> {
+  const sent = request({ port, host: '127.0.0.1', agent: agent ?? false });
+  sent.end();
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  let text = '';
+  for await (const piece of response) text += String(piece);
+  return `${response.statusCode ?? 0} ${text}`;
+}
+
+uring('workers serve what the tables say, and follow them', async () => {
+  await withTier(async ({ tier, members, port, output }) => {
+    const [a = 0, b = 0] = members;
+    const service = serviceAt(port);
+    await tier.execute(tablesOf([service], [poolWith([a])]));
+    assert.is(tier.workers.length, 2, output.join('\n'));
+    for (let i = 0; i < 4; i += 1) assert.is(await get(port), '200 a');
+    await tier.execute(tablesOf([service], [poolWith([b])]));
+    for (let i = 0; i < 4; i += 1) assert.is(await get(port), '200 b');
+    await tier.execute(tablesOf([], []));
+    let refused = '';
+    try {
+      refused = await get(port);
+    } catch (error) {
+      refused = String(error);
+    }
+    assert.match(refused, /ECONNREFUSED/);
+  });
+});
+
+uring('a worker that is killed is replaced, and only its own connections are lost', async () => {
+  await withTier(async ({ tier, members, port, events, settled }) => {
+    await tier.execute(tablesOf([serviceAt(port)], [poolWith(members)]));
+    await settled(() => tier.workers.every(({ state }) => state === 'serving'));
+    const [first] = tier.workers;
+    const pid = first?.pid ?? 0;
+    process.kill(pid, 'SIGKILL');
+    await settled(() => events.length === 1);
+    // Asked at once: what is in the dead one's backlog waits for the replacement.
+    const answers = await Promise.all(Array.from({ length: 40 }, () => get(port)));
+    assert.ok(
+      answers.every((answer) => /^200 [ab]$/.test(answer)),
+      answers.join(', '),
+    );
+    await settled(() => tier.workers.length === 2 && tier.workers.every((w) => w.pid !== pid));
+    assert.match(events[0]?.message ?? '', /was ended by SIGKILL; its connections are lost/);
+  });
+});
+
+uring('restarting all workers and changing the tables under load loses nothing', async () => {
+  await withTier(async ({ tier, members, port }) => {
+    const service = serviceAt(port);
+    await tier.execute(tablesOf([service], [poolWith(members)]));
+    const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+    let going = true;
+    const failures: string[] = [];
+    let requests = 0;
+    const client = async (): Promise<void> => {
+      while (going) {
+        try {
+          const answer = await get(port, agent);
+          requests += 1;
+          if (!/^200 [ab]$/.test(answer)) failures.push(answer);
+        } catch (error) {
+          failures.push(String(error));
+        }
+      }
+    };
+    const clients = Array.from({ length: 32 }, client);
+    const before = new Set(tier.workers.map(({ pid }) => pid));
+    for (let i = 0; i < 3; i += 1) {
+      await tier.execute(tablesOf([service], [poolWith(members.slice(i % 2))]));
+    }
+    await tier.restart();
+    const serving = tier.workers.filter(({ state }) => state === 'serving');
+    assert.ok(
+      serving.every(({ pid }) => !before.has(pid)),
+      'all serving workers are new',
+    );
+    await tier.execute(tablesOf([service], [poolWith(members)], 3));
+    going = false;
+    await Promise.all(clients);
+    agent.destroy();
+    assert.ok(requests > 100, `${requests} requests`);
+    assert.equal(failures, []);
+  });
+});
+
+uring('a port that somebody else has is a problem of its service alone', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  try {
+    await withTier(async ({ tier, members, port }) => {
+      const taken = (other.address() as AddressInfo).port;
+      const services = [serviceAt(port), serviceAt(taken, { name: 'other' })];
+      await tier.execute(tablesOf(services, [poolWith(members)]));
+      assert.match(await get(port), /^200 /);
+      assert.equal(
+        tier.problems.map(({ service }) => service),
+        ['other'],
+      );
+      assert.match(tier.problems[0]?.message ?? '', /another program does/);
+    });
+  } finally {
+    other.close();
+  }
+});
+
+test.run();
