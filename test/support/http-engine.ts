@@ -4,6 +4,8 @@
  *
  * Invariant: end() fails when a buffer, a kept request or an exchange is still somebody's.
  */
+import { availableCodings } from '../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { HttpEngine } from '../../appliance/l7/http/engine.js';
 import type { Binding } from '../../appliance/l7/http/client-connection.js';
 import type { Exchange } from '../../appliance/l7/http/exchange.js';
@@ -283,7 +285,10 @@ export class EngineDriver implements HttpObserver {
       poolFor: () => target,
       mirrorFor: () => copies,
     };
+    const compression = options.service?.compression ?? null;
     return {
+      compression:
+        compression === null ? null : new CompressionPlan(compression, availableCodings()),
       service: {
         ...service,
         ...options.service,

@@ -10,6 +10,7 @@ import { bodyKind, type BodyKind } from '../http1/framing.js';
 import type { Limits } from '../http1/limits.js';
 import { Owner } from '../ring/buffer-pool.js';
 import type { Connections } from '../ring/connections.js';
+import type { AnswerCoder } from './answer-coder.js';
 import type { Inbound } from './inbound.js';
 
 export const bodyStep = { more: 0, done: 1, refused: 2, noRoom: 3 } as const;
@@ -17,6 +18,7 @@ export type BodyStep = (typeof bodyStep)[keyof typeof bodyStep];
 
 const line = Buffer.from('\r\n', 'latin1');
 const scratch = new Uint8Array(16_384);
+const nothing = new Uint8Array(0);
 
 /** Writes a body to a connection. */
 export class BodyWriter {
@@ -24,6 +26,10 @@ export class BodyWriter {
   chunked = false;
   /** Bytes of content that were written, without framing. */
   total = 0;
+  /** Everything that is written goes through it. */
+  coder: AnswerCoder | null = null;
+  /** The body was written already, in another form. */
+  #instead = false;
 
   constructor(private readonly connections: Connections) {}
 
@@ -32,14 +38,43 @@ export class BodyWriter {
     this.slot = slot;
     this.chunked = chunked;
     this.total = 0;
+    this.coder = null;
+    this.#instead = false;
+  }
+
+  /** Writes these bytes, and nothing of the body that follows. Whether all found room. */
+  instead(bytes: Uint8Array): boolean {
+    this.#instead = true;
+    return this.coded(bytes);
+  }
+
+  /** Bytes as they are to go out. Whether all found room. */
+  coded(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    this.total += length;
+    if (!this.chunked) return this.#all(bytes, 0, length);
+    return this.#size(length) && this.#all(bytes, 0, length) && this.#all(line, 0, 2);
+  }
+
+  /** What the coder gave was the last. */
+  codedEnd(): boolean {
+    this.coder = null;
+    return this.end(nothing, null);
   }
 
   /** A buffer of Owner.handler. Whether everything found room. */
   buffer(id: number): boolean {
-    const length = this.connections.pool.length[id] as number;
+    const { pool } = this.connections;
+    const length = pool.length[id] as number;
+    if (this.coder !== null || this.#instead) {
+      const start = id * pool.size + (pool.start[id] as number);
+      this.coder?.push(pool.bytes, start, start + length);
+      pool.release(id, Owner.handler);
+      return true;
+    }
     this.total += length;
     if (this.slot < 0) {
-      this.connections.pool.release(id, Owner.handler);
+      pool.release(id, Owner.handler);
       return true;
     }
     if (!this.chunked) {
@@ -54,6 +89,10 @@ export class BodyWriter {
   /** A copy of bytes. Whether all found room. */
   bytes(source: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
+    if (this.coder !== null || this.#instead) {
+      this.coder?.push(source, start, end);
+      return true;
+    }
     this.total += length;
     if (this.slot < 0) return true;
     if (!this.chunked) return this.#all(source, start, length);
@@ -62,6 +101,10 @@ export class BodyWriter {
 
   /** The end of the body; `trailers` lie in `source`. */
   end(source: Uint8Array, trailers: FieldSection | null): boolean {
+    if (this.coder !== null) {
+      this.coder.finish();
+      return true;
+    }
     if (!this.chunked) return true;
     const end = writeLastChunk(scratch, 0, scratch.length, source, trailers);
     return end > 0 && this.#all(scratch, 0, end);

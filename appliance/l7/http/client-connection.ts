@@ -12,6 +12,7 @@
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
+import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
@@ -21,6 +22,7 @@ import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import { passage, passageOf, writeResponse } from '../http1/rewrite-response.js';
+import { AnswerCoder, codedAtOnce, type CodedClient } from './answer-coder.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
 import { BodyReader, bodyStep, BodyWriter } from './body.js';
@@ -74,7 +76,7 @@ class Address implements ClientAddress {
   }
 }
 
-export class ClientConnection implements Downstream {
+export class ClientConnection implements Downstream, CodedClient {
   /** Of bodies of requests. */
   readonly reader = new BodyReader();
   /** Of bodies of answers. */
@@ -95,6 +97,8 @@ export class ClientConnection implements Downstream {
   #advancing = false;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
+  /** Made for the first answer that is coded. */
+  #coder: AnswerCoder | null = null;
   /** Bytes that were thrown away at the end. */
   #thrown = 0;
 
@@ -207,6 +211,7 @@ export class ClientConnection implements Downstream {
     } else if (this.#state === State.exchange) {
       core.deadlines.set(slot, timeouts.idle);
       this.#exchange?.upstream?.roomier();
+      this.writer.coder?.sent();
     } else if (this.#state === State.tunnel) {
       core.deadlines.set(slot, timeouts.tunnel);
       this.#exchange?.upstream?.roomier();
@@ -292,21 +297,70 @@ export class ClientConnection implements Downstream {
     if (route === null) return false;
     const id = core.beginHead();
     if (id < 0) return false;
-    const way = interim ? passage.plain : passageOf(head, exchange);
+    const treated = interim ? asItIs : this.#treatment(exchange, route, head);
+    const coding = codingOf(treated);
+    const inbound = exchange.upstream?.inbound;
+    const coded =
+      coding === contentCoding.identity || inbound === undefined
+        ? null
+        : codedAtOnce(coding, head, core.pool.bytes, inbound);
+    const length = coded === null ? -1 : coded.length;
+    const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
-    writeResponse(core.writer, head, core.pool.bytes, exchange, route.response, persistent);
+    const { bytes } = core.pool;
+    const { response } = route;
+    writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
     if (!interim && exchange.setCookie !== null) {
       core.writer.reopen();
       core.writer.all(exchange.setCookie);
       core.writer.lineEnd();
     }
     if (!core.endHead(slot, id)) return false;
-    if (!interim) this.writer.begin(slot, way === passage.chunked);
+    if (interim) {
+      this.writing();
+      return true;
+    }
+    this.writer.begin(slot, way === passage.chunked);
+    if (coded !== null && !this.writer.instead(coded)) return false;
+    if (coding !== contentCoding.identity && coded === null && head.body !== bodyKind.none) {
+      this.#coder ??= new AnswerCoder(core, this);
+      this.#coder.start(coding, head);
+      this.writer.coder = this.#coder;
+    }
     this.writing();
     return true;
+  }
+
+  /** How the answer is coded; plain while all compressors are busy. */
+  #treatment(exchange: Exchange, route: HttpRoute, head: ResponseHead): number {
+    const { core } = this;
+    const plan = exchange.service?.compression ?? null;
+    if (plan === null) return asItIs;
+    const treated = plan.treat(exchange.accepts, head, core.pool.bytes, route.response);
+    return core.compressors.available ? treated : withoutCoding(treated);
+  }
+
+  coded(bytes: Uint8Array): boolean {
+    const ok = this.writer.coded(bytes);
+    this.writing();
+    return ok;
+  }
+
+  codedRoom(): void {
+    this.#exchange?.upstream?.roomier();
+  }
+
+  codedEnd(): void {
+    if (this.#exchange === null) return;
+    if (this.writer.codedEnd()) this.exchangeEnded('complete');
+    else this.abort('no-memory');
+  }
+
+  codingFailed(): void {
+    this.abort('no-memory');
   }
 
   queued(): void {
@@ -474,6 +528,8 @@ export class ClientConnection implements Downstream {
   #leave(reason: EndReason): void {
     const exchange = this.#exchange;
     this.#exchange = null;
+    this.#coder?.stop();
+    this.writer.coder = null;
     exchange?.release(reason);
   }
 

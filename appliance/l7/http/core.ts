@@ -2,6 +2,7 @@
  * What the parts of the HTTP engine share: the worker's connections, memory, deadlines, and the
  * objects of each slot, which are made once and used again by whoever has the slot next.
  */
+import { Compressors } from '../compress/compressor.js';
 import { Writer } from '../http1/writer.js';
 import { type BufferPool, Owner } from '../ring/buffer-pool.js';
 import { Chains } from '../ring/chains.js';
@@ -22,6 +23,9 @@ export const Role = { none: 0, client: 1, member: 2 } as const;
 /** Buffers that one connection may fill before its peer takes them. */
 export const WINDOW = 16;
 
+/** Answers of a worker that are coded at a time, each with a quarter of a MiB or more. */
+const CODED = 256;
+
 /** Milliseconds between two looks at exchanges that wait for a member. */
 const QUEUE_TICK = 2;
 
@@ -33,6 +37,7 @@ export class Core {
   readonly idle: IdleConnections;
   readonly retained: Retained;
   readonly writer = new Writer();
+  readonly compressors = new Compressors(CODED);
   /** The owner of buffers that heads are written into. */
   readonly headOwner: number;
   readonly observer: HttpObserver;

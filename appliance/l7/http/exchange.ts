@@ -48,6 +48,8 @@ export class Exchange implements Waiter {
   upgrade: UpgradeKind = upgradeKind.none;
   /** Whether the client lets its connection go on. */
   persistent = true;
+  /** What the client accepts, in the words of compress/plan.ts. */
+  accepts = 0;
 
   /** The request in `core.retained.bytes`, or -1: its head, and its body if that was there at once. */
   kept = -1;
@@ -109,6 +111,7 @@ export class Exchange implements Waiter {
       client.answerTooMany(wait);
       return;
     }
+    if (service.compression !== null) this.accepts = service.compression.accepted(head, bytes);
     if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
     const pool = route.poolFor(client.hash);
     if (pool === null) {
@@ -162,6 +165,7 @@ export class Exchange implements Waiter {
     this.method = head.method;
     this.minor = head.minor;
     this.upgrade = upgradeKind.none;
+    this.accepts = 0;
     this.persistent = head.persistent && !this.core.draining;
     this.kept = -1;
     this.attempts = 0;
@@ -347,7 +351,9 @@ export class Exchange implements Waiter {
   /** The answer is whole, and so is what the client gets. */
   complete(): void {
     this.#leaveMember(false, false);
-    this.client?.exchangeEnded('complete');
+    // What is still being coded ends the exchange when it is written.
+    if (this.client?.writer.coder !== null) return;
+    this.client.exchangeEnded('complete');
   }
 
   /** Both ends of a tunnel have ended; what is on its way to the member still goes out. */

@@ -165,7 +165,9 @@ export class MemberConnection {
     if (this.#state === State.closing) return 0;
     const client = this.#exchange?.client;
     const held = this.inbound.held + (client === null || client === undefined ? 0 : client.heldOut);
-    return this.core.pool.fairShare(WINDOW) - held;
+    const room = this.core.pool.fairShare(WINDOW) - held;
+    const coder = client?.writer.coder ?? null;
+    return coder === null ? room : Math.min(room, coder.room - this.inbound.held);
   }
 
   /** The client took something. */

@@ -2,6 +2,7 @@
  * What the engine asks of a snapshot: services, routes and pools in the form in which they are carried
  * out. Made once for each snapshot; an exchange keeps what it began with.
  */
+import type { CompressionPlan } from '../compress/plan.js';
 import type { FieldSection } from '../http1/fields.js';
 import type { Fault } from '../http1/faults.js';
 import { RequestHead } from '../http1/request-head.js';
@@ -67,6 +68,7 @@ export interface HttpService {
   readonly heads: Heads;
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
+  readonly compression: CompressionPlan | null;
   /** Whether a connection may be; it counts until leave(). */
   enter(slot: number, client: ClientAddress): boolean;
   leave(slot: number): void;

@@ -7,6 +7,8 @@ import { Balancer, type BalancerOptions } from '../balance/balancer.js';
 import type { Members, MemberState } from '../balance/members.js';
 import type { Chooser, Choosers } from '../balance/persistence.js';
 import type { ClientAddress } from '../client-address.js';
+import { availableCodings } from '../compress/codecs.js';
+import { CompressionPlan } from '../compress/plan.js';
 import { Edits, type FieldEdit } from '../http1/edits.js';
 import type { Fault } from '../http1/faults.js';
 import type { FieldSection } from '../http1/fields.js';
@@ -208,6 +210,7 @@ function hostOf({ address, port }: L7Service): string {
 
 class CompiledService implements HttpService {
   readonly ids: RequestIds | null;
+  readonly compression: CompressionPlan | null;
   readonly routes: readonly HttpRoute[];
   readonly #router: Router;
   readonly #limiter: Limiter;
@@ -244,6 +247,9 @@ class CompiledService implements HttpService {
     this.routes = service.routes.map(
       (route, index) => new CompiledRoute(route, service, pool, seeds[index + 4] ?? 1),
     );
+    const { compression } = service;
+    this.compression =
+      compression === null ? null : new CompressionPlan(compression, availableCodings());
     this.#router = new Router(service);
     this.#limiter = new Limiter(parts.buckets, service, (when) => this.#router.conditionOf(when));
     this.#rule = new ConnectionRule(service, parts.buckets.seedLow, parts.buckets.seedHigh);
