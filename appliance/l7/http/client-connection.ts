@@ -12,6 +12,7 @@
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
+import { slowBodyLeft } from '../limits/slow-body.js';
 import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
@@ -32,6 +33,7 @@ import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
 import type { HttpRoute, HttpService } from './runtime.js';
+import type { L7Timeouts } from '../tables.js';
 
 const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5 } as const;
 
@@ -97,6 +99,8 @@ export class ClientConnection implements Downstream, CodedClient {
   #advancing = false;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
+  /** When the request's body began; later where it had to wait for the member. */
+  #bodyBegan = 0;
   /** Made for the first answer that is coded. */
   #coder: AnswerCoder | null = null;
   /** Bytes that were thrown away at the end. */
@@ -244,8 +248,10 @@ export class ClientConnection implements Downstream, CodedClient {
           this.#exchange.answer(answers.busy);
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
-          if (this.#exchange.answered) this.abort('client-too-slow');
-          else this.refuse(faults.timeout);
+          const timeouts = this.#binding?.service.service.timeouts;
+          if (timeouts !== undefined && this.#memberWaits(timeouts)) {
+            this.core.deadlines.set(this.slot, timeouts.idle);
+          } else this.#tooSlow();
         }
         return;
       case State.tunnel:
@@ -623,6 +629,7 @@ export class ClientConnection implements Downstream, CodedClient {
     if (head !== service.heads.request) service.heads.giveBack(head);
     if (this.#exchange !== exchange) return true;
     if (exchange.list !== null) return true;
+    this.#bodyBegan = core.timers.now;
     if (this.reader.done) core.deadlines.clear(slot);
     else {
       core.deadlines.set(slot, service.service.timeouts.idle);
@@ -639,10 +646,18 @@ export class ClientConnection implements Downstream, CodedClient {
     // Before it is connected the bytes wait here: another member may be tried with them.
     if (upstream?.connected !== true || inbound.empty) return false;
     exchange.bodyGone = true;
-    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     const timeouts = this.#binding?.service.service.timeouts;
+    // Before more is written: what the member has not taken by now, it holds up.
+    if (timeouts !== undefined) this.#memberWaits(timeouts);
+    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     if (timeouts !== undefined) {
-      core.deadlines.set(slot, this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle);
+      const tunnel = this.#state === State.tunnel;
+      const left = tunnel ? timeouts.tunnel : this.#patience(timeouts);
+      core.deadlines.set(slot, left);
+      if (left === 0 && step === bodyStep.more) {
+        this.#tooSlow();
+        return false;
+      }
     }
     if (step === bodyStep.done) {
       if (this.pending === 0) core.deadlines.clear(slot);
@@ -655,6 +670,29 @@ export class ClientConnection implements Downstream, CodedClient {
       else exchange.answer(answers.overloaded, 'no-memory');
     }
     return false;
+  }
+
+  /** Whether it is the member that holds up the request's body; then its time does not count. */
+  #memberWaits(timeouts: L7Timeouts): boolean {
+    const { connections, timers } = this.core;
+    const upstream = this.#exchange?.upstream;
+    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
+    const rate = timeouts.slowestBody;
+    const bought = rate > 0 ? Math.min((this.reader.total / rate) * 1000, 1 << 30) : 0;
+    this.#bodyBegan = (timers.now - bought) | 0;
+    return true;
+  }
+
+  /** Milliseconds that the client has for more of its body; 0: it is too slow. */
+  #patience(timeouts: L7Timeouts): number {
+    const { idle, slowestBody } = timeouts;
+    const { now } = this.core.timers;
+    return Math.min(idle, slowBodyLeft(this.reader.total, this.#bodyBegan, now, slowestBody, idle));
+  }
+
+  #tooSlow(): void {
+    if (this.#exchange?.answered === true) this.abort('client-too-slow');
+    else this.refuse(faults.timeout);
   }
 
   #readProxy(): boolean {
