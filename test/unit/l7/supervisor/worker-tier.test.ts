@@ -100,12 +100,7 @@ uring('workers serve what the tables say, and follow them', async () => {
     await tier.execute(tablesOf([service], [poolWith([b])]));
     for (let i = 0; i < 4; i += 1) assert.is(await get(port), '200 b');
     await tier.execute(tablesOf([], []));
-    let refused = '';
-    try {
-      refused = await get(port);
-    } catch (error) {
-      refused = String(error);
-    }
+    const refused = await get(port).catch(String);
     assert.match(refused, /ECONNREFUSED/);
   });
 });
