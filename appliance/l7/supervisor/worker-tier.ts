@@ -97,6 +97,8 @@ const LOGS = 200;
 const WATCH = 1000;
 /** Seconds without a sign of life after which a worker is ended. */
 const SILENT = 5;
+/** Seconds that a worker may take to serve by its first tables. */
+const LONGEST_START = 30;
 /** A worker that lived as long did not die of its start. */
 const SETTLED = 5000;
 const EARLY_DEATHS = 3;
@@ -205,7 +207,10 @@ export class WorkerTier {
     await this.#settled(() => [...this.#workers].every((one) => !one.draining || one.left));
   }
 
-  /** Replaces all workers, one after the other, without losing a connection. */
+  /**
+   * Replaces all workers, one after the other, without losing a connection. Where new ones do not
+   * come to serve, the old one keeps its place, and this rejects.
+   */
   async restart(): Promise<void> {
     for (let index = 0; index < this.#places.length; index += 1) {
       const place = this.#places[index];
@@ -214,9 +219,26 @@ export class WorkerTier {
       const spare = await this.#spare();
       if (place.worker !== former) continue;
       this.#take(spare, index);
-      await this.#settled(() => spare.applied >= this.#number || spare.process.exited);
-      if (spare.process.exited) continue;
-      this.#retire(former);
+      await this.#settled(
+        () =>
+          this.#closed ||
+          this.#places[index] !== place ||
+          place.retry !== null ||
+          // A successor that dies is replaced in turn, so whoever has the place counts.
+          (place.worker !== null && place.worker.applied >= this.#number),
+      );
+      if (this.#closed || former.process.exited) continue;
+      if (this.#places[index] !== place || place.retry === null) {
+        this.#retire(former);
+        continue;
+      }
+      clearTimeout(place.retry);
+      place.retry = null;
+      place.worker = former;
+      this.#unable = null;
+      throw new Error(
+        'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
+      );
     }
   }
 
@@ -542,14 +564,16 @@ export class WorkerTier {
   #watch(): void {
     for (const worker of this.#workers) {
       const { region } = worker;
-      if (region === null || worker.applied === 0) continue;
+      if (region === null) continue;
       const heartbeat = region.memory.head[Own.heartbeat] ?? 0;
       worker.silent = heartbeat === worker.heartbeat ? worker.silent + 1 : 0;
       worker.heartbeat = heartbeat;
-      if (worker.silent < SILENT) continue;
+      // Before it serves it may be reading its tables.
+      const most = worker.applied === 0 ? LONGEST_START : SILENT;
+      if (worker.silent < most) continue;
       this.#options.onEvent({
         severity: 'error',
-        message: `worker ${worker.process.pid} gave no sign of life for ${SILENT} s and is ended`,
+        message: `worker ${worker.process.pid} gave no sign of life for ${most} s and is ended`,
       });
       worker.process.kill();
     }
@@ -565,7 +589,8 @@ export class WorkerTier {
   #applied(number: number): Promise<void> {
     return this.#settled(() =>
       this.#places.every(
-        ({ worker, retry }) => worker === null || retry !== null || worker.applied >= number,
+        ({ worker, retry }) =>
+          worker === null || retry !== null || worker.process.exited || worker.applied >= number,
       ),
     );
   }
