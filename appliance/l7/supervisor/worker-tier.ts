@@ -102,7 +102,9 @@ const LONGEST_START = 30;
 /** A worker that lived as long did not die of its start. */
 const SETTLED = 5000;
 const EARLY_DEATHS = 3;
-const BACK_OFF = 5000;
+/** After those it waits: so long first, twice as long each time, and never longer than the last. */
+const BACK_OFF = 250;
+const MOST_BACK_OFF = 5000;
 const DRAIN_LIMIT = 60_000;
 const STOP_LIMIT = 2000;
 
@@ -510,12 +512,17 @@ export class WorkerTier {
 
   #replace(worker: Worker, index: number, place: Place, how: string): void {
     const again = place.early <= EARLY_DEATHS;
+    // A kernel that cannot is not asked so often.
+    const pause =
+      this.#unable === null
+        ? Math.min(MOST_BACK_OFF, BACK_OFF * 2 ** (place.early - EARLY_DEATHS - 1))
+        : MOST_BACK_OFF;
     if (this.#unable === null) {
       this.#options.onEvent({
         severity: 'error',
         message:
           `worker ${worker.process.pid} ${how}; its connections are lost` +
-          (again ? ', another one takes its place' : `; the next try is in ${BACK_OFF / 1000} s`),
+          (again ? ', another one takes its place' : `; the next try is in ${pause / 1000} s`),
       });
     } else if (place.early === 1) {
       this.#options.onEvent({ severity: 'error', message: this.#unable });
@@ -527,7 +534,7 @@ export class WorkerTier {
     place.retry = setTimeout(() => {
       place.retry = null;
       if (this.#places[index] === place && place.worker === null) this.#fill(index);
-    }, BACK_OFF);
+    }, pause);
     place.retry.unref();
   }
 
