@@ -91,9 +91,9 @@ export class Companion {
   readonly #child: ChildProcess;
   readonly #name: string;
 
-  constructor(name: string, cpus: Cpus) {
+  constructor(name: string, cpus: Cpus, ...words: readonly string[]) {
     const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
-    const [command = '', ...rest] = placed([process.execPath, file], cpus);
+    const [command = '', ...rest] = placed([process.execPath, file, ...words], cpus);
     this.#name = name;
     this.#child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     if (this.#child.pid === undefined) throw new Error(`${name} could not be started`);

@@ -4,8 +4,6 @@
  *
  * Invariant: end() fails when a buffer, a kept request or an exchange is still somebody's.
  */
-import { availableCodings } from '../../appliance/l7/compress/codecs.js';
-import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { HttpEngine } from '../../appliance/l7/http/engine.js';
 import type { Binding } from '../../appliance/l7/http/client-connection.js';
 import type { Exchange } from '../../appliance/l7/http/exchange.js';
@@ -24,6 +22,7 @@ import {
   type RequestRules,
 } from '../../appliance/l7/http1/rewrite-request.js';
 import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
+import type { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { WaitingList } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
@@ -37,6 +36,7 @@ export interface EngineOptions {
   readonly rules?: Partial<RequestRules>;
   readonly limits?: Partial<Limits>;
   readonly ring?: DriverOptions;
+  readonly compression?: CompressionPlan;
   /** Requests that a member takes at a time. */
   readonly most?: number;
   /** Ports of members that get copies. */
@@ -282,13 +282,14 @@ export class EngineDriver implements HttpObserver {
       },
       request: new RequestPlan({ ...defaultRequestRules, ...options.rules }),
       response: new ResponsePlan(),
+      rewrite: null,
+      status: 0,
+      writeAnswer: () => undefined,
+      bodyFor: () => new Uint8Array(0),
       poolFor: () => target,
       mirrorFor: () => copies,
     };
-    const compression = options.service?.compression ?? null;
     return {
-      compression:
-        compression === null ? null : new CompressionPlan(compression, availableCodings()),
       service: {
         ...service,
         ...options.service,
@@ -298,6 +299,7 @@ export class EngineDriver implements HttpObserver {
       ids: null,
       routes: [route],
       fault: null,
+      compression: options.compression ?? null,
       find: () => 0,
       enter: () => true,
       leave: () => undefined,

@@ -10,7 +10,6 @@ import { bodyKind, type BodyKind } from '../http1/framing.js';
 import type { Limits } from '../http1/limits.js';
 import { Owner } from '../ring/buffer-pool.js';
 import type { Connections } from '../ring/connections.js';
-import type { AnswerCoder } from './answer-coder.js';
 import type { Inbound } from './inbound.js';
 
 export const bodyStep = { more: 0, done: 1, refused: 2, noRoom: 3 } as const;
@@ -18,18 +17,23 @@ export type BodyStep = (typeof bodyStep)[keyof typeof bodyStep];
 
 const line = Buffer.from('\r\n', 'latin1');
 const scratch = new Uint8Array(16_384);
-const nothing = new Uint8Array(0);
+
+/** Where a body goes. Each says whether there was memory for everything. */
+export interface BodySink {
+  /** A buffer of Owner.handler. */
+  buffer(id: number): boolean;
+  /** A copy of bytes. */
+  bytes(source: Uint8Array, start: number, end: number): boolean;
+  /** The end of the body; `trailers` lie in `source`. */
+  end(source: Uint8Array, trailers: FieldSection | null): boolean;
+}
 
 /** Writes a body to a connection. */
-export class BodyWriter {
+export class BodyWriter implements BodySink {
   slot = -1;
   chunked = false;
   /** Bytes of content that were written, without framing. */
   total = 0;
-  /** Everything that is written goes through it. */
-  coder: AnswerCoder | null = null;
-  /** The body was written already, in another form. */
-  #instead = false;
 
   constructor(private readonly connections: Connections) {}
 
@@ -38,43 +42,13 @@ export class BodyWriter {
     this.slot = slot;
     this.chunked = chunked;
     this.total = 0;
-    this.coder = null;
-    this.#instead = false;
   }
 
-  /** Writes these bytes, and nothing of the body that follows. Whether all found room. */
-  instead(bytes: Uint8Array): boolean {
-    this.#instead = true;
-    return this.coded(bytes);
-  }
-
-  /** Bytes as they are to go out. Whether all found room. */
-  coded(bytes: Uint8Array): boolean {
-    const { length } = bytes;
-    this.total += length;
-    if (!this.chunked) return this.#all(bytes, 0, length);
-    return this.#size(length) && this.#all(bytes, 0, length) && this.#all(line, 0, 2);
-  }
-
-  /** What the coder gave was the last. */
-  codedEnd(): boolean {
-    this.coder = null;
-    return this.end(nothing, null);
-  }
-
-  /** A buffer of Owner.handler. Whether everything found room. */
   buffer(id: number): boolean {
-    const { pool } = this.connections;
-    const length = pool.length[id] as number;
-    if (this.coder !== null || this.#instead) {
-      const start = id * pool.size + (pool.start[id] as number);
-      this.coder?.push(pool.bytes, start, start + length);
-      pool.release(id, Owner.handler);
-      return true;
-    }
+    const length = this.connections.pool.length[id] as number;
     this.total += length;
     if (this.slot < 0) {
-      pool.release(id, Owner.handler);
+      this.connections.pool.release(id, Owner.handler);
       return true;
     }
     if (!this.chunked) {
@@ -86,25 +60,15 @@ export class BodyWriter {
     return this.#all(line, 0, 2) && ok;
   }
 
-  /** A copy of bytes. Whether all found room. */
   bytes(source: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
-    if (this.coder !== null || this.#instead) {
-      this.coder?.push(source, start, end);
-      return true;
-    }
     this.total += length;
     if (this.slot < 0) return true;
     if (!this.chunked) return this.#all(source, start, length);
     return this.#size(length) && this.#all(source, start, length) && this.#all(line, 0, 2);
   }
 
-  /** The end of the body; `trailers` lie in `source`. */
   end(source: Uint8Array, trailers: FieldSection | null): boolean {
-    if (this.coder !== null) {
-      this.coder.finish();
-      return true;
-    }
     if (!this.chunked) return true;
     const end = writeLastChunk(scratch, 0, scratch.length, source, trailers);
     return end > 0 && this.#all(scratch, 0, end);
@@ -148,7 +112,7 @@ export class BodyReader {
   }
 
   /** Hands everything that is there to `writer`. */
-  relay(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  relay(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     if (this.done) return bodyStep.done;
     switch (this.kind) {
       case bodyKind.chunked:
@@ -176,7 +140,7 @@ export class BodyReader {
     return this.kind === bodyKind.chunked ? (this.#chunks?.trailers ?? null) : null;
   }
 
-  #relayLength(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  #relayLength(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     while (this.#left > 0 && inbound.fill()) {
       const here = inbound.end - inbound.at;
       if (here <= this.#left) {
@@ -196,7 +160,7 @@ export class BodyReader {
     return writer.end(bytes, null) ? bodyStep.done : bodyStep.noRoom;
   }
 
-  #relayChunks(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  #relayChunks(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     const chunks = this.#chunks;
     if (chunks === null) throw new Error('a chunked body was not begun');
     while (inbound.fill()) {

@@ -13,6 +13,7 @@ import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
 import { slowBodyLeft } from '../limits/slow-body.js';
+import type { L7Timeouts } from '../tables.js';
 import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
@@ -23,17 +24,18 @@ import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import { passage, passageOf, writeResponse } from '../http1/rewrite-response.js';
-import { AnswerCoder, codedAtOnce, type CodedClient } from './answer-coder.js';
+import { octets } from '../http1/octets.js';
+import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
-import { BodyReader, bodyStep, BodyWriter } from './body.js';
+import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
+import { CodedBody, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
 import type { HttpRoute, HttpService } from './runtime.js';
-import type { L7Timeouts } from '../tables.js';
 
 const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5 } as const;
 
@@ -50,6 +52,7 @@ export interface Binding {
   port: number;
 }
 
+const serverTiming = octets('Server-Timing');
 const sockaddr = new Uint8Array(28);
 const AF_INET6 = 10;
 
@@ -78,7 +81,7 @@ class Address implements ClientAddress {
   }
 }
 
-export class ClientConnection implements Downstream, CodedClient {
+export class ClientConnection implements Downstream, CodedBodyOwner {
   /** Of bodies of requests. */
   readonly reader = new BodyReader();
   /** Of bodies of answers. */
@@ -97,12 +100,15 @@ export class ClientConnection implements Downstream, CodedClient {
   /** The member's side of a tunnel has ended. */
   #memberEnded = false;
   #advancing = false;
+  /** When the body of the request began; since when the client is behind with an answer; what it took. */
+  #bodyBegan = 0;
+  #behind = false;
+  #behindSince = 0;
+  #taken = 0;
+  /** The answer's body, while it is coded. */
+  #coded: CodedBody | null = null;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
-  /** When the request's body began; later where it had to wait for the member. */
-  #bodyBegan = 0;
-  /** Made for the first answer that is coded. */
-  #coder: AnswerCoder | null = null;
   /** Bytes that were thrown away at the end. */
   #thrown = 0;
 
@@ -127,6 +133,17 @@ export class ClientConnection implements Downstream, CodedClient {
     return this.core.connections.output.bytes[this.slot] as number;
   }
 
+  get sink(): BodySink {
+    return this.#coded ?? this.writer;
+  }
+
+  get bodyRoom(): number {
+    const room = this.core.pool.fairShare(WINDOW) - this.heldOut;
+    if (this.#coded === null) return room;
+    const coded = Math.floor(this.#coded.room / this.core.pool.size);
+    return coded < room ? coded : room;
+  }
+
   /** Buffers of these. */
   get heldOut(): number {
     return this.core.connections.output.buffers[this.slot] as number;
@@ -149,6 +166,7 @@ export class ClientConnection implements Downstream, CodedClient {
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
+    this.#behind = false;
     this.#memberEnded = false;
     this.#thrown = 0;
     this.reader.done = true;
@@ -206,16 +224,18 @@ export class ClientConnection implements Downstream, CodedClient {
     }
   }
 
-  onSent(): void {
+  onSent(bytes: number): void {
     const { core, slot } = this;
+    if (this.pending === 0) this.#behind = false;
+    else this.#taken += bytes;
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined) return;
     if (this.#state === State.head) {
       if (this.#head === null && this.inbound.empty) core.deadlines.set(slot, timeouts.keepAlive);
     } else if (this.#state === State.exchange) {
-      core.deadlines.set(slot, timeouts.idle);
+      this.#paceAnswer(timeouts);
+      if (this.#coded !== null && this.takesMore()) this.#coded.resume();
       this.#exchange?.upstream?.roomier();
-      this.writer.coder?.sent();
     } else if (this.#state === State.tunnel) {
       core.deadlines.set(slot, timeouts.tunnel);
       this.#exchange?.upstream?.roomier();
@@ -248,10 +268,8 @@ export class ClientConnection implements Downstream, CodedClient {
           this.#exchange.answer(answers.busy);
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
-          const timeouts = this.#binding?.service.service.timeouts;
-          if (timeouts !== undefined && this.#memberWaits(timeouts)) {
-            this.core.deadlines.set(this.slot, timeouts.idle);
-          } else this.#tooSlow();
+          if (this.#exchange.answered) this.abort('client-too-slow');
+          else this.refuse(faults.timeout);
         }
         return;
       case State.tunnel:
@@ -292,8 +310,28 @@ export class ClientConnection implements Downstream, CodedClient {
   writing(): void {
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined || this.pending === 0) return;
-    const limit = this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle;
-    this.core.deadlines.set(this.slot, limit);
+    if (this.#state === State.tunnel) this.core.deadlines.set(this.slot, timeouts.tunnel);
+    else this.#paceAnswer(timeouts);
+  }
+
+  /** The client has to take what there is with some speed, or there are always a few bytes more. */
+  #paceAnswer({ idle, slowestBody }: L7Timeouts): void {
+    const { deadlines, timers } = this.core;
+    if (!this.#behind) {
+      this.#behind = true;
+      this.#behindSince = timers.now;
+      this.#taken = 0;
+    }
+    const left = slowBodyLeft(this.#taken, this.#behindSince, timers.now, slowestBody, idle);
+    deadlines.set(this.slot, left < idle ? left : idle);
+  }
+
+  /** So has what the client sends. */
+  #paceRequest({ idle, slowestBody }: L7Timeouts): void {
+    const { deadlines, timers } = this.core;
+    const { total } = this.reader;
+    const left = slowBodyLeft(total, this.#bodyBegan, timers.now, slowestBody, idle);
+    deadlines.set(this.slot, left < idle ? left : idle);
   }
 
   /** Passes on the head of an answer. Whether there was memory for it. */
@@ -303,75 +341,76 @@ export class ClientConnection implements Downstream, CodedClient {
     if (route === null) return false;
     const id = core.beginHead();
     if (id < 0) return false;
-    const treated = interim ? asItIs : this.#treatment(exchange, route, head);
-    const coding = codingOf(treated);
-    const inbound = exchange.upstream?.inbound;
-    const coded =
-      coding === contentCoding.identity || inbound === undefined
-        ? null
-        : codedAtOnce(coding, head, core.pool.bytes, inbound);
-    const length = coded === null ? -1 : coded.length;
-    const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
+    const treated = interim ? asItIs : this.#treatment(exchange, head);
+    const way = interim ? passage.plain : passageOf(head, exchange, treated);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
-    const { bytes } = core.pool;
     const { response } = route;
-    writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
-    if (!interim && exchange.setCookie !== null) {
-      core.writer.reopen();
-      core.writer.all(exchange.setCookie);
-      core.writer.lineEnd();
-    }
+    writeResponse(core.writer, head, core.pool.bytes, exchange, response, persistent, treated);
+    if (!interim) this.#addFields(exchange);
     if (!core.endHead(slot, id)) return false;
-    if (interim) {
-      this.writing();
-      return true;
-    }
-    this.writer.begin(slot, way === passage.chunked);
-    if (coded !== null && !this.writer.instead(coded)) return false;
-    if (coding !== contentCoding.identity && coded === null && head.body !== bodyKind.none) {
-      this.#coder ??= new AnswerCoder(core, this);
-      this.#coder.start(coding, head);
-      this.writer.coder = this.#coder;
+    if (!interim) {
+      this.writer.begin(slot, way === passage.chunked);
+      const coding = codingOf(treated);
+      if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
+        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this);
+      }
     }
     this.writing();
     return true;
   }
 
-  /** How the answer is coded; plain while all compressors are busy. */
-  #treatment(exchange: Exchange, route: HttpRoute, head: ResponseHead): number {
+  queued(): void {
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
+  }
+
+  /** What becomes of the body: coded for this client, or not. */
+  #treatment(exchange: Exchange, head: ResponseHead): number {
     const { core } = this;
-    const plan = exchange.service?.compression ?? null;
-    if (plan === null) return asItIs;
-    const treated = plan.treat(exchange.accepts, head, core.pool.bytes, route.response);
+    const compression = exchange.service?.compression;
+    const plan = exchange.route?.response;
+    if (compression === null || compression === undefined || plan === undefined) return asItIs;
+    const treated = compression.treat(exchange.accepts, head, core.pool.bytes, plan);
     return core.compressors.available ? treated : withoutCoding(treated);
   }
 
-  coded(bytes: Uint8Array): boolean {
-    const ok = this.writer.coded(bytes);
-    this.writing();
-    return ok;
+  /** Fields of this exchange alone. */
+  #addFields(exchange: Exchange): void {
+    const { writer, timers } = this.core;
+    const timing = exchange.service?.service.serverTiming === true;
+    if (exchange.setCookie === null && !timing) return;
+    writer.reopen();
+    if (exchange.setCookie !== null) writer.all(exchange.setCookie);
+    if (timing) {
+      const now = timers.clock[0] as number;
+      const all = ((now - exchange.startedAt) * 1000) | 0;
+      const member = ((now - exchange.sentAt) * 1000) | 0;
+      writer.name(serverTiming);
+      writeServerTiming(writer, all - member, member);
+      writer.lineEnd();
+    }
+    writer.lineEnd();
+  }
+
+  bodyEnded(): boolean {
+    return this.#coded === null;
   }
 
   codedRoom(): void {
     this.#exchange?.upstream?.roomier();
   }
 
-  codedEnd(): void {
-    if (this.#exchange === null) return;
-    if (this.writer.codedEnd()) this.exchangeEnded('complete');
+  takesMore(): boolean {
+    return this.heldOut < WINDOW;
+  }
+
+  codedEnd(whole: boolean): void {
+    this.#coded = null;
+    if (whole) this.exchangeEnded('complete');
     else this.abort('no-memory');
-  }
-
-  codingFailed(): void {
-    this.abort('no-memory');
-  }
-
-  queued(): void {
-    const timeouts = this.#binding?.service.service.timeouts;
-    if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
   }
 
   /** After an accepted Upgrade or CONNECT: bytes go both ways until both ends have ended. */
@@ -400,8 +439,30 @@ export class ClientConnection implements Downstream, CodedClient {
   }
 
   /** A redirect or a fixed answer of the route. */
-  answerRoute(_route: HttpRoute, _head: RequestHead, _bytes: Uint8Array): void {
-    this.answerWith(answers.noRoute, 'complete');
+  answerRoute(route: HttpRoute, head: RequestHead, bytes: Uint8Array): void {
+    const { core, slot } = this;
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.status = route.status;
+    exchange.answered = true;
+    exchange.persistent = exchange.persistent && this.reader.done && !core.draining;
+    const id = core.beginHead();
+    if (id < 0) {
+      this.abort('no-memory');
+      return;
+    }
+    route.writeAnswer(core.writer, head, bytes, exchange.persistent);
+    if (!core.endHead(slot, id)) {
+      // A redirect that is longer than any head may be.
+      this.refuse(faults.targetTooLong);
+      return;
+    }
+    const body = route.bodyFor(head);
+    if (core.connections.writeBytes(slot, body, 0, body.length) < body.length) {
+      this.abort('no-memory');
+      return;
+    }
+    this.exchangeEnded('complete');
   }
 
   /** An answer of Weir's own ends the exchange. */
@@ -532,10 +593,10 @@ export class ClientConnection implements Downstream, CodedClient {
   }
 
   #leave(reason: EndReason): void {
+    this.#coded?.abort();
+    this.#coded = null;
     const exchange = this.#exchange;
     this.#exchange = null;
-    this.#coder?.stop();
-    this.writer.coder = null;
     exchange?.release(reason);
   }
 
@@ -629,10 +690,10 @@ export class ClientConnection implements Downstream, CodedClient {
     if (head !== service.heads.request) service.heads.giveBack(head);
     if (this.#exchange !== exchange) return true;
     if (exchange.list !== null) return true;
-    this.#bodyBegan = core.timers.now;
     if (this.reader.done) core.deadlines.clear(slot);
     else {
-      core.deadlines.set(slot, service.service.timeouts.idle);
+      this.#bodyBegan = core.timers.now;
+      this.#paceRequest(service.service.timeouts);
     }
     return true;
   }
@@ -646,18 +707,11 @@ export class ClientConnection implements Downstream, CodedClient {
     // Before it is connected the bytes wait here: another member may be tried with them.
     if (upstream?.connected !== true || inbound.empty) return false;
     exchange.bodyGone = true;
-    const timeouts = this.#binding?.service.service.timeouts;
-    // Before more is written: what the member has not taken by now, it holds up.
-    if (timeouts !== undefined) this.#memberWaits(timeouts);
     const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
+    const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts !== undefined) {
-      const tunnel = this.#state === State.tunnel;
-      const left = tunnel ? timeouts.tunnel : this.#patience(timeouts);
-      core.deadlines.set(slot, left);
-      if (left === 0 && step === bodyStep.more) {
-        this.#tooSlow();
-        return false;
-      }
+      if (this.#state === State.tunnel) core.deadlines.set(slot, timeouts.tunnel);
+      else this.#paceRequest(timeouts);
     }
     if (step === bodyStep.done) {
       if (this.pending === 0) core.deadlines.clear(slot);
@@ -670,29 +724,6 @@ export class ClientConnection implements Downstream, CodedClient {
       else exchange.answer(answers.overloaded, 'no-memory');
     }
     return false;
-  }
-
-  /** Whether it is the member that holds up the request's body; then its time does not count. */
-  #memberWaits(timeouts: L7Timeouts): boolean {
-    const { connections, timers } = this.core;
-    const upstream = this.#exchange?.upstream;
-    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
-    const rate = timeouts.slowestBody;
-    const bought = rate > 0 ? Math.min((this.reader.total / rate) * 1000, 1 << 30) : 0;
-    this.#bodyBegan = (timers.now - bought) | 0;
-    return true;
-  }
-
-  /** Milliseconds that the client has for more of its body; 0: it is too slow. */
-  #patience(timeouts: L7Timeouts): number {
-    const { idle, slowestBody } = timeouts;
-    const { now } = this.core.timers;
-    return Math.min(idle, slowBodyLeft(this.reader.total, this.#bodyBegan, now, slowestBody, idle));
-  }
-
-  #tooSlow(): void {
-    if (this.#exchange?.answered === true) this.abort('client-too-slow');
-    else this.refuse(faults.timeout);
   }
 
   #readProxy(): boolean {

@@ -4,6 +4,7 @@
  */
 import { Compressors } from '../compress/compressor.js';
 import { Writer } from '../http1/writer.js';
+import { RouteChange } from '../routing/rewrite.js';
 import { type BufferPool, Owner } from '../ring/buffer-pool.js';
 import { Chains } from '../ring/chains.js';
 import type { Connections } from '../ring/connections.js';
@@ -23,8 +24,8 @@ export const Role = { none: 0, client: 1, member: 2 } as const;
 /** Buffers that one connection may fill before its peer takes them. */
 export const WINDOW = 16;
 
-/** Answers of a worker that are coded at a time, each with a quarter of a MiB or more. */
-const CODED = 256;
+/** Answers that are compressed at a time; those beyond it go as they are. */
+const MOST_COMPRESSORS = 512;
 
 /** Milliseconds between two looks at exchanges that wait for a member. */
 const QUEUE_TICK = 2;
@@ -37,7 +38,9 @@ export class Core {
   readonly idle: IdleConnections;
   readonly retained: Retained;
   readonly writer = new Writer();
-  readonly compressors = new Compressors(CODED);
+  /** Room for what a route makes of a target. */
+  readonly change = new RouteChange();
+  readonly compressors = new Compressors(MOST_COMPRESSORS);
   /** The owner of buffers that heads are written into. */
   readonly headOwner: number;
   readonly observer: HttpObserver;

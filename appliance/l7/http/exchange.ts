@@ -48,7 +48,7 @@ export class Exchange implements Waiter {
   upgrade: UpgradeKind = upgradeKind.none;
   /** Whether the client lets its connection go on. */
   persistent = true;
-  /** What the client accepts, in the words of compress/plan.ts. */
+  /** Codings that the client accepts, as CompressionPlan says it. */
   accepts = 0;
 
   /** The request in `core.retained.bytes`, or -1: its head, and its body if that was there at once. */
@@ -106,12 +106,12 @@ export class Exchange implements Waiter {
     }
     const route = service.routes[index] as HttpRoute;
     this.route = route;
+    this.accepts = service.compression === null ? 0 : service.compression.accepted(head, bytes);
     const wait = service.limit(index, head, bytes, client.address, core.timers.now);
     if (wait > 0) {
       client.answerTooMany(wait);
       return;
     }
-    if (service.compression !== null) this.accepts = service.compression.accepted(head, bytes);
     if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
     const pool = route.poolFor(client.hash);
     if (pool === null) {
@@ -165,7 +165,6 @@ export class Exchange implements Waiter {
     this.method = head.method;
     this.minor = head.minor;
     this.upgrade = upgradeKind.none;
-    this.accepts = 0;
     this.persistent = head.persistent && !this.core.draining;
     this.kept = -1;
     this.attempts = 0;
@@ -280,7 +279,9 @@ export class Exchange implements Waiter {
       return;
     }
     this.pool?.hide(head, bytes);
-    writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids);
+    const change = route.rewrite === null ? null : core.change;
+    if (change !== null) route.rewrite?.fill(change, head, bytes);
+    writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
       return;
@@ -348,12 +349,11 @@ export class Exchange implements Waiter {
     this.micros = (((core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
-  /** The answer is whole, and so is what the client gets. */
+  /** The member's answer is whole; what the client gets may take longer. */
   complete(): void {
     this.#leaveMember(false, false);
-    // What is still being coded ends the exchange when it is written.
-    if (this.client?.writer.coder !== null) return;
-    this.client.exchangeEnded('complete');
+    const { client } = this;
+    if (client?.bodyEnded() === true) client.exchangeEnded('complete');
   }
 
   /** Both ends of a tunnel have ended; what is on its way to the member still goes out. */

@@ -12,13 +12,16 @@ import type { ResponseHead } from '../http1/response-head.js';
 import type { L7Pool } from '../tables.js';
 import { answers } from './answers.js';
 import { BodyReader, bodyStep, BodyWriter } from './body.js';
-import { Role, WINDOW, type Core } from './core.js';
+import { Role, type Core } from './core.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { HttpMember } from './runtime.js';
 
 /** Milliseconds that the last bytes of a tunnel may take. */
 const FLUSH = 5000;
+
+/** Buffers that may be filled before the head of an answer is read: as many as a coder takes. */
+const HEAD_ROOM = 4;
 
 const State = { connecting: 0, head: 1, body: 2, idle: 3, closing: 4 } as const;
 
@@ -115,7 +118,7 @@ export class MemberConnection {
       this.#persistent = false;
       const { client } = exchange;
       if (this.reader.kind === bodyKind.tunnel) client?.tunnelEnded();
-      else if (client?.writer.end(this.core.pool.bytes, null) === false) {
+      else if (client?.sink.end(this.core.pool.bytes, null) === false) {
         exchange.failed('no-memory', 'sent', answers.overloaded);
       } else exchange.complete();
       return;
@@ -164,10 +167,10 @@ export class MemberConnection {
   room(): number {
     if (this.#state === State.closing) return 0;
     const client = this.#exchange?.client;
-    const held = this.inbound.held + (client === null || client === undefined ? 0 : client.heldOut);
-    const room = this.core.pool.fairShare(WINDOW) - held;
-    const coder = client?.writer.coder ?? null;
-    return coder === null ? room : Math.min(room, coder.room - this.inbound.held);
+    if (client === null || client === undefined || this.#state !== State.body) {
+      return HEAD_ROOM - this.inbound.held;
+    }
+    return client.bodyRoom - this.inbound.held;
   }
 
   /** The client took something. */
@@ -310,7 +313,7 @@ export class MemberConnection {
     const { core, slot } = this;
     const { client, service } = exchange;
     if (client === null || service === null) return;
-    const step = this.reader.relay(core.pool.bytes, this.inbound, client.writer);
+    const step = this.reader.relay(core.pool.bytes, this.inbound, client.sink);
     client.writing();
     switch (step) {
       case bodyStep.done:

@@ -10,6 +10,7 @@
  */
 import { Owner } from '../ring/buffer-pool.js';
 import { Opening } from './opening.js';
+import { Reaching } from './reaching.js';
 import type { StreamService } from './service.js';
 import { ALL_HALVES, Half, State, type StreamSession } from './session.js';
 import { Streams, WINDOW, type StreamOptions } from './streams.js';
@@ -17,11 +18,13 @@ import { Streams, WINDOW, type StreamOptions } from './streams.js';
 export class StreamEngine {
   readonly #streams: Streams;
   readonly #opening: Opening;
+  readonly #reaching: Reaching;
   readonly #queueTimer: number;
 
   constructor(options: StreamOptions) {
     this.#streams = new Streams(options);
-    this.#opening = new Opening(this.#streams);
+    this.#reaching = new Reaching(this.#streams);
+    this.#opening = new Opening(this.#streams, this.#reaching);
     this.#queueTimer = options.queueTimer;
   }
 
@@ -47,8 +50,8 @@ export class StreamEngine {
   onConnect(slot: number, code: number): void {
     const session = this.#streams.at(slot);
     if (session === null) return;
-    if (code === 0) this.#opening.connected(session);
-    else this.#opening.failed(session, code);
+    if (code === 0) this.#reaching.connected(session);
+    else this.#reaching.failed(session, code);
   }
 
   onData(slot: number, buffer: number): void {
@@ -148,7 +151,7 @@ export class StreamEngine {
 
   onTimer(timer: number): void {
     if (timer === this.#queueTimer) {
-      this.#opening.lookAtQueues();
+      this.#reaching.lookAtQueues();
       return;
     }
     const streams = this.#streams;

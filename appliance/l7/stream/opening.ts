@@ -1,24 +1,20 @@
 /**
- * A session until its member is reached: PROXY header, ClientHello, route, choice, queue, connection
- * and, when that fails, the next member.
+ * A session until it is known where to: PROXY header, ClientHello, limits, route.
  *
- * Invariants:
- * - Nothing goes to a member before it is connected, so trying another one is always safe.
- * - Whoever is refused before is reset, or told by a TLS alert, which arrives because the connection
- *   then ends in order.
+ * Invariant: whoever is refused is reset, or told by a TLS alert, which arrives because the connection
+ * then ends in order.
  */
 import { errno } from '../../../native/ffi/io-uring-abi.js';
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import { progress, type Progress } from '../http1/faults.js';
 import { latin1 } from '../http1/fields.js';
-import { ProxyHeader, writeProxyBinary, writeProxyLine } from '../http1/proxy-protocol.js';
-import { Writer } from '../http1/writer.js';
+import { ProxyHeader } from '../http1/proxy-protocol.js';
 import { alert, alertRecord } from './alerts.js';
-import { ToldEndpoints } from './endpoint.js';
-import type { HelloReader, StreamMember, StreamPool } from './runtime.js';
+import type { HelloReader } from './runtime.js';
+import type { Reaching } from './reaching.js';
 import type { StreamEnd } from './observer.js';
 import type { StreamService } from './service.js';
-import { Half, State, type StreamSession } from './session.js';
+import { State, type StreamSession } from './session.js';
 import type { Streams } from './streams.js';
 
 /** Buffers that a client may fill before it is known where to; a ClientHello of 16 KiB needs as many. */
@@ -28,24 +24,20 @@ const PROXY_SIZE = 2048;
 /** Milliseconds that a client has to take an alert and to end; bytes that may arrive meanwhile. */
 const LINGER = 2000;
 const LINGER_BYTES = 1_048_576;
-/** Milliseconds between two looks at those who wait for a member: other workers make room, too. */
-const QUEUE_TICK = 2;
 
-const noTlvs = new Uint8Array(0);
 const sockaddr = new Uint8Array(28);
 
 export class Opening {
   readonly #streams: Streams;
+  readonly #reaching: Reaching;
   readonly #proxy = new ProxyHeader({ size: PROXY_SIZE, versions: 'both' });
-  /** A PROXY header as a whole, however it came; and the one that is written. */
+  /** A PROXY header as a whole, however it came. */
   readonly #scratch = new Uint8Array(PROXY_SIZE + 16);
-  readonly #writer = new Writer();
-  readonly #told = new ToldEndpoints();
   readonly #random: Uint32Array;
-  #waiting: StreamPool[] = [];
 
-  constructor(streams: Streams) {
+  constructor(streams: Streams, reaching: Reaching) {
     this.#streams = streams;
+    this.#reaching = reaching;
     this.#random = crypto.getRandomValues(new Uint32Array(1));
     if (this.#random[0] === 0) this.#random[0] = 1;
   }
@@ -96,67 +88,13 @@ export class Opening {
         this.#streams.over(session, 'busy', true);
         return;
       case State.connecting:
-        this.failed(session, errno.ETIMEDOUT);
+        this.#reaching.failed(session, errno.ETIMEDOUT);
         return;
       case State.ending:
         this.#streams.over(session, session.reason, true);
         return;
       default:
         this.#streams.over(session, 'too-slow', true);
-    }
-  }
-
-  /** The member could not be reached. */
-  failed(session: StreamSession, code: number): void {
-    const streams = this.#streams;
-    const { member, pool } = session;
-    if (member === null || pool === null) return;
-    const micros = this.#micros(session);
-    streams.leavePeer(session);
-    session.member = null;
-    session.tried = member;
-    member.end(streams.timers.now, -1, 0, true);
-    streams.observer.connected(member, code, micros);
-    if (session.attempts > pool.pool.retries) {
-      streams.over(session, 'connect-failed', true);
-      return;
-    }
-    streams.observer.retried(member);
-    this.#choose(session, pool);
-  }
-
-  /** The member is there: it gets what waits for it. */
-  connected(session: StreamSession): void {
-    const streams = this.#streams;
-    const { connections, input } = streams;
-    const { client, peer, member, pool, service } = session;
-    if (member === null || pool === null || service === null) return;
-    session.connectMicros = this.#micros(session);
-    streams.observer.connected(member, 0, session.connectMicros);
-    service.sticky?.learn(session.source, pool, member, streams.timers.now);
-    session.state = State.relay;
-    const { shelf } = session;
-    if (
-      !this.#tellProxy(session, pool) ||
-      connections.writeBytes(peer, shelf.bytes, 0, shelf.length) < shelf.length
-    ) {
-      streams.over(session, 'no-memory', true);
-      return;
-    }
-    shelf.clear();
-    connections.writeChain(peer, input, client);
-    if ((session.halves & Half.clientEnded) !== 0) connections.finish(peer);
-    streams.deadlines.set(client, service.service.timeouts.tunnel);
-    connections.touch(client);
-  }
-
-  /** Those who wait and for whom there is room now go on, in their order. */
-  lookAtQueues(): void {
-    const pools = this.#waiting;
-    this.#waiting = [];
-    for (const pool of pools) {
-      while (this.#serveFirst(pool));
-      if (pool.waiting.length > 0) this.#watch(pool);
     }
   }
 
@@ -286,7 +224,7 @@ export class Opening {
       return;
     }
     session.pool = pool;
-    this.#choose(session, pool);
+    this.#reaching.choose(session, pool);
   }
 
   /** A number below 2^32 (xorshift). */
@@ -298,97 +236,5 @@ export class Opening {
     x ^= x << 5;
     random[0] = x;
     return random[0];
-  }
-
-  #member(session: StreamSession, pool: StreamPool): StreamMember | null {
-    const { now } = this.#streams.timers;
-    const sticky = session.service?.sticky ?? null;
-    const known =
-      sticky === null || session.attempts > 0 ? null : sticky.find(session.source, pool, now);
-    return known ?? pool.pick(session.source.hash(), now, session.tried);
-  }
-
-  #choose(session: StreamSession, pool: StreamPool): void {
-    const streams = this.#streams;
-    const { client, service } = session;
-    // Who waits already goes first.
-    const member = pool.waiting.length > 0 ? null : this.#member(session, pool);
-    if (member !== null) {
-      this.#connect(session, member);
-      return;
-    }
-    const full = pool.waiting.length > 0 || pool.full;
-    if (full && service !== null && pool.waiting.push(client)) {
-      session.state = State.waiting;
-      streams.deadlines.set(client, service.service.timeouts.queue);
-      this.#watch(pool);
-      return;
-    }
-    streams.over(session, full ? 'busy' : 'no-member', true);
-  }
-
-  #watch(pool: StreamPool): void {
-    if (!this.#waiting.includes(pool)) this.#waiting.push(pool);
-    this.#streams.timers.setTimer(this.#streams.options.queueTimer, QUEUE_TICK);
-  }
-
-  /** Whether somebody left the queue and the next one may be looked at. */
-  #serveFirst(pool: StreamPool): boolean {
-    const client = pool.waiting.first();
-    if (client < 0) return false;
-    const session = this.#streams.at(client);
-    // Of a pool of HTTP services too, another engine has those it put there.
-    if (session === null || session.state !== State.waiting || session.pool !== pool) return false;
-    const member = this.#member(session, pool);
-    if (member === null) {
-      if (pool.full) return false;
-      this.#streams.over(session, 'no-member', true);
-      return true;
-    }
-    pool.waiting.remove(client);
-    this.#connect(session, member);
-    return true;
-  }
-
-  #connect(session: StreamSession, member: StreamMember): void {
-    const streams = this.#streams;
-    const { connections, options, deadlines, timers } = streams;
-    const { client, service } = session;
-    const peer = connections.connect(member.address, null);
-    if (peer < 0 || service === null) {
-      // No slot, no descriptor, no port: nothing that the member could help.
-      member.end(timers.now, -1, 0, false);
-      session.state = State.connecting;
-      streams.over(session, 'no-memory', true);
-      return;
-    }
-    options.claim(peer);
-    streams.join(session, peer);
-    session.peer = peer;
-    session.member = member;
-    session.attempts += 1;
-    session.state = State.connecting;
-    session.beganAt[0] = timers.clock[0] as number;
-    deadlines.set(client, service.service.timeouts.connect);
-    connections.touch(client);
-  }
-
-  #micros(session: StreamSession): number {
-    const { clock } = this.#streams.timers;
-    return Math.round(((clock[0] as number) - (session.beganAt[0] as number)) * 1000);
-  }
-
-  /** Whether the member's PROXY header, if it wants one, found room. */
-  #tellProxy(session: StreamSession, pool: StreamPool): boolean {
-    const { proxyProtocol } = pool.pool;
-    if (proxyProtocol === 'off') return true;
-    const told = this.#told;
-    told.set(session.source, session.destination);
-    const writer = this.#writer;
-    writer.reset(this.#scratch, 0, this.#scratch.length);
-    if (proxyProtocol === 'v1') writeProxyLine(writer, told);
-    else writeProxyBinary(writer, told, noTlvs);
-    const { end } = writer;
-    return this.#streams.connections.writeBytes(session.peer, this.#scratch, 0, end) === end;
   }
 }

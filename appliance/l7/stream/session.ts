@@ -1,6 +1,6 @@
 /**
  * One client's connection and the one to its member, from accept to end. Only state: what is done with
- * it is in opening.ts (until a member is reached) and engine.ts (from then on).
+ * it is in opening.ts, reaching.ts and engine.ts, in this order.
  *
  * Invariant: used again after it is over; whoever needs something of it takes it before.
  */
