@@ -268,7 +268,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
           this.#exchange.answer(answers.busy);
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
-          if (this.#exchange.answered) this.abort('client-too-slow');
+          const timeouts = this.#binding?.service.service.timeouts;
+          if (timeouts !== undefined && this.#memberWaits(timeouts)) this.#paceRequest(timeouts);
+          else if (this.#exchange.answered) this.abort('client-too-slow');
           else this.refuse(faults.timeout);
         }
         return;
@@ -324,6 +326,17 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     const left = slowBodyLeft(this.#taken, this.#behindSince, timers.now, slowestBody, idle);
     deadlines.set(this.slot, left < idle ? left : idle);
+  }
+
+  /** Whether it is the member that holds up the request's body; then its time does not count. */
+  #memberWaits({ slowestBody }: L7Timeouts): boolean {
+    const { connections, timers } = this.core;
+    const upstream = this.#exchange?.upstream;
+    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
+    const { total } = this.reader;
+    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, 1 << 30) : 0;
+    this.#bodyBegan = (timers.now - bought) | 0;
+    return true;
   }
 
   /** So has what the client sends. */
@@ -707,8 +720,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     // Before it is connected the bytes wait here: another member may be tried with them.
     if (upstream?.connected !== true || inbound.empty) return false;
     exchange.bodyGone = true;
-    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     const timeouts = this.#binding?.service.service.timeouts;
+    // Before more is written: what the member has not taken by now, it holds up.
+    if (timeouts !== undefined) this.#memberWaits(timeouts);
+    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     if (timeouts !== undefined) {
       if (this.#state === State.tunnel) core.deadlines.set(slot, timeouts.tunnel);
       else this.#paceRequest(timeouts);
