@@ -14,7 +14,14 @@ import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
 import { slowBodyLeft } from '../limits/slow-body.js';
 import type { L7Timeouts } from '../tables.js';
-import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
+import { CODE_AT_ONCE, codeAtOnce } from '../compress/codecs.js';
+import {
+  asItIs,
+  codingOf,
+  contentCoding,
+  withoutCoding,
+  type ContentCoding,
+} from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
@@ -28,7 +35,7 @@ import { octets } from '../http1/octets.js';
 import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
-import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
+import { BodyReader, type BodySink, bodyStep, BodyWriter, SpentBody } from './body.js';
 import { CodedBody, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
@@ -107,6 +114,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #taken = 0;
   /** The answer's body, while it is coded. */
   #coded: CodedBody | null = null;
+  /** Set while the member's bytes are those of an answer that was coded at once. */
+  #spent: SpentBody | null = null;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
   /** Bytes that were thrown away at the end. */
@@ -134,7 +143,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   }
 
   get sink(): BodySink {
-    return this.#coded ?? this.writer;
+    return this.#coded ?? this.#spent ?? this.writer;
   }
 
   get bodyRoom(): number {
@@ -355,24 +364,44 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const id = core.beginHead();
     if (id < 0) return false;
     const treated = interim ? asItIs : this.#treatment(exchange, head);
-    const way = interim ? passage.plain : passageOf(head, exchange, treated);
+    const coding = codingOf(treated);
+    const whole = this.#codedAtOnce(exchange, coding, head);
+    const length = whole === null ? -1 : whole.length;
+    const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
     const { response } = route;
-    writeResponse(core.writer, head, core.pool.bytes, exchange, response, persistent, treated);
+    const { bytes } = core.pool;
+    writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
     if (!interim) this.#addFields(exchange);
     if (!core.endHead(slot, id)) return false;
     if (!interim) {
       this.writer.begin(slot, way === passage.chunked);
-      const coding = codingOf(treated);
-      if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
+      this.#spent = null;
+      if (whole !== null) {
+        this.#spent = new SpentBody(core.pool);
+        if (!this.writer.bytes(whole, 0, whole.length)) return false;
+      } else if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
         this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this);
       }
     }
     this.writing();
     return true;
+  }
+
+  /** The coded body of an answer that is small and all there; null for any other. */
+  #codedAtOnce(
+    exchange: Exchange,
+    coding: ContentCoding,
+    { body, length }: ResponseHead,
+  ): Uint8Array | null {
+    const inbound = exchange.upstream?.inbound;
+    if (coding === contentCoding.identity || inbound === undefined) return null;
+    if (body !== bodyKind.length || length > CODE_AT_ONCE) return null;
+    if (length > inbound.end - inbound.at) return null;
+    return codeAtOnce(coding, this.core.pool.bytes, inbound.at, inbound.at + length);
   }
 
   queued(): void {
