@@ -8,7 +8,7 @@ import { ChunkDecoder, chunkStep, writeChunkSize, writeLastChunk } from '../http
 import type { FieldSection } from '../http1/fields.js';
 import { bodyKind, type BodyKind } from '../http1/framing.js';
 import type { Limits } from '../http1/limits.js';
-import { Owner, type BufferPool } from '../ring/buffer-pool.js';
+import { Owner } from '../ring/buffer-pool.js';
 import type { Connections } from '../ring/connections.js';
 import type { Inbound } from './inbound.js';
 
@@ -26,22 +26,6 @@ export interface BodySink {
   bytes(source: Uint8Array, start: number, end: number): boolean;
   /** The end of the body; `trailers` lie in `source`. */
   end(source: Uint8Array, trailers: FieldSection | null): boolean;
-}
-
-/** Takes a body whose bytes went out already, in another form. */
-export class SpentBody implements BodySink {
-  constructor(private readonly pool: BufferPool) {}
-
-  buffer(id: number): boolean {
-    this.pool.release(id, Owner.handler);
-    return true;
-  }
-  bytes(): boolean {
-    return true;
-  }
-  end(): boolean {
-    return true;
-  }
 }
 
 /** Writes a body to a connection. */

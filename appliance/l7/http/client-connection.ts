@@ -14,14 +14,7 @@ import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
 import { slowBodyLeft } from '../limits/slow-body.js';
 import type { L7Timeouts } from '../tables.js';
-import { CODE_AT_ONCE, codeAtOnce } from '../compress/codecs.js';
-import {
-  asItIs,
-  codingOf,
-  contentCoding,
-  withoutCoding,
-  type ContentCoding,
-} from '../http1/coding.js';
+import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
@@ -35,8 +28,8 @@ import { octets } from '../http1/octets.js';
 import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
-import { BodyReader, type BodySink, bodyStep, BodyWriter, SpentBody } from './body.js';
-import { CodedBody, type CodedBodyOwner } from './coded-body.js';
+import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
+import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
@@ -50,6 +43,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Milliseconds that the bytes of a body can buy at most. */
+const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
 const LINGER_BYTES = 1_048_576;
 
@@ -96,6 +91,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   readonly address = new Address();
   /** Of the address. */
   hash = 0;
+  bodyTaken = false;
 
   #state: number = State.closing;
   #binding: Binding | null = null;
@@ -114,8 +110,6 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #taken = 0;
   /** The answer's body, while it is coded. */
   #coded: CodedBody | null = null;
-  /** Set while the member's bytes are those of an answer that was coded at once. */
-  #spent: SpentBody | null = null;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
   /** Bytes that were thrown away at the end. */
@@ -143,7 +137,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   }
 
   get sink(): BodySink {
-    return this.#coded ?? this.#spent ?? this.writer;
+    return this.#coded ?? this.writer;
   }
 
   get bodyRoom(): number {
@@ -278,8 +272,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
           const timeouts = this.#binding?.service.service.timeouts;
-          if (timeouts !== undefined && this.#memberWaits(timeouts)) this.#paceRequest(timeouts);
-          else if (this.#exchange.answered) this.abort('client-too-slow');
+          if (timeouts !== undefined && this.#memberWaits(timeouts)) {
+            this.core.deadlines.set(this.slot, timeouts.idle);
+          } else if (this.#exchange.answered) this.abort('client-too-slow');
           else this.refuse(faults.timeout);
         }
         return;
@@ -343,7 +338,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const upstream = this.#exchange?.upstream;
     if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
     const { total } = this.reader;
-    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, 1 << 30) : 0;
+    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, LONGEST) : 0;
     this.#bodyBegan = (timers.now - bought) | 0;
     return true;
   }
@@ -357,7 +352,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   }
 
   /** Passes on the head of an answer. Whether there was memory for it. */
-  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean {
+  writeHead(exchange: Exchange, head: ResponseHead, inbound: Inbound, interim: boolean): boolean {
     const { core, slot } = this;
     const { route } = exchange;
     if (route === null) return false;
@@ -365,43 +360,30 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     if (id < 0) return false;
     const treated = interim ? asItIs : this.#treatment(exchange, head);
     const coding = codingOf(treated);
-    const whole = this.#codedAtOnce(exchange, coding, head);
-    const length = whole === null ? -1 : whole.length;
+    const { bytes } = core.pool;
+    const small = codedAtOnce(coding, head, bytes, inbound);
+    const length = small === null ? -1 : small.length;
     const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
     const { response } = route;
-    const { bytes } = core.pool;
     writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
     if (!interim) this.#addFields(exchange);
     if (!core.endHead(slot, id)) return false;
     if (!interim) {
       this.writer.begin(slot, way === passage.chunked);
-      this.#spent = null;
-      if (whole !== null) {
-        this.#spent = new SpentBody(core.pool);
-        if (!this.writer.bytes(whole, 0, whole.length)) return false;
+      if (small !== null) {
+        inbound.at += head.length;
+        if (!this.writer.bytes(small, 0, length)) return false;
       } else if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
-        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this);
+        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this, head);
       }
+      this.bodyTaken = small !== null;
     }
     this.writing();
     return true;
-  }
-
-  /** The coded body of an answer that is small and all there; null for any other. */
-  #codedAtOnce(
-    exchange: Exchange,
-    coding: ContentCoding,
-    { body, length }: ResponseHead,
-  ): Uint8Array | null {
-    const inbound = exchange.upstream?.inbound;
-    if (coding === contentCoding.identity || inbound === undefined) return null;
-    if (body !== bodyKind.length || length > CODE_AT_ONCE) return null;
-    if (length > inbound.end - inbound.at) return null;
-    return codeAtOnce(coding, this.core.pool.bytes, inbound.at, inbound.at + length);
   }
 
   queued(): void {
