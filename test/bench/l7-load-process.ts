@@ -2,7 +2,7 @@
  * The process that makes the load: for each task of its parent a loop with its own memory, so that
  * one measurement leaves nothing to the next, while the code stays warm.
  *
- *     started by l7-processes.ts; ends with its parent
+ *     started by l7-stage.ts; ends with its parent
  *
  * Invariant: CPU time, answers and latencies are of the same stretch of time.
  */

@@ -2,7 +2,8 @@
  * The member of the layer-7 benchmark: a server on the worker's ring that is much cheaper than any
  * proxy. `…/small`, `…/64k` and `…/10m` are bodies of x, `…/echo` is the request's head.
  *
- *     started by l7-processes.ts; says its ports and ends with its parent
+ *     started by l7-stage.ts with its number, one for the same member of every pool, since proxies
+ *     keep many connections; says its ports, and ends with its parent
  *
  * Invariant: the bytes of a working buffer from `BODY` on are always x; what is written before them
  * (a head, an echo) ends there. So a body is sent without being copied.
@@ -14,19 +15,21 @@ import { SlotQueue } from '../../appliance/l7/ring/slot-queue.js';
 import { WorkerLoop } from '../../appliance/l7/ring/worker-loop.js';
 import { listenTcp, localPort } from '../../native/ffi/tcp-socket.js';
 import { sockaddr } from '../../native/ffi/socket-address.js';
-import { bodies, ECHO, MEMBER_PORTS, MEMBERS, memberLabel } from './l7-scene.js';
+import { bodies, ECHO, memberLabel, POOLS } from './l7-scene.js';
 
 const BODY = 4096;
 const SIZE = 32_768;
 /** Buffers of a body that wait to be sent. */
 const WINDOW = 12;
 const SLOTS = 16_384;
-const BACKLOG = 4096;
+const BACKLOG = 1024;
 const X = 0x78;
+/** Which member of each pool this process is. */
+const which = Number(process.argv[2]);
 const [SPACE, SLASH] = [32, 47];
 
 function head(listener: number, length: number): Uint8Array {
-  const label = memberLabel(Math.floor(listener / MEMBERS), listener % MEMBERS);
+  const label = memberLabel(listener, which);
   return Buffer.from(
     `HTTP/1.1 200 OK\r\nServer: member\r\nContent-Type: text/plain\r\nX-Member: ${label}\r\n` +
       `Cache-Control: no-cache\r\nContent-Length: ${length}\r\n\r\n`,
@@ -61,7 +64,7 @@ class MemberHandler implements ConnectionHandler {
     this.#waiting = new SlotQueue(slots);
     this.#begin = new Array<Uint8Array | null>(slots).fill(null);
     Object.keys(bodies).forEach((name, kind) => (this.#kinds[name.charCodeAt(0)] = kind));
-    this.#heads = Array.from({ length: MEMBER_PORTS }, (_, listener) =>
+    this.#heads = Array.from({ length: POOLS }, (_, listener) =>
       this.#sizes.map((size) => head(listener, size)),
     );
     connections.pool.bytes.fill(X, connections.pool.receiving * SIZE);
@@ -210,7 +213,7 @@ function endsHead(bytes: Uint8Array, from: number, end: number): boolean {
 const pool = new BufferPool({ size: SIZE, receiving: 2048, working: 1024 });
 const loop = WorkerLoop.open({ pool, slots: SLOTS, timers: 0 });
 if (loop instanceof Error) throw loop;
-const ports = Array.from({ length: MEMBER_PORTS }, () => {
+const ports = Array.from({ length: POOLS }, () => {
   const fd = listenTcp(sockaddr(4, Uint8Array.of(127, 0, 0, 1), 0), BACKLOG);
   const port = localPort(fd);
   loop.adopt(fd, BACKLOG);

@@ -13,6 +13,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** For a proxy to begin to answer. */
 const START_TRIES = 200;
 const START_PAUSE = 50;
+/** For a process that was told to end. */
+const LEAVE = 10_000;
 
 export type Cpus = readonly number[] | null;
 
@@ -91,9 +93,9 @@ export class Companion {
   readonly #child: ChildProcess;
   readonly #name: string;
 
-  constructor(name: string, cpus: Cpus) {
+  constructor(name: string, cpus: Cpus, ...words: readonly string[]) {
     const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
-    const [command = '', ...rest] = placed([process.execPath, file], cpus);
+    const [command = '', ...rest] = placed([process.execPath, file, ...words], cpus);
     this.#name = name;
     this.#child = spawn(command, rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     if (this.#child.pid === undefined) throw new Error(`${name} could not be started`);
@@ -118,5 +120,14 @@ export class Companion {
 
   async stop(): Promise<void> {
     await end(this.#child, 'SIGKILL');
+  }
+
+  /** Lets it end by itself. */
+  async leave(): Promise<void> {
+    const gone = once(this.#child, 'exit');
+    this.#child.disconnect();
+    const hard = setTimeout(() => this.#child.kill('SIGKILL'), LEAVE);
+    await gone;
+    clearTimeout(hard);
   }
 }

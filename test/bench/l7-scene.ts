@@ -30,10 +30,8 @@ export interface Scene {
 }
 
 const HOSTS = 10;
-const POOLS = 5;
+export const POOLS = 5;
 export const MEMBERS = 2;
-/** Ports that a member's process listens on. */
-export const MEMBER_PORTS = POOLS * MEMBERS;
 
 export const scene = {
   cookie: 'SRV',
@@ -46,13 +44,14 @@ export function memberLabel(pool: number, member: number): string {
   return `p${pool}/m${member + 1}`;
 }
 
-/** The scene with its members at these ports of 127.0.0.1, `MEMBERS` for each pool in turn. */
-export function sceneAt(ports: readonly number[]): Scene {
+/** The scene with its members at ports of 127.0.0.1: of each pool's first members, its second ones … */
+export function sceneAt(ports: readonly (readonly number[])[]): Scene {
   const pools = Array.from({ length: POOLS }, (_pool, pool) => ({
     name: `p${pool}`,
     members: Array.from({ length: MEMBERS }, (_member, member) => {
-      const port = ports[pool * MEMBERS + member];
-      if (port === undefined) throw new RangeError(`the scene needs ${MEMBER_PORTS} ports`);
+      const port = ports[member]?.[pool];
+      if (port === undefined)
+        throw new RangeError(`pool ${pool} has no port for its member ${member + 1}`);
       return { name: `m${member + 1}`, address: '127.0.0.1', port };
     }),
   }));

@@ -16,6 +16,7 @@ import type { LoadAnswer, LoadResult, LoadTask } from './l7-load-process.js';
 import { Companion, type Cpus } from './l7-processes.js';
 import {
   bodies,
+  MEMBERS,
   type Proxy,
   type Route,
   routesByPool,
@@ -53,24 +54,30 @@ function isPorts(message: unknown): message is { readonly ports: readonly number
   return typeof message === 'object' && message !== null && 'ports' in message;
 }
 
+async function portsOf(member: Companion): Promise<readonly number[]> {
+  const message = await member.ask(null);
+  if (!isPorts(message)) throw new Error('a member said no ports');
+  return message.ports;
+}
+
 export class Stage {
   readonly scene: Scene;
   readonly running: readonly Running[];
   readonly #leave: () => void;
   readonly #folder: string;
-  readonly #member: Companion;
+  readonly #members: readonly Companion[];
   readonly #load: Companion;
 
   private constructor(
     set: { scene: Scene; running: readonly Running[]; leave: () => void; folder: string },
-    member: Companion,
+    members: readonly Companion[],
     load: Companion,
   ) {
     this.scene = set.scene;
     this.running = set.running;
     this.#leave = set.leave;
     this.#folder = set.folder;
-    this.#member = member;
+    this.#members = members;
     this.#load = load;
   }
 
@@ -79,15 +86,19 @@ export class Stage {
     const [theirs, others] = split(workers);
     const leave = namespace();
     const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
-    const member = new Companion('l7-member', others);
+    const members = Array.from(
+      { length: MEMBERS },
+      (_, index) => new Companion('l7-member', others, String(index)),
+    );
     const load = new Companion('l7-load-process', others);
     const running: Running[] = [];
     try {
-      const message = await member.ask(null);
-      if (!isPorts(message)) throw new Error('the member said no ports');
-      const [port = 0] = message.ports;
-      const made = sceneAt(message.ports);
-      running.push({ name: 'direct', port, pid: member.pid, proxy: null });
+      const ports = await Promise.all(members.map(portsOf));
+      const made = sceneAt(ports);
+      const [first] = members;
+      const [[port] = []] = ports;
+      if (first === undefined || port === undefined) throw new Error('there are no members');
+      running.push({ name: 'direct', port, pid: first.pid, proxy: null });
       for (const proxy of proxies) {
         const own = join(folder, proxy.name);
         mkdirSync(own);
@@ -97,9 +108,9 @@ export class Stage {
       for (const { proxy, port } of running) {
         if (proxy !== null) await checkProxy(proxy, port, made);
       }
-      return new Stage({ scene: made, running, leave, folder }, member, load);
+      return new Stage({ scene: made, running, leave, folder }, members, load);
     } catch (error) {
-      await Promise.all([member.stop(), load.stop(), ...proxies.map((proxy) => proxy.stop())]);
+      await Promise.all([...members, load, ...proxies].map((each) => each.stop()));
       rmSync(folder, { recursive: true, force: true });
       leave();
       throw error;
@@ -129,7 +140,7 @@ export class Stage {
   async close(): Promise<void> {
     await Promise.all([
       this.#load.stop(),
-      this.#member.stop(),
+      ...this.#members.map((member) => member.stop()),
       ...this.running.map(({ proxy }) => proxy?.stop()),
     ]);
     rmSync(this.#folder, { recursive: true, force: true });

@@ -22,6 +22,8 @@ import {
   type RequestRules,
 } from '../../appliance/l7/http1/rewrite-request.js';
 import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
+import { availableCodings } from '../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { WaitingList } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
@@ -35,6 +37,7 @@ export interface EngineOptions {
   readonly rules?: Partial<RequestRules>;
   readonly limits?: Partial<Limits>;
   readonly ring?: DriverOptions;
+  readonly compression?: CompressionPlan;
   /** Requests that a member takes at a time. */
   readonly most?: number;
   /** Ports of members that get copies. */
@@ -280,6 +283,10 @@ export class EngineDriver implements HttpObserver {
       },
       request: new RequestPlan({ ...defaultRequestRules, ...options.rules }),
       response: new ResponsePlan(),
+      rewrite: null,
+      status: 0,
+      writeAnswer: () => undefined,
+      bodyFor: () => new Uint8Array(0),
       poolFor: () => target,
       mirrorFor: () => copies,
     };
@@ -293,6 +300,11 @@ export class EngineDriver implements HttpObserver {
       ids: null,
       routes: [route],
       fault: null,
+      compression:
+        options.compression ??
+        (options.service?.compression === undefined || options.service.compression === null
+          ? null
+          : new CompressionPlan(options.service.compression, availableCodings())),
       find: () => 0,
       enter: () => true,
       leave: () => undefined,

@@ -18,8 +18,18 @@ export type BodyStep = (typeof bodyStep)[keyof typeof bodyStep];
 const line = Buffer.from('\r\n', 'latin1');
 const scratch = new Uint8Array(16_384);
 
+/** Where a body goes. Each says whether there was memory for everything. */
+export interface BodySink {
+  /** A buffer of Owner.handler. */
+  buffer(id: number): boolean;
+  /** A copy of bytes. */
+  bytes(source: Uint8Array, start: number, end: number): boolean;
+  /** The end of the body; `trailers` lie in `source`. */
+  end(source: Uint8Array, trailers: FieldSection | null): boolean;
+}
+
 /** Writes a body to a connection. */
-export class BodyWriter {
+export class BodyWriter implements BodySink {
   slot = -1;
   chunked = false;
   /** Bytes of content that were written, without framing. */
@@ -34,7 +44,6 @@ export class BodyWriter {
     this.total = 0;
   }
 
-  /** A buffer of Owner.handler. Whether everything found room. */
   buffer(id: number): boolean {
     const length = this.connections.pool.length[id] as number;
     this.total += length;
@@ -51,7 +60,6 @@ export class BodyWriter {
     return this.#all(line, 0, 2) && ok;
   }
 
-  /** A copy of bytes. Whether all found room. */
   bytes(source: Uint8Array, start: number, end: number): boolean {
     const length = end - start;
     this.total += length;
@@ -60,7 +68,6 @@ export class BodyWriter {
     return this.#size(length) && this.#all(source, start, length) && this.#all(line, 0, 2);
   }
 
-  /** The end of the body; `trailers` lie in `source`. */
   end(source: Uint8Array, trailers: FieldSection | null): boolean {
     if (!this.chunked) return true;
     const end = writeLastChunk(scratch, 0, scratch.length, source, trailers);
@@ -105,7 +112,7 @@ export class BodyReader {
   }
 
   /** Hands everything that is there to `writer`. */
-  relay(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  relay(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     if (this.done) return bodyStep.done;
     switch (this.kind) {
       case bodyKind.chunked:
@@ -133,7 +140,7 @@ export class BodyReader {
     return this.kind === bodyKind.chunked ? (this.#chunks?.trailers ?? null) : null;
   }
 
-  #relayLength(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  #relayLength(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     while (this.#left > 0 && inbound.fill()) {
       const here = inbound.end - inbound.at;
       if (here <= this.#left) {
@@ -153,7 +160,7 @@ export class BodyReader {
     return writer.end(bytes, null) ? bodyStep.done : bodyStep.noRoom;
   }
 
-  #relayChunks(bytes: Uint8Array, inbound: Inbound, writer: BodyWriter): BodyStep {
+  #relayChunks(bytes: Uint8Array, inbound: Inbound, writer: BodySink): BodyStep {
     const chunks = this.#chunks;
     if (chunks === null) throw new Error('a chunked body was not begun');
     while (inbound.fill()) {

@@ -12,6 +12,9 @@
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import type { ClientAddress } from '../client-address.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
+import { slowBodyLeft } from '../limits/slow-body.js';
+import type { L7Timeouts } from '../tables.js';
+import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
@@ -21,9 +24,12 @@ import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import { passage, passageOf, writeResponse } from '../http1/rewrite-response.js';
+import { octets } from '../http1/octets.js';
+import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
-import { BodyReader, bodyStep, BodyWriter } from './body.js';
+import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
+import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
@@ -37,6 +43,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Milliseconds that the bytes of a body can buy at most. */
+const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
 const LINGER_BYTES = 1_048_576;
 
@@ -46,6 +54,7 @@ export interface Binding {
   port: number;
 }
 
+const serverTiming = octets('Server-Timing');
 const sockaddr = new Uint8Array(28);
 const AF_INET6 = 10;
 
@@ -74,7 +83,7 @@ class Address implements ClientAddress {
   }
 }
 
-export class ClientConnection implements Downstream {
+export class ClientConnection implements Downstream, CodedBodyOwner {
   /** Of bodies of requests. */
   readonly reader = new BodyReader();
   /** Of bodies of answers. */
@@ -82,6 +91,7 @@ export class ClientConnection implements Downstream {
   readonly address = new Address();
   /** Of the address. */
   hash = 0;
+  bodyTaken = false;
 
   #state: number = State.closing;
   #binding: Binding | null = null;
@@ -93,6 +103,13 @@ export class ClientConnection implements Downstream {
   /** The member's side of a tunnel has ended. */
   #memberEnded = false;
   #advancing = false;
+  /** When the body of the request began; since when the client is behind with an answer; what it took. */
+  #bodyBegan = 0;
+  #behind = false;
+  #behindSince = 0;
+  #taken = 0;
+  /** The answer's body, while it is coded. */
+  #coded: CodedBody | null = null;
   /** The service that its connection counts for. */
   #entered: HttpService | null = null;
   /** Bytes that were thrown away at the end. */
@@ -119,6 +136,17 @@ export class ClientConnection implements Downstream {
     return this.core.connections.output.bytes[this.slot] as number;
   }
 
+  get sink(): BodySink {
+    return this.#coded ?? this.writer;
+  }
+
+  get bodyRoom(): number {
+    const room = this.core.pool.fairShare(WINDOW) - this.heldOut;
+    if (this.#coded === null) return room;
+    const coded = Math.floor(this.#coded.room / this.core.pool.size);
+    return coded < room ? coded : room;
+  }
+
   /** Buffers of these. */
   get heldOut(): number {
     return this.core.connections.output.buffers[this.slot] as number;
@@ -141,6 +169,7 @@ export class ClientConnection implements Downstream {
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
+    this.#behind = false;
     this.#memberEnded = false;
     this.#thrown = 0;
     this.reader.done = true;
@@ -198,14 +227,17 @@ export class ClientConnection implements Downstream {
     }
   }
 
-  onSent(): void {
+  onSent(bytes: number): void {
     const { core, slot } = this;
+    if (this.pending === 0) this.#behind = false;
+    else this.#taken += bytes;
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined) return;
     if (this.#state === State.head) {
       if (this.#head === null && this.inbound.empty) core.deadlines.set(slot, timeouts.keepAlive);
     } else if (this.#state === State.exchange) {
-      core.deadlines.set(slot, timeouts.idle);
+      this.#paceAnswer(timeouts);
+      if (this.#coded !== null && this.takesMore()) this.#coded.resume();
       this.#exchange?.upstream?.roomier();
     } else if (this.#state === State.tunnel) {
       core.deadlines.set(slot, timeouts.tunnel);
@@ -239,7 +271,10 @@ export class ClientConnection implements Downstream {
           this.#exchange.answer(answers.busy);
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
-          if (this.#exchange.answered) this.abort('client-too-slow');
+          const timeouts = this.#binding?.service.service.timeouts;
+          if (timeouts !== undefined && this.#memberWaits(timeouts)) {
+            this.core.deadlines.set(this.slot, timeouts.idle);
+          } else if (this.#exchange.answered) this.abort('client-too-slow');
           else this.refuse(faults.timeout);
         }
         return;
@@ -281,30 +316,72 @@ export class ClientConnection implements Downstream {
   writing(): void {
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined || this.pending === 0) return;
-    const limit = this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle;
-    this.core.deadlines.set(this.slot, limit);
+    if (this.#state === State.tunnel) this.core.deadlines.set(this.slot, timeouts.tunnel);
+    else this.#paceAnswer(timeouts);
+  }
+
+  /** The client has to take what there is with some speed, or there are always a few bytes more. */
+  #paceAnswer({ idle, slowestBody }: L7Timeouts): void {
+    const { deadlines, timers } = this.core;
+    if (!this.#behind) {
+      this.#behind = true;
+      this.#behindSince = timers.now;
+      this.#taken = 0;
+    }
+    const left = slowBodyLeft(this.#taken, this.#behindSince, timers.now, slowestBody, idle);
+    deadlines.set(this.slot, left < idle ? left : idle);
+  }
+
+  /** Whether it is the member that holds up the request's body; then its time does not count. */
+  #memberWaits({ slowestBody }: L7Timeouts): boolean {
+    const { connections, timers } = this.core;
+    const upstream = this.#exchange?.upstream;
+    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
+    const { total } = this.reader;
+    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, LONGEST) : 0;
+    this.#bodyBegan = (timers.now - bought) | 0;
+    return true;
+  }
+
+  /** So has what the client sends. */
+  #paceRequest({ idle, slowestBody }: L7Timeouts): void {
+    const { deadlines, timers } = this.core;
+    const { total } = this.reader;
+    const left = slowBodyLeft(total, this.#bodyBegan, timers.now, slowestBody, idle);
+    deadlines.set(this.slot, left < idle ? left : idle);
   }
 
   /** Passes on the head of an answer. Whether there was memory for it. */
-  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean {
+  writeHead(exchange: Exchange, head: ResponseHead, inbound: Inbound, interim: boolean): boolean {
     const { core, slot } = this;
     const { route } = exchange;
     if (route === null) return false;
     const id = core.beginHead();
     if (id < 0) return false;
-    const way = interim ? passage.plain : passageOf(head, exchange);
+    const treated = interim ? asItIs : this.#treatment(exchange, head);
+    const coding = codingOf(treated);
+    const { bytes } = core.pool;
+    const small = codedAtOnce(coding, head, bytes, inbound);
+    const length = small === null ? -1 : small.length;
+    const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
-    writeResponse(core.writer, head, core.pool.bytes, exchange, route.response, persistent);
-    if (!interim && exchange.setCookie !== null) {
-      core.writer.reopen();
-      core.writer.all(exchange.setCookie);
-      core.writer.lineEnd();
-    }
+    const { response } = route;
+    writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
+    if (!interim) this.#addFields(exchange);
     if (!core.endHead(slot, id)) return false;
-    if (!interim) this.writer.begin(slot, way === passage.chunked);
+    if (!interim) {
+      this.writer.begin(slot, way === passage.chunked);
+      if (small !== null) {
+        inbound.at += head.length;
+        if (!this.writer.bytes(small, 0, length)) return false;
+      } else if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
+        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this, head);
+      }
+      this.bodyTaken = small !== null;
+    }
     this.writing();
     return true;
   }
@@ -312,6 +389,52 @@ export class ClientConnection implements Downstream {
   queued(): void {
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
+  }
+
+  /** What becomes of the body: coded for this client, or not. */
+  #treatment(exchange: Exchange, head: ResponseHead): number {
+    const { core } = this;
+    const compression = exchange.service?.compression;
+    const plan = exchange.route?.response;
+    if (compression === null || compression === undefined || plan === undefined) return asItIs;
+    const treated = compression.treat(exchange.accepts, head, core.pool.bytes, plan);
+    return core.compressors.available ? treated : withoutCoding(treated);
+  }
+
+  /** Fields of this exchange alone. */
+  #addFields(exchange: Exchange): void {
+    const { writer, timers } = this.core;
+    const timing = exchange.service?.service.serverTiming === true;
+    if (exchange.setCookie === null && !timing) return;
+    writer.reopen();
+    if (exchange.setCookie !== null) writer.all(exchange.setCookie);
+    if (timing) {
+      const now = timers.clock[0] as number;
+      const all = ((now - exchange.startedAt) * 1000) | 0;
+      const member = ((now - exchange.sentAt) * 1000) | 0;
+      writer.name(serverTiming);
+      writeServerTiming(writer, all - member, member);
+      writer.lineEnd();
+    }
+    writer.lineEnd();
+  }
+
+  bodyEnded(): boolean {
+    return this.#coded === null;
+  }
+
+  codedRoom(): void {
+    this.#exchange?.upstream?.roomier();
+  }
+
+  takesMore(): boolean {
+    return this.heldOut < WINDOW;
+  }
+
+  codedEnd(whole: boolean): void {
+    this.#coded = null;
+    if (whole) this.exchangeEnded('complete');
+    else this.abort('no-memory');
   }
 
   /** After an accepted Upgrade or CONNECT: bytes go both ways until both ends have ended. */
@@ -340,8 +463,30 @@ export class ClientConnection implements Downstream {
   }
 
   /** A redirect or a fixed answer of the route. */
-  answerRoute(_route: HttpRoute, _head: RequestHead, _bytes: Uint8Array): void {
-    this.answerWith(answers.noRoute, 'complete');
+  answerRoute(route: HttpRoute, head: RequestHead, bytes: Uint8Array): void {
+    const { core, slot } = this;
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.status = route.status;
+    exchange.answered = true;
+    exchange.persistent = exchange.persistent && this.reader.done && !core.draining;
+    const id = core.beginHead();
+    if (id < 0) {
+      this.abort('no-memory');
+      return;
+    }
+    route.writeAnswer(core.writer, head, bytes, exchange.persistent);
+    if (!core.endHead(slot, id)) {
+      // A redirect that is longer than any head may be.
+      this.refuse(faults.targetTooLong);
+      return;
+    }
+    const body = route.bodyFor(head);
+    if (core.connections.writeBytes(slot, body, 0, body.length) < body.length) {
+      this.abort('no-memory');
+      return;
+    }
+    this.exchangeEnded('complete');
   }
 
   /** An answer of Weir's own ends the exchange. */
@@ -472,6 +617,8 @@ export class ClientConnection implements Downstream {
   }
 
   #leave(reason: EndReason): void {
+    this.#coded?.abort();
+    this.#coded = null;
     const exchange = this.#exchange;
     this.#exchange = null;
     exchange?.release(reason);
@@ -569,7 +716,8 @@ export class ClientConnection implements Downstream {
     if (exchange.list !== null) return true;
     if (this.reader.done) core.deadlines.clear(slot);
     else {
-      core.deadlines.set(slot, service.service.timeouts.idle);
+      this.#bodyBegan = core.timers.now;
+      this.#paceRequest(service.service.timeouts);
     }
     return true;
   }
@@ -583,10 +731,13 @@ export class ClientConnection implements Downstream {
     // Before it is connected the bytes wait here: another member may be tried with them.
     if (upstream?.connected !== true || inbound.empty) return false;
     exchange.bodyGone = true;
-    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     const timeouts = this.#binding?.service.service.timeouts;
+    // Before more is written: what the member has not taken by now, it holds up.
+    if (timeouts !== undefined) this.#memberWaits(timeouts);
+    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     if (timeouts !== undefined) {
-      core.deadlines.set(slot, this.#state === State.tunnel ? timeouts.tunnel : timeouts.idle);
+      if (this.#state === State.tunnel) core.deadlines.set(slot, timeouts.tunnel);
+      else this.#paceRequest(timeouts);
     }
     if (step === bodyStep.done) {
       if (this.pending === 0) core.deadlines.clear(slot);

@@ -2,7 +2,9 @@
  * What the parts of the HTTP engine share: the worker's connections, memory, deadlines, and the
  * objects of each slot, which are made once and used again by whoever has the slot next.
  */
+import { Compressors } from '../compress/compressor.js';
 import { Writer } from '../http1/writer.js';
+import { RouteChange } from '../routing/rewrite.js';
 import { type BufferPool, Owner } from '../ring/buffer-pool.js';
 import { Chains } from '../ring/chains.js';
 import type { Connections } from '../ring/connections.js';
@@ -22,6 +24,9 @@ export const Role = { none: 0, client: 1, member: 2 } as const;
 /** Buffers that one connection may fill before its peer takes them. */
 export const WINDOW = 16;
 
+/** Answers that are compressed at a time; those beyond it go as they are. */
+const MOST_COMPRESSORS = 512;
+
 /** Milliseconds between two looks at exchanges that wait for a member. */
 const QUEUE_TICK = 2;
 
@@ -33,6 +38,9 @@ export class Core {
   readonly idle: IdleConnections;
   readonly retained: Retained;
   readonly writer = new Writer();
+  /** Room for what a route makes of a target. */
+  readonly change = new RouteChange();
+  readonly compressors = new Compressors(MOST_COMPRESSORS);
   /** The owner of buffers that heads are written into. */
   readonly headOwner: number;
   readonly observer: HttpObserver;

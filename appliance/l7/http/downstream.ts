@@ -8,8 +8,9 @@ import type { Peer } from '../http1/peer.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import type { Answer } from './answers.js';
-import type { BodyWriter } from './body.js';
+import type { BodySink, BodyWriter } from './body.js';
 import type { Exchange } from './exchange.js';
+import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
 import type { HttpRoute } from './runtime.js';
 
@@ -26,11 +27,19 @@ export interface Downstream {
   /** Bytes, and buffers, that it has not yet taken. */
   readonly pending: number;
   readonly heldOut: number;
-  /** Of the answer's body. */
+  /** Of the answer's body, as the client gets it. */
   readonly writer: BodyWriter;
+  /** Where the member's bytes go: there, or into what codes them first. */
+  readonly sink: BodySink;
+  /** Buffers of the answer's body that may come now. */
+  readonly bodyRoom: number;
 
-  /** Passes on the head of an answer. Whether there was memory for it. */
-  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean;
+  /**
+   * Passes on the head of an answer, whose body is next in `inbound`. Whether there was memory for it.
+   */
+  writeHead(exchange: Exchange, head: ResponseHead, inbound: Inbound, interim: boolean): boolean;
+  /** After writeHead: it took the whole body as well. */
+  readonly bodyTaken: boolean;
   /** A part of an answer was written: it is to be taken in time. */
   writing(): void;
   /** The member's connection takes bytes now, or took some. */
@@ -41,6 +50,9 @@ export interface Downstream {
   /** After an accepted Upgrade or CONNECT bytes go both ways; the member's side of them has ended. */
   beginTunnel(): void;
   tunnelEnded(): void;
+
+  /** All of the answer's body went into `sink`. Whether it came out, too; else it ends the exchange. */
+  bodyEnded(): boolean;
 
   // Each of these ends the exchange.
   answerWith(answer: Answer, reason: EndReason): void;

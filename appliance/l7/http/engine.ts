@@ -39,9 +39,9 @@ export class HttpEngine {
     else core.member(slot).onEnd(errno);
   }
 
-  onSent(slot: number, _bytes: number): void {
+  onSent(slot: number, bytes: number): void {
     const { core } = this;
-    if (core.role[slot] === Role.client) core.client(slot).onSent();
+    if (core.role[slot] === Role.client) core.client(slot).onSent(bytes);
     else core.member(slot).onSent();
   }
 

@@ -48,6 +48,8 @@ export class Exchange implements Waiter {
   upgrade: UpgradeKind = upgradeKind.none;
   /** Whether the client lets its connection go on. */
   persistent = true;
+  /** Codings that the client accepts, as CompressionPlan says it. */
+  accepts = 0;
 
   /** The request in `core.retained.bytes`, or -1: its head, and its body if that was there at once. */
   kept = -1;
@@ -104,6 +106,7 @@ export class Exchange implements Waiter {
     }
     const route = service.routes[index] as HttpRoute;
     this.route = route;
+    this.accepts = service.compression === null ? 0 : service.compression.accepted(head, bytes);
     const wait = service.limit(index, head, bytes, client.address, core.timers.now);
     if (wait > 0) {
       client.answerTooMany(wait);
@@ -276,7 +279,9 @@ export class Exchange implements Waiter {
       return;
     }
     this.pool?.hide(head, bytes);
-    writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids);
+    const change = route.rewrite === null ? null : core.change;
+    if (change !== null) route.rewrite?.fill(change, head, bytes);
+    writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
       return;
@@ -344,10 +349,11 @@ export class Exchange implements Waiter {
     this.micros = (((core.timers.clock[0] as number) - this.sentAt) * 1000) | 0;
   }
 
-  /** The answer is whole, and so is what the client gets. */
+  /** The member's answer is whole; what the client gets may take longer. */
   complete(): void {
     this.#leaveMember(false, false);
-    this.client?.exchangeEnded('complete');
+    const { client } = this;
+    if (client?.bodyEnded() === true) client.exchangeEnded('complete');
   }
 
   /** Both ends of a tunnel have ended; what is on its way to the member still goes out. */

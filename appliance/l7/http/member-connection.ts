@@ -12,13 +12,16 @@ import type { ResponseHead } from '../http1/response-head.js';
 import type { L7Pool } from '../tables.js';
 import { answers } from './answers.js';
 import { BodyReader, bodyStep, BodyWriter } from './body.js';
-import { Role, WINDOW, type Core } from './core.js';
+import { Role, type Core } from './core.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { HttpMember } from './runtime.js';
 
 /** Milliseconds that the last bytes of a tunnel may take. */
 const FLUSH = 5000;
+
+/** Buffers that may be filled before the head of an answer is read: as many as a coder takes. */
+const HEAD_ROOM = 4;
 
 const State = { connecting: 0, head: 1, body: 2, idle: 3, closing: 4 } as const;
 
@@ -115,7 +118,7 @@ export class MemberConnection {
       this.#persistent = false;
       const { client } = exchange;
       if (this.reader.kind === bodyKind.tunnel) client?.tunnelEnded();
-      else if (client?.writer.end(this.core.pool.bytes, null) === false) {
+      else if (client?.sink.end(this.core.pool.bytes, null) === false) {
         exchange.failed('no-memory', 'sent', answers.overloaded);
       } else exchange.complete();
       return;
@@ -164,8 +167,10 @@ export class MemberConnection {
   room(): number {
     if (this.#state === State.closing) return 0;
     const client = this.#exchange?.client;
-    const held = this.inbound.held + (client === null || client === undefined ? 0 : client.heldOut);
-    return this.core.pool.fairShare(WINDOW) - held;
+    if (client === null || client === undefined || this.#state !== State.body) {
+      return HEAD_ROOM - this.inbound.held;
+    }
+    return client.bodyRoom - this.inbound.held;
   }
 
   /** The client took something. */
@@ -277,7 +282,10 @@ export class MemberConnection {
   /** 1xx: another head follows. Always false. */
   #interim(exchange: Exchange, head: ResponseHead): boolean {
     // HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (exchange.minor === 1 && exchange.client?.writeHead(exchange, head, true) === false) {
+    if (
+      exchange.minor === 1 &&
+      exchange.client?.writeHead(exchange, head, this.inbound, true) === false
+    ) {
       exchange.failed('no-memory', 'sent', answers.overloaded);
     }
     return false;
@@ -288,13 +296,15 @@ export class MemberConnection {
     const { client, service } = exchange;
     if (client === null || service === null) return false;
     this.#persistent = head.persistent;
-    if (!client.writeHead(exchange, head, false)) {
+    if (!client.writeHead(exchange, head, inbound, false)) {
       exchange.failed('no-memory', 'sent', answers.overloaded);
       return false;
     }
     exchange.heard(head, core.pool.bytes);
     this.#state = State.body;
-    this.reader.begin(head.body, head.length, inbound, service.heads.limits);
+    const body = client.bodyTaken ? bodyKind.none : head.body;
+    this.reader.begin(body, head.length, inbound, service.heads.limits);
+    if (client.bodyTaken) this.reader.total = head.length;
     const tunnel = head.body === bodyKind.tunnel;
     core.deadlines.set(
       slot,
@@ -308,7 +318,7 @@ export class MemberConnection {
     const { core, slot } = this;
     const { client, service } = exchange;
     if (client === null || service === null) return;
-    const step = this.reader.relay(core.pool.bytes, this.inbound, client.writer);
+    const step = this.reader.relay(core.pool.bytes, this.inbound, client.sink);
     client.writing();
     switch (step) {
       case bodyStep.done:

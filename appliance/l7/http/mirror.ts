@@ -5,11 +5,14 @@
  */
 import type { ClientAddress } from '../client-address.js';
 import type { Peer } from '../http1/peer.js';
-import { BodyWriter } from './body.js';
+import { type BodySink, BodyWriter } from './body.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
 import type { EndReason } from './observer.js';
+
+/** Buffers that a copy's answer may fill, which are thrown away at once. */
+const MIRROR_ROOM = 4;
 
 export class MirrorClient implements Downstream {
   readonly writer: BodyWriter;
@@ -17,6 +20,8 @@ export class MirrorClient implements Downstream {
   readonly requestBytes = 0;
   readonly pending = 0;
   readonly heldOut = 0;
+  readonly bodyTaken = false;
+  readonly bodyRoom = MIRROR_ROOM;
   #exchange: Exchange | null = null;
 
   constructor(
@@ -27,6 +32,14 @@ export class MirrorClient implements Downstream {
   ) {
     this.writer = new BodyWriter(core.connections);
     this.writer.begin(-1, false);
+  }
+
+  get sink(): BodySink {
+    return this.writer;
+  }
+
+  bodyEnded(): boolean {
+    return true;
   }
 
   attach(exchange: Exchange): void {

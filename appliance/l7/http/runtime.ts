@@ -12,6 +12,9 @@ import type { RequestPlan } from '../http1/rewrite-request.js';
 import type { ResponsePlan } from '../http1/rewrite-response.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import type { ClientAddress } from '../client-address.js';
+import type { CompressionPlan } from '../compress/plan.js';
+import type { Writer } from '../http1/writer.js';
+import type { Rewrite } from '../routing/rewrite.js';
 import type { IdleList } from './idle.js';
 import type { WaitingList } from './waiting.js';
 
@@ -56,6 +59,14 @@ export interface HttpRoute {
   readonly route: L7Route;
   readonly request: RequestPlan;
   readonly response: ResponsePlan;
+  /** What it changes of the target and the host; null: nothing. */
+  readonly rewrite: Rewrite | null;
+  /** Of a redirect or a fixed answer; 0: the route leads to pools. */
+  readonly status: number;
+  /** Writes the head of that answer, right after find(). */
+  writeAnswer(writer: Writer, head: RequestHead, bytes: Uint8Array, persistent: boolean): void;
+  /** What follows it. */
+  bodyFor(head: RequestHead): Uint8Array;
   /** One of its pools, for a request whose hash or random number this is. */
   poolFor(number: number): HttpPool | null;
   /** Where a copy of the request goes, too. */
@@ -67,6 +78,7 @@ export interface HttpService {
   readonly heads: Heads;
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
+  readonly compression: CompressionPlan | null;
   /** Whether a connection may be; it counts until leave(). */
   enter(slot: number, client: ClientAddress): boolean;
   leave(slot: number): void;

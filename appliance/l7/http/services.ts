@@ -7,7 +7,9 @@ import { Balancer, type BalancerOptions } from '../balance/balancer.js';
 import type { Members, MemberState } from '../balance/members.js';
 import type { Chooser, Choosers } from '../balance/persistence.js';
 import type { ClientAddress } from '../client-address.js';
-import { Edits, type FieldEdit } from '../http1/edits.js';
+import { availableCodings } from '../compress/codecs.js';
+import { CompressionPlan } from '../compress/plan.js';
+import { Edits } from '../http1/edits.js';
 import type { Fault } from '../http1/faults.js';
 import type { FieldSection } from '../http1/fields.js';
 import { defaultLimits, type Limits } from '../http1/limits.js';
@@ -15,9 +17,12 @@ import type { RequestHead } from '../http1/request-head.js';
 import { RequestIds } from '../http1/request-id.js';
 import { RequestPlan } from '../http1/rewrite-request.js';
 import { ResponsePlan } from '../http1/rewrite-response.js';
+import type { Writer } from '../http1/writer.js';
 import { ConnectionRule, type ConnectionLimits } from '../limits/connection-limits.js';
 import type { TokenBuckets } from '../limits/buckets.js';
 import { Limiter } from '../limits/limiter.js';
+import { FixedAnswer, type HttpDate, RedirectTemplate } from '../routing/answers.js';
+import { Rewrite } from '../routing/rewrite.js';
 import { Router } from '../routing/router.js';
 import type { Snapshot } from '../snapshot.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
@@ -32,6 +37,8 @@ export interface ServiceParts {
   readonly buckets: TokenBuckets;
   readonly connections: ConnectionLimits;
   readonly balancing: Omit<BalancerOptions, 'row'>;
+  /** Set once a second. */
+  readonly date: HttpDate;
   /** The worker's number, for request ids. */
   readonly worker: number;
 }
@@ -136,9 +143,15 @@ function sharesOf(
   });
 }
 
+const noBody = new Uint8Array(0);
+
 class CompiledRoute implements HttpRoute {
   readonly request: RequestPlan;
   readonly response: ResponsePlan;
+  readonly rewrite: Rewrite | null;
+  readonly status: number;
+  readonly #redirect: RedirectTemplate | null = null;
+  readonly #fixed: FixedAnswer | null = null;
   readonly #shares: readonly Share[];
   readonly #mirror: HttpPool | null = null;
   readonly #mirrorEnd: number = 0;
@@ -150,13 +163,11 @@ class CompiledRoute implements HttpRoute {
     service: L7Service,
     pool: (name: string) => HttpPool,
     seed: number,
+    private readonly router: Router,
+    private readonly date: HttpDate,
   ) {
     const { action } = route;
     const { forward } = service;
-    const host: readonly FieldEdit[] =
-      action.kind === 'pools' && action.host !== null
-        ? [{ action: 'set', name: 'Host', value: action.host }]
-        : [];
     this.request = new RequestPlan({
       forwardedFor: forward.forwardedFor,
       forwardedOthers: forward.forwardedOthers,
@@ -165,18 +176,31 @@ class CompiledRoute implements HttpRoute {
       requestId: forward.requestId,
       upgrade: forward.upgrade,
       fallbackHost: hostOf(service),
-      edits: new Edits([...host, ...route.requestEdits]),
+      edits: new Edits(route.requestEdits),
     });
-    this.response = new ResponsePlan({
-      via: forward.via,
-      edits: new Edits(route.responseEdits),
-    });
+    const edits = new Edits(route.responseEdits);
+    this.response = new ResponsePlan({ via: forward.via, edits });
+    this.rewrite = Rewrite.of(route);
+    this.status = action.kind === 'pools' ? 0 : action.status;
+    if (action.kind === 'redirect') {
+      this.#redirect = new RedirectTemplate(action.to, action.status, service.address, edits);
+    } else if (action.kind === 'respond') this.#fixed = new FixedAnswer(action, edits);
     this.#random = Int32Array.of(seed | 1);
     this.#shares = action.kind === 'pools' ? sharesOf(action.pools, pool) : [];
     if (action.kind === 'pools' && action.mirror !== null) {
       this.#mirror = pool(action.mirror.pool);
       this.#mirrorEnd = (action.mirror.percent / 100) * 2 ** 32;
     }
+  }
+
+  writeAnswer(writer: Writer, head: RequestHead, bytes: Uint8Array, persistent: boolean): void {
+    const { date, router } = this;
+    this.#redirect?.write(writer, head, bytes, router.parts, persistent, date);
+    this.#fixed?.writeHead(writer, head, persistent, date);
+  }
+
+  bodyFor(head: RequestHead): Uint8Array {
+    return this.#fixed?.bodyFor(head) ?? noBody;
   }
 
   poolFor(): HttpPool | null {
@@ -209,6 +233,7 @@ function hostOf({ address, port }: L7Service): string {
 class CompiledService implements HttpService {
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
+  readonly compression: CompressionPlan | null;
   readonly #router: Router;
   readonly #limiter: Limiter;
   readonly #rule: ConnectionRule;
@@ -241,10 +266,17 @@ class CompiledService implements HttpService {
       return made;
     };
     const seeds = randomFillSync(new Uint32Array(service.routes.length + 4));
+    const router = new Router(service);
+    this.#router = router;
+    const { date } = parts;
     this.routes = service.routes.map(
-      (route, index) => new CompiledRoute(route, service, pool, seeds[index + 4] ?? 1),
+      (route, index) =>
+        new CompiledRoute(route, service, pool, seeds[index + 4] ?? 1, router, date),
     );
-    this.#router = new Router(service);
+    this.compression =
+      service.compression === null
+        ? null
+        : new CompressionPlan(service.compression, availableCodings());
     this.#limiter = new Limiter(parts.buckets, service, (when) => this.#router.conditionOf(when));
     this.#rule = new ConnectionRule(service, parts.buckets.seedLow, parts.buckets.seedHigh);
     this.#connections = parts.connections;

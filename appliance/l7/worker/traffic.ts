@@ -14,6 +14,7 @@ import type { HttpService } from '../http/runtime.js';
 import { Balancers, HttpServices, type ServiceParts } from '../http/services.js';
 import { ConnectionLimits } from '../limits/connection-limits.js';
 import type { Connections } from '../ring/connections.js';
+import { HttpDate } from '../routing/answers.js';
 import { ClientHello } from '../routing/client-hello.js';
 import type { Snapshot } from '../snapshot.js';
 import { StreamEngine } from '../stream/engine.js';
@@ -49,6 +50,7 @@ export class Traffic implements Engine {
   readonly #tick: number;
   #httpServices: ReadonlyMap<string, HttpService> = new Map();
   #streamServices: ReadonlyMap<string, StreamService> = new Map();
+  readonly #date = new HttpDate();
   #balancers: Balancers | null = null;
   #onDrained: (() => void) | null = null;
 
@@ -99,6 +101,7 @@ export class Traffic implements Engine {
           },
         },
       },
+      date: this.#date,
       worker,
     };
     this.#services = new HttpServices(this.#parts);
@@ -249,6 +252,7 @@ export class Traffic implements Engine {
     head[Own.heartbeat] = ((head[Own.heartbeat] ?? 0) + 1) | 0;
     head[Own.clients] = this.clients;
     const { now } = this.#context.loop;
+    this.#date.set(Date.now());
     const seconds = Math.floor(Date.now() / 1000);
     for (const { ids } of this.#httpServices.values()) if (ids !== null) ids.now = seconds;
     for (const balancer of this.#balancers?.all ?? []) balancer.sweep(now);

@@ -62,7 +62,10 @@ test('cases are chosen by their names or by how these begin, with or without "l7
 });
 
 test('every pool of the scene has as many routes, and each pair of host and path one', () => {
-  const made = sceneAt(Array.from({ length: 10 }, (_, index) => 1000 + index));
+  const made = sceneAt([
+    [1, 2, 3, 4, 5],
+    [6, 7, 8, 9, 10],
+  ]);
   assert.equal(
     routesByPool(made).map(({ length }) => length),
     [10, 10, 10, 10, 10],

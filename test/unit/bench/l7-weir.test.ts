@@ -1,12 +1,14 @@
 /** The scene of the layer-7 benchmark as Weir's own document. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { MEMBER_PORTS, sceneAt } from '../../bench/l7-scene.js';
+import { POOLS, sceneAt } from '../../bench/l7-scene.js';
 import { weirTables } from '../../bench/l7-weir.js';
 
 const test = suite('the scene of the layer-7 benchmark, for Weir');
 
-const made = sceneAt(Array.from({ length: MEMBER_PORTS }, (_, index) => 9000 + index));
+const made = sceneAt(
+  [9000, 9100].map((first) => Array.from({ length: POOLS }, (_, pool) => first + pool)),
+);
 const tables = weirTables(made, 8000, 2);
 
 test('every route of the scene leads to its pool, with its edits', () => {

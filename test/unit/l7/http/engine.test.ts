@@ -16,8 +16,11 @@ import {
   type Server as TcpServer,
   type Socket,
 } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { availableCodings } from '../../../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../../../appliance/l7/compress/plan.js';
 import { EngineDriver, type EngineOptions } from '../../../support/http-engine.js';
 import { needs } from '../../../support/needs.js';
 
@@ -488,6 +491,44 @@ uring('a client that goes away while it is served frees everything', async () =>
   });
 });
 
+uring('a body that comes drop by drop is answered by 408, though no drop is late', async () => {
+  const member: RequestListener = (incoming, response) => {
+    incoming.resume();
+    incoming.on('end', () => response.end());
+  };
+  const limits = { timeouts: { idle: 400, slowestBody: 100 } };
+  await withEngine([{ http: member }], limits, async ({ socket }) => {
+    const client = socket();
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
+    // 20 bytes a second, where 100 are wanted.
+    const drops = setInterval(() => client.write('x'), 50);
+    try {
+      const [answer] = (await once(client, 'data')) as [Buffer];
+      assert.match(answer.toString(), /^HTTP\/1\.1 408 /);
+    } finally {
+      clearInterval(drops);
+    }
+  });
+});
+
+uring('a client is not to blame for a member that reads late', async () => {
+  const size = 30_000_000;
+  const member: RequestListener = (incoming, response) => {
+    // Far longer than a client may be slow.
+    setTimeout(() => {
+      let got = 0;
+      incoming.on('data', (piece: Buffer) => (got += piece.length));
+      incoming.on('end', () => response.end(String(got)));
+    }, 1500);
+  };
+  const limits = { timeouts: { idle: 200, slowestBody: 1_000_000_000, response: 20_000 } };
+  await withEngine([{ http: member }], limits, async ({ ask: post }) => {
+    const { status, body } = await post({ method: 'POST', body: Buffer.alloc(size) });
+    assert.is(status, 200);
+    assert.is(body.toString(), String(size));
+  });
+});
+
 uring('a slow reader holds up its member, and memory stays within the window', async () => {
   const total = 64 << 20;
   const http: RequestListener = (_asked, response) => {
@@ -584,6 +625,83 @@ uring('requests wait for a member with room, in order, and not for ever', async 
       assert.is((await third).body.toString(), '/3');
     } finally {
       agent.destroy();
+    }
+  });
+});
+
+uring('answers are compressed for clients that ask for it', async () => {
+  const text = 'a line that comes again and again\n'.repeat(20_000);
+  const http: RequestListener = (asked, response) => {
+    response.setHeader('Content-Type', 'text/plain');
+    response.setHeader('ETag', '"v1"');
+    if (asked.url === '/length') response.setHeader('Content-Length', text.length);
+    response.end(text);
+  };
+  const compression = new CompressionPlan(
+    { codings: ['br', 'gzip'], minimumSize: 100, types: ['text/*'] },
+    availableCodings(),
+  );
+  await withEngine([{ http }], { compression }, async ({ ask: get, unit }) => {
+    for (const path of ['/length', '/chunks']) {
+      const headers = { 'Accept-Encoding': 'gzip;q=1, br;q=0.5' };
+      const coded = await get({ path, headers });
+      assert.is(coded.headers['content-encoding'], 'gzip');
+      assert.is(coded.headers['etag'], 'W/"v1"');
+      assert.is(coded.headers.vary, 'Accept-Encoding');
+      assert.is(coded.headers['content-length'], undefined);
+      assert.ok(coded.body.length < text.length / 10, `${coded.body.length} bytes`);
+      assert.is(gunzipSync(coded.body).toString(), text);
+      const plain = await get({ path, headers: { 'Accept-Encoding': 'identity' } });
+      assert.is(plain.headers['content-encoding'], undefined);
+      assert.is(plain.body.toString(), text);
+      const head = await get({ path, method: 'HEAD', headers });
+      assert.is(head.headers['content-encoding'], 'gzip');
+    }
+    assert.is(unit.open, 1, 'one connection for all');
+    await unit.driver.settled(() => unit.engine.core.compressors.open === 0);
+  });
+});
+
+uring('a client that goes away while its answer is compressed leaves nothing behind', async () => {
+  const http: RequestListener = (_asked, response) => {
+    response.setHeader('Content-Type', 'text/plain');
+    const more = (): void => {
+      while (response.write(randomBytes(30_000).toString('base64')));
+    };
+    response.on('drain', more);
+    more();
+  };
+  const compression = new CompressionPlan(
+    { codings: ['gzip'], minimumSize: 100, types: ['text/*'] },
+    availableCodings(),
+  );
+  await withEngine([{ http }], { compression }, async ({ socket, unit }) => {
+    const client = socket();
+    client.write('GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n');
+    await once(client, 'data');
+    client.pause();
+    const { pool } = unit.driver;
+    await unit.driver.settled(() => unit.engine.core.compressors.open === 1);
+    client.resetAndDestroy();
+    await unit.driver.settled(() => unit.ended.length === 1);
+    await unit.driver.settled(() => unit.engine.core.compressors.open === 0);
+    assert.ok(pool.receiving - pool.withKernel <= 16, 'no more buffers than a window');
+  });
+});
+
+uring('a body that comes too slowly is answered by 408', async () => {
+  const timeouts = { idle: 150, slowestBody: 1000 };
+  await withEngine([{ http: echo }], { timeouts }, async ({ socket, unit }) => {
+    const client = socket();
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n');
+    // A byte each 20 ms: each one comes in time, all of them do not.
+    const drip = setInterval(() => client.write('x'), 20);
+    try {
+      const [answer] = (await once(client, 'data')) as [Buffer];
+      assert.match(answer.toString(), /^HTTP\/1\.1 408 /);
+      assert.is(unit.refusals.at(-1), 'request-timeout');
+    } finally {
+      clearInterval(drip);
     }
   });
 });
