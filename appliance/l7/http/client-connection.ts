@@ -43,6 +43,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Buffers that a client may fill with heads. */
+const HEAD_BUFFERS = 4;
 /** Milliseconds that the bytes of a body can buy at most. */
 const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
@@ -294,10 +296,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         return 1;
       case State.head:
       case State.proxy:
-        return 4 - this.inbound.held;
+        return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
       default: {
         const upstream = this.#exchange?.upstream;
-        if (this.reader.done) return 2 - this.inbound.held;
+        if (this.reader.done) return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
         const out =
           upstream === null || upstream === undefined
             ? 0
@@ -690,6 +692,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
           this.#head = service.heads.lendRequest();
           core.deadlines.set(slot, service.service.timeouts.head);
         }
+        head.move(inbound.economise());
         return false;
       }
       const delta = inbound.compact();
@@ -712,6 +715,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.reader.begin(head.body, head.length, inbound, service.heads.limits);
     exchange.begin(this, service, head, bytes);
     if (head !== service.heads.request) service.heads.giveBack(head);
+    // What is to be kept of the request is kept elsewhere: thousands of slow answers hold no buffers.
+    if (inbound.empty) inbound.clear();
+    else inbound.economise();
     if (this.#exchange !== exchange) return true;
     if (exchange.list !== null) return true;
     if (this.reader.done) core.deadlines.clear(slot);
