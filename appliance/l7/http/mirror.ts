@@ -58,6 +58,9 @@ export class MirrorClient implements Downstream {
   roomier(): void {
     // As above.
   }
+  leftQueue(): void {
+    // As below.
+  }
   queued(): void {
     // Copies never wait.
   }
