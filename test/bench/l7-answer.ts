@@ -9,7 +9,7 @@ export interface AnswerHead {
   end: number;
   /** Content-Length. */
   length: number;
-  /** What the cookie that was looked for is set to. */
+  /** The cookie that was looked for: its name and value. */
   cookie: string | null;
 }
 
@@ -72,7 +72,8 @@ export function readAnswer(
         text(bytes, at + 11, stop)
           .trim()
           .split(';', 1)[0] ?? '';
-      if (pair.startsWith(`${cookie}=`)) head.cookie = pair.slice(cookie.length + 1);
+      // A pool's own cookie may have the name with something behind it.
+      if (pair.startsWith(`${cookie}=`) || pair.startsWith(`${cookie}-`)) head.cookie = pair;
     } else if (first === 0x74 && end - at > 19 && isName(bytes, at, transferEncoding)) {
       throw new Error('an answer came with Transfer-Encoding where the member gave a length');
     }

@@ -65,7 +65,7 @@ export async function checkProxy({ name }: Proxy, port: number, { routes }: Scen
       if (wrong !== null) throw new Error(`${where}: ${wrong}; the member got\n${first.body}`);
       const cookie = (first.headers['set-cookie'] ?? [])
         .map((text) => text.split(';', 1)[0] ?? '')
-        .find((text) => text.startsWith(`${scene.cookie}=`));
+        .find((text) => text.startsWith(`${scene.cookie}=`) || text.startsWith(`${scene.cookie}-`));
       if (cookie === undefined) throw new Error(`${where}: no cookie ${scene.cookie} was set`);
       for (let times = 0; times < 3; times += 1) {
         const again = await ask(agent, port, route, cookie);

@@ -189,7 +189,7 @@ export class LoadHandler implements ConnectionHandler {
   #make(list: Int32Array, which: number, cookie: number, turn: number): number {
     const pool = this.#pool;
     const value = [...this.#cookies.keys()][cookie] ?? '';
-    const field = cookie === 0 ? '' : `Cookie: ${this.#load.cookie ?? ''}=${value}\r\n`;
+    const field = cookie === 0 ? '' : `Cookie: ${value}\r\n`;
     const text = Buffer.from(`${this.#load.requests[which]?.[turn] ?? ''}${field}\r\n`);
     const id = pool.take(this.#owner);
     if (id < 0) throw new Error('the load has no buffer for one more kind of request');

@@ -13,6 +13,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** For a proxy to begin to answer. */
 const START_TRIES = 200;
 const START_PAUSE = 50;
+/** For a process that was told to end. */
+const LEAVE = 10_000;
 
 export type Cpus = readonly number[] | null;
 
@@ -118,5 +120,14 @@ export class Companion {
 
   async stop(): Promise<void> {
     await end(this.#child, 'SIGKILL');
+  }
+
+  /** Lets it end by itself. */
+  async leave(): Promise<void> {
+    const gone = once(this.#child, 'exit');
+    this.#child.disconnect();
+    const hard = setTimeout(() => this.#child.kill('SIGKILL'), LEAVE);
+    await gone;
+    clearTimeout(hard);
   }
 }

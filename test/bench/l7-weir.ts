@@ -12,7 +12,8 @@ import { formatConfigError } from '../../appliance/config/errors.js';
 import { compile } from '../../appliance/control/compile.js';
 import type { L7Tables } from '../../appliance/l7/tables.js';
 import { projectRoot } from '../../appliance/paths.js';
-import { freePort } from './l7-processes.js';
+import { Companion, freePort } from './l7-processes.js';
+import type { SentTables } from './l7-workers-process.js';
 import { type Proxy, type ProxySettings, type Scene, scene } from './l7-scene.js';
 
 /** Workers that serve tables, as processes below `pid`. */
@@ -69,9 +70,23 @@ export function weirTables(made: Scene, port: number, workers: number): L7Tables
   return tables.l7;
 }
 
-/** Null: this build has nobody who serves tables. */
-export function weir(startWorkers: StartWorkers | null): Proxy | null {
-  if (startWorkers === null) return null;
+/** Workers below a process that is for them what the daemon is. */
+const startWorkers: StartWorkers = async (tables, { cpus }) => {
+  const companion = new Companion('l7-workers-process', cpus);
+  const sent: SentTables = {
+    unit: tables.unit,
+    services: [...tables.services.values()],
+    pools: [...tables.pools.values()],
+  };
+  const said = await companion.ask(sent);
+  if (typeof said !== 'object' || said === null || !('problem' in said) || said.problem !== null) {
+    await companion.stop();
+    throw new Error(`the workers do not serve: ${JSON.stringify(said)}`);
+  }
+  return { pid: companion.pid, stop: () => companion.leave() };
+};
+
+export function weir(): Proxy {
   let workers: Workers | null = null;
   return {
     name: 'weir',

@@ -45,10 +45,8 @@ const WARM_UP = 0.4;
 type Results = Map<string, Map<string, LoadResult[]>>;
 
 export async function run(options: BenchOptions = defaults): Promise<void> {
-  const ours = weir(null);
+  const ours = weir();
   const peers = [haproxy(), nginx()];
-  if (ours === null && !options.json)
-    console.log('this build has no workers for layer 7: the peers alone');
   await measureAll(ours, peers, options);
 }
 
