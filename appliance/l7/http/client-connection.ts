@@ -19,7 +19,7 @@ import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
 import { addressText, peerOf as peerText, type Peer } from '../http1/peer.js';
-import { ProxyHeader } from '../http1/proxy-protocol.js';
+import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
 import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
@@ -32,6 +32,7 @@ import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
 import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { endsOf, nobody } from './ends.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
@@ -100,6 +101,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #exchange: Exchange | null = null;
   #head: RequestHead | null = null;
   #peer: Peer | null = null;
+  #port = 0;
+  /** What a PROXY header said. */
+  #told: ProxyHeader | null = null;
   /** The client has sent its last byte. */
   #ended = false;
   /** The member's side of a tunnel has ended. */
@@ -164,6 +168,13 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     return this.#peer;
   }
 
+  /** For the PROXY header of a member. */
+  get ends(): Endpoints {
+    if (this.#told !== null) return this.#told;
+    const service = this.#binding?.service.service;
+    return service === undefined ? nobody : endsOf(this.address, this.#port, service);
+  }
+
   accept(binding: Binding): void {
     const { core, slot } = this;
     core.role[slot] = Role.client;
@@ -185,6 +196,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     const v6 = sockaddr[0] === AF_INET6;
     this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
+    this.#port = ((sockaddr[2] as number) << 8) | (sockaddr[3] as number);
+    this.#told = null;
     this.hash = this.address.hash();
     core.deadlines.set(slot, service.timeouts.head);
     this.#state = State.proxy;
@@ -803,6 +816,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.address.set(header.source, 0, header.family);
       this.hash = this.address.hash();
       this.#peer = null;
+      this.#told = header;
     }
     core.deadlines.set(slot, binding.service.service.timeouts.head);
     this.#enter(binding);

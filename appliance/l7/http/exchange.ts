@@ -21,6 +21,7 @@ import { answer, answers, type Answer } from './answers.js';
 import type { ClientConnection } from './client-connection.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { nobody, writeProxyHeader } from './ends.js';
 import type { MemberConnection } from './member-connection.js';
 import type { EndReason } from './observer.js';
 import { MirrorClient } from './mirror.js';
@@ -125,8 +126,14 @@ export class Exchange implements Waiter {
     // After the original was sent, which still has its kept copy, unless it is over already.
     if (copyTo !== null && this.client === client && client.requestDone) {
       const copy = core.takeExchange();
-      const nobody = new MirrorClient(core, client.address, client.hash, client.peer);
-      if (!copy.beginCopy(this, copyTo, nobody)) core.giveExchange(copy);
+      const unheard = new MirrorClient(
+        core,
+        client.address,
+        client.hash,
+        client.peer,
+        copyTo.pool.proxyProtocol === 'off' ? nobody : client.ends,
+      );
+      if (!copy.beginCopy(this, copyTo, unheard)) core.giveExchange(copy);
     }
   }
 
@@ -226,7 +233,9 @@ export class Exchange implements Waiter {
         this.list.remove(this);
         client.leftQueue();
       }
-      let slot = this.fresh ? -1 : core.idle.pop(member);
+      // One that the member takes for another client's is of no use.
+      const own = this.fresh || pool.pool.proxyProtocol !== 'off';
+      let slot = own ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
@@ -283,6 +292,9 @@ export class Exchange implements Waiter {
     this.pool?.hide(head, bytes);
     const change = route.rewrite === null ? null : core.change;
     if (change !== null) route.rewrite?.fill(change, head, bytes);
+    if (this.pool !== null && this.pool.pool.proxyProtocol !== 'off') {
+      writeProxyHeader(core.writer, this.pool.pool, client.ends);
+    }
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);

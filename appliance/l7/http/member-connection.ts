@@ -209,6 +209,7 @@ export class MemberConnection {
       core.draining ||
       pool === null ||
       member === null ||
+      pool.proxyProtocol !== 'off' ||
       !this.inbound.empty ||
       this.#requests >= pool.requestsPerConnection ||
       member.idleCount >= pool.idleConnections ||
