@@ -50,6 +50,8 @@ export interface Downstream {
   roomier(): void;
   /** The exchange waits for a member with room. */
   queued(): void;
+  /** It found one. */
+  leftQueue(): void;
   /** After an accepted Upgrade or CONNECT bytes go both ways; the member's side of them has ended. */
   beginTunnel(): void;
   tunnelEnded(): void;

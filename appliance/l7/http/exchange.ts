@@ -229,18 +229,20 @@ export class Exchange implements Waiter {
         }
         return;
       }
-      this.list?.remove(this);
+      if (this.list !== null) {
+        this.list.remove(this);
+        client.leftQueue();
+      }
       // One that the member takes for another client's is of no use.
       const own = this.fresh || pool.pool.proxyProtocol !== 'off';
       let slot = own ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
+        // No slot, descriptor or address is left here, which says nothing of the member.
         core.observer.connected(member, -slot);
-        member.end(core.timers.now, -1, 0, true);
-        this.tried = member;
-        if (this.attempts <= pool.pool.retries) continue;
-        this.answer(answers.badGateway);
+        member.end(core.timers.now, -1, 0, false);
+        this.answer(answers.overloaded);
         return;
       }
       const upstream = core.member(slot);
@@ -315,7 +317,7 @@ export class Exchange implements Waiter {
    */
   failed(reason: EndReason, how: 'unsent' | 'stale' | 'sent', instead: Answer): void {
     const { core, client, pool, member } = this;
-    this.#leaveMember(true, how !== 'stale');
+    this.#leaveMember(true, how !== 'stale' && reason !== 'no-memory');
     if (client === null || member === null || pool === null) return;
     if (this.answered) {
       client.abort(reason);

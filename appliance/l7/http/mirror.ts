@@ -60,6 +60,9 @@ export class MirrorClient implements Downstream {
   roomier(): void {
     // As above.
   }
+  leftQueue(): void {
+    // As below.
+  }
   queued(): void {
     // Copies never wait.
   }
