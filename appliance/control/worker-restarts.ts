@@ -30,7 +30,7 @@ export class WorkerRestarts {
       throw new PortError('conflict', 'The workers are being replaced already: wait for that.');
     }
     const { unable } = tier.health;
-    if (unable !== null) throw new PortError('unavailable', `No worker can serve: ${unable}.`);
+    if (unable !== null) throw new PortError('unavailable', `No worker can serve. ${unable}`);
     if (tier.workers.length === 0) {
       throw new PortError('conflict', 'There are no workers: no service needs the proxy.');
     }

@@ -22,7 +22,8 @@ import {
   type RequestRules,
 } from '../../appliance/l7/http1/rewrite-request.js';
 import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
-import type { CompressionPlan } from '../../appliance/l7/compress/plan.js';
+import { availableCodings } from '../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { WaitingList } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
@@ -299,7 +300,11 @@ export class EngineDriver implements HttpObserver {
       ids: null,
       routes: [route],
       fault: null,
-      compression: options.compression ?? null,
+      compression:
+        options.compression ??
+        (options.service?.compression === undefined || options.service.compression === null
+          ? null
+          : new CompressionPlan(options.service.compression, availableCodings())),
       find: () => 0,
       enter: () => true,
       leave: () => undefined,

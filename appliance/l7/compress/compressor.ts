@@ -60,16 +60,15 @@ export class Compressor {
     this.#stream.on('close', this.#closed);
   }
 
-  /** Bytes that push() takes now. */
+  /** Bytes that may be pushed now; what was on its way to the caller is taken in any case. */
   get room(): number {
     return INPUT - this.#waiting;
   }
 
-  /** Takes a copy of bytes[start, end), which must not be more than `room`. */
+  /** Takes a copy of bytes[start, end). */
   push(bytes: Uint8Array, start: number, end: number): void {
     const size = end - start;
     if (this.#over) return;
-    if (size > this.room) throw new RangeError(`${size} bytes to code, with room for ${this.room}`);
     if (this.#finishing) throw new Error('bytes to code after the end of the body');
     if (size === 0) return;
     this.#waiting += size;

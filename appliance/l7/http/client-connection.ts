@@ -29,7 +29,7 @@ import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
 import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
-import { CodedBody, type CodedBodyOwner } from './coded-body.js';
+import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
 import type { Exchange } from './exchange.js';
@@ -43,6 +43,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Milliseconds that the bytes of a body can buy at most. */
+const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
 const LINGER_BYTES = 1_048_576;
 
@@ -89,6 +91,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   readonly address = new Address();
   /** Of the address. */
   hash = 0;
+  bodyTaken = false;
 
   #state: number = State.closing;
   #binding: Binding | null = null;
@@ -268,7 +271,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
           this.#exchange.answer(answers.busy);
         else if (this.pending > 0) this.abort('client-too-slow');
         else if (!this.reader.done && this.#exchange !== null) {
-          if (this.#exchange.answered) this.abort('client-too-slow');
+          const timeouts = this.#binding?.service.service.timeouts;
+          if (timeouts !== undefined && this.#memberWaits(timeouts)) {
+            this.core.deadlines.set(this.slot, timeouts.idle);
+          } else if (this.#exchange.answered) this.abort('client-too-slow');
           else this.refuse(faults.timeout);
         }
         return;
@@ -326,6 +332,17 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     deadlines.set(this.slot, left < idle ? left : idle);
   }
 
+  /** Whether it is the member that holds up the request's body; then its time does not count. */
+  #memberWaits({ slowestBody }: L7Timeouts): boolean {
+    const { connections, timers } = this.core;
+    const upstream = this.#exchange?.upstream;
+    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
+    const { total } = this.reader;
+    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, LONGEST) : 0;
+    this.#bodyBegan = (timers.now - bought) | 0;
+    return true;
+  }
+
   /** So has what the client sends. */
   #paceRequest({ idle, slowestBody }: L7Timeouts): void {
     const { deadlines, timers } = this.core;
@@ -335,28 +352,35 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   }
 
   /** Passes on the head of an answer. Whether there was memory for it. */
-  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean {
+  writeHead(exchange: Exchange, head: ResponseHead, inbound: Inbound, interim: boolean): boolean {
     const { core, slot } = this;
     const { route } = exchange;
     if (route === null) return false;
     const id = core.beginHead();
     if (id < 0) return false;
     const treated = interim ? asItIs : this.#treatment(exchange, head);
-    const way = interim ? passage.plain : passageOf(head, exchange, treated);
+    const coding = codingOf(treated);
+    const { bytes } = core.pool;
+    const small = codedAtOnce(coding, head, bytes, inbound);
+    const length = small === null ? -1 : small.length;
+    const way = interim ? passage.plain : passageOf(head, exchange, treated, length);
     if (way === passage.untilClose || !this.reader.done || core.draining) {
       exchange.persistent = false;
     }
     const { persistent } = exchange;
     const { response } = route;
-    writeResponse(core.writer, head, core.pool.bytes, exchange, response, persistent, treated);
+    writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
     if (!interim) this.#addFields(exchange);
     if (!core.endHead(slot, id)) return false;
     if (!interim) {
       this.writer.begin(slot, way === passage.chunked);
-      const coding = codingOf(treated);
-      if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
-        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this);
+      if (small !== null) {
+        inbound.at += head.length;
+        if (!this.writer.bytes(small, 0, length)) return false;
+      } else if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
+        this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this, head);
       }
+      this.bodyTaken = small !== null;
     }
     this.writing();
     return true;
@@ -707,8 +731,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     // Before it is connected the bytes wait here: another member may be tried with them.
     if (upstream?.connected !== true || inbound.empty) return false;
     exchange.bodyGone = true;
-    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     const timeouts = this.#binding?.service.service.timeouts;
+    // Before more is written: what the member has not taken by now, it holds up.
+    if (timeouts !== undefined) this.#memberWaits(timeouts);
+    const step = this.reader.relay(core.pool.bytes, inbound, upstream.writer);
     if (timeouts !== undefined) {
       if (this.#state === State.tunnel) core.deadlines.set(slot, timeouts.tunnel);
       else this.#paceRequest(timeouts);

@@ -6,7 +6,11 @@
  * once, and nothing comes out afterwards.
  */
 import type { FieldSection } from '../http1/fields.js';
-import type { ContentCoding } from '../http1/coding.js';
+import { CODE_AT_ONCE, codeAtOnce } from '../compress/codecs.js';
+import { contentCoding, type ContentCoding } from '../http1/coding.js';
+import { bodyKind } from '../http1/framing.js';
+import type { ResponseHead } from '../http1/response-head.js';
+import type { Inbound } from './inbound.js';
 import type { Compressor, Compressors, CompressorSink } from '../compress/compressor.js';
 import { Owner, type BufferPool } from '../ring/buffer-pool.js';
 import type { BodySink, BodyWriter } from './body.js';
@@ -37,11 +41,14 @@ export class CodedBody implements BodySink, CompressorSink {
     pool: BufferPool,
     out: BodyWriter,
     owner: CodedBodyOwner,
+    response: ResponseHead,
   ) {
     this.#pool = pool;
     this.#out = out;
     this.#owner = owner;
-    this.#coder = compressors.start(coding, this, 'dry');
+    // A body of known length comes as fast as it can; others may wait between two pieces.
+    const when = response.body === bodyKind.length ? 'end' : 'dry';
+    this.#coder = compressors.start(coding, this, when);
   }
 
   /** Bytes that may come now. */
@@ -104,3 +111,16 @@ export class CodedBody implements BodySink, CompressorSink {
 }
 
 const nothing = new Uint8Array(0);
+
+/** The whole coded body where the member's is small and all there, else null. */
+export function codedAtOnce(
+  coding: ContentCoding,
+  response: ResponseHead,
+  bytes: Uint8Array,
+  inbound: Inbound,
+): Uint8Array | null {
+  if (coding === contentCoding.identity || response.body !== bodyKind.length) return null;
+  const { length } = response;
+  if (length > CODE_AT_ONCE || length > inbound.end - inbound.at) return null;
+  return codeAtOnce(coding, bytes, inbound.at, inbound.at + length);
+}

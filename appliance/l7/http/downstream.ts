@@ -10,6 +10,7 @@ import type { ResponseHead } from '../http1/response-head.js';
 import type { Answer } from './answers.js';
 import type { BodySink, BodyWriter } from './body.js';
 import type { Exchange } from './exchange.js';
+import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
 import type { HttpRoute } from './runtime.js';
 
@@ -33,8 +34,12 @@ export interface Downstream {
   /** Buffers of the answer's body that may come now. */
   readonly bodyRoom: number;
 
-  /** Passes on the head of an answer. Whether there was memory for it. */
-  writeHead(exchange: Exchange, head: ResponseHead, interim: boolean): boolean;
+  /**
+   * Passes on the head of an answer, whose body is next in `inbound`. Whether there was memory for it.
+   */
+  writeHead(exchange: Exchange, head: ResponseHead, inbound: Inbound, interim: boolean): boolean;
+  /** After writeHead: it took the whole body as well. */
+  readonly bodyTaken: boolean;
   /** A part of an answer was written: it is to be taken in time. */
   writing(): void;
   /** The member's connection takes bytes now, or took some. */

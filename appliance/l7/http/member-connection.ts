@@ -282,7 +282,10 @@ export class MemberConnection {
   /** 1xx: another head follows. Always false. */
   #interim(exchange: Exchange, head: ResponseHead): boolean {
     // HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (exchange.minor === 1 && exchange.client?.writeHead(exchange, head, true) === false) {
+    if (
+      exchange.minor === 1 &&
+      exchange.client?.writeHead(exchange, head, this.inbound, true) === false
+    ) {
       exchange.failed('no-memory', 'sent', answers.overloaded);
     }
     return false;
@@ -293,13 +296,15 @@ export class MemberConnection {
     const { client, service } = exchange;
     if (client === null || service === null) return false;
     this.#persistent = head.persistent;
-    if (!client.writeHead(exchange, head, false)) {
+    if (!client.writeHead(exchange, head, inbound, false)) {
       exchange.failed('no-memory', 'sent', answers.overloaded);
       return false;
     }
     exchange.heard(head, core.pool.bytes);
     this.#state = State.body;
-    this.reader.begin(head.body, head.length, inbound, service.heads.limits);
+    const body = client.bodyTaken ? bodyKind.none : head.body;
+    this.reader.begin(body, head.length, inbound, service.heads.limits);
+    if (client.bodyTaken) this.reader.total = head.length;
     const tunnel = head.body === bodyKind.tunnel;
     core.deadlines.set(
       slot,

@@ -20,6 +20,7 @@ export class MirrorClient implements Downstream {
   readonly requestBytes = 0;
   readonly pending = 0;
   readonly heldOut = 0;
+  readonly bodyTaken = false;
   readonly bodyRoom = MIRROR_ROOM;
   #exchange: Exchange | null = null;
 

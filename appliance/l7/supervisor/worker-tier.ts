@@ -118,10 +118,14 @@ const LOGS = 200;
 const WATCH = 1000;
 /** Seconds without a sign of life after which a worker is ended. */
 const SILENT = 5;
+/** Seconds that a worker may take to serve by its first tables. */
+const LONGEST_START = 30;
 /** A worker that lived as long did not die of its start. */
 const SETTLED = 5000;
 const EARLY_DEATHS = 3;
-const BACK_OFF = 5000;
+/** After those it waits: so long first, twice as long each time, and never longer than the last. */
+const BACK_OFF = 250;
+const MOST_BACK_OFF = 5000;
 const DRAIN_LIMIT = 60_000;
 const STOP_LIMIT = 2000;
 
@@ -272,38 +276,41 @@ export class WorkerTier {
   }
 
   /**
-   * Replaces all workers, one after the other, without losing a connection. Returns how many.
-   *
-   * @throws {Error} when a new one dies before it serves; who served goes on
+   * Replaces all workers, one after the other, without losing a connection, and returns how many. Where
+   * new ones do not come to serve, the old one keeps its place, and this rejects.
    */
   async restart(): Promise<number> {
-    const before = this.#places.map(({ worker }) => worker);
     let replaced = 0;
-    for (const [index, former] of before.entries()) {
+    for (let index = 0; index < this.#places.length; index += 1) {
       const place = this.#places[index];
-      if (former === null || place?.worker !== former) continue;
+      const former = place?.worker ?? null;
+      if (place === undefined || former === null) continue;
       const spare = await this.#spare();
-      // Meanwhile somebody else took the place, or it is gone.
-      if (this.#places[index] !== place || place.worker !== former) continue;
+      if (place.worker !== former) continue;
       this.#take(spare, index);
-      await this.#settled(() => spare.applied >= this.#number || spare.process.exited);
-      if (spare.process.exited) throw new Error(this.#keep(former, place, index));
-      this.#retire(former);
-      replaced += 1;
+      await this.#settled(
+        () =>
+          this.#closed ||
+          this.#places[index] !== place ||
+          place.retry !== null ||
+          // A successor that dies is replaced in turn, so whoever has the place counts.
+          (place.worker !== null && place.worker.applied >= this.#number),
+      );
+      if (this.#closed || former.process.exited) continue;
+      if (this.#places[index] !== place || place.retry === null) {
+        this.#retire(former);
+        replaced += 1;
+        continue;
+      }
+      clearTimeout(place.retry);
+      place.retry = null;
+      place.worker = former;
+      this.#unable = null;
+      throw new Error(
+        'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
+      );
     }
     return replaced;
-  }
-
-  /** Gives a worker its place back that its replacement could not hold. Says what happened. */
-  #keep(former: Worker, place: Place, index: number): string {
-    const dead = 'a new worker ended before it served';
-    if (former.process.exited || former.draining || this.#places[index] !== place) return dead;
-    if (place.retry !== null) clearTimeout(place.retry);
-    place.retry = null;
-    if (place.worker !== null) place.worker.process.kill();
-    place.worker = former;
-    this.#update(former);
-    return `${dead}; those that are left go on`;
   }
 
   /** Ends all workers: they finish what is under way, within a moment. */
@@ -574,12 +581,17 @@ export class WorkerTier {
 
   #replace(worker: Worker, index: number, place: Place, how: string): void {
     const again = place.early <= EARLY_DEATHS;
+    // A kernel that cannot is not asked so often.
+    const pause =
+      this.#unable === null
+        ? Math.min(MOST_BACK_OFF, BACK_OFF * 2 ** (place.early - EARLY_DEATHS - 1))
+        : MOST_BACK_OFF;
     if (this.#unable === null) {
       this.#options.onEvent({
         severity: 'error',
         message:
           `worker ${worker.process.pid} ${how}; its connections are lost` +
-          (again ? ', another one takes its place' : `; the next try is in ${BACK_OFF / 1000} s`),
+          (again ? ', another one takes its place' : `; the next try is in ${pause / 1000} s`),
       });
     } else if (place.early === 1) {
       this.#options.onEvent({ severity: 'error', message: this.#unable });
@@ -591,7 +603,7 @@ export class WorkerTier {
     place.retry = setTimeout(() => {
       place.retry = null;
       if (this.#places[index] === place && place.worker === null) this.#fill(index);
-    }, BACK_OFF);
+    }, pause);
     place.retry.unref();
   }
 
@@ -628,14 +640,16 @@ export class WorkerTier {
   #watch(): void {
     for (const worker of this.#workers) {
       const { region } = worker;
-      if (region === null || worker.applied === 0) continue;
+      if (region === null) continue;
       const heartbeat = region.memory.head[Own.heartbeat] ?? 0;
       worker.silent = heartbeat === worker.heartbeat ? worker.silent + 1 : 0;
       worker.heartbeat = heartbeat;
-      if (worker.silent < SILENT) continue;
+      // Before it serves it may be reading its tables.
+      const most = worker.applied === 0 ? LONGEST_START : SILENT;
+      if (worker.silent < most) continue;
       this.#options.onEvent({
         severity: 'error',
-        message: `worker ${worker.process.pid} gave no sign of life for ${SILENT} s and is ended`,
+        message: `worker ${worker.process.pid} gave no sign of life for ${most} s and is ended`,
       });
       worker.process.kill();
     }
@@ -651,7 +665,8 @@ export class WorkerTier {
   #applied(number: number): Promise<void> {
     return this.#settled(() =>
       this.#places.every(
-        ({ worker, retry }) => worker === null || retry !== null || worker.applied >= number,
+        ({ worker, retry }) =>
+          worker === null || retry !== null || worker.process.exited || worker.applied >= number,
       ),
     );
   }

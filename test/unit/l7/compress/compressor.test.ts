@@ -203,7 +203,6 @@ for (const [name, coding] of names) {
     };
     await untilStuck();
     assert.is(compressor.room, 0);
-    assert.throws(() => compressor.push(Buffer.alloc(1), 0, 1), RangeError);
     // Input, what the coder keeps to itself, and two chunks of output.
     assert.ok(pushed < 1_000_000, `${pushed} bytes for a reader of ${reader.bytes}`);
     const before = pushed;

@@ -491,6 +491,44 @@ uring('a client that goes away while it is served frees everything', async () =>
   });
 });
 
+uring('a body that comes drop by drop is answered by 408, though no drop is late', async () => {
+  const member: RequestListener = (incoming, response) => {
+    incoming.resume();
+    incoming.on('end', () => response.end());
+  };
+  const limits = { timeouts: { idle: 400, slowestBody: 100 } };
+  await withEngine([{ http: member }], limits, async ({ socket }) => {
+    const client = socket();
+    client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n');
+    // 20 bytes a second, where 100 are wanted.
+    const drops = setInterval(() => client.write('x'), 50);
+    try {
+      const [answer] = (await once(client, 'data')) as [Buffer];
+      assert.match(answer.toString(), /^HTTP\/1\.1 408 /);
+    } finally {
+      clearInterval(drops);
+    }
+  });
+});
+
+uring('a client is not to blame for a member that reads late', async () => {
+  const size = 30_000_000;
+  const member: RequestListener = (incoming, response) => {
+    // Far longer than a client may be slow.
+    setTimeout(() => {
+      let got = 0;
+      incoming.on('data', (piece: Buffer) => (got += piece.length));
+      incoming.on('end', () => response.end(String(got)));
+    }, 1500);
+  };
+  const limits = { timeouts: { idle: 200, slowestBody: 1_000_000_000, response: 20_000 } };
+  await withEngine([{ http: member }], limits, async ({ ask: post }) => {
+    const { status, body } = await post({ method: 'POST', body: Buffer.alloc(size) });
+    assert.is(status, 200);
+    assert.is(body.toString(), String(size));
+  });
+});
+
 uring('a slow reader holds up its member, and memory stays within the window', async () => {
   const total = 64 << 20;
   const http: RequestListener = (_asked, response) => {

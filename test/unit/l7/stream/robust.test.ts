@@ -67,6 +67,7 @@ uring('clients of IPv6 are known as such', async () => {
     socket.end('six');
     assert.is(String(await readAll(socket)), 'six');
     await unit.over(1);
+    socket.destroy();
     assert.is(unit.ended[0]?.client, `::1 ${port}`);
   });
 });
