@@ -97,7 +97,7 @@ export function addWorkers(show: Command, context: Context): void {
 }
 
 export function workerText(context: Context, rows: readonly WorkerRow[]): string {
-  const none = 'No workers: no service needs the proxy.';
+  const none = "No workers run. If a service needs the proxy, 'weir status' says why.";
   return table(rows, workerColumns(context), context.look, { width: context.width }, none);
 }
 

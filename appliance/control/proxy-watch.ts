@@ -103,7 +103,11 @@ export class ProxyWatch {
   }
 
   trouble(service: string): string | null {
-    return this.#tier.problems.find((one) => one.service === service)?.message ?? null;
+    const problem = this.#tier.problems.find((one) => one.service === service);
+    if (problem !== undefined) return problem.message;
+    const { failing, places } = this.#tier.health;
+    const none = failing > 0 && failing === places;
+    return none ? 'no worker of the proxy serves: all end soon after each start' : null;
   }
 
   service(name: string): ProxyTraffic {

@@ -151,6 +151,9 @@ test('sockets, io_uring and workers that die are alarms while they are so', () =
   assert.match(failing?.[2] ?? '', /^1 of 2 workers of the proxy end soon after each start/);
   tier.health = { ...tier.health, failing: 2 };
   assert.is(alarmsOf(watch)[2]?.[1], 'error');
+  assert.is(watch.trouble('shop'), 'no worker of the proxy serves: all end soon after each start');
+  tier.problems = [{ service: 'shop', message }];
+  assert.equal([watch.trouble('shop'), watch.trouble('other') === message], [message, false]);
 });
 
 test('an access log that dropped lines is an alarm for two minutes after the last', () => {
