@@ -375,7 +375,7 @@ export class Exchange implements Waiter {
     const { upstream, member, core } = this;
     this.upstream = null;
     if (upstream === null || member === null) return;
-    member.end(core.timers.now, this.micros, upstream.reader.total, false);
+    member.end(core.timers.now, this.micros, upstream.untold, false);
     upstream.flush();
   }
 
@@ -405,7 +405,7 @@ export class Exchange implements Waiter {
     this.list?.remove(this);
     if (upstream === null || member === null) return;
     this.upstream = null;
-    const bytes = upstream.reader.total;
+    const bytes = upstream.untold;
     member.end(core.timers.now, this.micros, bytes, failed || this.status >= 500);
     // A request that was not sent whole ends the connection, too.
     if (close || this.client?.requestDone !== true) upstream.close();
