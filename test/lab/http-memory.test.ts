@@ -6,22 +6,24 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { needs } from '../support/needs.js';
 import { IdleClients } from './idle-clients.js';
-import { listenAt, membersOf, ProxyLab, service4 } from './proxy-lab.js';
+import { listenAt, loud, membersOf, ProxyLab, service4 } from './proxy-lab.js';
 
 const test = suite('memory of a worker');
 const lab = needs.lab(test);
 const count = 10_000;
 let stage: ProxyLab;
 
-test.before(async () => {
-  stage = await ProxyLab.open(['member-1']);
-  await stage.apply({
-    // One, so that what a connection costs can be told from what a worker costs.
-    unit: { workers: 1 },
-    pools: { web: { members: membersOf(['member-1']) } },
-    services: { web: { listen: listenAt(80), pool: 'web', timeouts: { 'keep-alive': '10m' } } },
-  });
-});
+test.before(
+  loud(async () => {
+    stage = await ProxyLab.open(['member-1']);
+    await stage.apply({
+      // One, so that what a connection costs can be told from what a worker costs.
+      unit: { workers: 1 },
+      pools: { web: { members: membersOf(['member-1']) } },
+      services: { web: { listen: listenAt(80), pool: 'web', timeouts: { 'keep-alive': '10m' } } },
+    });
+  }),
+);
 
 test.after(() => stage.close());
 
