@@ -223,7 +223,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       case State.exchange:
         // If it has only finished sending, it may wait for its answer. Of its body, what lies here may
         // be the rest: #relay() sees.
-        if (errno !== 0 || (!this.reader.done && this.inbound.empty)) this.abort('client-gone');
+        if (errno !== 0) this.abort('client-gone');
+        else if (!this.reader.done && this.inbound.empty) this.#breaksOff();
         return;
       case State.tunnel: {
         const upstream = this.#exchange?.upstream;
@@ -651,6 +652,18 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#binding = null;
   }
 
+  /** The rest of the request will not come. Answers to those before it still go out. */
+  #breaksOff(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || exchange.answered) {
+      this.abort('client-gone');
+      return;
+    }
+    exchange.cancel();
+    this.#leave('client-gone');
+    this.#end();
+  }
+
   #leave(reason: EndReason): void {
     this.#coded?.abort();
     this.#coded = null;
@@ -781,7 +794,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     if (step === bodyStep.done) {
       if (this.pending === 0) core.deadlines.clear(slot);
     } else if (step === bodyStep.more) {
-      if (this.#ended && this.#state === State.exchange) this.abort('client-gone');
+      if (this.#ended && this.#state === State.exchange) this.#breaksOff();
     } else if (step === bodyStep.refused) {
       const fault = this.reader.fault ?? faults.badChunkSize;
       if (exchange.answered) this.abort('bad-request');

@@ -281,14 +281,13 @@ export class WorkerTier {
    * @throws {Error} when new ones do not come to serve; the old one keeps its place
    */
   async restart(): Promise<number> {
-    const before = this.#places.map(({ worker }) => worker);
     let replaced = 0;
-    for (const [index, former] of before.entries()) {
+    for (let index = 0; index < this.#places.length; index += 1) {
       const place = this.#places[index];
-      if (former === null || place?.worker !== former) continue;
+      const former = place?.worker ?? null;
+      if (place === undefined || former === null) continue;
       const spare = await this.#spare();
-      // Meanwhile somebody else took the place, or it is gone.
-      if (this.#places[index] !== place || place.worker !== former) continue;
+      if (place.worker !== former) continue;
       this.#take(spare, index);
       await this.#settled(
         () =>
