@@ -144,7 +144,7 @@ export class ProxyLab {
       });
   }
 
-  /** Resident memory of all workers in bytes, what they share with each other counted once each. */
+  /** Resident memory of all workers in bytes; what they share counts once for each. */
   workerMemory(): number {
     return this.workers().reduce((sum, pid) => sum + residentOf(pid), 0);
   }
