@@ -728,6 +728,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
           this.#head = service.heads.lendRequest();
           core.deadlines.set(slot, service.service.timeouts.head);
         }
+        const parked = inbound.park();
+        if (parked !== 0) head.move(parked);
         return false;
       }
       const delta = inbound.compact();
@@ -797,7 +799,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       const step = header.parse(core.pool.bytes, inbound.end);
       if (step === progress.done) break;
       if (step === progress.more) {
-        if (!inbound.more) return false;
+        if (!inbound.more) {
+          inbound.park();
+          return false;
+        }
         inbound.compact();
         if (inbound.join()) continue;
       }

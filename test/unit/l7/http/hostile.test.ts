@@ -197,4 +197,24 @@ uring('a request that waited for a member has its time for the body', async () =
   });
 });
 
+uring('clients that send their heads slowly keep no receive buffer', async () => {
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n$/, ok)],
+    { ring: { receiving: 16, working: 256 } },
+    async ({ socket, unit }) => {
+      const slow = Array.from({ length: 60 }, socket);
+      for (const client of slow) client.write('GET /slow HTTP/1.1\r\nHo');
+      await unit.driver.settled(() => unit.open === 60);
+      const client = socket();
+      client.write(get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+      assert.match((await heardOf(client)).text, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.equal(unit.refusals, [], 'nobody had to be refused for it');
+      for (const one of slow) one.write('st: a\r\nConnection: close\r\n\r\n');
+      for (const one of slow) {
+        assert.match((await heardOf(one)).text, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+      }
+    },
+  );
+});
+
 test.run();
