@@ -11,6 +11,7 @@ import type {
   MemberRow,
   MemberState,
   PoolRow,
+  ProxyTraffic,
   Rates,
   ServiceRow,
   SynCookieCounters,
@@ -35,6 +36,14 @@ export interface ViewInput {
   readonly deltas: CounterDeltas | null;
   /** SYN cookies by name of the service; those that have none are not there. */
   readonly cookies?: ReadonlyMap<string, SynCookieCounters>;
+  /** What the workers of the proxy counted; left out: there are none. */
+  readonly proxy?: {
+    service(name: string): ProxyTraffic;
+    /** What keeps a service from being served at all; null for nothing. */
+    trouble(service: string): string | null;
+    pool(name: string, ids: readonly string[]): ProxyTraffic;
+    member(id: string): ProxyTraffic;
+  };
   /** When a member came to its state, by `POOL/MEMBERKEY`; milliseconds. */
   readonly memberSince: ReadonlyMap<string, number>;
 }
@@ -62,14 +71,15 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       serve.every((pool, index) => pool === own[index]);
     // Routes that answer from here need nobody else.
     const always = own.length === 0;
+    const trouble = placement?.tier === 'l7' ? (input.proxy?.trouble(name) ?? null) : null;
     return {
       name,
       address: service.listen.address,
       port: service.listen.port,
       protocol: service.listen.protocol,
-      state: always ? 'UP' : serviceState(serving, well),
+      state: trouble !== null ? 'DOWN' : always ? 'UP' : serviceState(serving, well),
       tier: tierWord(placement?.tier),
-      tierReason: placement?.reason ?? '',
+      tierReason: trouble ?? placement?.reason ?? '',
       forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
       pool: own.join(', '),
       servedBy: serve.join(', '),
@@ -79,6 +89,7 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       totals: countersOf(input.counters.services, name),
       synCookies: input.cookies?.get(name) ?? null,
       since: input.counters.since,
+      proxy: placement?.tier === 'l7' ? (input.proxy?.service(name) ?? null) : null,
     };
   });
 }
@@ -114,6 +125,7 @@ export function poolRows(input: ViewInput, only?: string): PoolRow[] {
       rates: poolRates(input.deltas, ids),
       totals: sum(ids.map((id) => countersOf(input.counters.members, id))),
       since: input.counters.since,
+      proxy: input.tables.l7.pools.has(name) ? (input.proxy?.pool(name, ids) ?? null) : null,
     };
   });
 }
@@ -217,6 +229,7 @@ function memberRow(
     health: healthOf(input, pool.name, id),
     rates: rateOf(input.deltas, 'members', id),
     totals: countersOf(input.counters.members, id),
+    proxy: input.tables.l7.pools.has(pool.name) ? (input.proxy?.member(id) ?? null) : null,
   };
 }
 

@@ -2,7 +2,8 @@
  * HAProxy and nginx, from Debian's packages, set up to do what the scene asks for in the way that
  * each one's manual recommends: HAProxy looks routes up in a map and has cookies of its own; nginx
  * has servers and locations, and cookies by `map`, since its `sticky` is not in the free edition.
- * Both keep connections to members, and neither writes bodies to disk.
+ * Both keep connections to members, as many as there are (HAProxy by itself stops where a part of its
+ * descriptors is used), and neither writes bodies to disk.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,6 +25,8 @@ ${members.map((m) => `  server ${m.name} ${m.address}:${m.port} cookie ${m.name}
   return `global
   maxconn ${CONNECTIONS}
   nbthread ${workers}
+  tune.pool-low-fd-ratio 100
+  tune.pool-high-fd-ratio 100
   stats socket unix@${folder}/stats mode 600
 defaults
   mode http

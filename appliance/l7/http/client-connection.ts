@@ -19,7 +19,7 @@ import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
 import { addressText, peerOf as peerText, type Peer } from '../http1/peer.js';
-import { ProxyHeader } from '../http1/proxy-protocol.js';
+import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
 import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
@@ -32,6 +32,7 @@ import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
 import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { endsOf, nobody } from './ends.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
@@ -43,6 +44,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Buffers that a client may fill with heads. */
+const HEAD_BUFFERS = 4;
 /** Milliseconds that the bytes of a body can buy at most. */
 const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
@@ -98,6 +101,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #exchange: Exchange | null = null;
   #head: RequestHead | null = null;
   #peer: Peer | null = null;
+  #port = 0;
+  /** What a PROXY header said. */
+  #told: ProxyHeader | null = null;
   /** The client has sent its last byte. */
   #ended = false;
   /** The member's side of a tunnel has ended. */
@@ -162,6 +168,13 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     return this.#peer;
   }
 
+  /** For the PROXY header of a member. */
+  get ends(): Endpoints {
+    if (this.#told !== null) return this.#told;
+    const service = this.#binding?.service.service;
+    return service === undefined ? nobody : endsOf(this.address, this.#port, service);
+  }
+
   accept(binding: Binding): void {
     const { core, slot } = this;
     core.role[slot] = Role.client;
@@ -183,6 +196,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     const v6 = sockaddr[0] === AF_INET6;
     this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
+    this.#port = ((sockaddr[2] as number) << 8) | (sockaddr[3] as number);
+    this.#told = null;
     this.hash = this.address.hash();
     core.deadlines.set(slot, service.timeouts.head);
     this.#state = State.proxy;
@@ -298,10 +313,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         return 1;
       case State.head:
       case State.proxy:
-        return 4 - this.inbound.held;
+        return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
       default: {
         const upstream = this.#exchange?.upstream;
-        if (this.reader.done) return 2 - this.inbound.held;
+        if (this.reader.done) return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
         const out =
           upstream === null || upstream === undefined
             ? 0
@@ -728,8 +743,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
           this.#head = service.heads.lendRequest();
           core.deadlines.set(slot, service.service.timeouts.head);
         }
-        const parked = inbound.park();
-        if (parked !== 0) head.move(parked);
+        head.move(inbound.economise());
         return false;
       }
       const delta = inbound.compact();
@@ -752,6 +766,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.reader.begin(head.body, head.length, inbound, service.heads.limits);
     exchange.begin(this, service, head, bytes);
     if (head !== service.heads.request) service.heads.giveBack(head);
+    // What is to be kept of the request is kept elsewhere: thousands of slow answers hold no buffers.
+    if (inbound.empty) inbound.clear();
+    else inbound.economise();
     if (this.#exchange !== exchange) return true;
     if (exchange.list === null) this.#awaitBody(service.service.timeouts);
     return true;
@@ -800,7 +817,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       if (step === progress.done) break;
       if (step === progress.more) {
         if (!inbound.more) {
-          inbound.park();
+          inbound.economise();
           return false;
         }
         inbound.compact();
@@ -815,6 +832,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.address.set(header.source, 0, header.family);
       this.hash = this.address.hash();
       this.#peer = null;
+      this.#told = header;
     }
     core.deadlines.set(slot, binding.service.service.timeouts.head);
     this.#enter(binding);

@@ -21,6 +21,7 @@ import { answer, answers, type Answer } from './answers.js';
 import type { ClientConnection } from './client-connection.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { nobody, writeProxyHeader } from './ends.js';
 import type { MemberConnection } from './member-connection.js';
 import type { EndReason } from './observer.js';
 import { MirrorClient } from './mirror.js';
@@ -125,8 +126,14 @@ export class Exchange implements Waiter {
     // After the original was sent, which still has its kept copy, unless it is over already.
     if (copyTo !== null && this.client === client && client.requestDone) {
       const copy = core.takeExchange();
-      const nobody = new MirrorClient(core, client.address, client.hash, client.peer);
-      if (!copy.beginCopy(this, copyTo, nobody)) core.giveExchange(copy);
+      const unheard = new MirrorClient(
+        core,
+        client.address,
+        client.hash,
+        client.peer,
+        copyTo.pool.proxyProtocol === 'off' ? nobody : client.ends,
+      );
+      if (!copy.beginCopy(this, copyTo, unheard)) core.giveExchange(copy);
     }
   }
 
@@ -209,6 +216,9 @@ export class Exchange implements Waiter {
       this.answer(answers.overloaded);
       return;
     }
+    // Nobody gets ahead of those that wait already.
+    const newcomer = this.list === null && this.attempts === 0;
+    if (newcomer && pool.waiting.length > 0 && this.#wait(pool)) return;
     for (;;) {
       this.attempts += 1;
       const { now } = core.timers;
@@ -216,7 +226,7 @@ export class Exchange implements Waiter {
       const member = pool.choose(head, bytes, client.address, client.hash, now, tried);
       if (member === null) {
         this.attempts -= 1;
-        if (!this.#wait(pool)) {
+        if (!pool.full || !this.#wait(pool)) {
           const busy = pool.full ? answers.busy : answers.noMember;
           this.answer(this.tried === null ? busy : answers.badGateway);
         }
@@ -226,7 +236,9 @@ export class Exchange implements Waiter {
         this.list.remove(this);
         client.leftQueue();
       }
-      let slot = this.fresh ? -1 : core.idle.pop(member);
+      // One that the member takes for another client's is of no use.
+      const own = this.fresh || pool.pool.proxyProtocol !== 'off';
+      let slot = own ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
@@ -252,7 +264,7 @@ export class Exchange implements Waiter {
   /** Queues for a member with room. Whether there was a place. */
   #wait(pool: HttpPool): boolean {
     if (this.list !== null) return true;
-    if (!pool.full || pool.waiting.length >= pool.pool.queue) return false;
+    if (pool.waiting.length >= pool.pool.queue) return false;
     if (this.client instanceof MirrorClient) return false;
     pool.waiting.push(this);
     this.core.waits(pool);
@@ -283,6 +295,9 @@ export class Exchange implements Waiter {
     this.pool?.hide(head, bytes);
     const change = route.rewrite === null ? null : core.change;
     if (change !== null) route.rewrite?.fill(change, head, bytes);
+    if (this.pool !== null && this.pool.pool.proxyProtocol !== 'off') {
+      writeProxyHeader(core.writer, this.pool.pool, client.ends);
+    }
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
@@ -363,7 +378,7 @@ export class Exchange implements Waiter {
     const { upstream, member, core } = this;
     this.upstream = null;
     if (upstream === null || member === null) return;
-    member.end(core.timers.now, this.micros, upstream.reader.total, false);
+    member.end(core.timers.now, this.micros, upstream.untold, false);
     upstream.flush();
   }
 
@@ -393,7 +408,7 @@ export class Exchange implements Waiter {
     this.list?.remove(this);
     if (upstream === null || member === null) return;
     this.upstream = null;
-    const bytes = upstream.reader.total;
+    const bytes = upstream.untold;
     member.end(core.timers.now, this.micros, bytes, failed || this.status >= 500);
     // A request that was not sent whole ends the connection, too.
     if (close || this.client?.requestDone !== true) upstream.close();

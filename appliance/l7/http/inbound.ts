@@ -80,24 +80,6 @@ export class Inbound {
     return delta;
   }
 
-  /**
-   * Moves [at, end) into a working buffer, while there are plenty: the kernel gets its own back, so
-   * that thousands who send a head slowly keep nobody else from being heard. Returns by how much.
-   */
-  park(): number {
-    const { pool, buffer: id, at, end } = this;
-    const enough = (pool.count - pool.receiving) >> 3;
-    if (id < 0 || id >= pool.receiving || this.more || pool.free <= enough) return 0;
-    const other = pool.take(Owner.handler);
-    const begin = other * pool.size;
-    pool.bytes.copyWithin(begin, at, end);
-    pool.release(id, Owner.handler);
-    this.buffer = other;
-    this.at = begin;
-    this.end = begin + (end - at);
-    return begin - at;
-  }
-
   /** Copies bytes of the next buffer behind those in hand. Whether there were some, and room. */
   join(): boolean {
     const { pool, queue, slot } = this;
@@ -112,6 +94,25 @@ export class Inbound {
     this.end += count;
     queue.consume(slot, count);
     return true;
+  }
+
+  /**
+   * Where receive buffers get scarce, what has to wait moves to a working buffer: whoever sends half a
+   * head, or requests ahead, takes none from the others. Returns by how far the bytes moved.
+   */
+  economise(): number {
+    const { pool, buffer } = this;
+    if (buffer < 0 || buffer >= pool.receiving || pool.withKernel * 2 > pool.receiving) return 0;
+    const id = pool.take(Owner.handler);
+    if (id < 0) return 0;
+    const begin = id * pool.size;
+    pool.bytes.copyWithin(begin, this.at, this.end);
+    const delta = begin - this.at;
+    pool.release(buffer, Owner.handler);
+    this.buffer = id;
+    this.at += delta;
+    this.end += delta;
+    return delta;
   }
 
   /** Whether more bytes are here than those in hand. */

@@ -16,10 +16,10 @@ import { MOST_DESCRIPTORS, seal, sharedMemory } from '../../../native/ffi/packet
 import type { Poller } from '../../../native/ffi/poller.js';
 import { releaseWorker } from '../balance/memory.js';
 import type { L7Tables } from '../tables.js';
-import { AccessLogs } from '../telemetry/access-logs.js';
-import type { CounterRegion } from '../telemetry/counter-layout.js';
+import { type AccessLogFigures, AccessLogs } from '../telemetry/access-logs.js';
+import { counter, type CounterRegion, rowDoubles } from '../telemetry/counter-layout.js';
 import { clearGauges, CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
-import { RowRegistry, rowNames } from '../telemetry/row-registry.js';
+import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
 import {
   defaultSizes,
   type MemorySizes,
@@ -58,6 +58,27 @@ export interface WorkerRow {
   readonly since: number;
   /** How often the place was taken anew. */
   readonly restarts: number;
+  /** All that were counted in its region, for services that there are now. */
+  readonly requests: number;
+}
+
+/** What somebody should know of the whole tier. */
+export interface TierHealth {
+  /** Why no worker can serve; null when they can. */
+  readonly unable: string | null;
+  readonly notListening: readonly ListenProblem[];
+  /** Places whose workers die soon after their start, again and again; of how many. */
+  readonly failing: number;
+  readonly places: number;
+  readonly logs: readonly AccessLogFigures[];
+}
+
+/** What all workers know of a member now. */
+export interface MemberLoad {
+  /** Requests that it works on; of tcp and tls its connections. */
+  readonly underWay: number;
+  /** Decaying estimate of the time to its answer; null before the first. */
+  readonly responseUs: number | null;
 }
 
 /** The region of a worker number: it outlives its process, so that counters go on. */
@@ -97,10 +118,14 @@ const LOGS = 200;
 const WATCH = 1000;
 /** Seconds without a sign of life after which a worker is ended. */
 const SILENT = 5;
+/** Seconds that a worker may take to serve by its first tables. */
+const LONGEST_START = 30;
 /** A worker that lived as long did not die of its start. */
 const SETTLED = 5000;
 const EARLY_DEATHS = 3;
-const BACK_OFF = 5000;
+/** After those it waits: so long first, twice as long each time, and never longer than the last. */
+const BACK_OFF = 250;
+const MOST_BACK_OFF = 5000;
 const DRAIN_LIMIT = 60_000;
 const STOP_LIMIT = 2000;
 
@@ -155,6 +180,7 @@ export class WorkerTier {
     return [...this.#workers]
       .filter(({ region }) => region !== null)
       .map(({ process, region, index, draining, applied, since }) => ({
+        requests: region === null ? 0 : this.#requestsOf(region),
         worker: region?.number ?? 0,
         pid: process.pid,
         cpu: this.#cpuOf(index),
@@ -163,6 +189,50 @@ export class WorkerTier {
         since,
         restarts: this.#places[index]?.restarts ?? 0,
       }));
+  }
+
+  get health(): TierHealth {
+    const now = Date.now();
+    const failing = this.#places.filter(
+      ({ early, worker }) =>
+        early > EARLY_DEATHS && (worker === null || now - worker.since < SETTLED),
+    );
+    return {
+      unable: this.#unable,
+      notListening: this.#listeners.problems,
+      failing: failing.length,
+      places: this.#places.length,
+      logs: this.#logs.figures(),
+    };
+  }
+
+  /** By the member's id, `POOL/MEMBERKEY`; null when the workers don't know it. */
+  loadOf(id: string): MemberLoad | null {
+    const row = this.#registry.rowOf(rowName.member(id));
+    const balance = this.#anyBalance();
+    if (balance === undefined || row === noRow) return null;
+    const micros = balance.latency[row] ?? 0;
+    return {
+      underWay: Math.max(0, balance.counts[row] ?? 0),
+      responseUs: micros > 0 ? micros : null,
+    };
+  }
+
+  /** Requests that wait for room in a pool. */
+  waitingFor(pool: string): number {
+    const row = this.#registry.rowOf(rowName.pool(pool));
+    const balance = this.#anyBalance();
+    if (balance === undefined || row === noRow) return 0;
+    return Math.max(0, balance.counts[balance.waitingRow(row)] ?? 0);
+  }
+
+  #requestsOf({ memory }: Region): number {
+    let sum = 0;
+    for (const service of this.#source?.tables.services.keys() ?? []) {
+      const row = this.#registry.rowOf(rowName.service(service));
+      sum += memory.counters.values[row * rowDoubles + counter.requests] ?? 0;
+    }
+    return sum;
   }
 
   #counterRegions(): CounterRegion[] {
@@ -205,8 +275,13 @@ export class WorkerTier {
     await this.#settled(() => [...this.#workers].every((one) => !one.draining || one.left));
   }
 
-  /** Replaces all workers, one after the other, without losing a connection. */
-  async restart(): Promise<void> {
+  /**
+   * Replaces all workers, one after the other, without losing a connection. Returns how many.
+   *
+   * @throws {Error} when new ones do not come to serve; the old one keeps its place
+   */
+  async restart(): Promise<number> {
+    let replaced = 0;
     for (let index = 0; index < this.#places.length; index += 1) {
       const place = this.#places[index];
       const former = place?.worker ?? null;
@@ -214,10 +289,29 @@ export class WorkerTier {
       const spare = await this.#spare();
       if (place.worker !== former) continue;
       this.#take(spare, index);
-      await this.#settled(() => spare.applied >= this.#number || spare.process.exited);
-      if (spare.process.exited) continue;
-      this.#retire(former);
+      await this.#settled(
+        () =>
+          this.#closed ||
+          this.#places[index] !== place ||
+          place.retry !== null ||
+          // A successor that dies is replaced in turn, so whoever has the place counts.
+          (place.worker !== null && place.worker.applied >= this.#number),
+      );
+      if (this.#closed || former.process.exited) continue;
+      if (this.#places[index] !== place || place.retry === null) {
+        this.#retire(former);
+        replaced += 1;
+        continue;
+      }
+      clearTimeout(place.retry);
+      place.retry = null;
+      place.worker = former;
+      this.#unable = null;
+      throw new Error(
+        'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
+      );
     }
+    return replaced;
   }
 
   /** Ends all workers: they finish what is under way, within a moment. */
@@ -488,12 +582,17 @@ export class WorkerTier {
 
   #replace(worker: Worker, index: number, place: Place, how: string): void {
     const again = place.early <= EARLY_DEATHS;
+    // A kernel that cannot is not asked so often.
+    const pause =
+      this.#unable === null
+        ? Math.min(MOST_BACK_OFF, BACK_OFF * 2 ** (place.early - EARLY_DEATHS - 1))
+        : MOST_BACK_OFF;
     if (this.#unable === null) {
       this.#options.onEvent({
         severity: 'error',
         message:
           `worker ${worker.process.pid} ${how}; its connections are lost` +
-          (again ? ', another one takes its place' : `; the next try is in ${BACK_OFF / 1000} s`),
+          (again ? ', another one takes its place' : `; the next try is in ${pause / 1000} s`),
       });
     } else if (place.early === 1) {
       this.#options.onEvent({ severity: 'error', message: this.#unable });
@@ -505,7 +604,7 @@ export class WorkerTier {
     place.retry = setTimeout(() => {
       place.retry = null;
       if (this.#places[index] === place && place.worker === null) this.#fill(index);
-    }, BACK_OFF);
+    }, pause);
     place.retry.unref();
   }
 
@@ -542,14 +641,16 @@ export class WorkerTier {
   #watch(): void {
     for (const worker of this.#workers) {
       const { region } = worker;
-      if (region === null || worker.applied === 0) continue;
+      if (region === null) continue;
       const heartbeat = region.memory.head[Own.heartbeat] ?? 0;
       worker.silent = heartbeat === worker.heartbeat ? worker.silent + 1 : 0;
       worker.heartbeat = heartbeat;
-      if (worker.silent < SILENT) continue;
+      // Before it serves it may be reading its tables.
+      const most = worker.applied === 0 ? LONGEST_START : SILENT;
+      if (worker.silent < most) continue;
       this.#options.onEvent({
         severity: 'error',
-        message: `worker ${worker.process.pid} gave no sign of life for ${SILENT} s and is ended`,
+        message: `worker ${worker.process.pid} gave no sign of life for ${most} s and is ended`,
       });
       worker.process.kill();
     }
@@ -565,7 +666,8 @@ export class WorkerTier {
   #applied(number: number): Promise<void> {
     return this.#settled(() =>
       this.#places.every(
-        ({ worker, retry }) => worker === null || retry !== null || worker.applied >= number,
+        ({ worker, retry }) =>
+          worker === null || retry !== null || worker.process.exited || worker.applied >= number,
       ),
     );
   }

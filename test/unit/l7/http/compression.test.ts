@@ -7,6 +7,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { fetch } from 'undici';
+import { availableCodings } from '../../../../appliance/l7/compress/codecs.js';
+import { CompressionPlan } from '../../../../appliance/l7/compress/plan.js';
 import { EngineDriver } from '../../../support/http-engine.js';
 import { usualRules } from '../../../support/http1-coded.js';
 import { needs } from '../../../support/needs.js';
@@ -36,7 +38,10 @@ async function withUnit(
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    unit = new EngineDriver({ ports: [port], service: { compression: usualRules } });
+    unit = new EngineDriver({
+      ports: [port],
+      compression: new CompressionPlan(usualRules, availableCodings()),
+    });
     await work(unit);
     const { compressors } = unit.engine.core;
     while (compressors.open > 0) await new Promise((resolve) => setImmediate(resolve));
@@ -88,9 +93,14 @@ uring(
 uring('small bodies have a length, and HEAD has the head of GET', async () => {
   await withUnit(pages, async (unit) => {
     const url = `http://127.0.0.1:${unit.port}/5000`;
-    const answer = await fetch(url, { headers: gzip });
-    assert.ok(Number(answer.headers.get('content-length')) < 500);
-    await answer.arrayBuffer();
+    // On the second one the member's answer comes on a connection that is used again.
+    for (let i = 0; i < 2; i += 1) {
+      const answer = await fetch(url, { headers: gzip });
+      assert.ok((await answer.text()).length === 5000);
+      // Where the member's head and body come in two pieces, it goes in chunks.
+      const length = answer.headers.get('content-length');
+      assert.ok(length === null || Number(length) < 500, `length ${length ?? ''}`);
+    }
     const head = await fetch(url, { headers: gzip, method: 'HEAD' });
     assert.is(head.headers.get('content-encoding'), 'gzip');
     assert.is(head.headers.get('content-length'), null);

@@ -1,94 +1,15 @@
 /** Worker processes: started, killed, replaced, told of new tables, all while they serve. */
 import { once } from 'node:events';
-import { Agent, createServer, request, type IncomingMessage, type Server } from 'node:http';
+import { Agent, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { WorkerTier, type TierEvent } from '../../../../appliance/l7/supervisor/worker-tier.js';
-import { defaultSizes } from '../../../../appliance/l7/worker/memory.js';
-import { Poller } from '../../../../native/ffi/poller.js';
 import { poolWith, serviceAt, tablesOf } from '../../../support/l7-tables.js';
 import { needs } from '../../../support/needs.js';
+import { get, withTier } from '../../../support/worker-stage.js';
 
 const test = suite('layer-7 workers');
 const uring = needs.uring(test);
-
-process.env['WEIR_L7_LINGER'] = '1';
-
-interface Stage {
-  readonly tier: WorkerTier;
-  readonly events: TierEvent[];
-  readonly output: string[];
-  /** Ports of members, each of which answers with its name. */
-  readonly members: readonly number[];
-  /** A port that nobody listens at. */
-  readonly port: number;
-  /** Resolves when `until` holds, which is asked each time something may have changed. */
-  readonly settled: (until: () => boolean) => Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function withTier(work: (stage: Stage) => Promise<void>): Promise<void> {
-  const servers: Server[] = [];
-  const poller = new Poller();
-  poller.ref();
-  const events: TierEvent[] = [];
-  const output: string[] = [];
-  const tier = new WorkerTier({
-    poller,
-    onEvent: (event) => events.push(event),
-    onOutput: (pid, line) => output.push(`${pid}: ${line}`),
-    sizes: { ...defaultSizes, rows: 256, workers: 32, sticky: 1024, clients: 256, log: 65_536 },
-  });
-  try {
-    for (const name of ['a', 'b']) {
-      const server = createServer((_asked, response) => response.end(name));
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      servers.push(server);
-    }
-    await work({
-      tier,
-      events,
-      output,
-      members: servers.map((server) => (server.address() as AddressInfo).port),
-      port: await freePort(),
-      settled: (until) =>
-        new Promise((resolve) => {
-          const look = (): void => {
-            if (until()) resolve();
-            else setTimeout(look, 5);
-          };
-          look();
-        }),
-    });
-  } finally {
-    await tier.close();
-    poller.close();
-    for (const server of servers) {
-      server.closeAllConnections();
-      server.close();
-    }
-  }
-  assert.equal(tier.workers, [], 'no worker is left');
-}
-
-async function get(port: number, agent?: Agent): Promise<string> {
-  const sent = request({ port, host: '127.0.0.1', agent: agent ?? false });
-  sent.end();
-  const [response] = (await once(sent, 'response')) as [IncomingMessage];
-  let text = '';
-  for await (const piece of response) text += String(piece);
-  return `${response.statusCode ?? 0} ${text}`;
-}
 
 uring('workers serve what the tables say, and follow them', async () => {
   await withTier(async ({ tier, members, port, output }) => {
@@ -100,12 +21,7 @@ uring('workers serve what the tables say, and follow them', async () => {
     await tier.execute(tablesOf([service], [poolWith([b])]));
     for (let i = 0; i < 4; i += 1) assert.is(await get(port), '200 b');
     await tier.execute(tablesOf([], []));
-    let refused = '';
-    try {
-      refused = await get(port);
-    } catch (error) {
-      refused = String(error);
-    }
+    const refused = await get(port).catch((error: unknown) => String(error));
     assert.match(refused, /ECONNREFUSED/);
   });
 });
@@ -165,6 +81,24 @@ uring('restarting all workers and changing the tables under load loses nothing',
     agent.destroy();
     assert.ok(requests > 100, `${requests} requests`);
     assert.equal(failures, []);
+  });
+});
+
+uring('what workers count and members work on is told', async () => {
+  await withTier(async ({ tier, members, port }) => {
+    const pool = poolWith(members);
+    await tier.execute(tablesOf([serviceAt(port)], [pool]));
+    for (let i = 0; i < 6; i += 1) await get(port);
+    const requests = tier.workers.reduce((sum, worker) => sum + worker.requests, 0);
+    assert.is(requests, 6);
+    const loads = pool.members.map(({ id }) => tier.loadOf(id));
+    for (const load of loads) {
+      assert.is(load?.underWay, 0);
+      assert.ok((load?.responseUs ?? 0) > 0, `an estimate expected, ${load?.responseUs} seen`);
+    }
+    assert.equal([tier.loadOf('web/nil'), tier.waitingFor('web')], [null, 0]);
+    const { unable, notListening, failing, places } = tier.health;
+    assert.equal([unable, notListening, failing, places], [null, [], 0, 2]);
   });
 });
 
