@@ -49,6 +49,8 @@ export class Exchange implements Waiter {
   upgrade: UpgradeKind = upgradeKind.none;
   /** Whether the client lets its connection go on. */
   persistent = true;
+  /** The client said that it is the last. */
+  clientCloses = false;
   /** Codings that the client accepts, as CompressionPlan says it. */
   accepts = 0;
 
@@ -172,6 +174,7 @@ export class Exchange implements Waiter {
     this.method = head.method;
     this.minor = head.minor;
     this.upgrade = upgradeKind.none;
+    this.clientCloses = !head.persistent;
     this.persistent = head.persistent && !this.core.draining;
     this.kept = -1;
     this.attempts = 0;
