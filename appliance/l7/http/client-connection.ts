@@ -817,7 +817,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       const step = header.parse(core.pool.bytes, inbound.end);
       if (step === progress.done) break;
       if (step === progress.more) {
-        if (!inbound.more) return false;
+        if (!inbound.more) {
+          inbound.economise();
+          return false;
+        }
         inbound.compact();
         if (inbound.join()) continue;
       }

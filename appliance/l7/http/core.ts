@@ -53,6 +53,10 @@ export class Core {
   clients = 0;
   /** Exchanges under way. */
   exchanges = 0;
+  /** Copies of requests among them. */
+  copies = 0;
+  /** So many copies at a time: a mirror that hangs takes no slots from clients. */
+  readonly mostCopies: number;
 
   readonly #queue: Chains;
   readonly #clients: (ClientConnection | undefined)[] = [];
@@ -70,6 +74,7 @@ export class Core {
     observer?: HttpObserver,
   ) {
     const slots = connections.slots.count;
+    this.mostCopies = Math.max(1, slots >> 3);
     this.connections = connections;
     this.pool = connections.pool;
     this.timers = timers;

@@ -123,7 +123,7 @@ export class Exchange implements Waiter {
     }
     this.pool = pool;
     if (!logged) this.#keep(client, head, bytes);
-    const copyTo = route.mirrorFor(client.hash);
+    const copyTo = core.copies < core.mostCopies ? route.mirrorFor(client.hash) : null;
     this.#dispatch(head, bytes);
     // After the original was sent, which still has its kept copy, unless it is over already.
     if (copyTo !== null && this.client === client && client.requestDone) {
