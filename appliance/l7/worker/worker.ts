@@ -61,7 +61,7 @@ export class Worker {
   /** Hears of the channel, in node's own event loop, which the ring watches. */
   readonly #poller = new Poller();
   #orphan = false;
-  #fatal: unknown = null;
+  #fatal: Error | null = null;
   #draining = false;
 
   constructor(options: WorkerOptions) {
@@ -89,9 +89,10 @@ export class Worker {
         try {
           this.#readMessages();
         } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
+          const fatal = error instanceof Error ? error : new Error(String(error));
+          reject(fatal);
           // Also when nobody waits for this any more.
-          this.#fatal = error;
+          this.#fatal = fatal;
           this.#running?.loop.stop();
         }
         if (this.#running !== null || this.#orphan) resolve();

@@ -1,0 +1,209 @@
+/**
+ * The daemon of layer 7 ends in the middle of traffic, by SIGTERM or by SIGKILL, and comes back: no
+ * request may be lost, whether its connection is kept or new, and counters go on.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { Agent, createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { endWorkers } from '../../appliance/l7/supervisor/end-workers.js';
+import { Poller } from '../../native/ffi/poller.js';
+import { needs } from '../support/needs.js';
+import type { TierAnswer } from '../support/tier-process.js';
+import { freePort, get } from '../support/worker-stage.js';
+
+const test = suite('the daemon of layer 7 ends and comes back');
+const root = needs.root(test);
+
+const program = join(import.meta.dirname, '..', 'support', 'tier-process.js');
+/** Seconds: far more than a test waits, so that orphans end by themselves only when it failed. */
+const LINGER = '60';
+
+interface Daemon {
+  ask(line?: string): Promise<TierAnswer>;
+  readonly kill: () => Promise<void>;
+  readonly leave: () => Promise<void>;
+}
+
+interface Stage {
+  readonly port: number;
+  readonly stateFile: string;
+  readonly start: (workers?: number) => Promise<Daemon>;
+  /** Ends all workers; returns how many there were. */
+  readonly end: () => Promise<number>;
+}
+
+async function withStage(work: (stage: Stage) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'weir-l7-'));
+  const stateFile = join(directory, 'l7.json');
+  const servers: Server[] = [];
+  const daemons = new Set<Daemon>();
+  const port = await freePort();
+  const poller = new Poller();
+  const end = (): Promise<number> => endWorkers(stateFile, poller);
+  const start = async (workers = 2): Promise<Daemon> => {
+    const members = servers.map((server) => String((server.address() as AddressInfo).port));
+    const child = spawn(
+      process.execPath,
+      [program, stateFile, String(workers), String(port), ...members],
+      { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, WEIR_L7_LINGER: LINGER } },
+    );
+    const exited = once(child, 'exit');
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const daemon: Daemon = {
+      ask: async (line = 'state') => {
+        child.stdin.write(`${line}\n`);
+        return JSON.parse(String((await lines.next()).value)) as TierAnswer;
+      },
+      kill: async () => {
+        child.kill('SIGKILL');
+        await exited;
+        daemons.delete(daemon);
+      },
+      leave: async () => {
+        child.stdin.end();
+        await exited;
+        daemons.delete(daemon);
+      },
+    };
+    daemons.add(daemon);
+    assert.is((await lines.next()).value, 'ready');
+    return daemon;
+  };
+  try {
+    for (const name of ['a', 'b']) {
+      const server = createServer((_asked, response) => response.end(name));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      servers.push(server);
+    }
+    await work({ port, stateFile, start, end });
+  } finally {
+    for (const daemon of [...daemons]) await daemon.kill();
+    await end();
+    poller.close();
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Requests on kept and on new connections, until it is stopped. */
+class Load {
+  requests = 0;
+  readonly failures: string[] = [];
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  readonly #clients: Promise<void>[];
+  readonly #waiting: (() => void)[] = [];
+  #going = true;
+
+  constructor(port: number) {
+    const kept = Array.from({ length: 16 }, () => this.#ask(port, this.#agent));
+    this.#clients = [...kept, ...Array.from({ length: 8 }, () => this.#ask(port))];
+  }
+
+  /** Resolves when so many more were answered. */
+  async more(count: number): Promise<void> {
+    const goal = this.requests + count;
+    while (this.requests < goal && this.#going) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#going = false;
+    await Promise.all(this.#clients);
+    this.#agent.destroy();
+  }
+
+  async #ask(port: number, agent?: Agent): Promise<void> {
+    while (this.#going) {
+      try {
+        const answer = await get(port, agent);
+        this.requests += 1;
+        if (!/^200 [ab]$/.test(answer)) this.failures.push(answer);
+      } catch (error) {
+        this.requests += 1;
+        this.failures.push(String(error));
+      }
+      for (const wake of this.#waiting.splice(0)) wake();
+    }
+  }
+}
+
+for (const how of ['kill', 'leave'] as const) {
+  const words = how === 'kill' ? 'killed' : 'ended';
+  root(`a daemon that is ${words} under load and comes back loses no request`, async () => {
+    await withStage(async ({ port, stateFile, start, end }) => {
+      const first = await start();
+      const load = new Load(port);
+      await load.more(300);
+      const before = await first.ask();
+      await first[how]();
+      await load.more(600);
+      assert.is((statSync(stateFile).mode & 0o777).toString(8), '600');
+      const second = await start();
+      await load.more(600);
+      const after = await second.ask();
+      await load.stop();
+      assert.equal(load.failures, []);
+      const serving = after.workers.filter(({ state }) => state === 'serving');
+      assert.is(serving.length, 2, JSON.stringify(after.workers));
+      const old = new Set(before.workers.map(({ pid }) => pid));
+      assert.ok(
+        serving.every(({ pid }) => !old.has(pid)),
+        'those who serve are of the new daemon',
+      );
+      assert.match(after.events.join('\n'), /took over the sockets and the counters of 2 workers/);
+      assert.ok(
+        after.requests >= before.requests + 1000,
+        `${after.requests} requests counted, ${before.requests} before the end of the daemon`,
+      );
+      const all = await second.ask();
+      assert.ok(all.requests <= load.requests, `${all.requests} of ${load.requests} requests`);
+      await second.kill();
+      const left = await end();
+      assert.ok(left >= 2, `${left} workers were ended`);
+      assert.is(await end(), 0);
+      assert.match(await get(port).catch(String), /ECONNREFUSED/);
+    });
+  });
+}
+
+root('a daemon that is killed again and again leaves no worker behind', async () => {
+  await withStage(async ({ port, start, end }) => {
+    const load = new Load(port);
+    const pids = new Set<number>();
+    await (await start()).kill();
+    load.failures.length = 0;
+    for (let i = 0; i < 3; i += 1) {
+      const daemon = await start(1 + (i % 2));
+      for (const { pid } of (await daemon.ask()).workers) pids.add(pid);
+      await load.more(100);
+      await daemon.kill();
+    }
+    load.failures.splice(0, load.failures.findLastIndex((one) => /ECONNREFUSED/.test(one)) + 1);
+    await load.stop();
+    await end();
+    const alive = [...pids].filter((pid) => {
+      try {
+        // Whom nobody has waited for yet has no command line any more.
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+      } catch {
+        return false; // as it should be
+      }
+    });
+    assert.equal(alive, []);
+    assert.equal(load.failures, []);
+  });
+});
+
+test.run();
