@@ -23,8 +23,8 @@ const RLIMIT_NOFILE = 7;
 
 /**
  * Becomes this user and group for good, without any other group, and can never gain anything by
- * executing a program. Only root can; for others it does the last part alone. A name that the system
- * does not know is taken for nobody. Throws SystemError.
+ * executing a program. Only root can; for others it does the last part alone. Without the names
+ * `nobody` and `nogroup` it takes the kernel's number for them. Throws SystemError.
  */
 export function becomeUnprivileged(user: string | number, group: string | number): void {
   if (process.getuid?.() === 0) {
@@ -37,14 +37,15 @@ export function becomeUnprivileged(user: string | number, group: string | number
   }
 }
 
-/** The kernel's own number for nobody (fs.overflowuid): where no such name is known it serves as well. */
+/** The kernel's own number for nobody (fs.overflowuid), where the system has no name for it. */
 const NOBODY = 65_534;
 
 function become(who: string | number, set: (id: string | number) => void): void {
   try {
     set(who);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_UNKNOWN_CREDENTIAL') throw error;
+    const unknown = (error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_CREDENTIAL';
+    if (!unknown || (who !== 'nobody' && who !== 'nogroup')) throw error;
     set(NOBODY);
   }
 }

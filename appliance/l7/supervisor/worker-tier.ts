@@ -314,7 +314,7 @@ export class WorkerTier {
       const next = spare;
       if (!this.#give(next, index)) {
         place.worker = former;
-        throw new Error('a worker cannot be replaced: see the events');
+        throw new Error('a worker cannot be replaced, so the old ones go on: the events say why');
       }
       const here = (): boolean => this.#places[index] === place;
       await this.#settled(
@@ -326,7 +326,9 @@ export class WorkerTier {
         place.retry = null;
         place.worker = former;
         this.#unable = null;
-        throw new Error('a new worker does not start; the former one serves on: see the events');
+        throw new Error(
+          'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
+        );
       }
       this.#retire(former);
       this.#keepSpare();
