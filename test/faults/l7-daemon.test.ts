@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { Agent, createServer, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import * as assert from 'uvu/assert';
 import { endWorkers } from '../../appliance/l7/supervisor/end-workers.js';
 import { Poller } from '../../native/ffi/poller.js';
 import { needs } from '../support/needs.js';
+import { Load } from '../support/request-load.js';
 import type { TierAnswer } from '../support/tier-process.js';
 import { freePort, get } from '../support/worker-stage.js';
 
@@ -93,49 +94,6 @@ async function withStage(work: (stage: Stage) => Promise<void>): Promise<void> {
       server.close();
     }
     rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-/** Requests on kept and on new connections, until it is stopped. */
-class Load {
-  requests = 0;
-  readonly failures: string[] = [];
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
-  readonly #clients: Promise<void>[];
-  readonly #waiting: (() => void)[] = [];
-  #going = true;
-
-  constructor(port: number) {
-    const kept = Array.from({ length: 16 }, () => this.#ask(port, this.#agent));
-    this.#clients = [...kept, ...Array.from({ length: 8 }, () => this.#ask(port))];
-  }
-
-  /** Resolves when so many more were answered. */
-  async more(count: number): Promise<void> {
-    const goal = this.requests + count;
-    while (this.requests < goal && this.#going) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.#going = false;
-    await Promise.all(this.#clients);
-    this.#agent.destroy();
-  }
-
-  async #ask(port: number, agent?: Agent): Promise<void> {
-    while (this.#going) {
-      try {
-        const answer = await get(port, agent);
-        this.requests += 1;
-        if (!/^200 [ab]$/.test(answer)) this.failures.push(answer);
-      } catch (error) {
-        this.requests += 1;
-        this.failures.push(String(error));
-      }
-      for (const wake of this.#waiting.splice(0)) wake();
-    }
   }
 }
 

@@ -5,6 +5,7 @@
  * a daemon.
  */
 import { createInterface } from 'node:readline';
+import { migrateConnections } from '../../appliance/l7/supervisor/migration.js';
 import { WorkerTier } from '../../appliance/l7/supervisor/worker-tier.js';
 import { counter } from '../../appliance/l7/telemetry/counter-layout.js';
 import { rowName } from '../../appliance/l7/telemetry/row-registry.js';
@@ -19,12 +20,20 @@ export interface TierAnswer {
 }
 
 const [stateFile = '', workers = '2', port = '0', ...members] = process.argv.slice(2);
+const migrate = (): void => {
+  migrateConnections({
+    info: (text: unknown) => events.push(String(text)),
+    warn: (_why: unknown, text?: string) => events.push(text ?? ''),
+  });
+};
 const poller = new Poller();
 poller.ref();
 const events: string[] = [];
 const tier = new WorkerTier({
   poller,
   stateFile,
+  // The setting is one of the network namespace: only of one that the test made.
+  ...(process.env['WEIR_TEST_MIGRATE'] === undefined ? {} : { beforeListening: migrate }),
   onEvent: ({ message }) => events.push(message),
   onOutput: (pid, line) => {
     process.stderr.write(`${pid}: ${line}\n`);
