@@ -14,8 +14,10 @@
 import type { Change } from '../config/changes.js';
 import type { ConfigError } from '../config/errors.js';
 import type { Document } from '../config/schema.js';
+import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
 export type { Change, ConfigError, Document };
+export type * from './proxy-contract.js';
 
 /** Names the interface in every path. */
 export const API_VERSION = 'v1';
@@ -89,6 +91,14 @@ export interface ServiceRow {
   readonly synCookies: SynCookieCounters | null;
   /** Since when the totals count. */
   readonly since: number;
+  /** What the proxy does for it; null when another tier serves it. `rates` and `totals` are 0 then. */
+  readonly proxy: ProxyTraffic | null;
+}
+
+/** One service in detail. */
+export interface ServiceDetail extends ServiceRow {
+  /** Of the proxy, in the order of the document; none for other tiers. */
+  readonly routes: readonly RouteRow[];
 }
 
 export interface SynCookieCounters {
@@ -117,6 +127,8 @@ export interface PoolRow {
   readonly rates: Rates;
   readonly totals: CounterSet;
   readonly since: number;
+  /** Of its members together by the proxy; null when no proxied service can come to use it. */
+  readonly proxy: ProxyTraffic | null;
 }
 
 /**
@@ -199,6 +211,8 @@ export interface MemberRow {
   readonly health: HealthView | null;
   readonly rates: Rates;
   readonly totals: CounterSet;
+  /** By the proxy; null when no proxied service can come to use its pool. */
+  readonly proxy: ProxyTraffic | null;
 }
 
 /** Something that a member's monitor found. */
@@ -501,6 +515,14 @@ export type AlarmCode =
   | 'confirm-pending'
   | 'apply-failed'
   | 'access-list'
+  /** A service of the proxy has no socket. */
+  | 'not-listening'
+  /** Workers of the proxy die soon after they start. */
+  | 'worker-failing'
+  /** The kernel does not let workers use io_uring. */
+  | 'proxy-unavailable'
+  /** Lines of an access log were dropped within the last minutes. */
+  | 'access-log'
   /** A table of the fast path is nearly full. */
   | 'table-full';
 

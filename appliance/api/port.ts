@@ -33,10 +33,14 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouteRow,
+  ServiceDetail,
   ServiceRow,
   Status,
   TemporaryAccessRow,
   TierRow,
+  WorkerRestart,
+  WorkerRow,
 } from './contract.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
@@ -133,6 +137,10 @@ export interface DaemonPort {
   setMember(request: SetMemberRequest): Promise<ApplyResult>;
 
   services(): Promise<ServiceRow[]>;
+  /** Errors: not-found. */
+  service(name: string): Promise<ServiceDetail>;
+  /** Of all proxied services, or of one. Errors: not-found, conflict when no proxy serves it. */
+  routes(query: { readonly service?: string }): Promise<RouteRow[]>;
   pools(): Promise<PoolRow[]>;
   /** Errors: not-found. */
   pool(name: string): Promise<PoolDetail>;
@@ -156,6 +164,12 @@ export interface DaemonPort {
     readonly kinds?: readonly EventKind[];
   }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
+  workers(): Promise<WorkerRow[]>;
+  /**
+   * Answers when all workers were replaced. Errors: conflict (there are none, or somebody else
+   * replaces them already), unavailable (new ones cannot serve; those that did go on).
+   */
+  restartWorkers(request: { readonly author: string }): Promise<WorkerRestart>;
   hardware(): Promise<HardwareReport>;
   counters(): Promise<Counters>;
   /** By reason, with at most `samples` of the last packets each. */

@@ -89,6 +89,12 @@ export function parseTest(body: unknown): z.output<typeof testBody> {
   return check(testBody, jsonBody(body), 'body');
 }
 
+const noBody = z.strictObject({});
+
+export function parseNothing(body: unknown): void {
+  check(noBody, jsonBody(body), 'body');
+}
+
 /** Whole numbers in a query string. */
 function wholeNumber(min: number, max: number): z.ZodType<number> {
   return z
@@ -108,6 +114,7 @@ const historyQuery = z.strictObject({
   before: wholeNumber(1, Number.MAX_SAFE_INTEGER).optional(),
 });
 const membersQuery = z.strictObject({ pool: z.string().optional() });
+const routesQuery = z.strictObject({ service: z.string().optional() });
 const flowsQuery = z.strictObject({
   limit: wholeNumber(1, 100_000).optional(),
   service: z.string().optional(),
@@ -143,6 +150,7 @@ export const parseQuery = {
   apply: (query: unknown) => check(applyQuery, query, 'query'),
   history: (query: unknown) => check(historyQuery, query, 'query'),
   members: (query: unknown) => check(membersQuery, query, 'query'),
+  routes: (query: unknown) => check(routesQuery, query, 'query'),
   flows: (query: unknown) => check(flowsQuery, query, 'query'),
   events: (query: unknown) => check(eventsQuery, query, 'query'),
   stream: (query: unknown) => check(streamQuery, query, 'query'),

@@ -11,6 +11,10 @@
  *   GET    /v1/revisions                      ?limit=N &before=N, newest first
  *   GET    /v1/revisions/N                    with its document
  *   GET    /v1/services, /v1/pools, /v1/tiers, /v1/hardware, /v1/counters
+ *   GET    /v1/services/NAME                  one service with its routes
+ *   GET    /v1/routes                         ?service=NAME, of the proxy
+ *   GET    /v1/workers                        processes of the proxy
+ *   POST   /v1/workers/restart                replaces them, and answers when that is done
  *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
@@ -32,6 +36,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAccess } from './access-routes.js';
+import { addProxy } from './proxy-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -61,6 +66,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addRevisions(app, context);
   addViews(app, context);
   addAccess(app, context);
+  addProxy(app, context);
   addStream(app, context);
 }
 

@@ -109,6 +109,11 @@ export function bytes(value: number): string {
   return `${quantity(value)}B`;
 }
 
+/** 0.4ms, 12ms. */
+export function milliseconds(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)}ms`;
+}
+
 /** Two units at most: 0s, 42s, 3m12s, 2h05m, 4d03h, 58w2d. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));

@@ -20,6 +20,7 @@ import { paint } from './format.js';
 import { addHardwareCommand } from './hardware.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
+import { addRestartCommands } from './restart.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
@@ -71,6 +72,7 @@ export function createProgram(context: Context): Command {
   addDocumentCommands(program, context);
   addSetCommands(program, context);
   addAccessCommands(program, context);
+  addRestartCommands(program, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);

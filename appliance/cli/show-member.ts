@@ -20,6 +20,7 @@ import {
   timestamp,
 } from './format.js';
 import { memberPath } from './member-path.js';
+import { proxyLines, type Line } from './proxy-text.js';
 import { setupText } from './member-setup.js';
 
 interface Options {
@@ -64,8 +65,6 @@ export function addMember(show: Command, context: Context): void {
     });
 }
 
-type Line = readonly [name: string, value: string];
-
 /** As it stands in connection ids. */
 function quicId(id: number): string {
   return `${id} (0x${id.toString(16).padStart(4, '0')})`;
@@ -79,7 +78,10 @@ export function memberText(context: Context, detail: MemberDetail): string {
     ['Since', `${timestamp(detail.since)} (${duration(context.now() - detail.since)})`],
     ['Weight', String(detail.weight)],
     ['Next hop', nextHop(detail)],
-    ['Traffic', traffic(detail)],
+    ...(detail.proxy ? proxyLines(detail.proxy) : []),
+    ...(detail.proxy && detail.totals.packets === 0
+      ? []
+      : ([['Traffic', traffic(detail)]] satisfies Line[])),
     ...(detail.quicServerId === null
       ? []
       : ([['QUIC id', quicId(detail.quicServerId)]] satisfies Line[])),

@@ -12,93 +12,23 @@ import type {
   MemberRow,
   PoolDetail,
   PoolRow,
-  Rates,
   ServiceRow,
   TierRow,
 } from '../api/contract.js';
 import type { Context } from './context.js';
 import {
-  bitsPerSecond,
-  bytes,
   clean,
   duration,
   endpoint,
+  milliseconds,
   paint,
-  perSecond,
   quantity,
   state,
   timestamp,
 } from './format.js';
+import { proxyLines } from './proxy-text.js';
 import { table, type Column } from './table.js';
-
-interface Traffic {
-  readonly rates: Rates;
-  readonly totals: CounterSet;
-}
-
-/** How soon a column goes; what is not named here stays. Rates go after everything else. */
-const GOES = {
-  packets: 14,
-  bytes: 13,
-  flows: 12,
-  since: 11,
-  health: 10,
-  nextHop: 9,
-  packetsPerSecond: 8,
-  forwarding: 7,
-  pool: 6,
-  cookies: 5.5,
-  services: 5,
-  bitsPerSecond: 4,
-  flowsPerSecond: 3,
-  weight: 2,
-  memberSince: 1,
-} as const;
-
-const RATES: readonly Column<Traffic>[] = [
-  {
-    title: 'FLOWS/S',
-    align: 'right',
-    value: ({ rates }) => perSecond(rates.flowsPerSecond),
-    dispensable: GOES.flowsPerSecond,
-  },
-  {
-    title: 'PACKETS/S',
-    align: 'right',
-    value: ({ rates }) => perSecond(rates.packetsPerSecond),
-    dispensable: GOES.packetsPerSecond,
-  },
-  {
-    title: 'BITS/S',
-    align: 'right',
-    value: ({ rates }) => bitsPerSecond(rates.bitsPerSecond),
-    dispensable: GOES.bitsPerSecond,
-  },
-];
-
-const TOTALS: readonly Column<Traffic>[] = [
-  {
-    title: 'FLOWS',
-    align: 'right',
-    value: ({ totals }) => quantity(totals.flows),
-    dispensable: GOES.flows,
-    wideOnly: true,
-  },
-  {
-    title: 'PACKETS',
-    align: 'right',
-    value: ({ totals }) => quantity(totals.packets + totals.replyPackets),
-    dispensable: GOES.packets,
-    wideOnly: true,
-  },
-  {
-    title: 'BYTES',
-    align: 'right',
-    value: ({ totals }) => bytes(totals.bytes + totals.replyBytes),
-    dispensable: GOES.bytes,
-    wideOnly: true,
-  },
-];
+import { GOES, trafficColumns } from './traffic-columns.js';
 
 /** There once a SYN was answered by a cookie. Sent, brought back, and wrong ones. */
 const COOKIES: readonly Column<ServiceRow>[] = [
@@ -160,8 +90,7 @@ export function serviceColumns(
       dispensable: GOES.pool,
     },
     ...(rows.some(({ synCookies }) => (synCookies?.sent ?? 0) > 0) ? COOKIES : []),
-    ...RATES,
-    ...TOTALS,
+    ...trafficColumns(rows),
     {
       title: 'SINCE',
       align: 'right',
@@ -173,7 +102,11 @@ export function serviceColumns(
   ];
 }
 
-export const poolColumns: readonly Column<PoolRow>[] = [
+export function poolColumns(rows: readonly PoolRow[]): Column<PoolRow>[] {
+  return [...poolFacts, ...trafficColumns(rows)];
+}
+
+const poolFacts: readonly Column<PoolRow>[] = [
   { title: 'POOL', value: ({ name }) => name, shrinkTo: 10 },
   { title: 'ALGORITHM', value: ({ algorithm }) => algorithm, shrinkTo: 12 },
   { title: 'MONITOR', value: ({ monitor }) => monitor ?? '-' },
@@ -192,11 +125,10 @@ export const poolColumns: readonly Column<PoolRow>[] = [
     shrinkTo: 10,
     dispensable: GOES.services,
   },
-  ...RATES,
-  ...TOTALS,
 ];
 
-export function memberColumns(context: Context): Column<MemberRow>[] {
+export function memberColumns(context: Context, rows: readonly MemberRow[]): Column<MemberRow>[] {
+  const traffic = trafficColumns(rows);
   return [
     { title: 'POOL', value: ({ pool }) => pool, shrinkTo: 12 },
     { title: 'MEMBER', value: ({ member }) => member, shrinkTo: 20 },
@@ -218,7 +150,7 @@ export function memberColumns(context: Context): Column<MemberRow>[] {
       value: ({ weight }) => String(weight),
       dispensable: GOES.weight,
     },
-    ...RATES,
+    ...traffic.filter(({ wideOnly }) => wideOnly !== true),
     {
       title: 'HEALTH',
       value: (row) => health(row, context.now()),
@@ -232,18 +164,21 @@ export function memberColumns(context: Context): Column<MemberRow>[] {
       dispensable: GOES.nextHop,
       wideOnly: true,
     },
-    ...TOTALS,
+    ...traffic.filter(({ wideOnly }) => wideOnly === true),
   ];
 }
 
 /** The members of one pool, with the weight that the algorithm uses now beside that of the document. */
-export function poolMemberColumns(context: Context): Column<MemberRow>[] {
+export function poolMemberColumns(
+  context: Context,
+  rows: readonly MemberRow[],
+): Column<MemberRow>[] {
   const effective: Column<MemberRow> = {
     title: 'EFFECTIVE',
     align: 'right',
     value: ({ effectiveWeight }) => String(effectiveWeight),
   };
-  return memberColumns(context).flatMap((column) => {
+  return memberColumns(context, rows).flatMap((column) => {
     if (column.title === 'POOL') return [];
     if (column.title !== 'WEIGHT') return [column];
     const { title, align, value } = column;
@@ -253,12 +188,14 @@ export function poolMemberColumns(context: Context): Column<MemberRow>[] {
 
 /** A pool in detail: how it is off in sentences, and its members below. */
 export function poolText(context: Context, pool: PoolDetail, wide: boolean): string {
-  const lines: [string, string][] = [
+  const lines: (readonly [string, string])[] = [
     ['Algorithm', pool.algorithm],
     ['Monitor', pool.monitor ?? '-'],
     ['Services', pool.services.join(', ') || '-'],
     ['Now', pool.now],
     ['When down', pool.whenDown],
+    // Its own Now says how it is off.
+    ...(pool.proxy ? proxyLines(pool.proxy).filter(([name]) => name !== 'Now') : []),
   ];
   const open = pool.muster === 'enough';
   const body = lines.map(([name, value]) => {
@@ -268,7 +205,7 @@ export function poolText(context: Context, pool: PoolDetail, wide: boolean): str
   const head = paint(context.look, 'bold', `pool ${clean(pool.name)}`);
   const members = table(
     pool.members,
-    poolMemberColumns(context),
+    poolMemberColumns(context, pool.members),
     context.look,
     { width: context.width, wide },
     'No members.',
@@ -282,10 +219,6 @@ function health({ health: found }: MemberRow, now: number): string {
   const age =
     found.lastProbe === null ? ' not probed yet' : ` ${duration(now - found.lastProbe)} ago`;
   return `${found.monitor}${latency}${age}`;
-}
-
-function milliseconds(value: number): string {
-  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)}ms`;
 }
 
 function nextHop(row: MemberRow): string {

@@ -28,6 +28,7 @@ import {
 import { addDrops } from './show-drops.js';
 import { addEvents, followCounters } from './show-events.js';
 import { addMember } from './show-member.js';
+import { addRoutes, addService, addWorkers } from './show-proxy.js';
 import { table, type Column } from './table.js';
 
 export function addShowCommands(program: Command, context: Context): void {
@@ -35,7 +36,9 @@ export function addShowCommands(program: Command, context: Context): void {
     .command('show')
     .helpCommand(false)
     .summary('what the unit is doing')
-    .description('Shows services, pools, members, flows, events, drops, tiers and counters.')
+    .description(
+      'Shows services, pools, members, routes, workers, flows, events, drops, tiers and counters.',
+    )
     .addHelpText(
       'after',
       examples(
@@ -68,6 +71,8 @@ export function addShowCommands(program: Command, context: Context): void {
       );
     });
 
+  addService(show, context);
+
   show
     .command('pools')
     .summary('pools and how many members serve')
@@ -77,7 +82,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .action(async ({ wide }: WideOption, command: Command) => {
       const rows = await clientOf(command, context).json<PoolRow[]>({ path: '/v1/pools' });
       await answer(command, context, rows, () =>
-        wideTable(context, wide, rows, poolColumns, 'No pools.'),
+        wideTable(context, wide, rows, poolColumns(rows), 'No pools.'),
       );
     });
 
@@ -117,11 +122,13 @@ export function addShowCommands(program: Command, context: Context): void {
         query: { pool },
       });
       await answer(command, context, rows, () =>
-        wideTable(context, wide, rows, memberColumns(context), 'No members.'),
+        wideTable(context, wide, rows, memberColumns(context, rows), 'No members.'),
       );
     });
 
   addMember(show, context);
+  addRoutes(show, context);
+  addWorkers(show, context);
   addFlows(show, context);
   addEvents(show, context);
   addDrops(show, context);

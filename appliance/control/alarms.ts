@@ -1,6 +1,8 @@
 /** What somebody should look at now. Pure. */
 import type { Alarm, PendingConfirm } from '../api/contract.js';
+import type { TierHealth } from '../l7/supervisor/worker-tier.js';
 import type { AttachOutcome } from '../l4/attach.js';
+import type { DroppingLog } from './proxy-watch.js';
 import type { L4Pool, Tables } from './tables.js';
 import { needsNextHops, usedPools } from './used-pools.js';
 import { memberState } from './views.js';
@@ -21,6 +23,8 @@ export interface AlarmInput {
     readonly entries: number | null;
     readonly limit: number;
   }[];
+  /** How the workers of the proxy are; left out: there are none. */
+  readonly proxy?: Omit<TierHealth, 'logs'> & { readonly dropping: readonly DroppingLog[] };
   /** About files of access lists. */
   readonly access?: readonly Alarm[];
 }
@@ -54,7 +58,7 @@ export function alarms(input: AlarmInput): Alarm[] {
       since: null,
     });
   }
-  found.push(...poolAlarms(input), ...(input.access ?? []));
+  found.push(...proxyAlarms(input), ...poolAlarms(input), ...(input.access ?? []));
   for (const [pool, problem] of input.weightProblems) {
     found.push({
       code: 'weights-failed',
@@ -83,6 +87,39 @@ export function alarms(input: AlarmInput): Alarm[] {
     });
   }
   return found;
+}
+
+function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
+  if (proxy === undefined) return [];
+  const { unable, notListening, failing, places, dropping } = proxy;
+  const found: Alarm[] = [];
+  const add = (code: Alarm['code'], severity: Alarm['severity'], message: string): void => {
+    found.push({ code, severity, message, since: null });
+  };
+  if (unable !== null) {
+    add('proxy-unavailable', 'error', `No service of the proxy is served: ${unable}.`);
+  }
+  for (const { message } of notListening) add('not-listening', 'error', `${capital(message)}.`);
+  if (failing > 0) {
+    add(
+      'worker-failing',
+      failing < places ? 'warning' : 'error',
+      `${failing} of ${places} workers of the proxy end soon after each start: see "weir show events --kind worker" and the log of the daemon.`,
+    );
+  }
+  for (const { to, dropped, last } of dropping) {
+    found.push({
+      code: 'access-log',
+      severity: 'warning',
+      message: `Lines of the access log ${to} were dropped, ${dropped} so far: log a sample of the requests, or write to a faster place.`,
+      since: last,
+    });
+  }
+  return found;
+}
+
+function capital(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {

@@ -27,10 +27,14 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouteRow,
+  ServiceDetail,
   ServiceRow,
   Status,
   TemporaryAccessRow,
   TierRow,
+  WorkerRestart,
+  WorkerRow,
 } from '../api/contract.js';
 import {
   type ApplyRequest,
@@ -65,6 +69,7 @@ import { Reconciler, type RunReport } from './reconciler.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
+import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
 
 export interface DaemonParts {
@@ -96,6 +101,7 @@ export class Daemon implements DaemonPort {
   readonly #history = new MemberHistory();
   readonly #cookies = new CookieWatch();
   readonly #show: Show;
+  readonly #restarts: WorkerRestarts;
   readonly #listeners = new Set<(observation: Observation) => void>();
   readonly #stopWatching: () => void;
   /** Called after each run and each change of the network, by those who wait for one. */
@@ -164,13 +170,21 @@ export class Daemon implements DaemonPort {
           for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
-          if (influences.step({ deltas, counters }, intent, tables)) this.#reconciler.request();
+          const proxy = this.#show.proxy;
+          if (influences.step({ deltas, counters, proxy }, intent, tables)) {
+            this.#reconciler.request();
+          }
         },
         onError: (error) => {
           log.error({ err: error }, 'cannot read the counters');
         },
       },
     );
+    this.#restarts = new WorkerRestarts({
+      tier: parts.proxy,
+      events,
+      rows: () => this.#show.workers(),
+    });
     const stopEvents = events.subscribe((event) => {
       this.#tell({ type: 'event', event });
     });
@@ -310,6 +324,22 @@ export class Daemon implements DaemonPort {
     return this.#show.services();
   }
 
+  async service(name: string): Promise<ServiceDetail> {
+    return this.#show.service(name);
+  }
+
+  async routes(query: { readonly service?: string }): Promise<RouteRow[]> {
+    return this.#show.routes(query);
+  }
+
+  async workers(): Promise<WorkerRow[]> {
+    return this.#show.workers();
+  }
+
+  restartWorkers({ author }: { readonly author: string }): Promise<WorkerRestart> {
+    return this.#restarts.restart(author);
+  }
+
   async pools(): Promise<PoolRow[]> {
     return this.#show.pools();
   }
@@ -442,7 +472,8 @@ export class Daemon implements DaemonPort {
   async #warnings(): Promise<string[]> {
     await this.#resolved(this.#show.tables.net.memberAddresses);
     await this.#reconciler.settle();
-    const found = [...(this.#lastRun?.netProblems ?? [])];
+    const proxied = this.#parts.proxy.problems.map(({ message }) => message);
+    const found = [...(this.#lastRun?.netProblems ?? []), ...proxied];
     const { failure } = this.#reconciler;
     if (failure !== null) {
       found.push(

@@ -181,7 +181,7 @@ export class Reconciler {
       this.#again = true;
     }
     this.#usable = usable;
-    const netProblems = [...net.problems, ...(proxy?.problems ?? [])].map(({ message }) => message);
+    const netProblems = net.problems.map(({ message }) => message);
     this.#options.onRun({ before: this.#reported, tables, netProblems, outcomes });
     this.#reported = tables;
   }

@@ -18,10 +18,13 @@ import type {
   PendingConfirm,
   PoolDetail,
   PoolRow,
+  RouteRow,
+  ServiceDetail,
   ServiceRow,
   Status,
   SynCookieCounters,
   TierRow,
+  WorkerRow,
 } from '../api/contract.js';
 import { PortError, type MemberName as NamedMember, type TestMemberRequest } from '../api/port.js';
 import { version } from '../api/version.js';
@@ -41,6 +44,8 @@ import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { NO_L7 } from './compile-l7.js';
+import { type ProxyTier, ProxyWatch } from './proxy-watch.js';
+import { routeRows } from './route-view.js';
 import { poolDetail } from './pool-view.js';
 import { usedPools } from './used-pools.js';
 import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from './views.js';
@@ -48,6 +53,7 @@ import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from 
 export interface ShowParts {
   readonly store: ConfigStore;
   readonly tier: L4Tier;
+  readonly proxy: ProxyTier;
   readonly monitors: Monitors;
   readonly reconciler: Reconciler;
   readonly history: MemberHistory;
@@ -74,15 +80,28 @@ export class Show {
   readonly #sampler: Sampler;
   readonly #startedAt = Date.now();
   readonly #drops: DropLog;
+  readonly #proxy: ProxyWatch;
 
   constructor(parts: ShowParts, sampling: Pick<SamplerOptions, 'onSample' | 'onError'>) {
     this.#parts = parts;
     this.#drops = new DropLog(parts.tier.counters().drops);
-    this.#sampler = new Sampler({ read: () => this.counters(), ...sampling });
+    this.#proxy = new ProxyWatch(parts.proxy);
+    this.#sampler = new Sampler({
+      read: () => {
+        this.#proxy.step();
+        return this.counters();
+      },
+      ...sampling,
+    });
   }
 
   close(): void {
     this.#sampler.close();
+  }
+
+  /** What the workers see, of the last second. */
+  get proxy(): ProxyWatch {
+    return this.#proxy;
   }
 
   /** The tables that the fast path executes; empty before the first run. */
@@ -117,6 +136,7 @@ export class Show {
         weightProblems: this.#parts.weightProblems(),
         usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
+        proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),
     };
@@ -125,6 +145,31 @@ export class Show {
   services(): ServiceRow[] {
     const view = this.#view();
     return view === null ? [] : serviceRows(view);
+  }
+
+  service(name: string): ServiceDetail {
+    const row = this.services().find((one) => one.name === name);
+    if (row === undefined) throw noSuchService(name);
+    const proxied = this.tables.l7.services.get(name);
+    return { ...row, routes: proxied === undefined ? [] : routeRows(proxied, this.#proxy) };
+  }
+
+  routes({ service }: { readonly service?: string }): RouteRow[] {
+    const { services } = this.tables.l7;
+    if (service === undefined) {
+      return [...services.values()].flatMap((one) => routeRows(one, this.#proxy));
+    }
+    const proxied = services.get(service);
+    if (proxied !== undefined) return routeRows(proxied, this.#proxy);
+    const { tier } = this.service(service);
+    throw new PortError(
+      'conflict',
+      `Service ${service} has no routes: the tier ${tier} serves it, and only the proxy has routes.`,
+    );
+  }
+
+  workers(): WorkerRow[] {
+    return this.#proxy.workers();
   }
 
   pools(): PoolRow[] {
@@ -302,6 +347,7 @@ export class Show {
       health: (id) => monitors.status(id),
       nextHop: (address) => reconciler.nextHop(address),
       counters: this.counters(),
+      proxy: this.#proxy,
       cookies: cookieCounters(this.#parts.tier.cookies()),
       deltas: this.#sampler.deltas,
       memberSince: this.#parts.history.since,
@@ -334,6 +380,10 @@ function noServiceOf(pool: string, service: string | undefined): PortError {
 function cannotProbe(cause: unknown): never {
   const why = cause instanceof Error ? cause.message : String(cause);
   throw new PortError('unavailable', `The member cannot be tested now: ${why}`, { cause });
+}
+
+function noSuchService(name: string): PortError {
+  return new PortError('not-found', `There is no service ${name}: see "weir show services".`);
 }
 
 function noSuchPool(name: string): PortError {

@@ -11,6 +11,7 @@ import type {
   MemberRow,
   MemberState,
   PoolRow,
+  ProxyTraffic,
   Rates,
   ServiceRow,
   SynCookieCounters,
@@ -35,6 +36,12 @@ export interface ViewInput {
   readonly deltas: CounterDeltas | null;
   /** SYN cookies by name of the service; those that have none are not there. */
   readonly cookies?: ReadonlyMap<string, SynCookieCounters>;
+  /** What the workers of the proxy counted; left out: there are none. */
+  readonly proxy?: {
+    service(name: string): ProxyTraffic;
+    pool(name: string, ids: readonly string[]): ProxyTraffic;
+    member(id: string): ProxyTraffic;
+  };
   /** When a member came to its state, by `POOL/MEMBERKEY`; milliseconds. */
   readonly memberSince: ReadonlyMap<string, number>;
 }
@@ -79,6 +86,7 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       totals: countersOf(input.counters.services, name),
       synCookies: input.cookies?.get(name) ?? null,
       since: input.counters.since,
+      proxy: placement?.tier === 'l7' ? (input.proxy?.service(name) ?? null) : null,
     };
   });
 }
@@ -114,6 +122,7 @@ export function poolRows(input: ViewInput, only?: string): PoolRow[] {
       rates: poolRates(input.deltas, ids),
       totals: sum(ids.map((id) => countersOf(input.counters.members, id))),
       since: input.counters.since,
+      proxy: input.tables.l7.pools.has(name) ? (input.proxy?.pool(name, ids) ?? null) : null,
     };
   });
 }
@@ -217,6 +226,7 @@ function memberRow(
     health: healthOf(input, pool.name, id),
     rates: rateOf(input.deltas, 'members', id),
     totals: countersOf(input.counters.members, id),
+    proxy: input.tables.l7.pools.has(pool.name) ? (input.proxy?.member(id) ?? null) : null,
   };
 }
 

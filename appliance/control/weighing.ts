@@ -1,5 +1,5 @@
 /**
- * The re-weigh loop: once a second, from what the fast path counted and the monitors measured,
+ * The re-weigh loop: once a second, from what the tiers counted and the monitors measured,
  * to the weights of least-response-time, least-bandwidth and custom. What is computed is in
  * balance/reweigh.ts; here is where the numbers come from and what is remembered.
  *
@@ -20,6 +20,7 @@ import type { Intent, Member, Pool } from '../config/schema.js';
 import type { CounterDeltas, Counters, CounterSet } from '../api/contract.js';
 import type { NewEvent } from '../telemetry/event-log.js';
 import { quorumOf, type HealthView } from './compile-pools.js';
+import type { MemberSeen } from './proxy-watch.js';
 import type { L4Member, L4Pool, Tables } from './tables.js';
 import { usedPools } from './used-pools.js';
 
@@ -27,6 +28,8 @@ import { usedPools } from './used-pools.js';
 export interface Sample {
   readonly counters: Counters;
   readonly deltas: CounterDeltas;
+  /** What workers of the proxy see; left out: there are none. */
+  readonly proxy?: { seen(id: string): MemberSeen | null };
 }
 
 interface Weighing {
@@ -123,7 +126,7 @@ export class WeighingLoop {
 function weigh(
   weighing: Weighing,
   compiled: L4Pool,
-  { counters, deltas }: Sample,
+  sample: Sample,
   health: HealthView,
 ): string | null {
   const { pool, weights, expression, handshakes } = weighing;
@@ -135,9 +138,7 @@ function weigh(
     if (written === undefined || written.weight === 0) return [];
     return takesFlows || expression !== null ? [{ member, written, takesFlows }] : [];
   });
-  const observed = members.map(({ member }) =>
-    observe(member, counters, deltas, health, handshakes),
-  );
+  const observed = members.map(({ member }) => observe(member, sample, health, handshakes));
   if (expression === null) {
     if (pool.algorithm === 'least-response-time' || pool.algorithm === 'least-bandwidth') {
       weighing.weights = reweigh(pool.algorithm, weights, observed);
@@ -151,8 +152,7 @@ function weigh(
 
 function observe(
   { id, configuredWeight }: L4Member,
-  counters: Counters,
-  deltas: CounterDeltas,
+  { counters, deltas, proxy }: Sample,
   health: HealthView,
   handshakes: Map<string, number>,
 ): Observed {
@@ -161,12 +161,14 @@ function observe(
   const handshake = afterHandshakes(handshakes.get(id), total, gained);
   if (handshake !== null) handshakes.set(id, handshake);
   const bytes = (gained?.bytes ?? 0) + (gained?.replyBytes ?? 0);
+  const seen = proxy?.seen(id) ?? null;
   return {
     id,
     weight: configuredWeight,
-    connections: total?.active ?? 0,
-    responseTime: health.get(id)?.responseTimeUs ?? handshake,
-    bandwidth: (bytes * 1000) / deltas.intervalMs,
+    connections: (total?.active ?? 0) + (seen?.underWay ?? 0),
+    // Answers to real requests say more than those to probes, which say more than handshakes.
+    responseTime: seen?.responseUs ?? health.get(id)?.responseTimeUs ?? handshake,
+    bandwidth: (bytes * 1000) / deltas.intervalMs + (seen?.bytesPerSecond ?? 0),
   };
 }
 

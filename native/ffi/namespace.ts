@@ -26,6 +26,29 @@ export function enterNetworkNamespace(): () => void {
     closeSync(home);
     throw new BpfError('cannot make a network namespace', { errno });
   }
+  return wayBack(home);
+}
+
+/**
+ * Moves this thread into the namespace of a file, such as one below /run/netns. Returns how to go
+ * back. Throws BpfError, and the errors of opening a file.
+ */
+export function joinNetworkNamespace(file: string): () => void {
+  const home = openSync('/proc/thread-self/ns/net', 'r');
+  try {
+    const there = openSync(file, 'r');
+    const result = setns(there, CLONE_NEWNET);
+    const errno = koffi.errno();
+    closeSync(there);
+    if (result !== 0) throw new BpfError(`cannot enter the network namespace ${file}`, { errno });
+  } catch (error) {
+    closeSync(home);
+    throw error;
+  }
+  return wayBack(home);
+}
+
+function wayBack(home: number): () => void {
   return () => {
     const result = setns(home, CLONE_NEWNET);
     const errno = koffi.errno();

@@ -28,6 +28,7 @@ const cSocket: (domain: number, type: number, protocol: number) => number = libc
 const cListen: (fd: number, backlog: number) => number = libc.func(
   'int listen(int fd, int backlog)',
 );
+const cShutdown: (fd: number, how: number) => number = libc.func('int shutdown(int fd, int how)');
 const cGetpeername: (fd: number, address: Uint8Array, length: Uint32Array) => number = libc.func(
   'int getpeername(int fd, void *address, void *length)',
 );
@@ -114,6 +115,13 @@ export function clientTcp(address: Uint8Array, source: Uint8Array | null): numbe
 /** From now on close() sends a reset and drops what was not sent. Throws SystemError. */
 export function resetOnClose(fd: number): void {
   setsockoptBytes(fd, SOL_SOCKET, SO_LINGER, RESET);
+}
+
+const SHUT_WR = 1;
+
+/** Ends the sending side. Returns 0 or a negative errno. */
+export function endSending(fd: number): number {
+  return cShutdown(fd, SHUT_WR) < 0 ? -koffi.errno() : 0;
 }
 
 const peerLength = new Uint32Array(1);

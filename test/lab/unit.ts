@@ -19,6 +19,8 @@ process.env['WEIR_L7_LINGER'] ??= '30';
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
 /** How long a daemon may take from its start to its first answer, in milliseconds. */
 const startLimit = 20_000;
+/** How long workers of layer 7 serve on without their daemon, in seconds: longer than any act. */
+const linger = 60;
 
 export interface Answer {
   readonly status: number;
@@ -88,11 +90,15 @@ export class Unit {
   /** Starts the daemon and waits until it answers. Returns how long that took in milliseconds. */
   async start(): Promise<number> {
     const begun = performance.now();
-    const daemon = start(this.topology.namespace(this.name), [
-      ...[...first, process.execPath, program, 'daemon'],
-      ...['--state-dir', join(this.files, 'state'), '--run-dir', join(this.files, 'run')],
-      ...['--bpf-dir', join(labPaths(process.pid).pins, this.name), '--socket', this.socket],
-    ]);
+    const daemon = start(
+      this.topology.namespace(this.name),
+      [
+        ...[...first, process.execPath, program, 'daemon'],
+        ...['--state-dir', join(this.files, 'state'), '--run-dir', join(this.files, 'run')],
+        ...['--bpf-dir', join(labPaths(process.pid).pins, this.name), '--socket', this.socket],
+      ],
+      { env: { ...process.env, WEIR_L7_LINGER: String(linger) } },
+    );
     this.daemon = daemon;
     const keep = (text: Buffer): void => {
       this.log = (this.log + text.toString('utf8')).slice(-20_000);

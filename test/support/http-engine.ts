@@ -207,6 +207,7 @@ export class EngineDriver implements HttpObserver {
     try {
       this.driver.end();
       const { core } = this.engine;
+      if (this.open !== 0) throw new Error(`${this.open} clients were not told of as closed`);
       if (core.exchanges !== 0) throw new Error(`${core.exchanges} exchanges were not ended`);
       if (core.retained.used !== 0) throw new Error(`${core.retained.used} requests were kept`);
       for (const { id, active, idleCount } of this.members) {

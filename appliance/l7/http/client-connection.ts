@@ -19,7 +19,7 @@ import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
 import { addressText, peerOf as peerText, type Peer } from '../http1/peer.js';
-import { ProxyHeader } from '../http1/proxy-protocol.js';
+import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
 import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
@@ -32,6 +32,7 @@ import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
 import { CodedBody, codedAtOnce, type CodedBodyOwner } from './coded-body.js';
 import { Role, WINDOW, type Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { endsOf, nobody } from './ends.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
@@ -43,6 +44,8 @@ const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5
 const LINGER = 2000;
 /** Milliseconds after which a client that found no room may try again. */
 const FULL_RETRY = 1000;
+/** Buffers that a client may fill with heads. */
+const HEAD_BUFFERS = 4;
 /** Milliseconds that the bytes of a body can buy at most. */
 const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
@@ -98,6 +101,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #exchange: Exchange | null = null;
   #head: RequestHead | null = null;
   #peer: Peer | null = null;
+  #port = 0;
+  /** What a PROXY header said. */
+  #told: ProxyHeader | null = null;
   /** The client has sent its last byte. */
   #ended = false;
   /** The member's side of a tunnel has ended. */
@@ -162,6 +168,13 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     return this.#peer;
   }
 
+  /** For the PROXY header of a member. */
+  get ends(): Endpoints {
+    if (this.#told !== null) return this.#told;
+    const service = this.#binding?.service.service;
+    return service === undefined ? nobody : endsOf(this.address, this.#port, service);
+  }
+
   accept(binding: Binding): void {
     const { core, slot } = this;
     core.role[slot] = Role.client;
@@ -174,6 +187,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#thrown = 0;
     this.reader.done = true;
     const { service } = binding.service;
+    core.observer.accepted(binding.service);
     if (peerOf(core.connections.slots.fd[slot] as number, sockaddr) < 0) {
       // Gone already.
       this.#state = State.closing;
@@ -182,8 +196,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     const v6 = sockaddr[0] === AF_INET6;
     this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
+    this.#port = ((sockaddr[2] as number) << 8) | (sockaddr[3] as number);
+    this.#told = null;
     this.hash = this.address.hash();
-    core.observer.accepted(binding.service);
     core.deadlines.set(slot, service.timeouts.head);
     this.#state = State.proxy;
     if (service.proxyProtocol === 'off') this.#enter(binding);
@@ -206,8 +221,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#ended = true;
     switch (this.#state) {
       case State.exchange:
-        if (errno !== 0 || !this.reader.done) this.abort('client-gone');
-        // Else it has only finished sending, and may wait for its answer.
+        // If it has only finished sending, it may wait for its answer. Of its body, what lies here may
+        // be the rest: #relay() sees.
+        if (errno !== 0) this.abort('client-gone');
+        else if (!this.reader.done && this.inbound.empty) this.#breaksOff();
         return;
       case State.tunnel: {
         const upstream = this.#exchange?.upstream;
@@ -242,7 +259,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     } else if (this.#state === State.tunnel) {
       core.deadlines.set(slot, timeouts.tunnel);
       this.#exchange?.upstream?.roomier();
-    }
+    } else if (this.#state === State.ending && this.pending > 0) this.#paceAnswer(timeouts);
   }
 
   onSendError(_errno: number): void {
@@ -262,7 +279,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     switch (this.#state) {
       case State.head:
         // Between two requests nobody waits for an answer.
-        if (this.pending > 0) this.close();
+        if (this.pending > 0) this.abort('client-too-slow');
         else if (this.#head === null && this.inbound.empty) this.#end();
         else this.refuse(faults.timeout);
         return;
@@ -282,7 +299,9 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         this.abort('client-too-slow');
         return;
       default:
-        this.close();
+        // What is cut must not look whole: a body may end with the connection.
+        if (this.pending > 0) this.abort('client-too-slow');
+        else this.close();
     }
   }
 
@@ -294,10 +313,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         return 1;
       case State.head:
       case State.proxy:
-        return 4 - this.inbound.held;
+        return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
       default: {
         const upstream = this.#exchange?.upstream;
-        if (this.reader.done) return 2 - this.inbound.held;
+        if (this.reader.done) return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
         const out =
           upstream === null || upstream === undefined
             ? 0
@@ -376,6 +395,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.writer.begin(slot, way === passage.chunked);
       if (small !== null) {
         inbound.at += head.length;
+        // The head is on its way: nothing else may follow it.
+        exchange.answered = true;
         if (!this.writer.bytes(small, 0, length)) return false;
       } else if (coding !== contentCoding.identity && head.body !== bodyKind.none) {
         this.#coded = new CodedBody(core.compressors, coding, core.pool, this.writer, this, head);
@@ -389,6 +410,21 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   queued(): void {
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts !== undefined) this.core.deadlines.set(this.slot, timeouts.queue);
+  }
+
+  leftQueue(): void {
+    const timeouts = this.#binding?.service.service.timeouts;
+    if (timeouts !== undefined) this.#awaitBody(timeouts);
+  }
+
+  /** From now on the client may send the rest of its request. */
+  #awaitBody(timeouts: L7Timeouts): void {
+    if (this.reader.done) {
+      this.core.deadlines.clear(this.slot);
+      return;
+    }
+    this.#bodyBegan = this.core.timers.now;
+    this.#paceRequest(timeouts);
   }
 
   /** What becomes of the body: coded for this client, or not. */
@@ -616,6 +652,18 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#binding = null;
   }
 
+  /** The rest of the request will not come. Answers to those before it still go out. */
+  #breaksOff(): void {
+    const exchange = this.#exchange;
+    if (exchange === null || exchange.answered) {
+      this.abort('client-gone');
+      return;
+    }
+    exchange.cancel();
+    this.#leave('client-gone');
+    this.#end();
+  }
+
   #leave(reason: EndReason): void {
     this.#coded?.abort();
     this.#coded = null;
@@ -686,10 +734,16 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     let step = head.parse(bytes, inbound.end);
     while (step === progress.more) {
       if (!inbound.more) {
+        if (this.#ended) {
+          // The rest will not come.
+          this.#end();
+          return false;
+        }
         if (this.#head === null) {
           this.#head = service.heads.lendRequest();
           core.deadlines.set(slot, service.service.timeouts.head);
         }
+        head.move(inbound.economise());
         return false;
       }
       const delta = inbound.compact();
@@ -712,13 +766,11 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.reader.begin(head.body, head.length, inbound, service.heads.limits);
     exchange.begin(this, service, head, bytes);
     if (head !== service.heads.request) service.heads.giveBack(head);
+    // What is to be kept of the request is kept elsewhere: thousands of slow answers hold no buffers.
+    if (inbound.empty) inbound.clear();
+    else inbound.economise();
     if (this.#exchange !== exchange) return true;
-    if (exchange.list !== null) return true;
-    if (this.reader.done) core.deadlines.clear(slot);
-    else {
-      this.#bodyBegan = core.timers.now;
-      this.#paceRequest(service.service.timeouts);
-    }
+    if (exchange.list === null) this.#awaitBody(service.service.timeouts);
     return true;
   }
 
@@ -741,6 +793,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     if (step === bodyStep.done) {
       if (this.pending === 0) core.deadlines.clear(slot);
+    } else if (step === bodyStep.more) {
+      if (this.#ended && this.#state === State.exchange) this.#breaksOff();
     } else if (step === bodyStep.refused) {
       const fault = this.reader.fault ?? faults.badChunkSize;
       if (exchange.answered) this.abort('bad-request');
@@ -749,7 +803,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       if (exchange.answered) this.abort('no-memory');
       else exchange.answer(answers.overloaded, 'no-memory');
     }
-    return false;
+    return this.#state === State.head;
   }
 
   #readProxy(): boolean {
@@ -775,6 +829,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.address.set(header.source, 0, header.family);
       this.hash = this.address.hash();
       this.#peer = null;
+      this.#told = header;
     }
     core.deadlines.set(slot, binding.service.service.timeouts.head);
     this.#enter(binding);

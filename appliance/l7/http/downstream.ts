@@ -5,6 +5,7 @@
 import type { ClientAddress } from '../client-address.js';
 import type { Fault } from '../http1/faults.js';
 import type { Peer } from '../http1/peer.js';
+import type { Endpoints } from '../http1/proxy-protocol.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import type { Answer } from './answers.js';
@@ -20,6 +21,8 @@ export interface Downstream {
   readonly hash: number;
   /** In the words of heads. */
   readonly peer: Peer;
+  /** In those of a PROXY header. */
+  readonly ends: Endpoints;
   /** Whether the request was read to its end. */
   readonly requestDone: boolean;
   /** Of the request's body. */
@@ -47,6 +50,8 @@ export interface Downstream {
   roomier(): void;
   /** The exchange waits for a member with room. */
   queued(): void;
+  /** It found one. */
+  leftQueue(): void;
   /** After an accepted Upgrade or CONNECT bytes go both ways; the member's side of them has ended. */
   beginTunnel(): void;
   tunnelEnded(): void;

@@ -21,6 +21,7 @@ import { answer, answers, type Answer } from './answers.js';
 import type { ClientConnection } from './client-connection.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
+import { nobody, writeProxyHeader } from './ends.js';
 import type { MemberConnection } from './member-connection.js';
 import type { EndReason } from './observer.js';
 import { MirrorClient } from './mirror.js';
@@ -125,8 +126,14 @@ export class Exchange implements Waiter {
     // After the original was sent, which still has its kept copy, unless it is over already.
     if (copyTo !== null && this.client === client && client.requestDone) {
       const copy = core.takeExchange();
-      const nobody = new MirrorClient(core, client.address, client.hash, client.peer);
-      if (!copy.beginCopy(this, copyTo, nobody)) core.giveExchange(copy);
+      const unheard = new MirrorClient(
+        core,
+        client.address,
+        client.hash,
+        client.peer,
+        copyTo.pool.proxyProtocol === 'off' ? nobody : client.ends,
+      );
+      if (!copy.beginCopy(this, copyTo, unheard)) core.giveExchange(copy);
     }
   }
 
@@ -222,16 +229,20 @@ export class Exchange implements Waiter {
         }
         return;
       }
-      this.list?.remove(this);
-      let slot = this.fresh ? -1 : core.idle.pop(member);
+      if (this.list !== null) {
+        this.list.remove(this);
+        client.leftQueue();
+      }
+      // One that the member takes for another client's is of no use.
+      const own = this.fresh || pool.pool.proxyProtocol !== 'off';
+      let slot = own ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
       if (!reused) slot = core.connections.connect(member.address, null);
       if (slot < 0) {
+        // No slot, descriptor or address is left here, which says nothing of the member.
         core.observer.connected(member, -slot);
-        member.end(core.timers.now, -1, 0, true);
-        this.tried = member;
-        if (this.attempts <= pool.pool.retries) continue;
-        this.answer(answers.badGateway);
+        member.end(core.timers.now, -1, 0, false);
+        this.answer(answers.overloaded);
         return;
       }
       const upstream = core.member(slot);
@@ -281,6 +292,9 @@ export class Exchange implements Waiter {
     this.pool?.hide(head, bytes);
     const change = route.rewrite === null ? null : core.change;
     if (change !== null) route.rewrite?.fill(change, head, bytes);
+    if (this.pool !== null && this.pool.pool.proxyProtocol !== 'off') {
+      writeProxyHeader(core.writer, this.pool.pool, client.ends);
+    }
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
@@ -303,7 +317,7 @@ export class Exchange implements Waiter {
    */
   failed(reason: EndReason, how: 'unsent' | 'stale' | 'sent', instead: Answer): void {
     const { core, client, pool, member } = this;
-    this.#leaveMember(true, how !== 'stale');
+    this.#leaveMember(true, how !== 'stale' && reason !== 'no-memory');
     if (client === null || member === null || pool === null) return;
     if (this.answered) {
       client.abort(reason);

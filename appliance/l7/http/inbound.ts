@@ -96,6 +96,25 @@ export class Inbound {
     return true;
   }
 
+  /**
+   * Where receive buffers get scarce, what has to wait moves to a working buffer: whoever sends half a
+   * head, or requests ahead, takes none from the others. Returns by how far the bytes moved.
+   */
+  economise(): number {
+    const { pool, buffer } = this;
+    if (buffer < 0 || buffer >= pool.receiving || pool.withKernel * 2 > pool.receiving) return 0;
+    const id = pool.take(Owner.handler);
+    if (id < 0) return 0;
+    const begin = id * pool.size;
+    pool.bytes.copyWithin(begin, this.at, this.end);
+    const delta = begin - this.at;
+    pool.release(buffer, Owner.handler);
+    this.buffer = id;
+    this.at += delta;
+    this.end += delta;
+    return delta;
+  }
+
   /** Whether more bytes are here than those in hand. */
   get more(): boolean {
     return (this.queue.head[this.slot] as number) >= 0;

@@ -37,6 +37,8 @@ export class MemberConnection {
   #head: ResponseHead | null = null;
   #requests = 0;
   #reused = false;
+  /** Bytes of this request went out. */
+  #began = false;
   /** Bytes of this answer have come. */
   #heard = false;
   /** The member lets the connection go on. */
@@ -54,6 +56,10 @@ export class MemberConnection {
     return this.#state === State.head || this.#state === State.body;
   }
 
+  get #sentAll(): boolean {
+    return (this.core.connections.output.bytes[this.slot] as number) === 0;
+  }
+
   /** The next request is an exchange's; its head is about to be written. */
   begin(exchange: Exchange, member: HttpMember, pool: L7Pool, reused: boolean): void {
     const { core, slot } = this;
@@ -61,6 +67,7 @@ export class MemberConnection {
     this.#member = member;
     this.#pool = pool;
     this.#reused = reused;
+    this.#began = false;
     this.#heard = false;
     this.#persistent = false;
     this.reader.done = false;
@@ -103,6 +110,12 @@ export class MemberConnection {
       this.close();
       return;
     }
+    if (this.#reused && !this.#began && this.#state === State.head) {
+      // No byte of the request is out, so this is no answer to it.
+      this.core.drop(buffer);
+      this.#exchange.failed('bad-response', 'stale', answers.badResponse);
+      return;
+    }
     this.#heard = true;
     this.inbound.add(buffer);
     this.#advance(this.#exchange);
@@ -129,6 +142,7 @@ export class MemberConnection {
   }
 
   onSent(): void {
+    this.#began = true;
     const exchange = this.#exchange;
     if (exchange === null) return;
     if (this.#state === State.head) {
@@ -157,6 +171,11 @@ export class MemberConnection {
     if (this.#state === State.body && client !== null && client.pending > 0) {
       // It waits for the client, who has a deadline of its own.
       this.core.deadlines.set(this.slot, exchange.service?.service.timeouts.idle ?? 0);
+      return;
+    }
+    if (this.#state === State.head && client?.requestDone === false && this.#sentAll) {
+      // It waits for the rest of the request, and the client has a deadline of its own for that.
+      this.core.deadlines.set(this.slot, exchange.service?.service.timeouts.response ?? 0);
       return;
     }
     const how = this.#state === State.connecting ? 'unsent' : 'sent';
@@ -190,10 +209,11 @@ export class MemberConnection {
       core.draining ||
       pool === null ||
       member === null ||
+      pool.proxyProtocol !== 'off' ||
       !this.inbound.empty ||
       this.#requests >= pool.requestsPerConnection ||
       member.idleCount >= pool.idleConnections ||
-      (core.connections.output.bytes[slot] as number) > 0
+      !this.#sentAll
     ) {
       this.close();
       return;
@@ -296,6 +316,14 @@ export class MemberConnection {
     const { client, service } = exchange;
     if (client === null || service === null) return false;
     this.#persistent = head.persistent;
+    if (head.body === bodyKind.tunnel) {
+      // RFC 9110 §7.8: nobody switches before the request is whole.
+      if (!client.requestDone) {
+        exchange.failed('bad-response', 'sent', answers.badResponse);
+        return false;
+      }
+      this.writer.begin(slot, false);
+    }
     if (!client.writeHead(exchange, head, inbound, false)) {
       exchange.failed('no-memory', 'sent', answers.overloaded);
       return false;
@@ -303,7 +331,7 @@ export class MemberConnection {
     exchange.heard(head, core.pool.bytes);
     this.#state = State.body;
     const body = client.bodyTaken ? bodyKind.none : head.body;
-    this.reader.begin(body, head.length, inbound, service.heads.limits);
+    this.reader.begin(body, head.length, inbound, service.heads.answers);
     if (client.bodyTaken) this.reader.total = head.length;
     const tunnel = head.body === bodyKind.tunnel;
     core.deadlines.set(

@@ -5,6 +5,7 @@
  */
 import type { ClientAddress } from '../client-address.js';
 import type { Peer } from '../http1/peer.js';
+import type { Endpoints } from '../http1/proxy-protocol.js';
 import { type BodySink, BodyWriter } from './body.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
@@ -29,6 +30,7 @@ export class MirrorClient implements Downstream {
     readonly address: ClientAddress,
     readonly hash: number,
     readonly peer: Peer,
+    readonly ends: Endpoints,
   ) {
     this.writer = new BodyWriter(core.connections);
     this.writer.begin(-1, false);
@@ -57,6 +59,9 @@ export class MirrorClient implements Downstream {
   }
   roomier(): void {
     // As above.
+  }
+  leftQueue(): void {
+    // As below.
   }
   queued(): void {
     // Copies never wait.

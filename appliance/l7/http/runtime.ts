@@ -7,7 +7,7 @@ import type { Fault } from '../http1/faults.js';
 import { RequestHead } from '../http1/request-head.js';
 import type { RequestIds } from '../http1/request-id.js';
 import { ResponseHead } from '../http1/response-head.js';
-import type { Limits } from '../http1/limits.js';
+import { defaultLimits, type Limits } from '../http1/limits.js';
 import type { RequestPlan } from '../http1/rewrite-request.js';
 import type { ResponsePlan } from '../http1/rewrite-response.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
@@ -106,7 +106,11 @@ export class Heads {
   readonly #requests: RequestHead[] = [];
   readonly #responses: ResponseHead[] = [];
 
+  /** Of answers: the largest body is for what clients send. */
+  readonly answers: Limits;
+
   constructor(readonly limits: Limits) {
+    this.answers = Object.freeze({ ...limits, body: defaultLimits.body });
     this.request = new RequestHead(limits);
     this.response = new ResponseHead(limits);
   }

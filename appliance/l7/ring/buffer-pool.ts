@@ -35,6 +35,9 @@ export interface BufferPoolOptions {
   readonly working: number;
 }
 
+/** Buffers in the kernel's ring at least; turns with plenty after which there are fewer. */
+const LEAST_IN_RING = 64;
+const PLENTY = 1000;
 /** The checked pool records an owner in a byte. */
 const MOST_OWNERS = 256;
 /** Most entries of a ring of provided buffers. */
@@ -53,7 +56,7 @@ export class BufferPool {
   readonly length: Int32Array;
   /** The buffer behind it in its chain, or -1. */
   readonly next: Int32Array;
-  /** Buffers that the kernel can still fill. */
+  /** Receive buffers that nobody has: in the kernel's ring, or on the pile that it is filled from. */
   withKernel = 0;
   /** Whether ownership is recorded. */
   readonly checked: boolean = false;
@@ -65,6 +68,14 @@ export class BufferPool {
   /** The same memory: a place's buffer number, and in the first place the tail. */
   readonly #halves: Uint16Array;
   #tail = 0;
+  /** Buffers in the ring, and how many are to be there. */
+  #inRing = 0;
+  #wanted = LEAST_IN_RING;
+  /** Turns in a row in which the ring kept most of what it had. */
+  #plenty = 0;
+  /** Buffers that are not in the ring: the one that was used last is on top, and still in the cache. */
+  readonly #pile: Int32Array;
+  #piled = 0;
 
   readonly #free: Int32Array;
   #freeCount = 0;
@@ -101,7 +112,10 @@ export class BufferPool {
     this.next = new Int32Array(this.count).fill(-1);
     this.#free = new Int32Array(working);
     for (let id = this.count - 1; id >= receiving; id -= 1) this.#free[this.#freeCount++] = id;
-    for (let id = 0; id < receiving; id += 1) this.#provide(id);
+    this.#pile = new Int32Array(receiving);
+    for (let id = receiving - 1; id >= 0; id -= 1) this.#pile[this.#piled++] = id;
+    this.withKernel = receiving;
+    this.refill();
   }
 
   /** A number for an owner, to take and release with. Call it once for each at the start. */
@@ -128,6 +142,7 @@ export class BufferPool {
   /** The kernel filled a buffer with `length` bytes: it is the handler's now. */
   received(id: number, length: number): void {
     this.withKernel -= 1;
+    this.#inRing -= 1;
     this.start[id] = 0;
     this.length[id] = length;
     this.next[id] = -1;
@@ -135,8 +150,10 @@ export class BufferPool {
 
   /** Back to where it belongs: to the kernel or to the free ones. */
   release(id: number, _owner: number): void {
-    if (id < this.receiving) this.#provide(id);
-    else this.#free[this.#freeCount++] = id;
+    if (id < this.receiving) {
+      this.#pile[this.#piled++] = id;
+      this.withKernel += 1;
+    } else this.#free[this.#freeCount++] = id;
   }
 
   /** From one owner to the next. */
@@ -147,6 +164,11 @@ export class BufferPool {
   /** The owner is about to use it. */
   check(_id: number, _owner: number): void {
     // As above.
+  }
+
+  /** Most receive buffers are in use: what waits should not be in one. */
+  get scarce(): boolean {
+    return this.withKernel << 2 < this.receiving;
   }
 
   /**
@@ -164,6 +186,29 @@ export class BufferPool {
     this.#mapping.close();
   }
 
+  /**
+   * Gives the kernel's ring buffers from the pile, so many as are used in a turn and some more: the
+   * ring is first in, first out, so with all of them in it each would be cold when its turn comes.
+   */
+  refill(): void {
+    const wanted = this.#wanted;
+    if (this.#inRing * 4 > wanted * 3) {
+      this.#plenty += 1;
+      if (this.#plenty > PLENTY && wanted > LEAST_IN_RING) {
+        this.#wanted = wanted >> 1;
+        this.#plenty = 0;
+      }
+    } else this.#plenty = 0;
+    while (this.#inRing < this.#wanted && this.#piled > 0) {
+      this.#provide(this.#pile[--this.#piled] as number);
+    }
+  }
+
+  /** A receive found the ring empty: it is to hold more. */
+  ranDry(): void {
+    if (this.#wanted < this.receiving) this.#wanted *= 2;
+  }
+
   #provide(id: number): void {
     const place = this.#tail & (this.ringEntries - 1);
     const word = place << 2;
@@ -174,6 +219,6 @@ export class BufferPool {
     this.#tail = (this.#tail + 1) & 0xffff;
     // The tail shares the first place with what that place does not use.
     this.#halves[7] = this.#tail;
-    this.withKernel += 1;
+    this.#inRing += 1;
   }
 }

@@ -67,12 +67,26 @@ export class Chains {
         return;
       }
     }
-    pool.pass(id, from, this.owner);
-    pool.next[id] = -1;
-    if (last >= 0) pool.next[last] = id;
-    else this.head[chain] = id;
-    this.tail[chain] = id;
+    const kept = pool.scarce && id < pool.receiving ? this.#moved(id, from) : id;
+    if (kept === id) pool.pass(id, from, this.owner);
+    pool.next[kept] = -1;
+    if (last >= 0) pool.next[last] = kept;
+    else this.head[chain] = kept;
+    this.tail[chain] = kept;
     this.buffers[chain] = (this.buffers[chain] as number) + 1;
+  }
+
+  /** What has to wait leaves its receive buffer to others, if there is a working one for it. */
+  #moved(id: number, from: number): number {
+    const { pool } = this;
+    const other = pool.take(this.owner);
+    if (other < 0) return id;
+    const start = id * pool.size + (pool.start[id] as number);
+    const length = pool.length[id] as number;
+    pool.bytes.copyWithin(other * pool.size, start, start + length);
+    pool.length[other] = length;
+    pool.release(id, from);
+    return other;
   }
 
   /** Copies bytes to the end, into working buffers. Returns how many found room. */

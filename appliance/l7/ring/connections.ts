@@ -11,7 +11,7 @@
  */
 import { errno, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE } from '../../../native/ffi/io-uring-abi.js';
 import { SystemError } from '../../../native/ffi/libc.js';
-import { clientTcp, resetOnClose } from '../../../native/ffi/tcp-socket.js';
+import { clientTcp, endSending, resetOnClose } from '../../../native/ffi/tcp-socket.js';
 import type { Acceptor } from './acceptor.js';
 import type { ArgumentBlocks } from './arguments.js';
 import { type BufferPool, Owner } from './buffer-pool.js';
@@ -67,7 +67,8 @@ export class Connections implements Completions {
     this.#acceptor = acceptor;
     this.#blocks = blocks;
     this.#mode = mode;
-    this.#touched = new Int32Array(slots);
+    // A slot may come again while the list is gone through.
+    this.#touched = new Int32Array(4 * slots);
     this.#starved = new SlotQueue(slots);
   }
 
@@ -169,6 +170,7 @@ export class Connections implements Completions {
       this.#settle(slot);
     }
     this.#touchedCount = 0;
+    this.pool.refill();
   }
 
   completed(kind: number, slot: number, generation: number, result: number, flags: number): void {
@@ -190,9 +192,6 @@ export class Connections implements Completions {
         return;
       case Kind.connect:
         this.#connected(slot, result);
-        return;
-      case Kind.shutdown:
-        this.#shut(slot, result);
         return;
       case Kind.close:
         this.#closed(slot, result);
@@ -248,17 +247,10 @@ export class Connections implements Completions {
           this.slots.fd[slot] as number,
           this.slots.generation[slot] as number,
         );
-      } else if (
-        (state & (State.finishing | State.shutting | State.finished)) ===
-        State.finishing
-      ) {
-        this.#set(slot, State.shutting);
-        const tag = tagOf(Kind.shutdown, slot);
-        this.#ring.shutdown(
-          this.slots.fd[slot] as number,
-          tag,
-          this.slots.generation[slot] as number,
-        );
+      } else if ((state & (State.finishing | State.finished)) === State.finishing) {
+        // A call of its own: the ring would give it to a thread, which costs several times as much.
+        this.#shut(slot, endSending(this.slots.fd[slot] as number));
+        return;
       }
     }
     if ((state & State.ended) === 0) this.#settleReceiving(slot, state);
@@ -352,6 +344,7 @@ export class Connections implements Completions {
     this.#discard(flags);
     switch (-result) {
       case errno.ENOBUFS:
+        this.pool.ranDry();
         this.#starved.add(slot);
         return;
       case errno.ECANCELED:
@@ -381,7 +374,6 @@ export class Connections implements Completions {
   }
 
   #shut(slot: number, result: number): void {
-    this.#clear(slot, State.shutting);
     this.#set(slot, State.finished);
     this.touch(slot);
     if (this.#has(slot, State.closing)) return;

@@ -26,14 +26,12 @@ import {
   IORING_OP_RECV,
   IORING_OP_SEND,
   IORING_OP_SENDMSG,
-  IORING_OP_SHUTDOWN,
   IORING_POLL_ADD_MULTI,
   IORING_RECV_MULTISHOT,
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
   MSG_NOSIGNAL,
   POLLIN,
-  SHUT_WR,
   SOCK_CLOEXEC,
   SQE_WORDS,
 } from '../../../native/ffi/io-uring-abi.js';
@@ -48,11 +46,10 @@ export const Kind = {
   receive: 2,
   send: 3,
   connect: 4,
-  shutdown: 5,
-  close: 6,
-  wake: 7,
+  close: 5,
+  wake: 6,
   /** node's own loop has something to do. */
-  node: 8,
+  node: 7,
 } as const;
 
 /** Microseconds that a turn may wait for more completions than one. */
@@ -169,11 +166,6 @@ export class Ring {
     generation: number,
   ): void {
     this.#push(IORING_OP_CONNECT, fd, length, low, high, 0, 0, tag, generation, 0);
-  }
-
-  /** Ends the sending side: the peer reads to the end (RFC 9293 §3.6). */
-  shutdown(fd: number, tag: number, generation: number): void {
-    this.#push(IORING_OP_SHUTDOWN, fd, 0, 0, 0, SHUT_WR, 0, tag, generation, 0);
   }
 
   close(fd: number, tag: number, generation: number): void {

@@ -15,7 +15,6 @@ export const State = {
   connecting: 1 << 1,
   receiving: 1 << 2,
   sending: 1 << 3,
-  shutting: 1 << 4,
   closingDescriptor: 1 << 5,
   /** The receive under way was told to end. */
   stopping: 1 << 6,
@@ -34,7 +33,7 @@ export const State = {
 } as const;
 
 /** Operations that must be over before the descriptor is closed. */
-export const UNDER_WAY = State.connecting | State.receiving | State.sending | State.shutting;
+export const UNDER_WAY = State.connecting | State.receiving | State.sending;
 
 export class Slots {
   readonly count: number;

@@ -18,9 +18,10 @@ import { beginningOf, bootId } from '../../../native/ffi/pidfd.js';
 import { MOST_DESCRIPTORS } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
 import type { L7Tables } from '../tables.js';
-import { AccessLogs } from '../telemetry/access-logs.js';
+import { type AccessLogFigures, AccessLogs } from '../telemetry/access-logs.js';
+import { counter, rowDoubles } from '../telemetry/counter-layout.js';
 import { CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
-import { RowRegistry, rowNames } from '../telemetry/row-registry.js';
+import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
 import { defaultSizes, type MemorySizes, Own } from '../worker/memory.js';
 import { DRAIN_LIMIT, type FromWorker, type ListenItem } from '../worker/messages.js';
 import type { SnapshotSource } from '../worker/snapshots.js';
@@ -58,6 +59,27 @@ export interface WorkerRow {
   readonly since: number;
   /** How often the place was taken anew. */
   readonly restarts: number;
+  /** All that were counted in its region, for services that there are now. */
+  readonly requests: number;
+}
+
+/** What somebody should know of the whole tier. */
+export interface TierHealth {
+  /** Why no worker can serve; null when they can. */
+  readonly unable: string | null;
+  readonly notListening: readonly ListenProblem[];
+  /** Places whose workers die soon after their start, again and again; of how many. */
+  readonly failing: number;
+  readonly places: number;
+  readonly logs: readonly AccessLogFigures[];
+}
+
+/** What all workers know of a member now. */
+export interface MemberLoad {
+  /** Requests that it works on; of tcp and tls its connections. */
+  readonly underWay: number;
+  /** Decaying estimate of the time to its answer; null before the first. */
+  readonly responseUs: number | null;
 }
 
 interface Worker {
@@ -130,7 +152,7 @@ export class WorkerTier {
   #unable: string | null = null;
   #unableTold: string | null = null;
   #listened = false;
-  #restarting: Promise<void> | null = null;
+  #restarting: Promise<number> | null = null;
   /** Spares that died in a row; none is started before that moment. */
   #spareDeaths = 0;
   #spareHeld = 0;
@@ -184,6 +206,7 @@ export class WorkerTier {
       .map((worker) => {
         const { process, region, index, draining, applied, since } = worker;
         return {
+          requests: region === null ? 0 : this.#requestsOf(region),
           worker: region?.number ?? 0,
           pid: process.pid,
           cpu: this.#cpuOf(index),
@@ -193,6 +216,50 @@ export class WorkerTier {
           restarts: this.#places[index]?.restarts ?? 0,
         };
       });
+  }
+
+  get health(): TierHealth {
+    const now = Date.now();
+    const failing = this.#places.filter(
+      ({ early, worker }) =>
+        early > EARLY_DEATHS && (worker === null || now - worker.since < SETTLED),
+    );
+    return {
+      unable: this.#unable,
+      notListening: this.#listeners.problems,
+      failing: failing.length,
+      places: this.#places.length,
+      logs: this.#logs.figures(),
+    };
+  }
+
+  /** By the member's id, `POOL/MEMBERKEY`; null when the workers don't know it. */
+  loadOf(id: string): MemberLoad | null {
+    const row = this.#registry.rowOf(rowName.member(id));
+    const balance = this.#regions.all[0]?.memory.balance;
+    if (balance === undefined || row === noRow) return null;
+    const micros = balance.latency[row] ?? 0;
+    return {
+      underWay: Math.max(0, balance.counts[row] ?? 0),
+      responseUs: micros > 0 ? micros : null,
+    };
+  }
+
+  /** Requests that wait for room in a pool. */
+  waitingFor(pool: string): number {
+    const row = this.#registry.rowOf(rowName.pool(pool));
+    const balance = this.#regions.all[0]?.memory.balance;
+    if (balance === undefined || row === noRow) return 0;
+    return Math.max(0, balance.counts[balance.waitingRow(row)] ?? 0);
+  }
+
+  #requestsOf({ memory }: Region): number {
+    let sum = 0;
+    for (const service of this.#source?.tables.services.keys() ?? []) {
+      const row = this.#registry.rowOf(rowName.service(service));
+      sum += memory.counters.values[row * rowDoubles + counter.requests] ?? 0;
+    }
+    return sum;
   }
 
   /** Members that an earlier daemon had found down, before the first `execute`. */
@@ -244,10 +311,11 @@ export class WorkerTier {
   }
 
   /**
-   * Replaces all workers, one after the other, without losing a connection. Throws when one does not
-   * start; the former one goes on then.
+   * Replaces all workers, one after the other, without losing a connection. Returns how many.
+   *
+   * @throws {Error} when new ones do not come to serve; the old one keeps its place
    */
-  restart(): Promise<void> {
+  restart(): Promise<number> {
     this.#restarting ??= this.#restart().finally(() => {
       this.#restarting = null;
     });
@@ -299,7 +367,8 @@ export class WorkerTier {
     this.#regions.close();
   }
 
-  async #restart(): Promise<void> {
+  async #restart(): Promise<number> {
+    let replaced = 0;
     for (const [index, place] of [...this.#places.entries()]) {
       const former = place.worker;
       if (former === null || this.#places[index] !== place) continue;
@@ -320,7 +389,8 @@ export class WorkerTier {
       await this.#settled(
         () => this.#closed || !here() || place.retry !== null || serves(place, this.#number),
       );
-      if (this.#closed || former.process.exited) continue;
+      if (this.#closed) return replaced;
+      if (former.process.exited) continue;
       if (here() && place.retry !== null && !former.process.exited) {
         clearTimeout(place.retry);
         place.retry = null;
@@ -331,8 +401,10 @@ export class WorkerTier {
         );
       }
       this.#retire(former);
+      replaced += 1;
       this.#keepSpare();
     }
+    return replaced;
   }
 
   /** Once, before anything else: looks for workers that an earlier daemon left. */

@@ -30,7 +30,7 @@ import { Traffic } from './traffic.js';
 
 /** Bytes of a buffer: a whole TLS record, and the largest head. */
 const BUFFER = 16_384;
-const RECEIVING = 2048;
+const RECEIVING = 8192;
 /** Descriptors beside those of connections, listening sockets and memory. */
 const OTHERS = 64;
 

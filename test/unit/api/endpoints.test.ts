@@ -20,6 +20,7 @@ import {
   TEST,
   TIERS,
 } from './fake-daemon.js';
+import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 import { call, JSON_TYPE, withApi, YAML } from './fixture.js';
 
 const test = suite('api: endpoints');
@@ -29,6 +30,10 @@ for (const [path, expected] of [
   ['/v1/status', STATUS],
   ['/v1/services', SERVICES],
   ['/v1/pools', POOLS],
+  ['/v1/services/site', SERVICE],
+  ['/v1/routes', ROUTES],
+  ['/v1/routes?service=site', ROUTES],
+  ['/v1/workers', WORKERS],
   ['/v1/pools/web', DETAIL],
   ['/v1/tiers', TIERS],
   ['/v1/hardware', HARDWARE],
@@ -181,6 +186,18 @@ test('a test of a member: POST, the service in the body, other keys refused', ()
       ...{ pool: 'web', member: '10.0.1.12:8080', service: 'shop' },
     });
     assert.is((await post('{"servce":"shop"}')).status, 400);
+  }));
+
+test('workers are replaced by POST without a body, by whoever asks', () =>
+  withApi(async ({ daemon, socket }) => {
+    const path = '/v1/workers/restart';
+    const answer = await call(socket, { method: 'POST', path });
+    assert.equal([answer.status, answer.json()], [200, JSON.parse(JSON.stringify(RESTART))]);
+    assert.equal(daemon.last('restartWorkers'), { author: me });
+    const body = '{"workers":[1]}';
+    const refused = await call(socket, { method: 'POST', path, headers: JSON_TYPE, body });
+    assert.is(refused.status, 400);
+    assert.is((await call(socket, { path: '/v1/services/nil' })).status, 404);
   }));
 
 test('a member is named in the path, IPv6 and all', () =>

@@ -30,10 +30,14 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouteRow,
+  ServiceDetail,
   ServiceRow,
   Status,
   TemporaryAccessRow,
   TierRow,
+  WorkerRestart,
+  WorkerRow,
 } from '../../../appliance/api/contract.js';
 import {
   type ApplyRequest,
@@ -46,6 +50,8 @@ import {
   type TemporaryAccessRequest,
   type TestMemberRequest,
 } from '../../../appliance/api/port.js';
+
+import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
 export const THEN = Date.UTC(2026, 2, 1, 14, 5, 9);
@@ -118,6 +124,7 @@ export const SERVICES: ServiceRow[] = [
     rates: RATES,
     totals: TOTALS,
     since: THEN - 3_600_000,
+    proxy: null,
   },
   {
     name: 'dns',
@@ -136,6 +143,7 @@ export const SERVICES: ServiceRow[] = [
     rates: { flowsPerSecond: 0, packetsPerSecond: 0, bitsPerSecond: 0 },
     totals: NO_COUNTERS,
     since: THEN,
+    proxy: null,
   },
 ];
 
@@ -153,6 +161,7 @@ export const POOLS: PoolRow[] = [
     rates: RATES,
     totals: TOTALS,
     since: THEN - 3_600_000,
+    proxy: null,
   },
   {
     name: 'resolvers',
@@ -167,6 +176,7 @@ export const POOLS: PoolRow[] = [
     rates: RATES,
     totals: TOTALS,
     since: THEN,
+    proxy: null,
   },
 ];
 
@@ -201,6 +211,7 @@ function member(last: number, state: MemberRow['state'], reason: string): Member
           },
     rates: RATES,
     totals: TOTALS,
+    proxy: null,
   };
 }
 
@@ -525,6 +536,8 @@ export class FakeDaemon implements DaemonPort {
   current: Status = STATUS;
   applied: ApplyResult = { revision: 8, changes: CHANGES, dryRun: false, warnings: [] };
   test: MemberTest = TEST;
+  detail: MemberDetail = MEMBER;
+  rows = { services: SERVICES, pools: POOLS, members: MEMBERS };
   log: EventRow[] = [event(1), event(2)];
   /** When set, calls wait for it: a slow daemon. */
   gate: Promise<void> | null = null;
@@ -589,10 +602,25 @@ export class FakeDaemon implements DaemonPort {
     return this.#answer('setMember', request, this.applied);
   }
   services(): Promise<ServiceRow[]> {
-    return this.#answer('services', undefined, SERVICES);
+    return this.#answer('services', undefined, this.rows.services);
+  }
+  service(name: string): Promise<ServiceDetail> {
+    if (name !== SERVICE.name) {
+      this.failures.set('service', new PortError('not-found', `There is no service ${name}.`));
+    }
+    return this.#answer('service', name, SERVICE);
+  }
+  routes(query: { readonly service?: string }): Promise<RouteRow[]> {
+    return this.#answer('routes', query, ROUTES);
+  }
+  workers(): Promise<WorkerRow[]> {
+    return this.#answer('workers', undefined, WORKERS);
+  }
+  restartWorkers(request: { readonly author: string }): Promise<WorkerRestart> {
+    return this.#answer('restartWorkers', request, RESTART);
   }
   pools(): Promise<PoolRow[]> {
-    return this.#answer('pools', undefined, POOLS);
+    return this.#answer('pools', undefined, this.rows.pools);
   }
   pool(name: string): Promise<PoolDetail> {
     if (name !== DETAIL.name) {
@@ -601,11 +629,13 @@ export class FakeDaemon implements DaemonPort {
     return this.#answer('pool', name, DETAIL);
   }
   members(query: { readonly pool?: string }): Promise<MemberRow[]> {
-    const rows = MEMBERS.filter(({ pool }) => query.pool === undefined || pool === query.pool);
+    const rows = this.rows.members.filter(
+      ({ pool }) => query.pool === undefined || pool === query.pool,
+    );
     return this.#answer('members', query, rows);
   }
   member(name: { readonly pool: string; readonly member: string }): Promise<MemberDetail> {
-    return this.#answer('member', name, MEMBER);
+    return this.#answer('member', name, this.detail);
   }
   memberSetup(name: { readonly pool: string; readonly member: string }): Promise<MemberSetup> {
     return this.#answer('memberSetup', name, SETUP);

@@ -19,7 +19,8 @@ const good =
 
 test('the length of an answer is found, its end, and a cookie if one is looked for', () => {
   assert.equal(read(good), { end: good.length + 2, length: 100, cookie: null });
-  assert.is(read(good, 'SRV')?.cookie, 'm2');
+  assert.is(read(good, 'SRV')?.cookie, 'SRV=m2');
+  assert.is(read(good.replace('SRV', 'SRV-web'), 'SRV')?.cookie, 'SRV-web=m2');
   assert.is(read(good, 'OTHER')?.cookie, null);
   assert.is(read(good.replace('content-length', 'Content-Length'))?.length, 100);
 });

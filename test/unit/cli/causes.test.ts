@@ -14,7 +14,7 @@ function member(pool: string, last: number, reason: string | null, since = 0): M
     ...{ pool, member: `10.0.0.${last}:80`, address: `10.0.0.${last}`, port: 80, weight: 1 },
     ...{ state: reason === null ? 'UP' : 'DOWN', reason: reason ?? 'monitor passes', since },
     ...{ nextHop: null, nextHopProblem: null, health: null, rates, totals },
-    ...{ effectiveWeight: 1, backup: false },
+    ...{ effectiveWeight: 1, backup: false, proxy: null },
   };
 }
 

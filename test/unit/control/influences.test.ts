@@ -406,6 +406,35 @@ test('for the proxy only expressions are computed: the rest it sees by itself', 
   }
 });
 
+test('expressions for the proxy know what its workers see of members', ({ world }) => {
+  for (const expression of [
+    '1 / (1 + connections)',
+    '1000 / response_time',
+    '1 / (1 + bandwidth)',
+  ]) {
+    const document = documentOf({
+      ...{ algorithm: 'custom', custom: { expression } },
+      members: members('enabled', 'enabled'),
+      monitor: { type: 'tcp' },
+    });
+    const listen = { address: '10.0.0.80', port: 80, protocol: 'http' } as const;
+    document.services = { shop: { listen, pool: 'web' } };
+    const intent = intentSchema.parse(document);
+    // Probes are answered at once, requests are not.
+    world.health.set(ID, { state: 'up', reason: '', responseTimeUs: 1 });
+    const influences = start(world);
+    const proxy = {
+      seen: (id: string) =>
+        id === ID
+          ? { underWay: 3, responseUs: 4000, bytesPerSecond: 3 }
+          : { underWay: 0, responseUs: 1000, bytesPerSecond: 0 },
+    };
+    const tables = tablesOf(influences, world, intent);
+    influences.step({ ...sample(world, {}), proxy }, intent, tables);
+    assert.equal(weights(influences, world, intent), [10_000, 2500], expression);
+  }
+});
+
 test('an expression that fails keeps the weights, and is told once', ({ world }) => {
   const intent = commit(world, {
     algorithm: 'custom',

@@ -19,12 +19,13 @@ const service: ServiceRow = {
     membersServing: 2,
     servedBy: 'web6',
   },
-  ...{ synCookies: null, membersTotal: 3, rates, totals, since: 0 },
+  ...{ synCookies: null, membersTotal: 3, rates, totals, since: 0, proxy: null },
 };
 const member: MemberRow = {
   ...{ pool: 'web6', member: '[fd77::11]:8080', address: 'fd77::11', port: 8080, weight: 3 },
   ...{ state: 'DOWN', reason: 'connection refused', since: 0, nextHop: null },
   ...{ nextHopProblem: null, health: null, rates, totals, effectiveWeight: 3, backup: false },
+  proxy: null,
 };
 const status: Status = {
   ...{ unit: 'weir-a', version: '1', revision: 12, startedAt: 0, uptimeMs: 1, services: 1 },

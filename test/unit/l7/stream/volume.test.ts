@@ -82,7 +82,7 @@ uring('slow readers hold no more than a window each, and others are served meanw
   await withStreams([member], { ring }, async ({ unit, client }) => {
     const { pool } = unit.driver;
     // So many that their windows leave some: a burst of more could take all before shares shrink.
-    const count = 14;
+    const count = 10;
     const sockets = Array.from({ length: count }, () => client());
     for (const socket of sockets) socket.pause();
     // Until nothing moves any more: all windows are full.

@@ -1,0 +1,200 @@
+/** Clients and members that do what they should not, or at the wrong moment. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { heardOf, withRawMembers } from '../../../support/http-stage.js';
+import { needs } from '../../../support/needs.js';
+
+const test = suite('HTTP engine, hostile');
+const uring = needs.uring(test);
+
+const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+/** Answers whatever comes once its text matches. */
+function answersWhen(what: RegExp, answer: string): (socket: Socket) => void {
+  return (socket) => {
+    let text = '';
+    socket.on('data', (piece: Buffer) => {
+      text += piece.toString('latin1');
+      if (!what.test(text)) return;
+      text = '';
+      socket.write(answer);
+    });
+    socket.on('end', () => socket.end());
+  };
+}
+
+uring('the largest body is that of requests: answers in chunks may be longer', async () => {
+  const body = 'x'.repeat(50);
+  const answer = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n32\r\n${body}\r\n0\r\n\r\n`;
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n/, answer)],
+    { limits: { body: 10 } },
+    async ({ socket }) => {
+      const client = socket();
+      client.write(get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+      const { text, cut } = await heardOf(client);
+      assert.match(text, body);
+      assert.not(cut);
+    },
+  );
+});
+
+uring('a client that takes its time with the body is no failure of the member', async () => {
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n1234567890$/, ok)],
+    { timeouts: { response: 40 }, pool: { retries: 0 } },
+    async ({ socket, unit }) => {
+      const client = socket();
+      client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345');
+      await delay(200);
+      client.end('67890');
+      assert.match((await heardOf(client)).text, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.is(unit.members[0]?.failures, 0);
+    },
+  );
+});
+
+uring('bytes that come before the request are no answer to it', async () => {
+  const members: Socket[] = [];
+  const serve = (socket: Socket): void => {
+    members.push(socket);
+    answersWhen(/\r\n\r\n$/, ok)(socket);
+  };
+  await withRawMembers([serve], {}, async ({ socket, unit }) => {
+    const client = socket();
+    let text = '';
+    client.on('data', (piece: Buffer) => (text += piece.toString()));
+    client.write(get);
+    await unit.driver.settled(() => text.endsWith('ok') && unit.members[0]?.idleCount === 1);
+    text = '';
+    // Both are there before the engine's next turn, the request first.
+    client.write(get);
+    members[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen');
+    await unit.driver.settled(() => /ok$|stolen$/.test(text));
+    assert.ok(text.endsWith('\r\n\r\nok'), text);
+    assert.is(members.length, 2, 'the request went on a new connection');
+    client.end();
+  });
+});
+
+uring('nobody switches protocols before the request is whole', async () => {
+  const answer =
+    'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\nhi';
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n/, answer)],
+    { rules: { upgrade: 'any' } },
+    async ({ socket }) => {
+      const client = socket();
+      client.write(
+        'POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: other\r\nContent-Length: 10\r\n\r\n12345',
+      );
+      assert.match((await heardOf(client)).text, /^HTTP\/1\.1 502 /);
+    },
+  );
+});
+
+uring('a tunnel after a request in chunks is not in chunks', async () => {
+  let heard = '';
+  const serve = (socket: Socket): void => {
+    let open = false;
+    socket.on('data', (piece: Buffer) => {
+      heard += piece.toString();
+      if (open || !heard.endsWith('0\r\n\r\n')) return;
+      open = true;
+      heard = '';
+      socket.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\nhi',
+      );
+    });
+    socket.on('end', () => socket.end());
+  };
+  await withRawMembers([serve], { rules: { upgrade: 'any' } }, async ({ socket }) => {
+    const client = socket();
+    client.write(
+      'POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: other\r\n' +
+        'Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n',
+    );
+    await once(client, 'data');
+    client.end('raw bytes');
+    await heardOf(client);
+    assert.is(heard, 'raw bytes');
+  });
+});
+
+uring('a client may end right after its request and still get the answer', async () => {
+  await withRawMembers([answersWhen(/12345$/, ok)], {}, async ({ socket }) => {
+    const client = socket();
+    client.end('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12345');
+    assert.match((await heardOf(client)).text, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+  });
+});
+
+for (const [what, rest] of [
+  ['head', 'GET / HTTP/1.1\r\nHo'],
+  ['body', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345'],
+] as const) {
+  uring(`a client that ends in the ${what} of its second request ends at once`, async () => {
+    await withRawMembers([answersWhen(/^GET [^]*\r\n\r\n$/, ok)], {}, async ({ socket, unit }) => {
+      const client = socket();
+      client.end(get + rest);
+      const { text } = await heardOf(client);
+      assert.ok(text.startsWith('HTTP/1.1 200 OK\r\n'), text);
+      assert.not.match(text, / 408 /);
+      await unit.driver.settled(() => unit.open === 0);
+      assert.is(unit.members[0]?.failures, 0);
+    });
+  });
+}
+
+uring(
+  'a worker without a slot for a connection to the member does not blame the member',
+  async () => {
+    await withRawMembers(
+      [answersWhen(/\r\n\r\n$/, ok)],
+      { ring: { slots: 4 } },
+      async ({ socket, unit }) => {
+        const clients = [socket(), socket(), socket(), socket()];
+        await unit.driver.settled(() => unit.open === 4);
+        const [client] = clients;
+        assert.ok(client !== undefined);
+        client.write(get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+        assert.match((await heardOf(client)).text, /^HTTP\/1\.1 503 /);
+        assert.is(unit.members[0]?.failures, 0);
+      },
+    );
+  },
+);
+
+uring('a request that waited for a member has its time for the body', async () => {
+  const held: Socket[] = [];
+  const serve = (socket: Socket): void => {
+    let text = '';
+    socket.on('data', (piece: Buffer) => {
+      text += piece.toString();
+      if (text.startsWith('GET')) held.push(socket);
+      else if (text.endsWith('12345')) socket.write(ok);
+      if (text.startsWith('GET')) text = '';
+    });
+  };
+  const options = { most: 1, pool: { queue: 2 }, timeouts: { queue: 150 } };
+  await withRawMembers([serve], options, async ({ socket, unit }) => {
+    const first = socket();
+    first.write(get);
+    await unit.driver.settled(() => held.length === 1);
+    const second = socket();
+    second.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12');
+    const list = unit.binding.service.routes[0]?.poolFor(0)?.waiting;
+    await unit.driver.settled(() => list?.length === 1);
+    held[0]?.write(ok);
+    await unit.driver.settled(() => list?.length === 0);
+    await delay(300);
+    second.end('345');
+    assert.match((await heardOf(second)).text, /^HTTP\/1\.1 200 OK\r\n/);
+  });
+});
+
+test.run();
