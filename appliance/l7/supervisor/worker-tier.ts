@@ -598,6 +598,12 @@ export class WorkerTier {
     return [...this.#workers].find(isSpare);
   }
 
+  #prepare({ process, region }: Worker): void {
+    if (region !== null || this.#source === null || process instanceof OrphanProcess) return;
+    const { connections } = this.#source.tables.unit;
+    process.send({ kind: 'prepare', sizes: this.#sizes, connections });
+  }
+
   #keepSpare(): void {
     if (this.#closed || this.#places.length === 0 || this.#unloadedSpare() !== undefined) return;
     if (Date.now() >= this.#spareHeld) this.#start();
@@ -749,6 +755,7 @@ export class WorkerTier {
       case 'loaded':
         worker.waited = 0;
         this.#spareDeaths = 0;
+        this.#prepare(worker);
     }
     this.#wake();
   }

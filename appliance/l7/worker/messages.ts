@@ -20,6 +20,8 @@ export interface ListenItem {
 }
 
 export type ToWorker =
+  /** Make ready what takes long: it is a spare. */
+  | { readonly kind: 'prepare'; readonly sizes: MemorySizes; readonly connections: number }
   /** Descriptors: the memory of all workers, that of this one. */
   | {
       readonly kind: 'begin';

@@ -47,6 +47,15 @@ interface Listening {
   readonly listener: number;
 }
 
+type Room = Pick<ToWorker & { readonly kind: 'begin' }, 'connections' | 'sizes'>;
+
+/** What takes longest to make, and is made before it is needed. */
+interface Resources {
+  readonly connections: number;
+  readonly slots: number;
+  readonly loop: WorkerLoop | IoUringError;
+}
+
 interface Running {
   readonly loop: WorkerLoop;
   readonly engine: Engine;
@@ -56,6 +65,7 @@ interface Running {
 export class Worker {
   readonly #options: WorkerOptions;
   #running: Running | null = null;
+  #prepared: Resources | null = null;
   #snapshot: Snapshot | null = null;
   readonly #listening = new Map<string, Listening>();
   /** Hears of the channel, in node's own event loop, which the ring watches. */
@@ -114,6 +124,10 @@ export class Worker {
 
   #obey(message: ToWorker, { descriptors }: PacketMessage): void {
     switch (message.kind) {
+      case 'prepare':
+        // Where it fails it will fail again, and then it matters.
+        this.#prepared = this.#resourcesFor(message);
+        return;
       case 'begin':
         this.#begin(message, descriptors);
         return;
@@ -145,17 +159,8 @@ export class Worker {
     // The descriptors stay open, as those of `keep`: the next daemon finds the memory by them.
     const own = new OwnMemory(sizes, shared, ownBuffer);
     if (cpu !== null) pinThread(cpu);
-    const others = OTHERS + MOST_LISTENERS + sizes.workers;
-    const allowed = raiseDescriptors(message.connections + others);
-    const slots = Math.max(16, Math.min(message.connections, allowed - others));
-    const pool = openBufferPool({ size: BUFFER, receiving: RECEIVING, working: slots });
-    const loop = WorkerLoop.open({
-      pool,
-      slots,
-      // Each client needs a connection to its member as well, but not all at the same time.
-      reserve: slots >> 3,
-      timers: slots + ENGINE_TIMERS,
-    });
+    const { loop, slots } = this.#resourcesFor(message);
+    this.#prepared = null;
     if (loop instanceof IoUringError) {
       this.#tell({ kind: 'unable', sentence: loop.message });
       this.#orphan = true;
@@ -177,6 +182,25 @@ export class Worker {
       const text = `a worker may have ${slots} connections instead of ${message.connections}, because of the limit of open files`;
       this.#tell({ kind: 'event', event: { kind: 'trouble', message: text } });
     }
+  }
+
+  /** Those that were prepared, if they fit. */
+  #resourcesFor({ connections, sizes }: Room): Resources {
+    const ready = this.#prepared;
+    if (ready?.connections === connections) return ready;
+    if (ready !== null && !(ready.loop instanceof IoUringError)) ready.loop.close();
+    const others = OTHERS + MOST_LISTENERS + sizes.workers;
+    const allowed = raiseDescriptors(connections + others);
+    const slots = Math.max(16, Math.min(connections, allowed - others));
+    const pool = openBufferPool({ size: BUFFER, receiving: RECEIVING, working: slots });
+    const loop = WorkerLoop.open({
+      pool,
+      slots,
+      // Each client needs a connection to its member as well, but not all at the same time.
+      reserve: slots >> 3,
+      timers: slots + ENGINE_TIMERS,
+    });
+    return { connections, loop, slots };
   }
 
   #apply(message: ToWorker & { readonly kind: 'snapshot' }, descriptors: readonly number[]): void {
