@@ -11,12 +11,15 @@ import { counter } from '../../appliance/l7/telemetry/counter-layout.js';
 import { rowName } from '../../appliance/l7/telemetry/row-registry.js';
 import { defaultSizes } from '../../appliance/l7/worker/memory.js';
 import { Poller } from '../../native/ffi/poller.js';
+import { forbidCall, SYS_io_uring_setup } from '../../native/ffi/seccomp.js';
 import { poolWith, serviceAt, tablesOf } from './l7-tables.js';
 
 export interface TierAnswer {
   readonly requests: number;
   readonly workers: readonly { readonly pid: number; readonly state: string }[];
   readonly events: readonly string[];
+  /** Of services. */
+  readonly problems: readonly string[];
 }
 
 const [stateFile = '', workers = '2', port = '0', ...members] = process.argv.slice(2);
@@ -26,6 +29,8 @@ const migrate = (): void => {
     warn: (_why: unknown, text?: string) => events.push(text ?? ''),
   });
 };
+// EPERM, as by the profile of a container.
+if (process.env['WEIR_TEST_NO_URING'] !== undefined) forbidCall(SYS_io_uring_setup, 1);
 const poller = new Poller();
 poller.ref();
 const events: string[] = [];
@@ -53,6 +58,7 @@ for await (const line of createInterface(process.stdin)) {
     requests: rows?.[counter.requests] ?? 0,
     workers: tier.workers.map(({ pid, state }) => ({ pid, state })),
     events,
+    problems: tier.problems.map(({ message }) => message),
   };
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { close } from '../../../native/ffi/libc.js';
+import { close, SystemError } from '../../../native/ffi/libc.js';
 import { packetPair, receivePacket, sendPacket } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
 import type { FromWorker, ToWorker } from '../worker/messages.js';
@@ -90,6 +90,8 @@ export class WorkerProcess {
       if (sendPacket(this.#channel, Buffer.from(JSON.stringify(message)), descriptors)) return;
       this.#options.onOutput('does not listen to the daemon');
     } catch (error) {
+      // It has just ended, which is told by itself.
+      if (error instanceof SystemError && error.code === 'EPIPE') return;
       this.#options.onOutput(`cannot be told anything: ${String(error)}`);
     }
     this.kill();

@@ -119,6 +119,8 @@ export class Worker {
         return;
       }
       this.#obey(JSON.parse(packet.data.toString()) as ToWorker, packet);
+      // It is of no use, and has said so: the rest is for another one.
+      if (this.#orphan) return;
     }
   }
 
