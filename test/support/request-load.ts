@@ -11,7 +11,12 @@ export class Load {
   readonly #waiting: (() => void)[] = [];
   #going = true;
 
-  constructor(port: number) {
+  /** `right`: what each answer has to be, its status and its body. */
+  constructor(
+    port: number,
+    private readonly host = '127.0.0.1',
+    private readonly right = /^200 [ab]$/,
+  ) {
     const kept = Array.from({ length: 16 }, () => this.#ask(port, this.#agent));
     this.#clients = [...kept, ...Array.from({ length: 8 }, () => this.#ask(port))];
   }
@@ -33,9 +38,9 @@ export class Load {
   async #ask(port: number, agent?: Agent): Promise<void> {
     while (this.#going) {
       try {
-        const answer = await get(port, agent);
+        const answer = await get(port, agent, this.host);
         this.requests += 1;
-        if (!/^200 [ab]$/.test(answer)) this.failures.push(answer);
+        if (!this.right.test(answer)) this.failures.push(answer);
       } catch (error) {
         this.requests += 1;
         this.failures.push(String(error));
