@@ -19,7 +19,6 @@ const REFUSED: Readonly<Record<keyof ProxyTraffic['totals']['refused'], string>>
   tooSlow: 'client too slow',
 };
 
-/** Of `of`: connections of clients are those of services, requests under way those of members. */
 export function proxyLines(proxy: ProxyTraffic): Line[] {
   const { rates, latency, totals } = proxy;
   const { connects, compressed, refused } = totals;
@@ -41,12 +40,12 @@ export function proxyLines(proxy: ProxyTraffic): Line[] {
       : `p50 ${milliseconds(latency.p50)}, p90 ${milliseconds(latency.p90)}, p99 ${milliseconds(latency.p99)}, at most ${milliseconds(latency.max)}`;
   return [
     ['Requests', now.join(', ')],
-    ['Now', open.join(', ')],
+    ['Active', open.join(', ')],
     ['Duration', times],
     [
       'So far',
       [
-        `${quantity(totals.requests)} requests`,
+        totals.requests === 1 ? '1 request' : `${quantity(totals.requests)} requests`,
         ...classes.map(([name, count]) => `${name} ${quantity(count)}`),
       ].join(', '),
     ],

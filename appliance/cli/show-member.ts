@@ -93,7 +93,9 @@ export function memberText(context: Context, detail: MemberDetail): string {
 }
 
 function nextHop({ nextHop: hop, nextHopProblem }: MemberDetail): string {
-  return hop === null ? (nextHopProblem ?? 'unknown') : `${hop.mac} on ${hop.interface}`;
+  return hop === null
+    ? (nextHopProblem ?? 'as the kernel routes')
+    : `${hop.mac} on ${hop.interface}`;
 }
 
 function traffic({ rates }: MemberDetail): string {

@@ -97,7 +97,7 @@ export function addWorkers(show: Command, context: Context): void {
 }
 
 export function workerText(context: Context, rows: readonly WorkerRow[]): string {
-  const none = 'No workers: no service needs the proxy.';
+  const none = "No workers run. If a service needs the proxy, 'weir status' says why.";
   return table(rows, workerColumns(context), context.look, { width: context.width }, none);
 }
 
@@ -156,10 +156,11 @@ function time({ proxy: { latency } }: RouteRow, which: 'p50' | 'p99'): string {
   return latency === null ? '-' : milliseconds(latency[which]);
 }
 
-/** Few are not none. */
 function shareText(share: number | null): string {
   if (share === null) return '-';
   const percent = share * 100;
+  // Few are not none.
+  if (percent > 0 && percent < 0.1) return '<0.1%';
   return `${percent > 0 && percent < 9.95 ? percent.toFixed(1) : percent.toFixed(0)}%`;
 }
 

@@ -194,8 +194,7 @@ export function poolText(context: Context, pool: PoolDetail, wide: boolean): str
     ['Services', pool.services.join(', ') || '-'],
     ['Now', pool.now],
     ['When down', pool.whenDown],
-    // Its own Now says how it is off.
-    ...(pool.proxy ? proxyLines(pool.proxy).filter(([name]) => name !== 'Now') : []),
+    ...(pool.proxy ? proxyLines(pool.proxy) : []),
   ];
   const open = pool.muster === 'enough';
   const body = lines.map(([name, value]) => {
@@ -222,7 +221,7 @@ function health({ health: found }: MemberRow, now: number): string {
 }
 
 function nextHop(row: MemberRow): string {
-  if (row.nextHop === null) return row.nextHopProblem ?? 'unknown';
+  if (row.nextHop === null) return row.nextHopProblem ?? '-';
   const { mac, interface: name, vlan } = row.nextHop;
   return [mac, name, ...vlan.map((id) => `vlan ${id}`)].join(' ');
 }

@@ -97,7 +97,7 @@ function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
     found.push({ code, severity, message, since: null });
   };
   if (unable !== null) {
-    add('proxy-unavailable', 'error', `No service of the proxy is served: ${unable}.`);
+    add('proxy-unavailable', 'error', `No service of the proxy is served. ${unable}`);
   }
   for (const { message } of notListening) add('not-listening', 'error', `${capital(message)}.`);
   if (failing > 0) {
@@ -111,7 +111,7 @@ function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
     found.push({
       code: 'access-log',
       severity: 'warning',
-      message: `Lines of the access log ${to} were dropped, ${dropped} so far: log a sample of the requests, or write to a faster place.`,
+      message: `Lines of the access log ${to} were dropped, ${dropped} so far: "weir show events --kind worker" says why.`,
       since: last,
     });
   }

@@ -16,19 +16,28 @@ export function poolDetail(input: ViewInput, name: string): PoolDetail | null {
   const compiled = input.tables.pools.get(name);
   const standing = input.tables.standings.get(name);
   if (row === undefined || compiled === undefined || standing === undefined) return null;
+  const proxied = onlyProxied(input.tables, name);
   return {
     ...row,
     muster: standing.muster,
     membersNeeded: standing.needed,
     membersAble: standing.serving,
     servedBy: standing.servedBy,
-    whenDown: whenDownSentence(name, input.intent.pools, compiled, standing),
-    now: nowSentence(compiled, standing),
+    whenDown: whenDownSentence(name, input.intent.pools, compiled, standing, proxied),
+    now: nowSentence(compiled, standing, proxied),
     members: memberRows(input, name),
   };
 }
 
-function fate({ whenDown }: L4Pool): string {
+/** Whether the fast path has nothing to do with a pool. */
+function onlyProxied({ l4, l7 }: Tables, pool: string): boolean {
+  return l7.pools.has(pool) && !l4.pools.has(pool);
+}
+
+function fate({ whenDown }: L4Pool, proxied: boolean): string {
+  if (proxied) {
+    return whenDown === 'reset' ? 'connections are reset' : 'requests are refused';
+  }
   return whenDown === 'reset'
     ? 'new TCP flows are reset and others dropped'
     : 'new flows are dropped';
@@ -40,6 +49,7 @@ export function whenDownSentence(
   pools: Intent['pools'],
   pool: L4Pool,
   { needed }: Pick<PoolStanding, 'needed'>,
+  proxied: boolean,
 ): string {
   const few = needed === 1 ? 'no member can serve' : `fewer than ${needed} members can serve`;
   const standIns = fallbacksOf(pools, name);
@@ -48,17 +58,17 @@ export function whenDownSentence(
     const end =
       pools[last]?.['when-down'] === 'serve-all'
         ? 'members that are down by their monitor are used there all the same'
-        : fate(pool);
+        : fate(pool, proxied);
     return `While ${few}, pool ${standIns.join(', then pool ')} takes the new flows; while nobody there can serve either, ${end}.`;
   }
   if (pools[name]?.['when-down'] === 'serve-all') {
-    return `While ${few}, members that are down by their monitor are used all the same; while none can be reached, ${fate(pool)}.`;
+    return `While ${few}, members that are down by their monitor are used all the same; while none can be reached, ${fate(pool, proxied)}.`;
   }
-  return `While no member can serve, ${fate(pool)}.`;
+  return `While no member can serve, ${fate(pool, proxied)}.`;
 }
 
 /** How the pool is now, and why. */
-export function nowSentence(pool: L4Pool, standing: PoolStanding): string {
+export function nowSentence(pool: L4Pool, standing: PoolStanding, proxied: boolean): string {
   const { muster, needed, serving, servedBy } = standing;
   const of = `${serving} of ${needed} needed ${needed === 1 ? 'member' : 'members'} can serve`;
   if (servedBy !== pool.name) return `Fail-over: ${of}, so pool ${servedBy} takes the new flows.`;
@@ -76,7 +86,7 @@ export function nowSentence(pool: L4Pool, standing: PoolStanding): string {
     case 'few':
       return `${of}, and no others are left: these take all new flows.`;
     case 'none':
-      return `Fail-closed: no member can serve, so ${fate(pool)}.`;
+      return `Fail-closed: no member can serve, so ${fate(pool, proxied)}.`;
   }
 }
 
@@ -93,7 +103,7 @@ export function standingEvents(before: Tables | undefined, now: Tables): NewEven
       {
         kind: 'pool-state',
         severity: well ? 'info' : is.muster === 'none' ? 'error' : 'warning',
-        message: `pool ${name}: ${nowSentence(pool, is)}`,
+        message: `pool ${name}: ${nowSentence(pool, is, onlyProxied(now, name))}`,
         subject: { pool: name, before: was.muster, after: is.muster },
       },
     ];

@@ -14,7 +14,7 @@ import { trafficOf } from '../l7/telemetry/views.js';
 
 export type ProxyTier = Pick<
   WorkerTier,
-  'counters' | 'workers' | 'health' | 'loadOf' | 'waitingFor' | 'restart'
+  'counters' | 'workers' | 'health' | 'problems' | 'loadOf' | 'waitingFor' | 'restart'
 >;
 
 /** A tier without workers. */
@@ -22,6 +22,7 @@ export const NO_PROXY: ProxyTier = {
   counters: () => ({ time: 0, rows: new Map() }),
   workers: [],
   health: { unable: null, notListening: [], failing: 0, places: 0, logs: [] },
+  problems: [],
   loadOf: () => null,
   waitingFor: () => 0,
   restart: () => Promise.resolve(0),
@@ -99,6 +100,14 @@ export class ProxyWatch {
         ...{ since, restarts },
       }))
       .sort((a, b) => a.worker - b.worker);
+  }
+
+  trouble(service: string): string | null {
+    const problem = this.#tier.problems.find((one) => one.service === service);
+    if (problem !== undefined) return problem.message;
+    const { failing, places } = this.#tier.health;
+    const none = failing > 0 && failing === places;
+    return none ? 'no worker of the proxy serves: all end soon after each start' : null;
   }
 
   service(name: string): ProxyTraffic {

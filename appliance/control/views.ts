@@ -39,6 +39,8 @@ export interface ViewInput {
   /** What the workers of the proxy counted; left out: there are none. */
   readonly proxy?: {
     service(name: string): ProxyTraffic;
+    /** What keeps a service from being served at all; null for nothing. */
+    trouble(service: string): string | null;
     pool(name: string, ids: readonly string[]): ProxyTraffic;
     member(id: string): ProxyTraffic;
   };
@@ -69,14 +71,15 @@ export function serviceRows(input: ViewInput): ServiceRow[] {
       serve.every((pool, index) => pool === own[index]);
     // Routes that answer from here need nobody else.
     const always = own.length === 0;
+    const trouble = placement?.tier === 'l7' ? (input.proxy?.trouble(name) ?? null) : null;
     return {
       name,
       address: service.listen.address,
       port: service.listen.port,
       protocol: service.listen.protocol,
-      state: always ? 'UP' : serviceState(serving, well),
+      state: trouble !== null ? 'DOWN' : always ? 'UP' : serviceState(serving, well),
       tier: tierWord(placement?.tier),
-      tierReason: placement?.reason ?? '',
+      tierReason: trouble ?? placement?.reason ?? '',
       forwarding: input.tables.l4.services.get(name)?.forwarding ?? null,
       pool: own.join(', '),
       servedBy: serve.join(', '),

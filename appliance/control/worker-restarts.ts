@@ -29,9 +29,15 @@ export class WorkerRestarts {
     if (this.#running) {
       throw new PortError('conflict', 'The workers are being replaced already: wait for that.');
     }
-    const { unable } = tier.health;
-    if (unable !== null) throw new PortError('unavailable', `No worker can serve: ${unable}.`);
+    const { unable, failing } = tier.health;
+    if (unable !== null) throw new PortError('unavailable', `No worker can serve. ${unable}`);
     if (tier.workers.length === 0) {
+      if (failing > 0) {
+        throw new PortError(
+          'unavailable',
+          'No worker serves: all end soon after each start, and are tried again by themselves. See "weir show events --kind worker" and the log of the daemon.',
+        );
+      }
       throw new PortError('conflict', 'There are no workers: no service needs the proxy.');
     }
     this.#running = true;

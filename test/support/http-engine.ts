@@ -68,6 +68,9 @@ class Member implements HttpMember {
     this.active += 1;
     return this;
   }
+  transferred(): void {
+    // Bandwidth is the balancer's.
+  }
   end(_now: number, _micros: number, _bytes: number, failed: boolean): void {
     this.active -= 1;
     if (failed) this.failures += 1;

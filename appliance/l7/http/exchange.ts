@@ -216,6 +216,9 @@ export class Exchange implements Waiter {
       this.answer(answers.overloaded);
       return;
     }
+    // Nobody gets ahead of those that wait already.
+    const newcomer = this.list === null && this.attempts === 0;
+    if (newcomer && pool.waiting.length > 0 && this.#wait(pool)) return;
     for (;;) {
       this.attempts += 1;
       const { now } = core.timers;
@@ -223,7 +226,7 @@ export class Exchange implements Waiter {
       const member = pool.choose(head, bytes, client.address, client.hash, now, tried);
       if (member === null) {
         this.attempts -= 1;
-        if (!this.#wait(pool)) {
+        if (!pool.full || !this.#wait(pool)) {
           const busy = pool.full ? answers.busy : answers.noMember;
           this.answer(this.tried === null ? busy : answers.badGateway);
         }
@@ -261,7 +264,7 @@ export class Exchange implements Waiter {
   /** Queues for a member with room. Whether there was a place. */
   #wait(pool: HttpPool): boolean {
     if (this.list !== null) return true;
-    if (!pool.full || pool.waiting.length >= pool.pool.queue) return false;
+    if (pool.waiting.length >= pool.pool.queue) return false;
     if (this.client instanceof MirrorClient) return false;
     pool.waiting.push(this);
     this.core.waits(pool);
@@ -375,7 +378,7 @@ export class Exchange implements Waiter {
     const { upstream, member, core } = this;
     this.upstream = null;
     if (upstream === null || member === null) return;
-    member.end(core.timers.now, this.micros, upstream.reader.total, false);
+    member.end(core.timers.now, this.micros, upstream.untold, false);
     upstream.flush();
   }
 
@@ -405,7 +408,7 @@ export class Exchange implements Waiter {
     this.list?.remove(this);
     if (upstream === null || member === null) return;
     this.upstream = null;
-    const bytes = upstream.reader.total;
+    const bytes = upstream.untold;
     member.end(core.timers.now, this.micros, bytes, failed || this.status >= 500);
     // A request that was not sent whole ends the connection, too.
     if (close || this.client?.requestDone !== true) upstream.close();

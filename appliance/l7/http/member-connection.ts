@@ -17,6 +17,8 @@ import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { HttpMember } from './runtime.js';
 
+/** Bytes of a long answer after which they are told of. */
+const TELL = 262_144;
 /** Milliseconds that the last bytes of a tunnel may take. */
 const FLUSH = 5000;
 
@@ -43,6 +45,8 @@ export class MemberConnection {
   #heard = false;
   /** The member lets the connection go on. */
   #persistent = false;
+  /** Bytes of the answer that the balancer knows of. */
+  #told = 0;
 
   constructor(
     private readonly core: Core,
@@ -69,6 +73,7 @@ export class MemberConnection {
     this.#reused = reused;
     this.#began = false;
     this.#heard = false;
+    this.#told = 0;
     this.#persistent = false;
     this.reader.done = false;
     this.reader.total = 0;
@@ -180,6 +185,11 @@ export class MemberConnection {
     }
     const how = this.#state === State.connecting ? 'unsent' : 'sent';
     exchange.failed('member-timeout', how, answers.gatewayTimeout);
+  }
+
+  /** Bytes of the answer that the balancer does not know of yet. */
+  get untold(): number {
+    return this.reader.total - this.#told;
   }
 
   /** How many more buffers may be filled now. */
@@ -353,6 +363,11 @@ export class MemberConnection {
         exchange.complete();
         return;
       case bodyStep.more: {
+        const { untold } = this;
+        if (untold >= TELL) {
+          this.#member?.transferred(core.timers.now, untold);
+          this.#told += untold;
+        }
         const { timeouts } = service.service;
         const tunnel = this.reader.kind === bodyKind.tunnel;
         core.deadlines.set(slot, tunnel ? timeouts.tunnel : timeouts.idle);

@@ -24,6 +24,8 @@ export interface HttpMember extends IdleList {
   readonly key: string;
   /** A sockaddr. */
   readonly address: Uint8Array;
+  /** Bytes of a long answer while it runs. */
+  transferred(now: number, bytes: number): void;
   /** A request that it was picked for is over; `micros` to the head of the answer, below 0 without one. */
   end(now: number, micros: number, bytes: number, failed: boolean): void;
 }

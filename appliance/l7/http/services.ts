@@ -47,10 +47,17 @@ export interface ServiceParts {
 export class Balancers {
   readonly #made = new Map<string, Balancer>();
 
+  /** `before`: of the last snapshot, of which tables that did not change are taken. */
   constructor(
     private readonly snapshot: Snapshot,
     private readonly parts: ServiceParts,
+    private before: Balancers | null = null,
   ) {}
+
+  /** All are made: the last snapshot can be forgotten. */
+  forget(): void {
+    this.before = null;
+  }
 
   /** Throws RangeError for a pool that the snapshot has not. */
   of(name: string, servicePort: number): Balancer {
@@ -60,17 +67,21 @@ export class Balancers {
     const key = `${port} ${name}`;
     let balancer = this.#made.get(key);
     if (balancer === undefined) {
-      balancer = this.#make(pool, servicePort);
+      balancer = this.#make(pool, servicePort, this.before?.made(key) ?? null);
       this.#made.set(key, balancer);
     }
     return balancer;
+  }
+
+  made(key: string): Balancer | null {
+    return this.#made.get(key) ?? null;
   }
 
   get all(): IterableIterator<Balancer> {
     return this.#made.values();
   }
 
-  #make(pool: L7Pool, servicePort: number): Balancer {
+  #make(pool: L7Pool, servicePort: number, previous: Balancer | null): Balancer {
     const { members, balancing } = this.parts;
     const { rows } = this.snapshot;
     const states = pool.members.map((member) =>
@@ -80,10 +91,8 @@ export class Balancers {
         rows.get(rowName.member(member.id)) ?? 0,
       ),
     );
-    return new Balancer(pool, states, {
-      ...balancing,
-      row: rows.get(rowName.pool(pool.name)) ?? 0,
-    });
+    const row = rows.get(rowName.pool(pool.name)) ?? 0;
+    return new Balancer(pool, states, { ...balancing, row, previous });
   }
 }
 

@@ -32,6 +32,8 @@ type Serving =
   | { readonly kind: 'stream'; readonly service: string; current: StreamService };
 
 const SECOND = 1000;
+/** Sets of the table of sticky clients that are looked at each second: all of them within an hour or so. */
+const STICKY_SETS = 16;
 
 export class Traffic implements Engine {
   readonly #context: EngineContext;
@@ -114,7 +116,7 @@ export class Traffic implements Engine {
 
   apply(snapshot: Snapshot): void {
     const { rows, logs } = snapshot;
-    const balancers = new Balancers(snapshot, this.#parts);
+    const balancers = new Balancers(snapshot, this.#parts, this.#balancers);
     const http = this.#services.of(snapshot, balancers);
     const streams = streamServices(snapshot, balancers, this.#parts, this.#links);
     const target = ({ accessLog }: L7Service): number =>
@@ -131,6 +133,7 @@ export class Traffic implements Engine {
     }
     this.#httpServices = http;
     this.#streamServices = streams;
+    balancers.forget();
     this.#balancers = balancers;
     for (const serving of this.#serving) if (serving !== undefined) this.#renew(serving);
     this.#parts.choosers.retire();
@@ -257,6 +260,7 @@ export class Traffic implements Engine {
     for (const { ids } of this.#httpServices.values()) if (ids !== null) ids.now = seconds;
     for (const balancer of this.#balancers?.all ?? []) balancer.sweep(now);
     this.#context.shared.buckets.sweep(now);
+    this.#context.shared.sticky.sweep(now, STICKY_SETS);
   }
 
   #drained(): void {

@@ -65,7 +65,7 @@ test('show service: what was answered and refused, and its routes', () =>
     for (const pattern of [
       /^service site {2}UP ●\n {2}Listen +10\.0\.0\.81:8081\/http\n {2}Tier +proxy\n/,
       /Requests +1\.23k\/s requests, 2\/s of them 5xx, 21\/s connections, 98\.7Mbit\/s\n/,
-      /Now +45 connections open\n/,
+      /Active +45 connections open\n/,
       /Duration +p50 0\.7ms, p90 2\.2ms, p99 8\.4ms, at most 41ms\n/,
       /So far +71\.0k requests, 2xx 70\.0k, 3xx 310, 4xx 620, 5xx 70\n/,
       /Refused +over a limit of requests 11, waited too long 4, bad request 6\n/,
@@ -117,7 +117,7 @@ test('show member: what its requests came to, beside its health', () =>
   withApi(async ({ daemon, socket }) => {
     daemon.detail = { ...MEMBER, proxy: { ...PROXY, active: null, underWay: 33 } };
     const { out } = await weir(['show', 'member', 'web', '10.0.1.12:8080'], { socket });
-    assert.match(out, /Requests +1\.23k\/s requests, .*\n {2}Now +33 requests under way\n/);
+    assert.match(out, /Requests +1\.23k\/s requests, .*\n {2}Active +33 requests under way\n/);
     assert.match(out, /Traffic +12\/s flows/);
   }));
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ProxyTraffic } from '../../../appliance/api/contract.js';
 import { parseText } from '../../../appliance/config/document.js';
 import { formatConfigError } from '../../../appliance/config/errors.js';
 import { intentSchema, type Document, type Intent } from '../../../appliance/config/schema.js';
@@ -10,7 +11,14 @@ import { alarms } from '../../../appliance/control/alarms.js';
 import { compile, type CompileInput } from '../../../appliance/control/compile.js';
 import type { InfluenceView, MemberHealth } from '../../../appliance/control/compile-pools.js';
 import type { Tables } from '../../../appliance/control/tables.js';
-import { memberRows, poolRows, serviceRows } from '../../../appliance/control/views.js';
+import { poolDetail } from '../../../appliance/control/pool-view.js';
+import { NO_PROXY, ProxyWatch } from '../../../appliance/control/proxy-watch.js';
+import {
+  memberRows,
+  poolRows,
+  serviceRows,
+  type ViewInput,
+} from '../../../appliance/control/views.js';
 import { availableCodings } from '../../../appliance/l7/compress/codecs.js';
 import { CompressionPlan } from '../../../appliance/l7/compress/plan.js';
 import { Edits } from '../../../appliance/l7/http1/edits.js';
@@ -644,6 +652,24 @@ test('a plain cookie needs no key, and a protected one is never made without', (
   assert.throws(() => compile({ ...bare, intent: intentOf(service('signed')) }), /need a key/);
 });
 
+/** Traffic that differs by whose it is. */
+function playedWatch(trouble: string): {
+  readonly traffic: (of: string) => ProxyTraffic;
+  readonly watch: NonNullable<ViewInput['proxy']>;
+} {
+  const nobody = new ProxyWatch(NO_PROXY).service('');
+  const traffic = (of: string): ProxyTraffic => ({ ...nobody, queued: of.length });
+  return {
+    traffic,
+    watch: {
+      trouble: (name) => (trouble.startsWith(`${name}:`) ? trouble : null),
+      service: traffic,
+      pool: (name, ids) => traffic(`${name}: ${ids.join()}`),
+      member: traffic,
+    },
+  };
+}
+
 function viewOf(intent: Intent, tables: Tables): Parameters<typeof serviceRows>[0] {
   return {
     ...{ intent, tables, deltas: null, memberSince: new Map(), nextHop: () => unresolved },
@@ -679,6 +705,8 @@ test('people see proxied services, whose members need no next hop', () => {
       ['api', ['shop']],
     ],
   );
+  const detail = poolDetail(view, 'api');
+  assert.is(detail?.now, 'Fail-closed: no member can serve, so requests are refused.');
   const web = memberRows(view).find(({ pool }) => pool === 'web');
   assert.equal([web?.state, web?.nextHop, web?.nextHopProblem], ['UP', null, null]);
   const found = alarms({
@@ -695,6 +723,30 @@ test('people see proxied services, whose members need no next hop', () => {
       ['member-down', 'Member 10.0.1.1:80 of pool api is down: connection refused.'],
     ],
   );
+});
+
+test('people see what the workers counted, and what keeps them from serving', () => {
+  const intent = intentOf({
+    pools: { web: { members: members({}) }, spare: { members: members({}) } },
+    services: {
+      shop: { listen, pool: 'web' },
+      fast: { listen: { ...listen, port: 81, protocol: 'tcp' }, pool: 'spare' },
+    },
+  });
+  const tables = again(intent, { health: health() });
+  const { traffic, watch } = playedWatch('shop: the port is taken');
+  const view = { ...viewOf(intent, tables), proxy: watch };
+  assert.equal(
+    serviceRows(view).map(({ name, state, tierReason, proxy }) => [name, state, tierReason, proxy]),
+    [
+      ['shop', 'DOWN', 'shop: the port is taken', traffic('shop')],
+      ['fast', 'DOWN', tables.placements[1]?.reason, null],
+    ],
+  );
+  const ofPools = poolRows(view).map(({ proxy }) => proxy);
+  assert.equal(ofPools, [traffic('web: web/10.0.1.1:80'), null]);
+  const ofMembers = memberRows(view).map(({ proxy }) => proxy);
+  assert.equal(ofMembers, [traffic('web/10.0.1.1:80'), null]);
 });
 
 test.run();

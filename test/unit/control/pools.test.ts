@@ -243,7 +243,7 @@ test('serve-all uses members that are down, and says that they are', () => {
   assert.is(memberState(first as L4Member), 'DOWN');
   assert.match(first?.reason ?? '', /^connection refused; used all the same/);
   assert.match(
-    nowSentence(poolOf(tables), tables.standings.get('web')!),
+    nowSentence(poolOf(tables), tables.standings.get('web')!, false),
     /^Fail-open: 0 of 3 needed/,
   );
 });
@@ -381,7 +381,7 @@ test('each way to be down has its sentence', () => {
   const sentence = (web: PoolDocument, more: Record<string, PoolDocument> = {}): string => {
     const tables = run({ web, ...more });
     const { pools } = intentSchema.parse(documentOf({ web, ...more }));
-    return whenDownSentence('web', pools, poolOf(tables), tables.standings.get('web')!);
+    return whenDownSentence('web', pools, poolOf(tables), tables.standings.get('web')!, false);
   };
   const one = { members: members({}, {}) };
   assert.is(sentence(one), 'While no member can serve, new flows are dropped.');

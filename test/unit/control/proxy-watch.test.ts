@@ -27,6 +27,7 @@ class PlayedTier implements ProxyTier {
   micros = 1000;
   workers: ProxyTier['workers'] = [];
   health: ProxyTier['health'] = NO_PROXY.health;
+  problems: ProxyTier['problems'] = [];
   restart: ProxyTier['restart'] = () => Promise.resolve(2);
 
   counters(): ReturnType<ProxyTier['counters']> {
@@ -137,19 +138,22 @@ test('sockets, io_uring and workers that die are alarms while they are so', () =
   assert.equal(alarmsOf(watch), []);
   const message = 'service shop cannot listen at 10.0.0.80:80: the unit does not have the address';
   tier.health = {
-    ...{ unable: 'the kernel forbids io_uring', failing: 1, places: 2, logs: [] },
+    ...{ unable: 'The kernel forbids it. Boot another.', failing: 1, places: 2, logs: [] },
     notListening: [{ service: 'shop', message }],
   };
   const [unable, listen, failing] = alarmsOf(watch);
   assert.equal(unable, [
     ...['proxy-unavailable', 'error'],
-    'No service of the proxy is served: the kernel forbids io_uring.',
+    'No service of the proxy is served. The kernel forbids it. Boot another.',
   ]);
   assert.equal(listen, ['not-listening', 'error', `S${message.slice(1)}.`]);
   assert.equal(failing?.slice(0, 2), ['worker-failing', 'warning']);
   assert.match(failing?.[2] ?? '', /^1 of 2 workers of the proxy end soon after each start/);
   tier.health = { ...tier.health, failing: 2 };
   assert.is(alarmsOf(watch)[2]?.[1], 'error');
+  assert.is(watch.trouble('shop'), 'no worker of the proxy serves: all end soon after each start');
+  tier.problems = [{ service: 'shop', message }];
+  assert.equal([watch.trouble('shop'), watch.trouble('other') === message], [message, false]);
 });
 
 test('an access log that dropped lines is an alarm for two minutes after the last', () => {

@@ -70,6 +70,24 @@ uring('a restart whose new workers do not start leaves the old ones serving', as
   });
 });
 
+uring('workers that die at each start are told as failing, until they serve', async () => {
+  await withTier(async ({ tier, members, port, settled }) => {
+    const before = process.env['WEIR_L7_USER'];
+    process.env['WEIR_L7_USER'] = 'weir-no-such-user';
+    try {
+      await tier.execute(tablesOf([serviceAt(port)], [poolWith(members)], 1));
+      const { unable, failing, places } = tier.health;
+      assert.equal([unable, failing, places], [null, 1, 1]);
+    } finally {
+      if (before === undefined) delete process.env['WEIR_L7_USER'];
+      else process.env['WEIR_L7_USER'] = before;
+    }
+    await settled(() => tier.workers.some(({ state }) => state === 'serving'));
+    assert.match(await get(port), /^200 /);
+    await settled(() => tier.health.failing === 0);
+  });
+});
+
 test('a service may listen at an address that the unit does not have yet', async () => {
   const listeners = new Listeners();
   try {

@@ -84,6 +84,24 @@ uring('restarting all workers and changing the tables under load loses nothing',
   });
 });
 
+uring('what workers count and members work on is told', async () => {
+  await withTier(async ({ tier, members, port }) => {
+    const pool = poolWith(members);
+    await tier.execute(tablesOf([serviceAt(port)], [pool]));
+    for (let i = 0; i < 6; i += 1) await get(port);
+    const requests = tier.workers.reduce((sum, worker) => sum + worker.requests, 0);
+    assert.is(requests, 6);
+    const loads = pool.members.map(({ id }) => tier.loadOf(id));
+    for (const load of loads) {
+      assert.is(load?.underWay, 0);
+      assert.ok((load?.responseUs ?? 0) > 0, `an estimate expected, ${load?.responseUs} seen`);
+    }
+    assert.equal([tier.loadOf('web/nil'), tier.waitingFor('web')], [null, 0]);
+    const { unable, notListening, failing, places } = tier.health;
+    assert.equal([unable, notListening, failing, places], [null, [], 0, 2]);
+  });
+});
+
 uring('a port that somebody else has is a problem of its service alone', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
