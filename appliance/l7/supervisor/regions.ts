@@ -109,22 +109,22 @@ export class Regions {
     this.#free.push(region);
   }
 
-  /**
-   * Goes on in the memory of an earlier daemon's workers. False: it is not all there, and nothing is
-   * taken. The descriptors become this object's if true.
-   */
-  adopt(shared: number, own: ReadonlyMap<number, number>): boolean {
-    const right =
+  /** Whether this is memory of these sizes, and none of our own is there yet. */
+  fits(shared: number, own: ReadonlyMap<number, number>): boolean {
+    return (
       this.#shared === null &&
       fstatSync(shared).size === sharedBytes(this.#sizes) &&
       [...own].every(
         ([number, fd]) =>
           number < this.#sizes.workers && fstatSync(fd).size === ownBytes(this.#sizes),
-      );
-    if (!right) return false;
+      )
+    );
+  }
+
+  /** Goes on in memory that fits. The descriptors are this object's from now on. Throws SystemError. */
+  adopt(shared: number, own: ReadonlyMap<number, number>): void {
     this.#shared = this.#mapShared(shared);
     for (const [number, fd] of own) this.#free.push(this.#add(number, fd));
-    return true;
   }
 
   close(): void {

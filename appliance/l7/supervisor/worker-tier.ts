@@ -13,29 +13,38 @@
  *   again.
  */
 import { availableParallelism } from 'node:os';
-import { close } from '../../../native/ffi/libc.js';
 import { beginningOf, bootId } from '../../../native/ffi/pidfd.js';
 import { MOST_DESCRIPTORS } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
 import type { L7Tables } from '../tables.js';
-import { type AccessLogFigures, AccessLogs } from '../telemetry/access-logs.js';
+import { AccessLogs } from '../telemetry/access-logs.js';
 import { counter, rowDoubles } from '../telemetry/counter-layout.js';
 import { CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
 import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
 import { defaultSizes, type MemorySizes, Own } from '../worker/memory.js';
 import { DRAIN_LIMIT, type FromWorker, type ListenItem } from '../worker/messages.js';
 import type { SnapshotSource } from '../worker/snapshots.js';
+import { adopt } from './adoption.js';
 import { BACKLOG, Listeners, type ListenProblem } from './listeners.js';
-import { type Belongings, discard, OrphanProcess } from './orphan.js';
+import { OrphanProcess } from './orphan.js';
 import { PackedSnapshots } from './packed-snapshots.js';
-import { identityOf, type Region, Regions } from './regions.js';
+import { type Region, Regions } from './regions.js';
 import { layoutOf, readState, type TierState, writeState } from './tier-state.js';
+import {
+  downIn,
+  isSpare,
+  type MemberLoad,
+  newWorker,
+  type Place,
+  serves,
+  type TierEvent,
+  type TierHealth,
+  type Worker,
+  type WorkerRow,
+} from './tier-worker.js';
 import { WorkerProcess } from './worker-process.js';
 
-export interface TierEvent {
-  readonly severity: 'info' | 'warning' | 'error';
-  readonly message: string;
-}
+export type { MemberLoad, TierEvent, TierHealth, WorkerRow } from './tier-worker.js';
 
 export interface WorkerTierOptions {
   readonly poller: Poller;
@@ -47,70 +56,6 @@ export interface WorkerTierOptions {
   readonly stateFile?: string;
   /** Once, before the first socket listens. */
   readonly beforeListening?: () => void;
-}
-
-export interface WorkerRow {
-  readonly worker: number;
-  readonly pid: number;
-  readonly cpu: number | null;
-  readonly state: 'starting' | 'serving' | 'draining';
-  readonly clients: number;
-  /** Milliseconds since 1970. */
-  readonly since: number;
-  /** How often the place was taken anew. */
-  readonly restarts: number;
-  /** All that were counted in its region, for services that there are now. */
-  readonly requests: number;
-}
-
-/** What somebody should know of the whole tier. */
-export interface TierHealth {
-  /** Why no worker can serve; null when they can. */
-  readonly unable: string | null;
-  readonly notListening: readonly ListenProblem[];
-  /** Places whose workers die soon after their start, again and again; of how many. */
-  readonly failing: number;
-  readonly places: number;
-  readonly logs: readonly AccessLogFigures[];
-}
-
-/** What all workers know of a member now. */
-export interface MemberLoad {
-  /** Requests that it works on; of tcp and tls its connections. */
-  readonly underWay: number;
-  /** Decaying estimate of the time to its answer; null before the first. */
-  readonly responseUs: number | null;
-}
-
-interface Worker {
-  readonly process: WorkerProcess | OrphanProcess;
-  /** Of an earlier daemon. */
-  readonly adopted: boolean;
-  region: Region | null;
-  /** Its place, or -1: it is a spare, drains, or is adopted. */
-  index: number;
-  draining: boolean;
-  /** It has let go of its sockets. */
-  left: boolean;
-  /** What it was sent, and what it serves by. */
-  sent: SnapshotSource | null;
-  applied: number;
-  readonly listening: Set<string>;
-  since: number;
-  heartbeat: number;
-  /** Seconds without a sign of life. */
-  silent: number;
-  /** Seconds since it was told to do what it does now: to load, to begin, to drain. */
-  waited: number;
-  condemned: boolean;
-}
-
-interface Place {
-  worker: Worker | null;
-  restarts: number;
-  /** Deaths in a row soon after the start. */
-  early: number;
-  retry: NodeJS.Timeout | null;
 }
 
 /** Milliseconds. */
@@ -414,64 +359,31 @@ export class WorkerTier {
     const earlier = this.#earlier;
     if (earlier?.boot !== bootId()) return;
     this.#number = earlier.number;
-    const found = earlier.workers.flatMap((one) => {
-      const worker = this.#try('a worker of an earlier daemon', () => this.#orphan(one));
-      return worker === null ? [] : [{ worker, of: one }];
+    const adopted = adopt(earlier, {
+      layout: this.#layout,
+      poller: this.#options.poller,
+      registry: this.#registry,
+      logs: this.#logs,
+      regions: this.#regions,
+      listeners: this.#listeners,
+      attempt: (what, work) => this.#try(what, work),
+      onExit: (process, how) => {
+        const worker = [...this.#workers].find((one) => one.process === process);
+        if (worker !== undefined) this.#exited(worker, how);
+      },
     });
-    if (found.length === 0) return;
-    const known = new Set<string>();
-    const memory: Belongings = { sockets: [], shared: null, own: new Map() };
-    for (const { worker } of found) {
-      const { process } = worker;
-      if (!(process instanceof OrphanProcess)) continue;
-      const has = this.#try('what a worker of an earlier daemon holds', () =>
-        process.belongings(known),
-      );
-      if (has === null) continue;
-      for (const { address, inode, fd } of has.sockets) {
-        known.add(inode);
-        this.#listeners.adopt(address, fd);
-      }
-      if (has.shared !== null && identityOf(has.shared) === earlier.shared) join(memory, has);
-      else discard({ ...has, sockets: [] });
+    for (const { process, region, since } of adopted.workers) {
+      const worker = newWorker(process, true);
+      Object.assign(worker, { region, since, applied: this.#number });
+      this.#workers.add(worker);
     }
-    const continued = this.#continueIn(memory, earlier);
-    if (continued) {
-      for (const { worker, of } of found) worker.region = this.#regions.takeNumber(of.region);
-      // What the dead had under way; those of the living are taken by now.
-      for (const number of memory.own.keys()) {
-        const region = this.#regions.takeNumber(number);
-        if (region !== null) this.#regions.give(region, this.#registry.used);
-      }
-    } else discard(memory);
+    if (adopted.workers.length === 0) return;
     this.#options.onEvent({
       severity: 'info',
       message:
-        `took over the sockets${continued ? ' and the counters' : ''} of ${found.length} workers of an earlier daemon` +
-        (continued ? '' : '; counters and stickiness begin anew'),
+        `took over the sockets${adopted.continued ? ' and the counters' : ''} of ${adopted.workers.length} workers of an earlier daemon` +
+        (adopted.continued ? '' : '; counters and stickiness begin anew'),
     });
-  }
-
-  #continueIn({ shared, own }: Belongings, earlier: TierState): boolean {
-    if (shared === null || earlier.layout !== this.#layout) return false;
-    return (
-      this.#try('the memory of earlier workers', () => {
-        const whole = this.#registry.restore(earlier.rows) && this.#logs.restore(earlier.logs);
-        return whole && this.#regions.adopt(shared, own);
-      }) ?? false
-    );
-  }
-
-  #orphan(of: TierState['workers'][number]): Worker | null {
-    const process = OrphanProcess.find(of, this.#options.poller, (how) => {
-      this.#exited(worker, how);
-    });
-    if (process === null) return null;
-    const worker = newWorker(process, true);
-    worker.applied = this.#number;
-    worker.since = of.since;
-    this.#workers.add(worker);
-    return worker;
   }
 
   /** Once our own serve, those of an earlier daemon may go. */
@@ -908,48 +820,4 @@ function sameRows(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>
   if (a.size !== b.size) return false;
   for (const [name, row] of b) if (a.get(name) !== row) return false;
   return true;
-}
-
-function newWorker(process: Worker['process'], adopted: boolean): Worker {
-  return {
-    process,
-    adopted,
-    region: null,
-    index: -1,
-    draining: false,
-    left: false,
-    sent: null,
-    applied: 0,
-    listening: new Set(),
-    since: Date.now(),
-    heartbeat: 0,
-    silent: 0,
-    waited: 0,
-    condemned: false,
-  };
-}
-
-function isSpare({ region, adopted, process }: Worker): boolean {
-  return region === null && !adopted && !process.exited;
-}
-
-function serves({ worker }: Place, number: number): boolean {
-  return worker !== null && worker.applied >= number;
-}
-
-/** Adds memory that is not there yet; what is there twice is closed. */
-function join(all: Belongings, more: Belongings): void {
-  if (all.shared === null) all.shared = more.shared;
-  else if (more.shared !== null) close(more.shared);
-  for (const [number, fd] of more.own) {
-    if (all.own.has(number)) close(fd);
-    else all.own.set(number, fd);
-  }
-}
-
-function downIn(tables: L7Tables | undefined): string[] {
-  const pools = [...(tables?.pools.values() ?? [])];
-  return pools.flatMap(({ members }) =>
-    members.filter(({ state }) => state === 'down').map(({ id }) => id),
-  );
 }
