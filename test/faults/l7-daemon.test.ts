@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -135,6 +135,46 @@ for (const how of ['kill', 'leave'] as const) {
     });
   });
 }
+
+root(
+  'after an upgrade that lays memory out anew, counters begin anew and no request is lost',
+  async () => {
+    await withStage(async ({ port, stateFile, start }) => {
+      const first = await start();
+      const load = new Load(port);
+      await load.more(300);
+      await first.leave();
+      const state = JSON.parse(readFileSync(stateFile, 'utf8')) as object;
+      writeFileSync(stateFile, JSON.stringify({ ...state, layout: 'of another build' }));
+      const second = await start();
+      await load.more(300);
+      const { events, requests } = await second.ask();
+      await load.stop();
+      assert.equal(load.failures, []);
+      assert.match(events.join('\n'), /took over the sockets of 2 workers .* begin anew/);
+      assert.ok(requests > 0 && requests < load.requests, `${requests} requests`);
+    });
+  },
+);
+
+root('a state that others may write to, or that names other processes, ends nobody', async () => {
+  await withStage(async ({ stateFile, start, end }) => {
+    const first = await start();
+    await first.leave();
+    const text = readFileSync(stateFile, 'utf8');
+    chmodSync(stateFile, 0o666);
+    assert.match(await end().then(String, String), /others may write to .*: remove it/);
+    chmodSync(stateFile, 0o600);
+    const state = JSON.parse(text) as { readonly workers: readonly object[] };
+    const innocent = { ...state.workers[0], pid: process.pid };
+    writeFileSync(stateFile, JSON.stringify({ ...state, workers: [innocent] }));
+    assert.is(await end(), 0, 'this process is as old as no worker');
+    writeFileSync(stateFile, 'no JSON');
+    assert.is(await end(), 0);
+    writeFileSync(stateFile, text);
+    assert.is(await end(), 2);
+  });
+});
 
 root('a daemon that is killed again and again leaves no worker behind', async () => {
   await withStage(async ({ port, start, end }) => {
