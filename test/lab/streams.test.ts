@@ -201,7 +201,8 @@ lab('clients stay by their address, and none has more connections than it may', 
 
 lab('members that cannot be reached end the connection, at once', async () => {
   const ran = await stage.run('curl', '-s', '--max-time', '10', `http://${service4}:82/`);
-  assert.ok(ran.status === 52 || ran.status === 56, `curl ended with ${ran.status}`);
+  // Reset while it sends, while it waits, or before it has seen that it is connected.
+  assert.ok([7, 52, 56].includes(ran.status ?? 0), `curl ended with ${ran.status}`);
 });
 
 lab('a member that dies takes its connections with it, and the next go to others', async () => {
