@@ -18,7 +18,7 @@ import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
-import { addressText, peerOf as peerText, type Peer } from '../http1/peer.js';
+import type { Peer } from '../http1/peer.js';
 import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
 import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
@@ -161,9 +161,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   /** The other end, in the words of heads. */
   get peer(): Peer {
     if (this.#peer === null) {
-      const { bytes, family } = this.address;
-      const text = addressText(family === 4 ? bytes.subarray(12) : bytes, family);
-      this.#peer = peerText(text, 'http', this.#binding?.port ?? 0);
+      this.#peer = this.core.peers.of(this.address, this.hash, this.#binding?.port ?? 0);
     }
     return this.#peer;
   }
@@ -587,9 +585,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const exchange = this.#exchange;
     if (exchange === null) return;
     const goesOn = exchange.persistent && this.reader.done;
+    const asked = exchange.clientCloses && this.reader.done && this.inbound.empty;
     this.#leave(reason);
     if (!goesOn) {
-      this.#end();
+      this.#end(asked);
       return;
     }
     this.#state = State.head;
@@ -673,12 +672,14 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   }
 
   /** Sends what is there and then the end. */
-  #end(): void {
+  #end(asked = false): void {
     if (this.#state === State.closing || this.#state === State.ending) return;
     const { core, slot } = this;
     this.#state = State.ending;
     this.inbound.clear();
-    core.connections.finish(slot);
+    // A client that asked for the end sends nothing more, so that no reset can take its answer away.
+    if (asked) core.connections.closeWhenSent(slot);
+    else core.connections.finish(slot);
     const timeouts = this.#binding?.service.service.timeouts;
     core.deadlines.set(slot, Math.max(LINGER, this.pending > 0 ? (timeouts?.idle ?? 0) : 0));
   }
@@ -816,7 +817,10 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       const step = header.parse(core.pool.bytes, inbound.end);
       if (step === progress.done) break;
       if (step === progress.more) {
-        if (!inbound.more) return false;
+        if (!inbound.more) {
+          inbound.economise();
+          return false;
+        }
         inbound.compact();
         if (inbound.join()) continue;
       }

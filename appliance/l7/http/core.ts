@@ -14,6 +14,7 @@ import { Exchange } from './exchange.js';
 import { IdleConnections } from './idle.js';
 import { Inbound } from './inbound.js';
 import { MemberConnection } from './member-connection.js';
+import { PeerCache } from './peer-cache.js';
 import { Retained } from './retained.js';
 import { noObserver, type HttpObserver } from './observer.js';
 import type { HttpMember, HttpPool } from './runtime.js';
@@ -40,6 +41,7 @@ export class Core {
   readonly writer = new Writer();
   /** Room for what a route makes of a target. */
   readonly change = new RouteChange();
+  readonly peers = new PeerCache();
   readonly compressors = new Compressors(MOST_COMPRESSORS);
   /** The owner of buffers that heads are written into. */
   readonly headOwner: number;
@@ -51,6 +53,10 @@ export class Core {
   clients = 0;
   /** Exchanges under way. */
   exchanges = 0;
+  /** Copies of requests among them. */
+  copies = 0;
+  /** So many copies at a time: a mirror that hangs takes no slots from clients. */
+  readonly mostCopies: number;
 
   readonly #queue: Chains;
   readonly #clients: (ClientConnection | undefined)[] = [];
@@ -68,6 +74,7 @@ export class Core {
     observer?: HttpObserver,
   ) {
     const slots = connections.slots.count;
+    this.mostCopies = Math.max(1, slots >> 3);
     this.connections = connections;
     this.pool = connections.pool;
     this.timers = timers;

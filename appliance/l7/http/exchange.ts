@@ -49,6 +49,8 @@ export class Exchange implements Waiter {
   upgrade: UpgradeKind = upgradeKind.none;
   /** Whether the client lets its connection go on. */
   persistent = true;
+  /** The client said that it is the last. */
+  clientCloses = false;
   /** Codings that the client accepts, as CompressionPlan says it. */
   accepts = 0;
 
@@ -121,7 +123,7 @@ export class Exchange implements Waiter {
     }
     this.pool = pool;
     if (!logged) this.#keep(client, head, bytes);
-    const copyTo = route.mirrorFor(client.hash);
+    const copyTo = core.copies < core.mostCopies ? route.mirrorFor(client.hash) : null;
     this.#dispatch(head, bytes);
     // After the original was sent, which still has its kept copy, unless it is over already.
     if (copyTo !== null && this.client === client && client.requestDone) {
@@ -172,6 +174,7 @@ export class Exchange implements Waiter {
     this.method = head.method;
     this.minor = head.minor;
     this.upgrade = upgradeKind.none;
+    this.clientCloses = !head.persistent;
     this.persistent = head.persistent && !this.core.draining;
     this.kept = -1;
     this.attempts = 0;

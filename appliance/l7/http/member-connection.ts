@@ -152,6 +152,9 @@ export class MemberConnection {
     if (exchange === null) return;
     if (this.#state === State.head) {
       this.core.deadlines.set(this.slot, exchange.service?.service.timeouts.response ?? 0);
+    } else if (this.#state === State.body && this.reader.kind === bodyKind.tunnel) {
+      // A tunnel lives by bytes in either direction.
+      this.core.deadlines.set(this.slot, exchange.service?.service.timeouts.tunnel ?? 0);
     }
     exchange.client?.roomier();
   }

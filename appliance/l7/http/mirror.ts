@@ -26,7 +26,7 @@ export class MirrorClient implements Downstream {
   #exchange: Exchange | null = null;
 
   constructor(
-    core: Core,
+    private readonly core: Core,
     readonly address: ClientAddress,
     readonly hash: number,
     readonly peer: Peer,
@@ -46,6 +46,7 @@ export class MirrorClient implements Downstream {
 
   attach(exchange: Exchange): void {
     this.#exchange = exchange;
+    this.core.copies += 1;
   }
 
   writeHead(): boolean {
@@ -87,8 +88,10 @@ export class MirrorClient implements Downstream {
   }
   exchangeEnded(reason: EndReason): void {
     const exchange = this.#exchange;
+    if (exchange === null) return;
     this.#exchange = null;
-    exchange?.release(reason);
+    this.core.copies -= 1;
+    exchange.release(reason);
   }
   abort(reason: EndReason): void {
     this.#exchange?.cancel();

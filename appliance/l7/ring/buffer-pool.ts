@@ -35,6 +35,9 @@ export interface BufferPoolOptions {
   readonly working: number;
 }
 
+/** Buffers in use from which on windows are narrow, and how narrow. */
+const WARM = 256;
+const NARROW = 6;
 /** Buffers in the kernel's ring at least; turns with plenty after which there are fewer. */
 const LEAST_IN_RING = 64;
 const PLENTY = 1000;
@@ -176,7 +179,9 @@ export class BufferPool {
    * get scarce no connection gets more than a quarter of what is left, so that slow readers
    * cannot take everything from those that come after them.
    */
-  fairShare(most: number): number {
+  fairShare(wanted: number): number {
+    // Many busy connections with wide windows would only push each other's bytes out of the cache.
+    const most = this.receiving - this.withKernel > WARM && wanted > NARROW ? NARROW : wanted;
     const share = this.withKernel >> 2;
     return share >= most ? most : share > 1 ? share : 1;
   }

@@ -131,6 +131,12 @@ export class Connections implements Completions {
     return this.#has(slot, State.finished);
   }
 
+  /** Closes a connection as soon as everything is sent; onClosed tells when. Nothing more is written. */
+  closeWhenSent(slot: number): void {
+    this.#set(slot, State.leaving);
+    this.touch(slot);
+  }
+
   /** Closes a connection and drops what was not sent; onClosed tells when. */
   close(slot: number): void {
     const state = this.slots.state[slot] as number;
@@ -251,6 +257,10 @@ export class Connections implements Completions {
         // A call of its own: the ring would give it to a thread, which costs several times as much.
         this.#shut(slot, endSending(this.slots.fd[slot] as number));
         return;
+      } else if ((state & State.leaving) !== 0) {
+        this.close(slot);
+        this.#settleClosing(slot, this.slots.state[slot] as number);
+        return;
       }
     }
     if ((state & State.ended) === 0) this.#settleReceiving(slot, state);
@@ -285,16 +295,21 @@ export class Connections implements Completions {
 
   #settleClosing(slot: number, state: number): void {
     const fd = this.slots.fd[slot] as number;
-    if ((state & UNDER_WAY) !== 0) {
-      if ((state & State.cancelled) !== 0) return;
+    const generation = this.slots.generation[slot] as number;
+    if ((state & UNDER_WAY) !== 0 && (state & State.cancelled) === 0) {
       this.#set(slot, State.cancelled);
-      this.#ring.cancelDescriptor(fd);
-      return;
+      // By their tags: a cancellation by descriptor looks at every operation of the ring.
+      if ((state & State.receiving) !== 0) this.#ring.cancel(tagOf(Kind.receive, slot), generation);
+      if ((state & State.sending) !== 0) this.#ring.cancel(tagOf(Kind.send, slot), generation);
+      if ((state & State.connecting) !== 0)
+        this.#ring.cancel(tagOf(Kind.connect, slot), generation);
     }
+    // A receive that was told to end needs no descriptor; the slot waits for it all the same.
+    if ((state & UNDER_WAY & ~State.receiving) !== 0) return;
     if ((state & State.closingDescriptor) !== 0) return;
     this.output.clear(slot);
     this.#set(slot, State.closingDescriptor);
-    this.#ring.close(fd, tagOf(Kind.close, slot), this.slots.generation[slot] as number);
+    this.#ring.close(fd, tagOf(Kind.close, slot), generation);
   }
 
   #accepted(listener: number, generation: number, result: number, flags: number): void {
@@ -329,6 +344,11 @@ export class Connections implements Completions {
   #received(slot: number, result: number, flags: number): void {
     if ((flags & IORING_CQE_F_MORE) === 0) {
       this.#clear(slot, State.receiving | State.stopping);
+      if (this.#has(slot, State.descriptorClosed)) {
+        this.#discard(flags);
+        this.#free(slot);
+        return;
+      }
     }
     this.touch(slot);
     if (this.#has(slot, State.closing | State.ended)) {
@@ -387,6 +407,12 @@ export class Connections implements Completions {
   #closed(slot: number, result: number): void {
     if (result === -errno.EBADF)
       throw new Error(`the descriptor of slot ${slot} was closed before`);
+    if (this.#has(slot, State.receiving)) this.#set(slot, State.descriptorClosed);
+    else this.#free(slot);
+  }
+
+  /** The kernel is done with it. */
+  #free(slot: number): void {
     this.slots.give(slot);
     this.#acceptor.slotsChanged(this.slots.free);
     this.#acceptor.retry();

@@ -17,7 +17,6 @@ import {
   IORING_ACCEPT_MULTISHOT,
   IORING_ASYNC_CANCEL_ALL,
   IORING_ASYNC_CANCEL_ANY,
-  IORING_ASYNC_CANCEL_FD,
   IORING_OP_ACCEPT,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_CLOSE,
@@ -180,11 +179,6 @@ export class Ring {
   /** Ends the operation with this tag; its own completion says how it ended. */
   cancel(tag: number, generation: number): void {
     this.#cancel(-1, tag, generation, 0);
-  }
-
-  /** Ends all operations of a descriptor. */
-  cancelDescriptor(fd: number): void {
-    this.#cancel(fd, 0, 0, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL);
   }
 
   /** Ends everything that is under way. */

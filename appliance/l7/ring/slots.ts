@@ -28,6 +28,10 @@ export const State = {
   /** To be closed; its operations were told to end. */
   closing: 1 << 11,
   cancelled: 1 << 12,
+  /** To be closed when everything is sent. */
+  leaving: 1 << 14,
+  /** The descriptor is closed; a receive that was told to end is not yet over. */
+  descriptorClosed: 1 << 15,
   /** In the list of those that are looked at before the turn ends. */
   touched: 1 << 13,
 } as const;

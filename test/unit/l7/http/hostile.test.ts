@@ -1,6 +1,6 @@
 /** Clients and members that do what they should not, or at the wrong moment. */
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -46,11 +46,11 @@ uring('the largest body is that of requests: answers in chunks may be longer', a
 uring('a client that takes its time with the body is no failure of the member', async () => {
   await withRawMembers(
     [answersWhen(/\r\n\r\n1234567890$/, ok)],
-    { timeouts: { response: 40 }, pool: { retries: 0 } },
+    { timeouts: { response: 500 }, pool: { retries: 0 } },
     async ({ socket, unit }) => {
       const client = socket();
       client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345');
-      await delay(200);
+      await delay(1200);
       client.end('67890');
       assert.match((await heardOf(client)).text, /^HTTP\/1\.1 200 OK\r\n/);
       assert.is(unit.members[0]?.failures, 0);
@@ -180,7 +180,7 @@ uring('a request that waited for a member has its time for the body', async () =
       if (text.startsWith('GET')) text = '';
     });
   };
-  const options = { most: 1, pool: { queue: 2 }, timeouts: { queue: 150 } };
+  const options = { most: 1, pool: { queue: 2 }, timeouts: { queue: 1000 } };
   await withRawMembers([serve], options, async ({ socket, unit }) => {
     const first = socket();
     first.write(get);
@@ -191,10 +191,102 @@ uring('a request that waited for a member has its time for the body', async () =
     await unit.driver.settled(() => list?.length === 1);
     held[0]?.write(ok);
     await unit.driver.settled(() => list?.length === 0);
-    await delay(300);
+    await delay(1200);
     second.end('345');
     assert.match((await heardOf(second)).text, /^HTTP\/1\.1 200 OK\r\n/);
   });
+});
+
+uring('clients that send their heads slowly keep no receive buffer', async () => {
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n$/, ok)],
+    { ring: { receiving: 16, working: 256 } },
+    async ({ socket, unit }) => {
+      const slow = Array.from({ length: 60 }, socket);
+      for (const client of slow) client.write('GET /slow HTTP/1.1\r\nHo');
+      await unit.driver.settled(() => unit.open === 60);
+      const client = socket();
+      client.write(get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+      assert.match((await heardOf(client)).text, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.equal(unit.refusals, [], 'nobody had to be refused for it');
+      for (const one of slow) one.write('st: a\r\nConnection: close\r\n\r\n');
+      for (const one of slow) {
+        assert.match((await heardOf(one)).text, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+      }
+    },
+  );
+});
+
+for (const from of ['client', 'member'] as const) {
+  uring(`a tunnel in which only the ${from} speaks lives on`, async () => {
+    const speak = async (socket: Socket): Promise<void> => {
+      for (let i = 0; i < 15; i += 1) {
+        socket.write('.');
+        await delay(100);
+      }
+    };
+    let heard = '';
+    const serve = (socket: Socket): void => {
+      socket.once('data', () => {
+        socket.on('data', (piece: Buffer) => (heard += piece.toString()));
+        socket.on('end', () => socket.end('bye'));
+        socket.write(
+          'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+        );
+        if (from === 'member') void speak(socket);
+      });
+    };
+    await withRawMembers([serve], { timeouts: { tunnel: 1000 } }, async ({ socket }) => {
+      const client = socket();
+      client.write(
+        'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+          'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+      );
+      await once(client, 'data');
+      const all = heardOf(client);
+      if (from === 'client') await speak(client);
+      else await delay(1500);
+      client.end();
+      const { text, cut } = await all;
+      assert.not(cut, 'the tunnel was not cut');
+      assert.match(text, /bye$/);
+      if (from === 'client') assert.is(heard, '.'.repeat(15));
+    });
+  });
+}
+
+uring('a mirror that hangs takes no slots from clients', async () => {
+  const copies: Socket[] = [];
+  const mirror = createServer((socket) => {
+    copies.push(socket);
+    socket.on('error', () => socket.destroy());
+  });
+  mirror.listen(0, '127.0.0.1');
+  await once(mirror, 'listening');
+  try {
+    const options = {
+      mirror: (mirror.address() as AddressInfo).port,
+      ring: { slots: 32 },
+    };
+    await withRawMembers([answersWhen(/\r\n\r\n$/, ok)], options, async ({ socket, unit }) => {
+      const client = socket();
+      let text = '';
+      client.on('data', (piece: Buffer) => (text += piece.toString()));
+      for (let i = 1; i <= 60; i += 1) {
+        client.write(get);
+        await unit.driver.settled(() => text.split('HTTP/1.1').length > i && /ok$/.test(text));
+      }
+      assert.not.match(text, /HTTP\/1\.1 5/);
+      assert.is(unit.engine.core.copies, 4, 'copies wait for the mirror');
+      client.end();
+      for (const copy of copies) copy.destroy();
+      mirror.close();
+      await unit.driver.settled(() => unit.engine.core.copies === 0);
+    });
+  } finally {
+    for (const copy of copies) copy.destroy();
+    mirror.close();
+  }
 });
 
 test.run();
