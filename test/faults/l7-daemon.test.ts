@@ -2,7 +2,7 @@
  * The daemon of layer 7 ends in the middle of traffic, by SIGTERM or by SIGKILL, and comes back: no
  * request may be lost, whether its connection is kept or new, and counters go on.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -27,6 +27,7 @@ const program = join(import.meta.dirname, '..', 'support', 'tier-process.js');
 const LINGER = '60';
 
 interface Daemon {
+  readonly pid: number;
   ask(line?: string): Promise<TierAnswer>;
   readonly kill: () => Promise<void>;
   readonly leave: () => Promise<void>;
@@ -58,6 +59,7 @@ async function withStage(work: (stage: Stage) => Promise<void>): Promise<void> {
     const exited = once(child, 'exit');
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
     const daemon: Daemon = {
+      pid: child.pid ?? 0,
       ask: async (line = 'state') => {
         child.stdin.write(`${line}\n`);
         return JSON.parse(String((await lines.next()).value)) as TierAnswer;
@@ -176,6 +178,45 @@ root('a state that others may write to, or that names other processes, ends nobo
   });
 });
 
+root(
+  'a daemon without a free descriptor says so, and replaces a dead worker when it has some',
+  async () => {
+    await withStage(async ({ port, start }) => {
+      const daemon = await start();
+      const limit = (soft: number): void => {
+        const words = ['--pid', String(daemon.pid), `--nofile=${soft}:`];
+        const ran = spawnSync('prlimit', words, { encoding: 'utf8' });
+        assert.is(ran.status, 0, ran.stderr);
+      };
+      // All of these are taken, and what a dead worker gives back has higher numbers.
+      limit(20);
+      const [dead] = (await daemon.ask()).workers;
+      process.kill(dead?.pid ?? 0, 'SIGKILL');
+      const until = async (what: string, look: (answer: TierAnswer) => boolean): Promise<void> => {
+        for (;;) {
+          const answer = await daemon.ask();
+          if (look(answer)) return;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          if (answer.events.length > 50) throw new Error(`${what}: ${answer.events.join('\n')}`);
+        }
+      };
+      await until('an event that says so', ({ events }) =>
+        events.some((one) => /^workers: .*EMFILE/.test(one)),
+      );
+      limit(1024);
+      await until('two workers that serve', ({ workers }) => {
+        const serving = workers.filter(({ state }) => state === 'serving');
+        return serving.length === 2 && serving.every(({ pid }) => pid !== dead?.pid);
+      });
+      const answers = await Promise.all(Array.from({ length: 20 }, () => get(port)));
+      assert.equal(
+        answers.filter((one) => !/^200 [ab]$/.test(one)),
+        [],
+      );
+    });
+  },
+);
+
 root('a daemon that is killed again and again leaves no worker behind', async () => {
   await withStage(async ({ port, start, end }) => {
     const load = new Load(port);
@@ -183,7 +224,7 @@ root('a daemon that is killed again and again leaves no worker behind', async ()
     await (await start()).kill();
     load.failures.length = 0;
     for (let i = 0; i < 3; i += 1) {
-      const daemon = await start(1 + (i % 2));
+      const daemon = await start();
       for (const { pid } of (await daemon.ask()).workers) pids.add(pid);
       await load.more(100);
       await daemon.kill();
