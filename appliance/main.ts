@@ -20,6 +20,8 @@ import { CookieSecret } from './control/cookie-secret.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
+import { migrateConnections } from './l7/supervisor/migration.js';
+import { L7_STATE } from './l7/supervisor/tier-state.js';
 import { WorkerTier } from './l7/supervisor/worker-tier.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
@@ -114,8 +116,12 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       onOutput: (pid, line) => {
         log.warn({ worker: pid }, line);
       },
+      stateFile: join(options.runDir, L7_STATE),
+      beforeListening: () => {
+        migrateConnections(log);
+      },
     });
-    closing.push(() => proxy.close());
+    closing.push(() => proxy.leave());
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),

@@ -141,6 +141,8 @@ const env: NodeJS.ProcessEnv = {
   NO_COLOR: '1',
   TMPDIR: temporary,
   [runMark]: mark,
+  // Seconds: no worker of a daemon outlives the run by more.
+  WEIR_L7_LINGER: '30',
 };
 delete env['FORCE_COLOR'];
 

@@ -11,6 +11,7 @@ import { CliError, EXIT } from './exit-codes.js';
 
 interface Options {
   readonly stateDir: string;
+  readonly runDir: string;
   readonly bpfDir: string;
 }
 
@@ -20,22 +21,24 @@ export function addDetachCommand(program: Command, context: Context): void {
     .command('detach')
     .summary('take the fast path off this unit')
     .description(
-      'Takes the program off every interface, forgets its tables and removes the service addresses.\n' +
-        'Traffic for the services ends. Needs root, and that no daemon runs: stopping one leaves the\n' +
-        'fast path at work. The configuration stays, and the next daemon puts everything back.',
+      'Takes the program off every interface, forgets its tables, ends the workers of layer 7 and\n' +
+        'removes the service addresses. Traffic for the services ends. Needs root, and that no daemon\n' +
+        'runs: stopping one leaves the fast path and the workers at work. The configuration stays, and the next daemon puts everything back.',
     )
     .option('--state-dir <path>', 'where the configuration is kept', defaults.stateDir)
+    .option('--run-dir <path>', 'where the daemon had its socket', defaults.runDir)
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .addHelpText('after', examples(['weir detach', 'after the daemon was stopped']))
     .action(async (options: Options, command: Command) => {
       const report = await detach(options, context);
       await answer(command, context, report, () => {
-        const { interfaces, addresses } = report;
-        if (interfaces.length + addresses.length === 0) return 'Nothing was attached.\n';
+        const { interfaces, addresses, workers } = report;
+        if (interfaces.length + addresses.length + workers === 0) return 'Nothing was attached.\n';
         const from = interfaces.length === 1 ? '1 interface' : `${interfaces.length} interfaces`;
         const removed =
           addresses.length === 0 ? '' : `, removed the addresses ${addresses.join(', ')}`;
-        return `Detached from ${from}${removed}.\n`;
+        const ended = workers === 0 ? '' : `, ended ${workers} workers`;
+        return `Detached from ${from}${ended}${removed}.\n`;
       });
     });
 }

@@ -28,7 +28,9 @@ import { addTestCommands } from './test.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
-    .description('Weir, a load balancer: an XDP fast path programmed by one document.')
+    .description(
+      'Weir, a load balancer: an XDP fast path and a layer-7 proxy, programmed by one document.',
+    )
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'how to use this')
     .addOption(

@@ -133,7 +133,7 @@ const customSchema = z
       .describe('How often the weights are computed.'),
   })
   .describe(
-    'The weights of the algorithm custom, by an expression. Its variables: `weight` (in this document), `connections` (active flows), ' +
+    'The weights of the algorithm custom, by an expression. Its variables: `weight` (in this document), `connections` (active flows; of the proxy, requests under way), ' +
       '`response_time` (microseconds, at least 1), `bandwidth` (bytes per second), `health` (0 to 1), `cpu` (per cent, as ' +
       "the member's agent says, else 0), `location` (text). Operators: + - * / % ^, comparisons, `and`, `or`, `not`, " +
       '`CONDITION ? A : B`; functions: `min`, `max`, `abs`, `ceil`, `floor`, `round`, `sqrt`, `ln`, `exp`. ' +

@@ -239,6 +239,9 @@ export class Daemon implements DaemonPort {
         if (state !== 'down') known.add(address);
       }
     }
+    for (const id of this.#parts.proxy.membersDown) {
+      if (tables.monitors.has(id)) monitors.seed(id, 'down');
+    }
     // The monitors must know of their members, and so of the seeds, before anything is compiled.
     monitors.reconcile(tables.monitors);
     await network.reconcile(tables.net);

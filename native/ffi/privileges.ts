@@ -23,16 +23,30 @@ const RLIMIT_NOFILE = 7;
 
 /**
  * Becomes this user and group for good, without any other group, and can never gain anything by
- * executing a program. Only root can; for others it does the last part alone. Throws SystemError.
+ * executing a program. Only root can; for others it does the last part alone. Without the names
+ * `nobody` and `nogroup` it takes the kernel's number for them. Throws SystemError.
  */
 export function becomeUnprivileged(user: string | number, group: string | number): void {
   if (process.getuid?.() === 0) {
     process.setgroups?.([]);
-    process.setgid?.(group);
-    process.setuid?.(user);
+    become(group, (id) => process.setgid?.(id));
+    become(user, (id) => process.setuid?.(id));
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) !== 0) {
     throw new SystemError('prctl', koffi.errno(), 'PR_SET_NO_NEW_PRIVS');
+  }
+}
+
+/** The kernel's own number for nobody (fs.overflowuid), where the system has no name for it. */
+const NOBODY = 65_534;
+
+function become(who: string | number, set: (id: string | number) => void): void {
+  try {
+    set(who);
+  } catch (error) {
+    const unknown = (error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_CREDENTIAL';
+    if (!unknown || (who !== 'nobody' && who !== 'nogroup')) throw error;
+    set(NOBODY);
   }
 }
 

@@ -33,7 +33,17 @@ const cGetpeername: (fd: number, address: Uint8Array, length: Uint32Array) => nu
   'int getpeername(int fd, void *address, void *length)',
 );
 
+const cGetsockopt: (
+  fd: number,
+  level: number,
+  name: number,
+  value: Int32Array,
+  length: Uint32Array,
+) => number = libc.func('int getsockopt(int fd, int level, int name, void *value, void *length)');
+
 const SO_REUSEADDR = 2;
+const SO_PROTOCOL = 38;
+const SO_ACCEPTCONN = 30;
 const SO_REUSEPORT = 15;
 const IPPROTO_IP = 0;
 const IPPROTO_TCP = 6;
@@ -129,4 +139,16 @@ export function peerOf(fd: number, address: Uint8Array): number {
 /** The port that a socket is bound to. */
 export function localPort(fd: number): number {
   return getsockname(fd, sockaddrBytes[6]).readUInt16BE(2);
+}
+
+function option(fd: number, name: number): number {
+  const value = new Int32Array(1);
+  return cGetsockopt(fd, SOL_SOCKET, name, value, Uint32Array.of(4)) < 0 ? 0 : (value[0] ?? 0);
+}
+
+/** The sockaddr that a TCP socket of a group (SO_REUSEPORT) listens at, in hex; null for all others. */
+export function listensAt(fd: number): string | null {
+  if (option(fd, SO_ACCEPTCONN) === 0 || option(fd, SO_PROTOCOL) !== IPPROTO_TCP) return null;
+  if (option(fd, SO_REUSEPORT) === 0) return null;
+  return getsockname(fd, sockaddrBytes[6]).toString('hex');
 }

@@ -6,7 +6,7 @@
  * Invariant: an act leaves the lab as the next one expects it (all members up and
  * enabled, weights as at the start), or throws.
  */
-import type { Counters, TierRow } from '../../appliance/api/contract.js';
+import type { Counters, TierRow, WorkerRow } from '../../appliance/api/contract.js';
 import { arrivedFlows, Capture } from './capture.js';
 import { addressesOf } from './lab.js';
 import { describeShares, share, unlike, type Act, type Weights } from './stage.js';
@@ -188,6 +188,43 @@ export const unconfirmed: Act = {
   },
 };
 
+/** Of the proxy: its own connections go with it, and nothing else. */
+export const workerDeath: Act = {
+  name: 'a worker is killed',
+  async play(stage) {
+    const { unit } = stage.lab;
+    const { shop } = stage;
+    if (shop === null) return { troubles: ['there is no service behind the proxy'] };
+    const workers = (): Promise<WorkerRow[]> => unit.get<WorkerRow[]>('/v1/workers');
+    const before = await workers();
+    const connections = await shop.connectionsByProcess();
+    const [victim = 0, lost = []] =
+      [...connections].sort(([, a], [, b]) => b.length - a.length)[0] ?? [];
+    if (!before.some(({ pid }) => pid === victim)) {
+      return { troubles: [`process ${victim} has the connections, but is no worker`] };
+    }
+    process.kill(victim, 'SIGKILL');
+    const took = await until('another worker takes its place', 10_000, async () => {
+      const now = await workers();
+      const serving = now.filter(({ state }) => state === 'serving');
+      return serving.length === before.length && now.every(({ pid }) => pid !== victim)
+        ? true
+        : now.map(({ pid, state }) => `${pid} ${state}`).join(', ');
+    });
+    await pause(watch);
+    const report = await stage.shopWindow('worker killed');
+    const kept = lost.filter((port) => report?.lost.includes(port) !== true);
+    return {
+      notes: [
+        `worker ${victim} had ${lost.length} of the connections`,
+        `another one serves after ${took.toFixed(0)} ms`,
+      ],
+      troubles: kept.length > 0 ? [`connections that outlived it: ${kept.join(', ')}`] : [],
+      lost,
+    };
+  },
+};
+
 export const restart: Act = {
   name: 'the daemon is killed and restarted',
   async play(stage) {
@@ -240,6 +277,7 @@ export const acts: readonly Act[] = [
   drain,
   weights,
   unconfirmed,
+  workerDeath,
   restart,
   rollback,
 ];

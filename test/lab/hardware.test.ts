@@ -114,7 +114,10 @@ class Bed {
         ...['--run-dir', join(this.#files, 'run'), '--bpf-dir', join(this.#files, 'bpf')],
         ...['--socket', this.#socket],
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, WEIR_L7_LINGER: '1' },
+      },
     );
     this.#daemon = daemon;
     const keep = (text: Buffer): void => {

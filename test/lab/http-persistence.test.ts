@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { needs } from '../support/needs.js';
-import { listenAt, membersOf, ProxyLab, service4 } from './proxy-lab.js';
+import { listenAt, loud, membersOf, ProxyLab, service4 } from './proxy-lab.js';
 import { addressOf, labPaths, type MemberName } from './topology.js';
 
 const test = suite('persistence through the unit');
@@ -28,48 +28,50 @@ function at(service: keyof typeof ports, path = '/'): string {
   return `http://${service4}:${ports[service]}${path}`;
 }
 
-test.before(async () => {
-  stage = await ProxyLab.open();
-  const cookie = { type: 'cookie' };
-  const persistence: Readonly<Record<keyof typeof ports, object>> = {
-    signed: { ...cookie, 'same-site': 'lax', timeout: '1h' },
-    encrypted: { ...cookie, name: 'STAY', protection: 'encrypted' },
-    plain: { ...cookie, protection: 'plain' },
-    application: { type: 'application-cookie', name: 'SESSION' },
-    header: { type: 'header', name: 'X-Session' },
-    query: { type: 'query', name: 'session' },
-    source: { type: 'source-address' },
-  };
-  const pool = (weights: readonly number[]): object => ({
-    algorithm: 'weighted-round-robin',
-    members: membersOf(names).map((member, index) => ({ ...member, weight: weights[index] })),
-    monitor: {
-      type: 'http',
-      path: '/healthz',
-      interval: '200ms',
-      timeout: '150ms',
-      rise: 1,
-      fall: 2,
-    },
-  });
-  await stage.apply({
-    pools: { web: pool([1, 1, 1]) },
-    services: Object.fromEntries(
-      Object.entries(ports).map(([name, port]) => [
-        name,
-        {
-          listen: listenAt(port),
-          pool: 'web',
-          persistence: persistence[name as keyof typeof ports],
-        },
-      ]),
-    ),
-  });
-  await stage.unit.untilMembers(
-    names.map((name) => addressOf(name, 4)),
-    ['UP'],
-  );
-});
+test.before(
+  loud(async () => {
+    stage = await ProxyLab.open();
+    const cookie = { type: 'cookie' };
+    const persistence: Readonly<Record<keyof typeof ports, object>> = {
+      signed: { ...cookie, 'same-site': 'lax', timeout: '1h' },
+      encrypted: { ...cookie, name: 'STAY', protection: 'encrypted' },
+      plain: { ...cookie, protection: 'plain' },
+      application: { type: 'application-cookie', name: 'SESSION' },
+      header: { type: 'header', name: 'X-Session' },
+      query: { type: 'query', name: 'session' },
+      source: { type: 'source-address' },
+    };
+    const pool = (weights: readonly number[]): object => ({
+      algorithm: 'weighted-round-robin',
+      members: membersOf(names).map((member, index) => ({ ...member, weight: weights[index] })),
+      monitor: {
+        type: 'http',
+        path: '/healthz',
+        interval: '200ms',
+        timeout: '150ms',
+        rise: 1,
+        fall: 2,
+      },
+    });
+    await stage.apply({
+      pools: { web: pool([1, 1, 1]) },
+      services: Object.fromEntries(
+        Object.entries(ports).map(([name, port]) => [
+          name,
+          {
+            listen: listenAt(port),
+            pool: 'web',
+            persistence: persistence[name as keyof typeof ports],
+          },
+        ]),
+      ),
+    });
+    await stage.unit.untilMembers(
+      names.map((name) => addressOf(name, 4)),
+      ['UP'],
+    );
+  }),
+);
 
 test.after(() => stage.close());
 

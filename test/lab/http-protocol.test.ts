@@ -11,7 +11,7 @@ import { WebSocket, type RawData } from 'ws';
 import { needs } from '../support/needs.js';
 import type { Echo } from './http-member-process.js';
 import { nginxMember } from './nginx-member.js';
-import { listenAt, membersOf, ProxyLab, service4 } from './proxy-lab.js';
+import { listenAt, loud, membersOf, ProxyLab, service4 } from './proxy-lab.js';
 import { RawClient } from './raw-client.js';
 import { addressOf } from './topology.js';
 
@@ -23,32 +23,34 @@ const unit = addressOf('unit-a', 4);
 const web = `http://${service4}`;
 let stage: ProxyLab;
 
-test.before(async () => {
-  stage = await ProxyLab.open(['member-1']);
-  const nginx = (port: number, more: object = {}): object => ({
-    members: membersOf(['member-2'], {}, port),
-    ...more,
-  });
-  const proxied = { 'proxy-protocol': 'accept' };
-  await stage.apply({
-    pools: {
-      node: { members: membersOf(['member-1']) },
-      nginx: nginx(8090),
-      'nginx-v1': nginx(8091, { 'proxy-protocol': 'v1' }),
-      'nginx-v2': nginx(8091, { 'proxy-protocol': 'v2' }),
-      gone: { members: membersOf(['member-3'], {}, 9) },
-    },
-    services: {
-      node: { listen: listenAt(80), pool: 'node', limits: { 'request-body': '2MiB' } },
-      nginx: { listen: listenAt(81), pool: 'nginx' },
-      v1: { listen: listenAt(82), pool: 'nginx-v1' },
-      v2: { listen: listenAt(83), pool: 'nginx-v2' },
-      accepts: { listen: listenAt(84, 'http', proxied), pool: 'node' },
-      passes: { listen: listenAt(85, 'http', proxied), pool: 'nginx-v2' },
-      gone: { listen: listenAt(86), pool: 'gone', timeouts: { 'request-head': '1s' } },
-    },
-  });
-});
+test.before(
+  loud(async () => {
+    stage = await ProxyLab.open(['member-1']);
+    const nginx = (port: number, more: object = {}): object => ({
+      members: membersOf(['member-2'], {}, port),
+      ...more,
+    });
+    const proxied = { 'proxy-protocol': 'accept' };
+    await stage.apply({
+      pools: {
+        node: { members: membersOf(['member-1']) },
+        nginx: nginx(8090),
+        'nginx-v1': nginx(8091, { 'proxy-protocol': 'v1' }),
+        'nginx-v2': nginx(8091, { 'proxy-protocol': 'v2' }),
+        gone: { members: membersOf(['member-3'], {}, 9) },
+      },
+      services: {
+        node: { listen: listenAt(80), pool: 'node', limits: { 'request-body': '2MiB' } },
+        nginx: { listen: listenAt(81), pool: 'nginx' },
+        v1: { listen: listenAt(82), pool: 'nginx-v1' },
+        v2: { listen: listenAt(83), pool: 'nginx-v2' },
+        accepts: { listen: listenAt(84, 'http', proxied), pool: 'node' },
+        passes: { listen: listenAt(85, 'http', proxied), pool: 'nginx-v2' },
+        gone: { listen: listenAt(86), pool: 'gone', timeouts: { 'request-head': '1s' } },
+      },
+    });
+  }),
+);
 
 test.after(() => stage.close());
 

@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert';
 import { needs } from '../support/needs.js';
 import type { Echo } from './http-member-process.js';
 import { IdleClients } from './idle-clients.js';
-import { listenAt, membersOf, ProxyLab, service4 } from './proxy-lab.js';
+import { listenAt, loud, membersOf, ProxyLab, service4 } from './proxy-lab.js';
 import { RawClient } from './raw-client.js';
 import { pause } from './unit.js';
 
@@ -22,16 +22,18 @@ const web = `http://${service4}`;
 const pattern = fileURLToPath(new URL('./pattern.js', import.meta.url));
 let stage: ProxyLab;
 
-test.before(async () => {
-  stage = await ProxyLab.open(['member-1']);
-  await stage.apply({
-    unit: { workers: 1 },
-    pools: { web: { members: membersOf(['member-1']) } },
-    services: {
-      web: { listen: listenAt(80), pool: 'web' },
-    },
-  });
-});
+test.before(
+  loud(async () => {
+    stage = await ProxyLab.open(['member-1']);
+    await stage.apply({
+      unit: { workers: 1 },
+      pools: { web: { members: membersOf(['member-1']) } },
+      services: {
+        web: { listen: listenAt(80), pool: 'web' },
+      },
+    });
+  }),
+);
 
 test.after(() => stage.close());
 

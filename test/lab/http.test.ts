@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { needs } from '../support/needs.js';
 import type { Echo } from './http-member-process.js';
-import { listenAt, membersOf, ProxyLab, service4, service6 } from './proxy-lab.js';
+import { listenAt, loud, membersOf, ProxyLab, service4, service6 } from './proxy-lab.js';
 import { addressOf } from './topology.js';
 
 const test = suite('http through the unit');
@@ -15,70 +15,72 @@ let stage: ProxyLab;
 
 const routed = 'http://10.77.0.90';
 
-test.before(async () => {
-  stage = await ProxyLab.open();
-  await stage.apply({
-    pools: {
-      one: { members: membersOf(['member-1']) },
-      two: { members: membersOf(['member-2']) },
-      three: { members: membersOf(['member-3']) },
-      all: { algorithm: 'round-robin', members: membersOf(['member-1', 'member-2', 'member-3']) },
-      six: { members: membersOf(['member-2'], {}, 8080, 6) },
-    },
-    services: {
-      routed: {
-        listen: listenAt(80),
-        pool: 'one',
-        routes: [
-          { when: { host: 'shop.example' }, pool: 'two' },
-          { when: { host: '*.shop.example' }, pool: 'three' },
-          { when: { path: '/two/**' }, pool: 'two', rewrite: { path: '/echo/**' } },
-          { when: { 'path-regex': '^/v[0-9]+/three$' }, pool: 'three' },
-          { when: { method: ['PUT', 'DELETE'] }, pool: 'two' },
-          { when: { headers: { 'X-Beta': { present: true } } }, pool: 'two' },
-          { when: { query: { version: '3' } }, pool: 'three' },
-          { when: { cookies: { group: { prefix: 'beta-' } } }, pool: 'three' },
-          {
-            when: { path: '/old/**' },
-            redirect: { to: 'https://new.example/{path}', status: 301 },
-          },
-          { when: { path: '/teapot' }, respond: { status: 418, body: 'short and stout\n' } },
-          { when: { path: '/away' }, maintenance: { 'retry-after': '2m' } },
-          {
-            when: { path: '/fields' },
-            pool: 'one',
-            'response-headers': { set: { 'X-Set': 'here' }, remove: ['X-Secret'] },
-          },
-          {
-            when: { path: '/echo' },
-            pool: 'one',
-            'request-headers': { set: { 'X-Set': 'here' }, remove: ['X-Gone'] },
-          },
-        ],
+test.before(
+  loud(async () => {
+    stage = await ProxyLab.open();
+    await stage.apply({
+      pools: {
+        one: { members: membersOf(['member-1']) },
+        two: { members: membersOf(['member-2']) },
+        three: { members: membersOf(['member-3']) },
+        all: { algorithm: 'round-robin', members: membersOf(['member-1', 'member-2', 'member-3']) },
+        six: { members: membersOf(['member-2'], {}, 8080, 6) },
       },
-      canary: {
-        listen: listenAt(81),
-        routes: [
-          {
-            pools: [
-              { pool: 'one', weight: 90 },
-              { pool: 'two', weight: 10 },
-            ],
-          },
-        ],
+      services: {
+        routed: {
+          listen: listenAt(80),
+          pool: 'one',
+          routes: [
+            { when: { host: 'shop.example' }, pool: 'two' },
+            { when: { host: '*.shop.example' }, pool: 'three' },
+            { when: { path: '/two/**' }, pool: 'two', rewrite: { path: '/echo/**' } },
+            { when: { 'path-regex': '^/v[0-9]+/three$' }, pool: 'three' },
+            { when: { method: ['PUT', 'DELETE'] }, pool: 'two' },
+            { when: { headers: { 'X-Beta': { present: true } } }, pool: 'two' },
+            { when: { query: { version: '3' } }, pool: 'three' },
+            { when: { cookies: { group: { prefix: 'beta-' } } }, pool: 'three' },
+            {
+              when: { path: '/old/**' },
+              redirect: { to: 'https://new.example/{path}', status: 301 },
+            },
+            { when: { path: '/teapot' }, respond: { status: 418, body: 'short and stout\n' } },
+            { when: { path: '/away' }, maintenance: { 'retry-after': '2m' } },
+            {
+              when: { path: '/fields' },
+              pool: 'one',
+              'response-headers': { set: { 'X-Set': 'here' }, remove: ['X-Secret'] },
+            },
+            {
+              when: { path: '/echo' },
+              pool: 'one',
+              'request-headers': { set: { 'X-Set': 'here' }, remove: ['X-Gone'] },
+            },
+          ],
+        },
+        canary: {
+          listen: listenAt(81),
+          routes: [
+            {
+              pools: [
+                { pool: 'one', weight: 90 },
+                { pool: 'two', weight: 10 },
+              ],
+            },
+          ],
+        },
+        sources: {
+          listen: listenAt(82),
+          pool: 'one',
+          routes: [{ when: { 'client-address': '10.78.0.0/24' }, pool: 'two' }],
+        },
+        all: { listen: listenAt(83), pool: 'all' },
+        six: { listen: { address: service6, port: 80, protocol: 'http' }, pool: 'six' },
+        'six-to-four': { listen: { address: service6, port: 81, protocol: 'http' }, pool: 'one' },
+        'four-to-six': { listen: listenAt(84), pool: 'six' },
       },
-      sources: {
-        listen: listenAt(82),
-        pool: 'one',
-        routes: [{ when: { 'client-address': '10.78.0.0/24' }, pool: 'two' }],
-      },
-      all: { listen: listenAt(83), pool: 'all' },
-      six: { listen: { address: service6, port: 80, protocol: 'http' }, pool: 'six' },
-      'six-to-four': { listen: { address: service6, port: 81, protocol: 'http' }, pool: 'one' },
-      'four-to-six': { listen: listenAt(84), pool: 'six' },
-    },
-  });
-});
+    });
+  }),
+);
 
 test.after(() => stage.close());
 

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ConfigView, MemberRow } from '../../appliance/api/contract.js';
 import { parseText } from '../../appliance/config/document.js';
+import { isProxied } from '../../appliance/config/service.js';
 import type { Document, Intent } from '../../appliance/config/schema.js';
 import { projectRoot } from '../../appliance/paths.js';
 import { Load, defaultLoad, type LoadSettings } from './clients.js';
@@ -41,7 +42,9 @@ export interface ServiceTarget {
 
 /** The services of a configuration as the lab's client can use them. */
 export function targetsOf(intent: Intent): ServiceTarget[] {
-  return Object.entries(intent.services).map(([name, service]) => {
+  // What the proxy serves has clients of its own (shop.ts): they must not stay with a connection.
+  const forwarded = Object.entries(intent.services).filter(([, service]) => !isProxied(service));
+  return forwarded.map(([name, service]) => {
     const { address, port } = service.listen;
     const poolName = service.pool;
     const members = poolName === undefined ? undefined : intent.pools[poolName]?.members;
@@ -73,6 +76,8 @@ export class Lab {
     readonly targets: readonly ServiceTarget[],
     /** From where full-nat speaks to members. */
     readonly natAddresses: readonly string[],
+    /** Whether the configuration has a service behind the proxy, named shop. */
+    readonly hasShop: boolean,
   ) {}
 
   /** Opens a lab with a configuration (YAML) applied as it stands, and every member up. */
@@ -98,7 +103,10 @@ export class Lab {
       const unit = new Unit(topology);
       const took = await unit.start();
       say(`daemon: answers ${took.toFixed(0)} ms after its start`);
-      const lab = new Lab(topology, members, unit, targets, own);
+      const lab = new Lab(
+        ...([topology, members, unit, targets, own] as const),
+        'shop' in parsed.intent.services,
+      );
       await unit.must('apply', lab.file('start.yaml', text), '--comment', 'the example');
       await unit.untilMembers(
         (await unit.members()).map((row) => row.address),

@@ -5,7 +5,7 @@
  * Invariant: it ends with the lab, as a child of its host.
  */
 import type { ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { labPaths, addressOf, type MemberName } from './topology.js';
 import type { ProxyLab } from './proxy-lab.js';
@@ -22,8 +22,6 @@ export async function nginxMember(lab: ProxyLab, name: MemberName): Promise<Ngin
   const before = running.get(name);
   if (before !== undefined) return before;
   const { files } = labPaths(process.pid);
-  // Its workers are not root.
-  chmodSync(files, 0o755);
   mkdirSync(`${files}/${name}-nginx`, { recursive: true });
   const content = Array.from({ length: 12_800 }, (_, i) => String(i).padStart(7, '0')).join('\n');
   lab.file('file', content);
@@ -33,7 +31,7 @@ export async function nginxMember(lab: ProxyLab, name: MemberName): Promise<Ngin
     .join(' ');
   const configuration = lab.file(
     `${name}-nginx.conf`,
-    `daemon off; worker_processes 1; pid ${place}/pid; error_log ${place}/errors;
+    `daemon off; user root; worker_processes 1; pid ${place}/pid; error_log ${place}/errors;
 events { worker_connections 4096; }
 http {
   access_log off; ${temporary} keepalive_timeout 120s; keepalive_requests 1000000;

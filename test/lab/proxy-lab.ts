@@ -41,6 +41,18 @@ export function listenAt(port: number, protocol = 'http', more: object = {}): ob
   return { address: service4, port, protocol, ...more };
 }
 
+/** A hook of uvu, which would not say what went wrong in it. */
+export function loud(work: () => Promise<void>): () => Promise<void> {
+  return async () => {
+    try {
+      await work();
+    } catch (error) {
+      console.error(error);
+      throw error;
+    }
+  };
+}
+
 export interface Configuration {
   readonly unit?: object;
   readonly pools: Readonly<Record<string, object>>;
@@ -132,7 +144,7 @@ export class ProxyLab {
       });
   }
 
-  /** Resident memory of all workers in bytes, what they share with each other counted once each. */
+  /** Resident memory of all workers in bytes; what they share counts once for each. */
   workerMemory(): number {
     return this.workers().reduce((sum, pid) => sum + residentOf(pid), 0);
   }

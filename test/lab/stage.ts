@@ -15,6 +15,7 @@ import {
   type LoadReport,
 } from './clients.js';
 import type { Lab, ServiceTarget } from './lab.js';
+import { asLoad, describeShop, joinedReports, judgeShop, Shop, type ShopReport } from './shop.js';
 import { memberNames, type MemberName } from './topology.js';
 
 /** A window shorter than so many seconds may well be without an answer. */
@@ -27,6 +28,8 @@ export type Weights = Readonly<Record<MemberName, number>>;
 export interface Outcome {
   readonly notes?: readonly string[];
   readonly troubles?: readonly string[];
+  /** Client ports of connections to the proxy that had to be lost. */
+  readonly lost?: readonly number[];
 }
 
 export interface Act {
@@ -158,10 +161,14 @@ export class Stage {
   /** New connections so far, by service. */
   readonly connections = new Map<string, number>();
   private act: Reports = new Map();
+  private shopped: ShopReport | null = null;
+  private peeked = performance.now();
 
   private constructor(
     readonly lab: Lab,
     private readonly loads: ReadonlyMap<string, Load>,
+    /** Null where the configuration has no service behind the proxy. */
+    readonly shop: Shop | null,
   ) {}
 
   static async open(
@@ -173,7 +180,7 @@ export class Stage {
         async (target) => [target.name, await lab.load(target, settings(target))] as const,
       ),
     );
-    return new Stage(lab, new Map(loads));
+    return new Stage(lab, new Map(loads), lab.hasShop ? await Shop.open(lab.topology) : null);
   }
 
   private async collect(ask: (load: Load) => Promise<LoadReport>): Promise<Reports> {
@@ -194,11 +201,28 @@ export class Stage {
     return this.collect((load) => load.mark(name));
   }
 
+  /** What the customers of the proxied service saw since the last look. */
+  async shopWindow(name: string): Promise<ShopReport | null> {
+    if (this.shop === null) return null;
+    const report = await this.shop.mark(name);
+    this.keepShop(report);
+    return report;
+  }
+
+  private keepShop(report: ShopReport): void {
+    this.shopped = this.shopped === null ? report : joinedReports(this.shopped, report);
+  }
+
   /** What the clients saw since the last look, for those who judge nothing. */
   async peek(): Promise<Reports> {
     const reports = await this.window('look');
     this.act = new Map();
-    return reports;
+    const shopped = await this.shopWindow('look');
+    this.shopped = null;
+    const seconds = (performance.now() - this.peeked) / 1000;
+    this.peeked = performance.now();
+    if (shopped === null) return reports;
+    return new Map([...reports, ['shop', asLoad(shopped, seconds)]]);
   }
 
   /** Plays an act; what the clients saw since the one before it counts as its own. */
@@ -206,6 +230,7 @@ export class Stage {
     const begun = Date.now();
     const outcome = await act.play(this);
     await this.window(act.name);
+    await this.shopWindow(act.name);
     const seen = this.verdict(outcome);
     if (seen.troubles.length === 0) return seen;
     const deaths = this.deaths.map(describeDeath);
@@ -223,13 +248,21 @@ export class Stage {
   /** Lets every client finish, and judges what was seen since the last act. */
   async close(): Promise<Seen> {
     await this.collect((load) => load.stop());
+    if (this.shop !== null) this.keepShop(await this.shop.stop());
     return this.verdict({});
   }
 
   private verdict(outcome: Outcome): Seen {
     const seen = judge(this.act, this.lab.targets, this.deaths, outcome);
     this.act = new Map();
-    return seen;
+    const shopped = this.shopped;
+    this.shopped = null;
+    if (shopped === null) return seen;
+    return {
+      ...seen,
+      notes: [describeShop(shopped), ...seen.notes],
+      troubles: [...seen.troubles, ...judgeShop(shopped, this.deaths, outcome.lost ?? [])],
+    };
   }
 }
 

@@ -13,6 +13,9 @@ import { Client } from '../../appliance/cli/client.js';
 import { ended, first, start } from './commands.js';
 import { labPaths, type Topology, type UnitName } from './topology.js';
 
+// Workers outlive a daemon; the lab ends all that is in its namespaces, and this bounds the rest.
+process.env['WEIR_L7_LINGER'] ??= '30';
+
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
 /** How long a daemon may take from its start to its first answer, in milliseconds. */
 const startLimit = 20_000;

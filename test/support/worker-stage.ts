@@ -76,8 +76,8 @@ export async function withTier(work: (stage: Stage) => Promise<void>): Promise<v
   assert.equal(tier.workers, [], 'no worker is left');
 }
 
-export async function get(port: number, agent?: Agent): Promise<string> {
-  const sent = request({ port, host: '127.0.0.1', agent: agent ?? false });
+export async function get(port: number, agent?: Agent, host = '127.0.0.1'): Promise<string> {
+  const sent = request({ port, host, agent: agent ?? false });
   sent.end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   let text = '';

@@ -259,9 +259,13 @@ export class WorkerLoop {
       }
       const events = this.turn(LONGEST_WAIT);
       if (events > 0 && !this.#woken && ((this.#timers.time - yielded) | 0) < YIELD) continue;
+      const woken = this.#woken;
       this.#woken = false;
       yielded = this.#timers.time;
       await new Promise(setImmediate);
+      // What node heard in that turn only schedules (native/ffi/poller.ts): it runs in this one, instead
+      // of after a wait in the kernel.
+      if (woken || events === 0) await new Promise(setImmediate);
     }
   }
 

@@ -31,16 +31,26 @@ function keyOf({ name, address, port }: L7Service): string {
   return `${name} ${address} ${port}`;
 }
 
-function open({ address, port }: L7Service): number {
+/** The sockaddr; the same bytes are given out again by the next call. */
+function place({ address, port }: L7Service): Uint8Array {
   const v6 = address.includes(':');
   const bytes = new Uint8Array(v6 ? 16 : 4);
   writeAddress(bytes, address);
-  return listenTcp(sockaddr(v6 ? 6 : 4, bytes, port), BACKLOG);
+  return sockaddr(v6 ? 6 : 4, bytes, port);
 }
 
 export class Listeners {
   readonly #sockets = new Map<string, Sockets>();
+  /** Of an earlier daemon, by sockaddr in hex, until the first `follow`. */
+  readonly #adopted = new Map<string, number[]>();
   problems: readonly ListenProblem[] = [];
+
+  /** A socket that listens already, for the service of this address; it becomes this object's. */
+  adopt(address: string, fd: number): void {
+    const known = this.#adopted.get(address);
+    if (known === undefined) this.#adopted.set(address, [fd]);
+    else known.push(fd);
+  }
 
   /**
    * From now on these services have a socket for each of `workers`; those that others had are closed.
@@ -60,7 +70,7 @@ export class Listeners {
       }
       for (const fd of sockets.descriptors.splice(workers)) close(fd);
       try {
-        while (sockets.descriptors.length < workers) sockets.descriptors.push(open(service));
+        while (sockets.descriptors.length < workers) sockets.descriptors.push(this.#open(service));
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         for (const fd of sockets.descriptors.splice(0)) close(fd);
@@ -72,6 +82,7 @@ export class Listeners {
       for (const fd of descriptors) close(fd);
       this.#sockets.delete(key);
     }
+    this.#closeAdopted();
     this.problems = problems;
   }
 
@@ -85,7 +96,19 @@ export class Listeners {
     return found;
   }
 
+  #open(service: L7Service): number {
+    const address = place(service);
+    const adopted = this.#adopted.get(Buffer.from(address).toString('hex'))?.pop();
+    return adopted ?? listenTcp(address, BACKLOG);
+  }
+
+  #closeAdopted(): void {
+    for (const descriptors of this.#adopted.values()) for (const fd of descriptors) close(fd);
+    this.#adopted.clear();
+  }
+
   close(): void {
+    this.#closeAdopted();
     for (const { descriptors } of this.#sockets.values()) for (const fd of descriptors) close(fd);
     this.#sockets.clear();
   }

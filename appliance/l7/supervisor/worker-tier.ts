@@ -7,38 +7,44 @@
  *   off before.
  * - Who takes a place serves by the latest tables before its predecessor lets go of the sockets.
  * - Nothing waits here: what is to be waited for is a promise.
+ * - Workers that an earlier daemon left serve until as many of our own do, on the same sockets and in
+ *   the same memory.
+ * - No failure of one worker, or lack of anything for one, gets out of a callback: it is told and tried
+ *   again.
  */
-import { randomFillSync } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { close } from '../../../native/ffi/libc.js';
-import { Mapping } from '../../../native/ffi/memory.js';
-import { MOST_DESCRIPTORS, seal, sharedMemory } from '../../../native/ffi/packet-channel.js';
+import { beginningOf, bootId } from '../../../native/ffi/pidfd.js';
+import { MOST_DESCRIPTORS } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
-import { releaseWorker } from '../balance/memory.js';
 import type { L7Tables } from '../tables.js';
-import { type AccessLogFigures, AccessLogs } from '../telemetry/access-logs.js';
-import { counter, type CounterRegion, rowDoubles } from '../telemetry/counter-layout.js';
-import { clearGauges, CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
+import { AccessLogs } from '../telemetry/access-logs.js';
+import { counter, rowDoubles } from '../telemetry/counter-layout.js';
+import { CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
 import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
-import {
-  defaultSizes,
-  type MemorySizes,
-  Own,
-  OwnMemory,
-  ownBytes,
-  prepareShared,
-  SharedMemory,
-  sharedBytes,
-} from '../worker/memory.js';
-import type { FromWorker, ListenItem } from '../worker/messages.js';
-import { snapshotPart, type SnapshotSource } from '../worker/snapshots.js';
+import { defaultSizes, type MemorySizes, Own } from '../worker/memory.js';
+import { DRAIN_LIMIT, type FromWorker, type ListenItem } from '../worker/messages.js';
+import type { SnapshotSource } from '../worker/snapshots.js';
+import { adopt } from './adoption.js';
 import { BACKLOG, Listeners, type ListenProblem } from './listeners.js';
+import { OrphanProcess } from './orphan.js';
+import { PackedSnapshots } from './packed-snapshots.js';
+import { type Region, Regions } from './regions.js';
+import { layoutOf, readState, type TierState, writeState } from './tier-state.js';
+import {
+  downIn,
+  isSpare,
+  type MemberLoad,
+  newWorker,
+  type Place,
+  serves,
+  type TierEvent,
+  type TierHealth,
+  type Worker,
+  type WorkerRow,
+} from './tier-worker.js';
 import { WorkerProcess } from './worker-process.js';
 
-export interface TierEvent {
-  readonly severity: 'info' | 'warning' | 'error';
-  readonly message: string;
-}
+export type { MemberLoad, TierEvent, TierHealth, WorkerRow } from './tier-worker.js';
 
 export interface WorkerTierOptions {
   readonly poller: Poller;
@@ -46,71 +52,10 @@ export interface WorkerTierOptions {
   /** A line for the log. */
   readonly onOutput: (pid: number, line: string) => void;
   readonly sizes?: MemorySizes;
-}
-
-export interface WorkerRow {
-  readonly worker: number;
-  readonly pid: number;
-  readonly cpu: number | null;
-  readonly state: 'starting' | 'serving' | 'draining';
-  readonly clients: number;
-  /** Milliseconds since 1970. */
-  readonly since: number;
-  /** How often the place was taken anew. */
-  readonly restarts: number;
-  /** All that were counted in its region, for services that there are now. */
-  readonly requests: number;
-}
-
-/** What somebody should know of the whole tier. */
-export interface TierHealth {
-  /** Why no worker can serve; null when they can. */
-  readonly unable: string | null;
-  readonly notListening: readonly ListenProblem[];
-  /** Places whose workers die soon after their start, again and again; of how many. */
-  readonly failing: number;
-  readonly places: number;
-  readonly logs: readonly AccessLogFigures[];
-}
-
-/** What all workers know of a member now. */
-export interface MemberLoad {
-  /** Requests that it works on; of tcp and tls its connections. */
-  readonly underWay: number;
-  /** Decaying estimate of the time to its answer; null before the first. */
-  readonly responseUs: number | null;
-}
-
-/** The region of a worker number: it outlives its process, so that counters go on. */
-interface Region {
-  readonly number: number;
-  readonly fd: number;
-  readonly memory: OwnMemory;
-}
-
-interface Worker {
-  readonly process: WorkerProcess;
-  region: Region | null;
-  /** Its place, or -1: it is a spare, or drains. */
-  index: number;
-  draining: boolean;
-  /** It has let go of its sockets. */
-  left: boolean;
-  /** What it was sent, and what it serves by. */
-  sent: SnapshotSource | null;
-  applied: number;
-  readonly listening: Set<string>;
-  since: number;
-  heartbeat: number;
-  silent: number;
-}
-
-interface Place {
-  worker: Worker | null;
-  restarts: number;
-  /** Deaths in a row soon after the start. */
-  early: number;
-  retry: NodeJS.Timeout | null;
+  /** Where it is written down who the workers are; left out: the next daemon does not find them. */
+  readonly stateFile?: string;
+  /** Once, before the first socket listens. */
+  readonly beforeListening?: () => void;
 }
 
 /** Milliseconds. */
@@ -118,16 +63,20 @@ const LOGS = 200;
 const WATCH = 1000;
 /** Seconds without a sign of life after which a worker is ended. */
 const SILENT = 5;
-/** Seconds that a worker may take to serve by its first tables. */
-const LONGEST_START = 30;
 /** A worker that lived as long did not die of its start. */
 const SETTLED = 5000;
 const EARLY_DEATHS = 3;
 /** After those it waits: so long first, twice as long each time, and never longer than the last. */
 const BACK_OFF = 250;
 const MOST_BACK_OFF = 5000;
-const DRAIN_LIMIT = 60_000;
+/** Seconds that a process may take to load, to serve for the first time, and beyond the limit to drain. */
+const BEGIN = 30;
+/** Milliseconds that a change of the tables waits for workers: then it is theirs alone. */
+const APPLY_LIMIT = 15_000;
 const STOP_LIMIT = 2000;
+const SPARE_BACK_OFF = 30_000;
+/** A kernel that cannot is not asked so often. */
+const UNABLE_BACK_OFF = 30_000;
 
 export class WorkerTier {
   readonly #options: WorkerTierOptions;
@@ -137,21 +86,41 @@ export class WorkerTier {
   readonly #reader = new CounterReader();
   readonly #logs: AccessLogs;
   readonly #workers = new Set<Worker>();
-  readonly #regions: Region[] = [];
-  readonly #free: Region[] = [];
+  readonly #regions: Regions;
   readonly #places: Place[] = [];
   readonly #waiting = new Set<() => void>();
-  #shared: { readonly fd: number; readonly buffer: ArrayBuffer } | null = null;
+  readonly #earlier: TierState | null;
   #source: SnapshotSource | null = null;
   #number = 0;
+  #begun = false;
   #closed = false;
   #unable: string | null = null;
+  #unableTold: string | null = null;
+  #listened = false;
+  #restarting: Promise<number> | null = null;
+  /** Spares that died in a row; none is started before that moment. */
+  #spareDeaths = 0;
+  #spareHeld = 0;
+  #layout = '';
+  /** A lack of something was told, until it is over. */
+  readonly #told = new Set<string>();
   readonly #timers: NodeJS.Timeout[];
 
   constructor(options: WorkerTierOptions) {
     this.#options = options;
     this.#sizes = options.sizes ?? defaultSizes;
     this.#registry = new RowRegistry(this.#sizes.rows);
+    this.#regions = new Regions(this.#sizes);
+    this.#regions.onNew = (region) => {
+      for (const { process, region: own } of this.#workers) {
+        if (own !== null && own !== region && process instanceof WorkerProcess) {
+          process.send({ kind: 'keep' }, [region.fd]);
+        }
+      }
+    };
+    this.#earlier = this.#try('the state of earlier workers', () =>
+      options.stateFile === undefined ? null : readState(options.stateFile),
+    );
     this.#logs = new AccessLogs({
       tell: (kind, message) => {
         options.onEvent({ severity: kind === 'trouble' ? 'warning' : 'info', message });
@@ -178,17 +147,20 @@ export class WorkerTier {
 
   get workers(): WorkerRow[] {
     return [...this.#workers]
-      .filter(({ region }) => region !== null)
-      .map(({ process, region, index, draining, applied, since }) => ({
-        requests: region === null ? 0 : this.#requestsOf(region),
-        worker: region?.number ?? 0,
-        pid: process.pid,
-        cpu: this.#cpuOf(index),
-        state: draining ? ('draining' as const) : applied === 0 ? 'starting' : 'serving',
-        clients: region?.memory.head[Own.clients] ?? 0,
-        since,
-        restarts: this.#places[index]?.restarts ?? 0,
-      }));
+      .filter((worker) => !isSpare(worker))
+      .map((worker) => {
+        const { process, region, index, draining, applied, since } = worker;
+        return {
+          requests: region === null ? 0 : this.#requestsOf(region),
+          worker: region?.number ?? 0,
+          pid: process.pid,
+          cpu: this.#cpuOf(index),
+          state: draining ? ('draining' as const) : applied === 0 ? 'starting' : 'serving',
+          clients: region?.memory.head[Own.clients] ?? 0,
+          since,
+          restarts: this.#places[index]?.restarts ?? 0,
+        };
+      });
   }
 
   get health(): TierHealth {
@@ -209,7 +181,7 @@ export class WorkerTier {
   /** By the member's id, `POOL/MEMBERKEY`; null when the workers don't know it. */
   loadOf(id: string): MemberLoad | null {
     const row = this.#registry.rowOf(rowName.member(id));
-    const balance = this.#anyBalance();
+    const balance = this.#regions.all[0]?.memory.balance;
     if (balance === undefined || row === noRow) return null;
     const micros = balance.latency[row] ?? 0;
     return {
@@ -221,7 +193,7 @@ export class WorkerTier {
   /** Requests that wait for room in a pool. */
   waitingFor(pool: string): number {
     const row = this.#registry.rowOf(rowName.pool(pool));
-    const balance = this.#anyBalance();
+    const balance = this.#regions.all[0]?.memory.balance;
     if (balance === undefined || row === noRow) return 0;
     return Math.max(0, balance.counts[balance.waitingRow(row)] ?? 0);
   }
@@ -235,13 +207,14 @@ export class WorkerTier {
     return sum;
   }
 
-  #counterRegions(): CounterRegion[] {
-    return this.#regions.map(({ memory }) => memory.counters);
+  /** Members that an earlier daemon had found down, before the first `execute`. */
+  get membersDown(): readonly string[] {
+    return this.#earlier?.boot === bootId() ? this.#earlier.down : [];
   }
 
   /** What all workers have counted. */
   counters(): CounterSample {
-    return this.#reader.read(this.#counterRegions(), Date.now());
+    return this.#reader.read(this.#regions.counters, Date.now());
   }
 
   /**
@@ -250,13 +223,15 @@ export class WorkerTier {
    */
   async execute(tables: L7Tables): Promise<void> {
     if (this.#closed) return;
+    if (!this.#begun) this.#begin();
     const services = [...tables.services.values()];
     const wanted = services.length === 0 ? 0 : tables.unit.workers || availableParallelism();
     const changes = this.#registry.assign(rowNames(tables));
-    this.#reader.assigned(changes, this.#counterRegions());
+    this.#reader.assigned(changes, this.#regions.counters);
     const { rows } = changes;
+    const balance = this.#regions.all[0]?.memory.balance;
     for (const { row, formerly } of changes.taken) {
-      if (formerly !== null) this.#anyBalance()?.clearMember(row);
+      if (formerly !== null) balance?.clearMember(row);
     }
     const before = this.#source;
     const logs = this.#logs.configure(
@@ -268,11 +243,16 @@ export class WorkerTier {
       logs,
     };
     this.#number += 1;
+    if (services.length > 0) this.#prepareListening();
     this.#listeners.follow(services, wanted);
     this.#resize(wanted);
-    for (const worker of this.#workers) this.#update(worker);
-    await this.#applied(this.#number);
-    await this.#settled(() => [...this.#workers].every((one) => !one.draining || one.left));
+    this.#updateAll();
+    this.#writeState();
+    await this.#within(APPLY_LIMIT, () => this.#served(this.#number));
+    this.#dismissOrphans();
+    await this.#within(APPLY_LIMIT, () =>
+      [...this.#workers].every((one) => !one.draining || one.left),
+    );
   }
 
   /**
@@ -280,70 +260,201 @@ export class WorkerTier {
    *
    * @throws {Error} when new ones do not come to serve; the old one keeps its place
    */
-  async restart(): Promise<number> {
-    let replaced = 0;
-    for (let index = 0; index < this.#places.length; index += 1) {
-      const place = this.#places[index];
-      const former = place?.worker ?? null;
-      if (place === undefined || former === null) continue;
-      const spare = await this.#spare();
-      if (place.worker !== former) continue;
-      this.#take(spare, index);
-      await this.#settled(
-        () =>
-          this.#closed ||
-          this.#places[index] !== place ||
-          place.retry !== null ||
-          // A successor that dies is replaced in turn, so whoever has the place counts.
-          (place.worker !== null && place.worker.applied >= this.#number),
-      );
-      if (this.#closed || former.process.exited) continue;
-      if (this.#places[index] !== place || place.retry === null) {
-        this.#retire(former);
-        replaced += 1;
-        continue;
-      }
-      clearTimeout(place.retry);
-      place.retry = null;
-      place.worker = former;
-      this.#unable = null;
-      throw new Error(
-        'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
-      );
-    }
-    return replaced;
+  restart(): Promise<number> {
+    this.#restarting ??= this.#restart().finally(() => {
+      this.#restarting = null;
+    });
+    return this.#restarting;
   }
 
   /** Ends all workers: they finish what is under way, within a moment. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const timer of this.#timers) clearInterval(timer);
-    for (const { retry } of this.#places) if (retry !== null) clearTimeout(retry);
+    if (!this.#stop()) return;
     for (const worker of this.#workers) {
-      if (worker.region === null) worker.process.kill();
-      else worker.process.send({ kind: 'drain', limit: STOP_LIMIT });
+      if (isSpare(worker)) worker.process.kill();
+      else worker.process.drain(STOP_LIMIT);
     }
     const late = setTimeout(() => {
       for (const { process } of this.#workers) process.kill();
     }, 2 * STOP_LIMIT);
     await this.#settled(() => this.#workers.size === 0);
     clearTimeout(late);
+    this.#writeState();
+    await this.#let();
+  }
+
+  /** Leaves the workers alone: they serve on by what they know, and the next daemon finds them. */
+  async leave(): Promise<void> {
+    if (!this.#stop()) return;
+    if (this.#begun) this.#writeState();
+    for (const worker of this.#workers) {
+      if (isSpare(worker)) worker.process.kill();
+      worker.process.release();
+    }
+    this.#workers.clear();
+    this.#wake();
+    await this.#let();
+  }
+
+  /** False: it had been stopped already. */
+  #stop(): boolean {
+    if (this.#closed) return false;
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const { retry } of this.#places) if (retry !== null) clearTimeout(retry);
+    return true;
+  }
+
+  async #let(): Promise<void> {
     this.#drainLogs();
     await this.#logs.close();
     this.#listeners.close();
-    for (const { fd } of this.#regions) close(fd);
-    if (this.#shared !== null) close(this.#shared.fd);
+    this.#regions.close();
+  }
+
+  async #restart(): Promise<number> {
+    let replaced = 0;
+    for (const [index, place] of [...this.#places.entries()]) {
+      const former = place.worker;
+      if (former === null || this.#places[index] !== place) continue;
+      let spare: Worker | undefined;
+      await this.#settled(() => {
+        this.#keepSpare();
+        spare = this.#loadedSpare();
+        return spare !== undefined || place.worker !== former || this.#closed;
+      });
+      // Meanwhile it died and was replaced, or its place is gone.
+      if (spare === undefined || place.worker !== former || this.#closed) continue;
+      const next = spare;
+      if (!this.#give(next, index)) {
+        place.worker = former;
+        throw new Error('a worker cannot be replaced, so the old ones go on: the events say why');
+      }
+      const here = (): boolean => this.#places[index] === place;
+      await this.#settled(
+        () => this.#closed || !here() || place.retry !== null || serves(place, this.#number),
+      );
+      if (this.#closed) return replaced;
+      if (former.process.exited) continue;
+      if (here() && place.retry !== null && !former.process.exited) {
+        clearTimeout(place.retry);
+        place.retry = null;
+        place.worker = former;
+        this.#unable = null;
+        throw new Error(
+          'new workers do not come to serve, so the old ones go on: the events and the log of the daemon say why',
+        );
+      }
+      this.#retire(former);
+      replaced += 1;
+      this.#keepSpare();
+    }
+    return replaced;
+  }
+
+  /** Once, before anything else: looks for workers that an earlier daemon left. */
+  #begin(): void {
+    this.#begun = true;
+    this.#layout = layoutOf(this.#sizes);
+    const earlier = this.#earlier;
+    if (earlier?.boot !== bootId()) return;
+    this.#number = earlier.number;
+    const adopted = adopt(earlier, {
+      layout: this.#layout,
+      poller: this.#options.poller,
+      registry: this.#registry,
+      logs: this.#logs,
+      regions: this.#regions,
+      listeners: this.#listeners,
+      attempt: (what, work) => this.#try(what, work),
+      onExit: (process, how) => {
+        const worker = [...this.#workers].find((one) => one.process === process);
+        if (worker !== undefined) this.#exited(worker, how);
+      },
+    });
+    for (const { process, region, since } of adopted.workers) {
+      const worker = newWorker(process, true);
+      Object.assign(worker, { region, since, applied: this.#number });
+      this.#workers.add(worker);
+    }
+    if (adopted.workers.length === 0) return;
+    this.#options.onEvent({
+      severity: 'info',
+      message:
+        `took over the sockets${adopted.continued ? ' and the counters' : ''} of ${adopted.workers.length} workers of an earlier daemon` +
+        (adopted.continued ? '' : '; counters and stickiness begin anew'),
+    });
+  }
+
+  /** Once our own serve, those of an earlier daemon may go. */
+  #dismissOrphans(): void {
+    if (this.#closed || !this.#served(this.#number, false)) return;
+    for (const worker of this.#workers) {
+      if (worker.adopted && !worker.draining) this.#retire(worker);
+    }
+  }
+
+  #prepareListening(): void {
+    const { beforeListening } = this.#options;
+    if (this.#listened) return;
+    this.#listened = true;
+    if (beforeListening !== undefined) this.#try('before the first socket', beforeListening);
+  }
+
+  /** What cannot be done now is told once, until it can: callbacks have nobody to throw to. */
+  #try<T>(what: string, work: () => T): T | null {
+    try {
+      const result = work();
+      this.#told.delete(what);
+      return result;
+    } catch (error) {
+      if (!this.#told.has(what)) {
+        this.#told.add(what);
+        const why = error instanceof Error ? error.message : String(error);
+        this.#options.onEvent({ severity: 'error', message: `workers: ${what}: ${why}` });
+      }
+      return null;
+    }
+  }
+
+  #writeState(): void {
+    const { stateFile } = this.#options;
+    if (stateFile === undefined) return;
+    this.#try('the file that names the workers cannot be written', () => {
+      const workers = [...this.#workers].flatMap((worker) => {
+        const { process, region, since } = worker;
+        const began = isSpare(worker) ? null : beginningOf(process.pid);
+        return began === null
+          ? []
+          : [{ pid: process.pid, began, region: region?.number ?? -1, since }];
+      });
+      const { owned, freed, next } = this.#registry.state;
+      const logs = this.#logs.state;
+      writeState(stateFile, {
+        boot: bootId(),
+        layout: this.#layout,
+        number: this.#number,
+        workers,
+        shared: this.#regions.identity,
+        rows: {
+          owned: [...owned] as [string, number][],
+          freed: [...freed] as [string, number][],
+          next,
+        },
+        logs: {
+          owned: [...logs.owned] as [string, number][],
+          freed: [...logs.freed] as [string, number][],
+          next: logs.next,
+        },
+        down: downIn(this.#source?.tables),
+      });
+    });
   }
 
   #cpuOf(index: number): number | null {
     if (index < 0) return null;
     const cores = availableParallelism();
     return this.#places.length === cores ? index : null;
-  }
-
-  #anyBalance(): OwnMemory['balance'] | undefined {
-    return this.#regions[0]?.memory.balance;
   }
 
   /** So many places, each with a worker; a spare besides. */
@@ -356,7 +467,7 @@ export class WorkerTier {
       if (worker !== null) this.#retire(worker);
     }
     if (wanted === 0) {
-      for (const worker of this.#workers) if (worker.region === null) worker.process.kill();
+      for (const worker of this.#workers) if (isSpare(worker)) worker.process.kill();
       return;
     }
     for (let index = 0; index < wanted; index += 1) {
@@ -368,78 +479,88 @@ export class WorkerTier {
 
   /** Puts a worker into a place: a spare that is loaded, or as soon as one is. */
   #fill(index: number): void {
+    const place = this.#places[index];
+    if (place === undefined || this.#closed) return;
     const spare = this.#loadedSpare() ?? this.#unloadedSpare() ?? this.#start();
-    this.#take(spare, index);
+    if (spare !== null) this.#give(spare, index);
+    if (place.worker === null) this.#later(index, place);
     this.#keepSpare();
+  }
+
+  #pause({ early }: Place): number {
+    if (this.#unable !== null) return UNABLE_BACK_OFF;
+    return Math.min(MOST_BACK_OFF, BACK_OFF * 2 ** Math.max(0, early - EARLY_DEATHS - 1));
+  }
+
+  /** Fills a place in a while. */
+  #later(index: number, place: Place): void {
+    if (place.retry !== null || this.#closed) return;
+    place.retry = setTimeout(() => {
+      place.retry = null;
+      if (this.#places[index] === place && place.worker === null) this.#fill(index);
+    }, this.#pause(place));
+    place.retry.unref();
   }
 
   #loadedSpare(): Worker | undefined {
-    return [...this.#workers].find(
-      ({ region, process }) => region === null && process.loaded && !process.exited,
-    );
+    return [...this.#workers].find((worker) => isSpare(worker) && worker.process.loaded);
   }
 
   #unloadedSpare(): Worker | undefined {
-    return [...this.#workers].find(({ region, process }) => region === null && !process.exited);
+    return [...this.#workers].find(isSpare);
   }
 
-  async #spare(): Promise<Worker> {
-    this.#keepSpare();
-    let found = this.#loadedSpare();
-    await this.#settled(() => {
-      found = this.#loadedSpare();
-      return found !== undefined || this.#closed;
-    });
-    if (found === undefined) throw new Error('the tier is closed');
-    return found;
+  #prepare({ process, region }: Worker): void {
+    if (region !== null || this.#source === null || process instanceof OrphanProcess) return;
+    const { connections } = this.#source.tables.unit;
+    process.send({ kind: 'prepare', sizes: this.#sizes, connections });
   }
 
   #keepSpare(): void {
     if (this.#closed || this.#places.length === 0 || this.#unloadedSpare() !== undefined) return;
-    this.#start();
+    if (Date.now() >= this.#spareHeld) this.#start();
   }
 
-  #start(): Worker {
-    const worker: Worker = {
-      process: new WorkerProcess({
+  #start(): Worker | null {
+    return this.#try('a worker cannot be started', () => {
+      const process = new WorkerProcess({
         poller: this.#options.poller,
         onMessage: (message) => {
           this.#heard(worker, message);
         },
         onOutput: (line) => {
-          this.#options.onOutput(worker.process.pid, line);
+          this.#options.onOutput(process.pid, line);
         },
         onExit: (how) => {
           this.#exited(worker, how);
         },
-      }),
-      region: null,
-      index: -1,
-      draining: false,
-      left: false,
-      sent: null,
-      applied: 0,
-      listening: new Set(),
-      since: Date.now(),
-      heartbeat: 0,
-      silent: 0,
-    };
-    this.#workers.add(worker);
-    return worker;
+      });
+      const worker = newWorker(process, false);
+      this.#workers.add(worker);
+      return worker;
+    });
   }
 
-  /** Gives a process its place, memory, tables and sockets. It reads them once it is loaded. */
-  #take(worker: Worker, index: number): void {
+  /**
+   * Gives a process its place, memory, tables and sockets. It reads them once it is loaded. False: it
+   * cannot be, and the process stays a spare or is ended.
+   */
+  #give(worker: Worker, index: number): boolean {
+    return this.#try('a worker cannot begin', () => this.#take(worker, index)) ?? false;
+  }
+
+  #take(worker: Worker, index: number): boolean {
+    const { process } = worker;
     const place = this.#places[index];
-    if (place === undefined || this.#source === null) return;
-    const shared = this.#sharedMemory();
-    const region = this.#free.pop() ?? this.#newRegion(shared.buffer);
-    region.memory.head.fill(0);
-    worker.region = region;
-    worker.index = index;
-    worker.since = Date.now();
+    if (place === undefined || this.#source === null || process instanceof OrphanProcess)
+      return false;
+    const { shared } = this.#regions;
+    const region = this.#regions.take();
+    const former = place.worker;
+    Object.assign(worker, { region, index, since: Date.now(), waited: 0 });
     place.worker = worker;
-    worker.process.send(
+    this.#writeState();
+    process.send(
       {
         kind: 'begin',
         worker: region.number,
@@ -449,81 +570,81 @@ export class WorkerTier {
       },
       [shared.fd, region.fd],
     );
-    this.#update(worker);
-  }
-
-  #sharedMemory(): { readonly fd: number; readonly buffer: ArrayBuffer } {
-    if (this.#shared !== null) return this.#shared;
-    const length = sharedBytes(this.#sizes);
-    const fd = sharedMemory('weir-l7', length);
-    seal(fd, false);
-    const { buffer } = Mapping.open(fd, { length, access: 'write' });
-    prepareShared(this.#sizes, buffer, randomFillSync(new Int32Array(2)));
-    this.#shared = { fd, buffer };
-    return this.#shared;
-  }
-
-  #newRegion(shared: ArrayBuffer): Region {
-    const number = this.#regions.length;
-    if (number >= this.#sizes.workers) {
-      throw new Error(`there are ${number} workers already, old ones that still drain among them`);
+    const others = this.#regions.all.filter((one) => one !== region).map(({ fd }) => fd);
+    while (others.length > 0) process.send({ kind: 'keep' }, others.splice(0, MOST_DESCRIPTORS));
+    const packed = new PackedSnapshots(this.#number, this.#source);
+    try {
+      this.#update(worker, packed);
+    } catch (error) {
+      // Half of it is no use: it ends, and is no more in the place.
+      worker.index = -1;
+      place.worker = former;
+      process.kill();
+      throw error;
+    } finally {
+      packed.close();
     }
-    const length = ownBytes(this.#sizes);
-    const fd = sharedMemory(`weir-l7-worker-${number}`, length);
-    seal(fd, false);
-    const { buffer } = Mapping.open(fd, { length, access: 'write' });
-    const region = { number, fd, memory: new OwnMemory(this.#sizes, shared, buffer) };
-    this.#regions.push(region);
-    return region;
+    return true;
+  }
+
+  #updateAll(): void {
+    if (this.#source === null) return;
+    const packed = new PackedSnapshots(this.#number, this.#source);
+    try {
+      for (const worker of this.#workers) this.#update(worker, packed);
+    } finally {
+      packed.close();
+    }
   }
 
   /** Sends a worker what it does not have yet: first the tables, then sockets that name services. */
-  #update(worker: Worker): void {
-    const source = this.#source;
-    if (worker.region === null || worker.draining || source === null) return;
-    const part = snapshotPart(this.#number, source, worker.sent);
-    const bytes = Buffer.from(JSON.stringify(part));
-    const fd = sharedMemory('weir-l7-snapshot', bytes.length);
-    try {
-      const mapping = Mapping.open(fd, { length: bytes.length, access: 'write' });
-      new Uint8Array(mapping.buffer).set(bytes);
-      mapping.close();
-      seal(fd, true);
-      worker.process.send({ kind: 'snapshot', number: this.#number, bytes: bytes.length }, [fd]);
-    } finally {
-      close(fd);
-    }
-    worker.sent = source;
-    this.#giveSockets(worker);
-    worker.process.send({ kind: 'sync', number: this.#number });
+  #update(worker: Worker, packed: PackedSnapshots): void {
+    const { process } = worker;
+    if (worker.region === null || worker.draining || process instanceof OrphanProcess) return;
+    if (worker.sent === packed.source) return;
+    const { fd, bytes } = packed.for(worker.sent);
+    process.send({ kind: 'snapshot', number: packed.number, bytes }, [fd]);
+    worker.sent = packed.source;
+    this.#giveSockets(worker, process);
+    process.send({ kind: 'sync', number: packed.number });
   }
 
-  #giveSockets(worker: Worker): void {
+  #giveSockets(worker: Worker, process: WorkerProcess): void {
     const sockets = this.#listeners.of(worker.index);
     const keys = [...worker.listening].filter((key) => !sockets.has(key));
-    if (keys.length > 0) worker.process.send({ kind: 'unlisten', keys });
-    for (const key of keys) worker.listening.delete(key);
-    let items: ListenItem[] = [];
-    let descriptors: number[] = [];
-    for (const [key, { service, fd }] of sockets) {
-      if (worker.listening.has(key)) continue;
-      worker.listening.add(key);
-      items.push({ key, service, backlog: BACKLOG });
-      descriptors.push(fd);
-      if (items.length < MOST_DESCRIPTORS) continue;
-      worker.process.send({ kind: 'listen', items }, descriptors);
-      items = [];
-      descriptors = [];
+    while (keys.length > 0) {
+      const some = keys.splice(0, MOST_DESCRIPTORS);
+      process.send({ kind: 'unlisten', keys: some });
+      for (const key of some) worker.listening.delete(key);
     }
-    if (items.length > 0) worker.process.send({ kind: 'listen', items }, descriptors);
+    const wanted = [...sockets].filter(([key]) => !worker.listening.has(key));
+    while (wanted.length > 0) {
+      const some = wanted.splice(0, MOST_DESCRIPTORS);
+      const items = some.map(([key, { service }]): ListenItem => ({
+        key,
+        service,
+        backlog: BACKLOG,
+      }));
+      process.send(
+        { kind: 'listen', items },
+        some.map(([, { fd }]) => fd),
+      );
+      for (const { key } of items) worker.listening.add(key);
+    }
   }
 
   #retire(worker: Worker): void {
+    if (worker.draining) return;
     const place = this.#places[worker.index];
     if (place?.worker === worker) place.worker = null;
     worker.draining = true;
     worker.index = -1;
-    worker.process.send({ kind: 'drain', limit: DRAIN_LIMIT });
+    worker.waited = 0;
+    // An adopted one says nothing of it.
+    worker.left = worker.adopted;
+    this.#try('a worker cannot be told to drain', () => {
+      worker.process.drain(DRAIN_LIMIT);
+    });
   }
 
   #heard(worker: Worker, message: FromWorker): void {
@@ -531,6 +652,8 @@ export class WorkerTier {
       case 'applied':
         worker.applied = message.number;
         this.#unable = null;
+        this.#unableTold = null;
+        this.#dismissOrphans();
         break;
       case 'unable':
         this.#unable = message.sentence;
@@ -542,6 +665,9 @@ export class WorkerTier {
         worker.left = true;
         break;
       case 'loaded':
+        worker.waited = 0;
+        this.#spareDeaths = 0;
+        this.#prepare(worker);
     }
     this.#wake();
   }
@@ -562,10 +688,11 @@ export class WorkerTier {
 
   #exited(worker: Worker, how: string): void {
     this.#workers.delete(worker);
-    const { region, index } = worker;
+    const { region, index, process } = worker;
     if (region !== null) {
-      this.#release(region);
-      this.#free.push(region);
+      this.#try('what a worker had counted cannot be taken off', () => {
+        this.#regions.give(region, this.#registry.used);
+      });
     }
     const place = this.#places[index];
     if (!this.#closed && place !== undefined && place.worker === worker) {
@@ -573,103 +700,103 @@ export class WorkerTier {
       place.restarts += 1;
       place.early = Date.now() - worker.since < SETTLED ? place.early + 1 : 1;
       this.#replace(worker, index, place, how);
-    } else if (!this.#closed && region === null) {
+    } else if (!this.#closed && region === null && !worker.adopted && this.#places.length > 0) {
       // A spare that died before it was needed: the next look starts another one.
-      if (this.#places.length > 0) this.#options.onOutput(worker.process.pid, `a spare ${how}`);
+      this.#spareDeaths += 1;
+      if (this.#spareDeaths >= EARLY_DEATHS) this.#spareHeld = Date.now() + SPARE_BACK_OFF;
+      this.#options.onOutput(process.pid, `a spare ${how}`);
     }
+    if (!this.#closed && worker.adopted) this.#writeState();
     this.#wake();
   }
 
   #replace(worker: Worker, index: number, place: Place, how: string): void {
     const again = place.early <= EARLY_DEATHS;
-    // A kernel that cannot is not asked so often.
-    const pause =
-      this.#unable === null
-        ? Math.min(MOST_BACK_OFF, BACK_OFF * 2 ** (place.early - EARLY_DEATHS - 1))
-        : MOST_BACK_OFF;
     if (this.#unable === null) {
       this.#options.onEvent({
         severity: 'error',
         message:
           `worker ${worker.process.pid} ${how}; its connections are lost` +
-          (again ? ', another one takes its place' : `; the next try is in ${pause / 1000} s`),
+          (again
+            ? ', another one takes its place'
+            : `; the next try is in ${this.#pause(place) / 1000} s`),
       });
-    } else if (place.early === 1) {
+    } else if (this.#unable !== this.#unableTold) {
+      this.#unableTold = this.#unable;
       this.#options.onEvent({ severity: 'error', message: this.#unable });
     }
-    if (again && this.#unable === null) {
-      this.#fill(index);
-      return;
-    }
-    place.retry = setTimeout(() => {
-      place.retry = null;
-      if (this.#places[index] === place && place.worker === null) this.#fill(index);
-    }, pause);
-    place.retry.unref();
-  }
-
-  /** What a process that is gone had in shared memory. */
-  #release(region: Region): void {
-    const others = this.#regions.filter((one) => one !== region && !this.#free.includes(one));
-    const balances = others.map(({ memory }) => memory.balance);
-    releaseWorker(region.memory.balance, balances);
-    clearGauges(region.memory.counters, this.#registry.used);
-    const shared = this.#shared;
-    if (shared === null) return;
-    const parts = new SharedMemory(this.#sizes, shared.buffer, region.number);
-    parts.buckets.releaseWorker(region.number);
-    parts.services.releaseWorker(region.number);
-    parts.clients.releaseWorker(region.number);
+    if (again && this.#unable === null) this.#fill(index);
+    else this.#later(index, place);
   }
 
   #drainLogs(): void {
-    this.#logs.drain(this.#regions.map((region) => this.#readerOf(region)));
-  }
-
-  readonly #readers = new Map<Region, ReturnType<OwnMemory['logReader']>>();
-
-  #readerOf(region: Region): ReturnType<OwnMemory['logReader']> {
-    let reader = this.#readers.get(region);
-    if (reader === undefined) {
-      reader = region.memory.logReader();
-      this.#readers.set(region, reader);
-    }
-    return reader;
+    this.#try('the access log', () => this.#logs.drain(this.#regions.logs));
   }
 
   /** Once a second: who gives no sign of life is ended; sockets that could not be had are tried. */
   #watch(): void {
     for (const worker of this.#workers) {
-      const { region } = worker;
-      if (region === null) continue;
-      const heartbeat = region.memory.head[Own.heartbeat] ?? 0;
-      worker.silent = heartbeat === worker.heartbeat ? worker.silent + 1 : 0;
-      worker.heartbeat = heartbeat;
-      // Before it serves it may be reading its tables.
-      const most = worker.applied === 0 ? LONGEST_START : SILENT;
-      if (worker.silent < most) continue;
+      const why = worker.condemned ? null : this.#hangs(worker);
+      if (why === null) continue;
+      worker.condemned = true;
       this.#options.onEvent({
         severity: 'error',
-        message: `worker ${worker.process.pid} gave no sign of life for ${most} s and is ended`,
+        message: `worker ${worker.process.pid} ${why} and is ended`,
       });
-      worker.process.kill();
+      this.#try('a worker cannot be ended', () => {
+        worker.process.kill();
+      });
     }
-    if (this.#listeners.problems.length > 0 && this.#source !== null) {
-      this.#listeners.follow(this.#source.tables.services.values(), this.#places.length);
-      for (const worker of this.#workers) {
-        if (worker.region !== null && !worker.draining) this.#giveSockets(worker);
-      }
-    }
+    this.#try('sockets of services', () => {
+      this.#listenAgain();
+    });
     this.#keepSpare();
   }
 
-  #applied(number: number): Promise<void> {
-    return this.#settled(() =>
-      this.#places.every(
-        ({ worker, retry }) =>
-          worker === null || retry !== null || worker.process.exited || worker.applied >= number,
-      ),
+  #hangs(worker: Worker): string | null {
+    const { region, draining, applied, process } = worker;
+    worker.waited += 1;
+    if (region !== null && applied > 0) {
+      const heartbeat = region.memory.head[Own.heartbeat] ?? 0;
+      worker.silent = heartbeat === worker.heartbeat ? worker.silent + 1 : 0;
+      worker.heartbeat = heartbeat;
+      if (worker.silent >= SILENT) return `gave no sign of life for ${SILENT} s`;
+    }
+    const idle = isSpare(worker) && process.loaded;
+    if (draining && worker.waited >= DRAIN_LIMIT / 1000 + BEGIN) return 'does not end';
+    const begins = !draining && applied === 0 && !idle;
+    return begins && worker.waited >= BEGIN ? `did not begin to serve within ${BEGIN} s` : null;
+  }
+
+  #listenAgain(): void {
+    if (this.#listeners.problems.length === 0 || this.#source === null) return;
+    this.#listeners.follow(this.#source.tables.services.values(), this.#places.length);
+    for (const worker of this.#workers) {
+      const { process, region, draining } = worker;
+      if (region === null || draining || process instanceof OrphanProcess) continue;
+      this.#giveSockets(worker, process);
+    }
+  }
+
+  /** Every place has a worker that serves by this; `hopeless`: or waits for the next try. */
+  #served(number: number, hopeless = true): boolean {
+    return this.#places.every(
+      (place) => (hopeless && place.retry !== null) || serves(place, number),
     );
+  }
+
+  /** Until then, or as long as may be waited for. */
+  async #within(milliseconds: number, until: () => boolean): Promise<void> {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#wake();
+    }, milliseconds);
+    try {
+      await this.#settled(() => late || this.#closed || until());
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #settled(until: () => boolean): Promise<void> {

@@ -14,7 +14,7 @@ import { LogFile } from './log-file.js';
 import { mostTargets, type LogRingReader, type LogSink } from './log-ring.js';
 import { LogSyslog } from './log-syslog.js';
 import { because, type LogOutput, type TellLog } from './log-output.js';
-import { noRow, RowRegistry } from './row-registry.js';
+import { noRow, type RegistryState, RowRegistry } from './row-registry.js';
 
 const syslogPrefix = 'syslog:';
 const tellEvery = 60_000;
@@ -52,6 +52,16 @@ export class AccessLogs implements LogSink {
   constructor(options: AccessLogsOptions) {
     this.tell = options.tell;
     this.now = options.now ?? Date.now;
+  }
+
+  /** Which target has which number. */
+  get state(): RegistryState {
+    return this.numbers.state;
+  }
+
+  /** Goes on with the numbers of an earlier daemon, before the first `configure`. */
+  restore(state: RegistryState): boolean {
+    return this.numbers.restore(state);
   }
 
   /**

@@ -50,6 +50,13 @@ export interface RowChanges {
   readonly left: readonly string[];
 }
 
+/** All of a registry, as plain data: for a daemon that goes on where another one ended. */
+export interface RegistryState {
+  readonly owned: readonly (readonly [string, number])[];
+  readonly freed: readonly (readonly [string, number])[];
+  readonly next: number;
+}
+
 export class RowRegistry {
   readonly capacity: number;
   private owned = new Map<string, number>();
@@ -72,6 +79,25 @@ export class RowRegistry {
 
   rowOf(name: string): number {
     return this.owned.get(name) ?? noRow;
+  }
+
+  get state(): RegistryState {
+    return { owned: [...this.owned], freed: [...this.freed], next: this.next };
+  }
+
+  /** Goes on from there. False: it does not fit, and nothing was taken. */
+  restore({ owned, freed, next }: RegistryState): boolean {
+    const rows = [...owned, ...freed].map(([, row]) => row);
+    const fits =
+      next <= this.capacity &&
+      new Set(rows).size === rows.length &&
+      rows.every((row) => row > noRow && row < next);
+    if (!fits) return false;
+    this.owned = new Map(owned);
+    this.freed.clear();
+    for (const [name, row] of freed) this.freed.set(name, row);
+    this.next = next;
+    return true;
   }
 
   /** From now on exactly these names have rows. A name that is there twice has one row. */

@@ -7,6 +7,11 @@ import type { L7Pool, L7Service, L7Unit } from '../tables.js';
 import type { MemorySizes } from './memory.js';
 import type { EngineEvent } from './engine.js';
 
+/** As the message `drain` with DRAIN_LIMIT, of a daemon that has no channel to the worker. */
+export const DRAIN_SIGNAL = 'SIGUSR2';
+/** Milliseconds. */
+export const DRAIN_LIMIT = 60_000;
+
 /** A listening socket of a worker; `key` names it. */
 export interface ListenItem {
   readonly key: string;
@@ -15,6 +20,8 @@ export interface ListenItem {
 }
 
 export type ToWorker =
+  /** Make ready what takes long: it is a spare. */
+  | { readonly kind: 'prepare'; readonly sizes: MemorySizes; readonly connections: number }
   /** Descriptors: the memory of all workers, that of this one. */
   | {
       readonly kind: 'begin';
@@ -23,6 +30,8 @@ export type ToWorker =
       readonly sizes: MemorySizes;
       readonly connections: number;
     }
+  /** Descriptors: memory of others, to be kept open for the next daemon. */
+  | { readonly kind: 'keep' }
   /** Descriptor: sealed memory with `bytes` bytes of SnapshotPart as JSON. */
   | { readonly kind: 'snapshot'; readonly number: number; readonly bytes: number }
   /** Descriptors: a socket for each. */

@@ -5,6 +5,7 @@
  * - It has no rights when it touches traffic: modules are loaded, the ring is made and the memory is
  *   mapped before, sockets come from the daemon.
  * - It goes on when the daemon is gone, by what it knows, for as long as it was told to.
+ * - What it cannot obey is its end: another one takes its place, instead of one that serves by half.
  */
 import { pinThread } from '../../../native/ffi/affinity.js';
 import { IoUringError } from '../../../native/ffi/io-uring-error.js';
@@ -18,6 +19,7 @@ import {
 } from '../../../native/ffi/packet-channel.js';
 import { becomeUnprivileged, raiseDescriptors } from '../../../native/ffi/privileges.js';
 import { openBufferPool } from '../ring/checked-buffer-pool.js';
+import { MOST_LISTENERS } from '../ring/acceptor.js';
 import { WorkerLoop } from '../ring/worker-loop.js';
 import type { Snapshot } from '../snapshot.js';
 import { ENGINE_TIMERS, type Engine } from './engine.js';
@@ -29,20 +31,29 @@ import { Traffic } from './traffic.js';
 /** Bytes of a buffer: a whole TLS record, and the largest head. */
 const BUFFER = 16_384;
 const RECEIVING = 8192;
-/** Descriptors beside those of connections. */
+/** Descriptors beside those of connections, listening sockets and memory. */
 const OTHERS = 64;
 
 export interface WorkerOptions {
   readonly channel: number;
   readonly user: string | number;
   readonly group: string | number;
-  /** Milliseconds that it serves on without the daemon. */
-  readonly linger: number;
+  /** Milliseconds that it serves on without the daemon; null: for ever. */
+  readonly linger: number | null;
 }
 
 interface Listening {
   readonly service: string;
   readonly listener: number;
+}
+
+type Room = Pick<ToWorker & { readonly kind: 'begin' }, 'connections' | 'sizes'>;
+
+/** What takes longest to make, and is made before it is needed. */
+interface Resources {
+  readonly connections: number;
+  readonly slots: number;
+  readonly loop: WorkerLoop | IoUringError;
 }
 
 interface Running {
@@ -54,11 +65,13 @@ interface Running {
 export class Worker {
   readonly #options: WorkerOptions;
   #running: Running | null = null;
+  #prepared: Resources | null = null;
   #snapshot: Snapshot | null = null;
   readonly #listening = new Map<string, Listening>();
   /** Hears of the channel, in node's own event loop, which the ring watches. */
   readonly #poller = new Poller();
   #orphan = false;
+  #fatal: Error | null = null;
   #draining = false;
 
   constructor(options: WorkerOptions) {
@@ -72,6 +85,7 @@ export class Worker {
     const running = this.#running;
     if (running === null) return;
     await running.loop.run();
+    if (this.#fatal !== null) throw this.#fatal;
     running.loop.close(() => {
       running.engine.close();
     });
@@ -85,7 +99,11 @@ export class Worker {
         try {
           this.#readMessages();
         } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
+          const fatal = error instanceof Error ? error : new Error(String(error));
+          reject(fatal);
+          // Also when nobody waits for this any more.
+          this.#fatal = fatal;
+          this.#running?.loop.stop();
         }
         if (this.#running !== null || this.#orphan) resolve();
       });
@@ -101,13 +119,21 @@ export class Worker {
         return;
       }
       this.#obey(JSON.parse(packet.data.toString()) as ToWorker, packet);
+      // It is of no use, and has said so: the rest is for another one.
+      if (this.#orphan) return;
     }
   }
 
   #obey(message: ToWorker, { descriptors }: PacketMessage): void {
     switch (message.kind) {
+      case 'prepare':
+        // Where it fails it will fail again, and then it matters.
+        this.#prepared = this.#resourcesFor(message);
+        return;
       case 'begin':
         this.#begin(message, descriptors);
+        return;
+      case 'keep':
         return;
       case 'snapshot':
         this.#apply(message, descriptors);
@@ -123,7 +149,7 @@ export class Worker {
         this.#tell({ kind: 'applied', number: message.number });
         return;
       case 'drain':
-        this.#drain(message.limit);
+        this.drain(message.limit);
     }
   }
 
@@ -132,20 +158,11 @@ export class Worker {
     const { sizes, worker, cpu } = message;
     const shared = Mapping.open(sharedFd, { length: sharedBytes(sizes), access: 'write' }).buffer;
     const ownBuffer = Mapping.open(ownFd, { length: ownBytes(sizes), access: 'write' }).buffer;
-    close(sharedFd);
-    close(ownFd);
+    // The descriptors stay open, as those of `keep`: the next daemon finds the memory by them.
     const own = new OwnMemory(sizes, shared, ownBuffer);
     if (cpu !== null) pinThread(cpu);
-    const allowed = raiseDescriptors(message.connections + OTHERS);
-    const slots = Math.max(16, Math.min(message.connections, allowed - OTHERS));
-    const pool = openBufferPool({ size: BUFFER, receiving: RECEIVING, working: slots });
-    const loop = WorkerLoop.open({
-      pool,
-      slots,
-      // Each client needs a connection to its member as well, but not all at the same time.
-      reserve: slots >> 3,
-      timers: slots + ENGINE_TIMERS,
-    });
+    const { loop, slots } = this.#resourcesFor(message);
+    this.#prepared = null;
     if (loop instanceof IoUringError) {
       this.#tell({ kind: 'unable', sentence: loop.message });
       this.#orphan = true;
@@ -169,6 +186,25 @@ export class Worker {
     }
   }
 
+  /** Those that were prepared, if they fit. */
+  #resourcesFor({ connections, sizes }: Room): Resources {
+    const ready = this.#prepared;
+    if (ready?.connections === connections) return ready;
+    if (ready !== null && !(ready.loop instanceof IoUringError)) ready.loop.close();
+    const others = OTHERS + MOST_LISTENERS + sizes.workers;
+    const allowed = raiseDescriptors(connections + others);
+    const slots = Math.max(16, Math.min(connections, allowed - others));
+    const pool = openBufferPool({ size: BUFFER, receiving: RECEIVING, working: slots });
+    const loop = WorkerLoop.open({
+      pool,
+      slots,
+      // Each client needs a connection to its member as well, but not all at the same time.
+      reserve: slots >> 3,
+      timers: slots + ENGINE_TIMERS,
+    });
+    return { connections, loop, slots };
+  }
+
   #apply(message: ToWorker & { readonly kind: 'snapshot' }, descriptors: readonly number[]): void {
     const { engine } = this.#mustRun();
     const [fd = -1] = descriptors;
@@ -187,6 +223,10 @@ export class Worker {
 
   #listen(items: readonly ListenItem[], descriptors: readonly number[]): void {
     const { loop, engine } = this.#mustRun();
+    if (this.#draining) {
+      for (const fd of descriptors) close(fd);
+      return;
+    }
     for (const [index, { key, service, backlog }] of items.entries()) {
       const fd = descriptors[index];
       if (fd === undefined) throw new RangeError(`no socket came for ${key}`);
@@ -204,10 +244,16 @@ export class Worker {
     loop.unlisten(found.listener);
   }
 
-  #drain(limit: number): void {
+  /** Finishes what is under way, at most for so many milliseconds, and ends. */
+  drain(limit: number): void {
+    const running = this.#running;
+    if (running === null) {
+      // It has nothing yet.
+      process.exit(0);
+    }
     if (this.#draining) return;
     this.#draining = true;
-    const { engine, loop } = this.#mustRun();
+    const { engine, loop } = running;
     for (const key of [...this.#listening.keys()]) this.#unlisten(key);
     const left = (): void => {
       if (loop.listeners === 0) this.#tell({ kind: 'draining' });
@@ -225,6 +271,7 @@ export class Worker {
     if (this.#orphan) return;
     this.#orphan = true;
     this.#poller.remove(this.#options.channel);
+    if (this.#options.linger === null) return;
     setTimeout(() => {
       this.#running?.loop.stop();
     }, this.#options.linger).unref();

@@ -32,9 +32,9 @@ documents('the example is complete, and the first build can execute all of it', 
   assert.equal(warnings, []);
   assert.equal(unsupported(intent, firstSliceCapabilities), []);
   assert.equal(intent.unit.interfaces, ['eth0', 'eth1']);
-  assert.equal(Object.keys(intent.services), ['web', 'web6', 'files', 'dns', 'web-udp']);
-  for (const pool of Object.values(intent.pools)) {
-    assert.is(pool.algorithm, 'maglev');
+  assert.equal(Object.keys(intent.services), ['web', 'web6', 'files', 'dns', 'web-udp', 'shop']);
+  for (const [name, pool] of Object.entries(intent.pools)) {
+    assert.is(pool.algorithm, name === 'shop' ? 'weighted-least-connections' : 'maglev');
     assert.equal(
       pool.members.map((member) => member.weight),
       [3, 2, 1],
@@ -47,7 +47,7 @@ documents('the example is complete, and the first build can execute all of it', 
   }
   assert.equal(
     Object.values(intent.services).map((service) => service.forwarding),
-    ['nat', 'nat', 'dsr', 'dsr', 'nat'],
+    ['nat', 'nat', 'dsr', 'dsr', 'nat', undefined],
   );
 });
 

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { flowAt, type Death, type Failure, type LoadReport } from '../../lab/clients.js';
 import type { ServiceTarget } from '../../lab/lab.js';
+import { judgeShop, type ShopReport } from '../../lab/shop.js';
 import { judge, share, unlike } from '../../lab/stage.js';
 
 const test = suite('judge');
@@ -111,6 +112,31 @@ test('shares are held against the weights', () => {
   const weights = { 'member-1': 3, 'member-2': 2, 'member-3': 0 };
   assert.equal(unlike(reports, weights, 0.01), []);
   assert.is(unlike(reports, { ...weights, 'member-3': 5 }, 0.01).length, 3);
+});
+
+const shopping: ShopReport = {
+  ...{ window: 'test', requests: 100, failures: [], lost: [], moved: [] },
+  byMember: { 'member-1': 2 },
+};
+
+test('a request to the proxy that failed is a trouble, whoever died', () => {
+  const seen = judgeShop({ ...shopping, failures: ['/: 502'] }, [death], []);
+  assert.equal(seen, ['shop: a request failed: /: 502']);
+  assert.equal(judgeShop(shopping, [], []), []);
+  assert.is(judgeShop({ ...shopping, requests: 0 }, [], []).length, 1);
+});
+
+test('a lost connection to the proxy is a trouble, unless its worker was killed', () => {
+  const report = { ...shopping, lost: [40_000, 40_001] };
+  assert.equal(judgeShop(report, [death], [40_000]), [
+    'shop: lost connections from the ports 40001',
+  ]);
+  assert.equal(judgeShop(report, [], [40_000, 40_001]), []);
+});
+
+test('a customer may leave a member that died, and no other', () => {
+  assert.equal(judgeShop({ ...shopping, moved: ['member-1'] }, [death], []), []);
+  assert.is(judgeShop({ ...shopping, moved: ['member-2'] }, [death], []).length, 1);
 });
 
 test.run();

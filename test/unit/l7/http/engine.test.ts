@@ -583,6 +583,37 @@ uring('a PROXY header says who the client is', async () => {
   });
 });
 
+uring('members hear of each client by PROXY, on connections of its own', async () => {
+  const begun: string[] = [];
+  const tcp = (socket: Socket): void => {
+    let text = '';
+    socket.on('data', (bytes: Buffer) => {
+      text += bytes.toString('latin1');
+      if (!text.endsWith('\r\n\r\n')) return;
+      begun.push(text);
+      text = '';
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    });
+  };
+  const service = { proxyProtocol: 'accept' } as const;
+  await withEngine([{ tcp }], { pool: { proxyProtocol: 'v1' }, service }, async ({ talk }) => {
+    const one = 'GET /1 HTTP/1.1\r\nHost: a\r\n\r\n';
+    const last = 'GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    for (const client of ['TCP4 192.0.2.7 192.0.2.1', 'TCP6 2001:db8::7 2001:db8::1']) {
+      await talk(`PROXY ${client} 4000 80\r\n${one}${last}`);
+    }
+    assert.equal(
+      begun.map((text) => text.split(' HTTP/')[0]),
+      [
+        'PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\nGET /1',
+        'PROXY TCP4 192.0.2.7 192.0.2.1 4000 80\r\nGET /2',
+        'PROXY TCP6 2001:db8:0:0:0:0:0:7 2001:db8:0:0:0:0:0:1 4000 80\r\nGET /1',
+        'PROXY TCP6 2001:db8:0:0:0:0:0:7 2001:db8:0:0:0:0:0:1 4000 80\r\nGET /2',
+      ],
+    );
+  });
+});
+
 async function assertReset(talk: Promise<string>): Promise<void> {
   let answer = 'a reset';
   try {

@@ -1,0 +1,99 @@
+/**
+ * The daemon ends and comes back, by SIGTERM as for an upgrade or by SIGKILL, while clients ask: every
+ * request is answered, members that were down stay out, counters go on. And `weir detach` ends all.
+ */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ServiceRow } from '../../appliance/api/contract.js';
+import { needs } from '../support/needs.js';
+import { Load } from '../support/request-load.js';
+import { ended } from './commands.js';
+import { listenAt, membersOf, ProxyLab, service4 } from './proxy-lab.js';
+import { addressOf, labPaths } from './topology.js';
+
+const test = suite('http while the daemon is away');
+const lab = needs.lab(test);
+const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
+let stage: ProxyLab;
+
+test.before(async () => {
+  stage = await ProxyLab.open();
+  await stage.apply({
+    pools: {
+      all: {
+        algorithm: 'round-robin',
+        members: membersOf(['member-1', 'member-2', 'member-3']),
+        monitor: { type: 'tcp', interval: '500ms', timeout: '400ms' },
+      },
+    },
+    services: { web: { listen: listenAt(80), pool: 'all' } },
+  });
+  await stage.untilWorkers(2);
+});
+
+test.after(() => stage.close());
+
+async function requestsCounted(): Promise<number> {
+  const rows = await stage.unit.get<ServiceRow[]>('/v1/services');
+  return Number(/"requests":"?(\d+)/.exec(JSON.stringify(rows))?.[1] ?? Number.NaN);
+}
+
+for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  lab(`a daemon that ends by ${signal} and comes back costs no request`, async () => {
+    const old = new Set(stage.workers());
+    assert.is(old.size, 2);
+    const load = new Load(80, service4, /^200 member-[123]\n$/);
+    await load.more(300);
+    const before = await requestsCounted();
+    await stage.unit.end(signal);
+    await load.more(600);
+    await stage.unit.start();
+    await load.more(600);
+    await load.stop();
+    assert.equal(load.failures, []);
+    const now = stage.workers().filter((pid) => !old.has(pid));
+    assert.is(now.length, 2, 'workers of the new daemon');
+    const after = await requestsCounted();
+    assert.ok(after >= before + 1000, `${after} requests counted, ${before} before the end`);
+  });
+}
+
+lab('a member that was down gets no request after a restart', async () => {
+  await stage.killMember('member-3');
+  await stage.unit.untilMembers([addressOf('member-3', 4)], ['DOWN']);
+  await stage.unit.end('SIGTERM');
+  await stage.unit.start();
+  await stage.unit.untilMembers([addressOf('member-3', 4)], ['DOWN'], 0);
+  const load = new Load(80, service4, /^200 member-[12]\n$/);
+  await load.more(100);
+  await load.stop();
+  assert.equal(load.failures, []);
+});
+
+lab('the unit moves waiting connections to other workers', async () => {
+  const reader = stage.startAt('unit-a', ['cat', '/proc/sys/net/ipv4/tcp_migrate_req']);
+  let said = '';
+  reader.stdout?.on('data', (text: Buffer) => (said += text.toString()));
+  await ended(reader);
+  assert.is(said, '1\n');
+});
+
+lab('detach ends the workers, and nothing listens any more', async () => {
+  await stage.unit.end('SIGTERM');
+  assert.ok(stage.workers().length >= 2, 'the workers serve without the daemon');
+  const { files } = stage.unit;
+  const detach = stage.startAt('unit-a', [
+    ...[process.execPath, program, 'detach', '--state-dir', join(files, 'state')],
+    ...['--run-dir', join(files, 'run')],
+    ...['--bpf-dir', join(labPaths(process.pid).pins, 'unit-a')],
+  ]);
+  let said = '';
+  detach.stdout?.on('data', (text: Buffer) => (said += text.toString()));
+  await ended(detach);
+  assert.match(said, /, ended \d+ workers, removed the addresses 10\.77\.0\.90/);
+  assert.equal(stage.workers(), []);
+});
+
+test.run();
