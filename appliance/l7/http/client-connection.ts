@@ -249,7 +249,11 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined) return;
     if (this.#state === State.head) {
-      if (this.#head === null && this.inbound.empty) core.deadlines.set(slot, timeouts.keepAlive);
+      if (!this.inbound.empty) {
+        // Requests wait for it to take answers. Half a head has a deadline that this does not put off.
+        if (this.#head === null) this.#paceAnswer(timeouts);
+        this.pump();
+      } else if (this.#head === null) core.deadlines.set(slot, timeouts.keepAlive);
     } else if (this.#state === State.exchange) {
       this.#paceAnswer(timeouts);
       if (this.#coded !== null && this.takesMore()) this.#coded.resume();
@@ -311,6 +315,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         return 1;
       case State.head:
       case State.proxy:
+        if (this.#crowded) return 0;
         return this.core.pool.fairShare(HEAD_BUFFERS) - this.inbound.held;
       default: {
         const upstream = this.#exchange?.upstream;
@@ -700,11 +705,16 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#end();
   }
 
+  /** It asks and asks and does not take the answers: no more requests are read until it does. */
+  get #crowded(): boolean {
+    return this.heldOut >= WINDOW;
+  }
+
   /** Whether to look again. */
   #step(): boolean {
     switch (this.#state) {
       case State.head:
-        return this.#readHead();
+        return !this.#crowded && this.#readHead();
       case State.exchange:
       case State.tunnel:
         return this.#relay();

@@ -12,11 +12,13 @@ import type { ResponseHead } from '../http1/response-head.js';
 import type { L7Pool } from '../tables.js';
 import { answers } from './answers.js';
 import { BodyReader, bodyStep, BodyWriter } from './body.js';
-import { Role, type Core } from './core.js';
+import { Role, type Core, WINDOW } from './core.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { HttpMember } from './runtime.js';
 
+/** More interim answers to a request than this are no answer: nothing else would bound them. */
+const MOST_INTERIM = 64;
 /** Bytes of a long answer after which they are told of. */
 const TELL = 262_144;
 /** Milliseconds that the last bytes of a tunnel may take. */
@@ -43,6 +45,8 @@ export class MemberConnection {
   #began = false;
   /** Bytes of this answer have come. */
   #heard = false;
+  /** Interim answers to this request. */
+  #interims = 0;
   /** The member lets the connection go on. */
   #persistent = false;
   /** Bytes of the answer that the balancer knows of. */
@@ -73,6 +77,7 @@ export class MemberConnection {
     this.#reused = reused;
     this.#began = false;
     this.#heard = false;
+    this.#interims = 0;
     this.#told = 0;
     this.#persistent = false;
     this.reader.done = false;
@@ -314,6 +319,12 @@ export class MemberConnection {
 
   /** 1xx: another head follows. Always false. */
   #interim(exchange: Exchange, head: ResponseHead): boolean {
+    this.#interims += 1;
+    const held = exchange.client?.heldOut ?? 0;
+    if (this.#interims > MOST_INTERIM || held > 2 * WINDOW) {
+      exchange.failed('bad-response', 'sent', answers.badResponse);
+      return false;
+    }
     // HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
     if (
       exchange.minor === 1 &&

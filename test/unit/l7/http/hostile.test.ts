@@ -255,6 +255,51 @@ for (const from of ['client', 'member'] as const) {
   });
 }
 
+uring(
+  'a client that asks and does not read holds a window, and gets all when it reads',
+  async () => {
+    const count = 60_000;
+    const asks = 'OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n'.repeat(count);
+    await withRawMembers([answersWhen(/x/, ok)], {}, async ({ socket, unit }) => {
+      const client = socket();
+      client.pause();
+      client.write(asks);
+      client.end();
+      const { output } = unit.engine.core.connections;
+      let most = 0;
+      let turns = 0;
+      let answered = -1;
+      await unit.driver.settled(() => {
+        most = Math.max(most, ...output.buffers);
+        // Nothing moves any more: the client's window is full.
+        turns = unit.ended.length === answered ? turns + 1 : 0;
+        answered = unit.ended.length;
+        return turns > 100 && answered > 1000;
+      });
+      assert.ok(answered < count, `all ${answered} were answered while nobody read`);
+      assert.ok(most <= 18, `${most} buffers wait for one client`);
+      client.resume();
+      const { text } = await heardOf(client);
+      assert.is(text.split('HTTP/1.1 200 OK').length - 1, count);
+    });
+  },
+);
+
+uring('a flood of interim answers is no answer', async () => {
+  const flood = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000);
+  await withRawMembers(
+    [answersWhen(/\r\n\r\n$/, flood)],
+    { pool: { retries: 0 } },
+    async ({ socket }) => {
+      const client = socket();
+      client.write(get.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+      const { text } = await heardOf(client);
+      assert.is(text.split(' 103 ').length - 1, 64);
+      assert.match(text, /HTTP\/1\.1 502 Bad Gateway\r\n/);
+    },
+  );
+});
+
 uring('a mirror that hangs takes no slots from clients', async () => {
   const copies: Socket[] = [];
   const mirror = createServer((socket) => {
