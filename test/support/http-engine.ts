@@ -24,7 +24,7 @@ import {
 import { ResponsePlan } from '../../appliance/l7/http1/rewrite-response.js';
 import { availableCodings } from '../../appliance/l7/compress/codecs.js';
 import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
-import { WaitingList } from '../../appliance/l7/http/waiting.js';
+import { WaitingList, type WaitingPlaces } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
 import { type DriverOptions, loopback, RingDriver } from './ring-driver.js';
@@ -132,6 +132,16 @@ const pool: L7Pool = {
   proxyProtocol: 'off',
   ejection: null,
 };
+
+function placesFor(count: number): WaitingPlaces {
+  let left = count;
+  return {
+    take: () => left > 0 && left-- > 0,
+    give: () => {
+      left += 1;
+    },
+  };
+}
 
 export class EngineDriver implements HttpObserver {
   readonly driver: RingDriver;
@@ -249,7 +259,7 @@ export class EngineDriver implements HttpObserver {
     const members = this.members.filter((member) => member !== this.mirrored);
     const target: HttpPool = {
       pool: { ...pool, ...options.pool },
-      waiting: new WaitingList(),
+      waiting: new WaitingList(placesFor(options.pool?.queue ?? 0)),
       full: options.most !== undefined,
       setCookie: null,
       answered: () => undefined,
@@ -269,7 +279,7 @@ export class EngineDriver implements HttpObserver {
         ? null
         : {
             pool: { ...pool, name: 'copies' },
-            waiting: new WaitingList(),
+            waiting: new WaitingList(placesFor(0)),
             full: false,
             setCookie: null,
             choose: () => this.mirrored?.begun() ?? null,

@@ -267,9 +267,7 @@ export class Exchange implements Waiter {
   /** Queues for a member with room. Whether there was a place. */
   #wait(pool: HttpPool): boolean {
     if (this.list !== null) return true;
-    if (pool.waiting.length >= pool.pool.queue) return false;
-    if (this.client instanceof MirrorClient) return false;
-    pool.waiting.push(this);
+    if (this.client instanceof MirrorClient || !pool.waiting.push(this)) return false;
     this.core.waits(pool);
     this.client?.queued();
     return true;

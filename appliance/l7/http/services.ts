@@ -4,6 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { Balancer, type BalancerOptions } from '../balance/balancer.js';
+import type { BalanceMemory } from '../balance/memory.js';
 import type { Members, MemberState } from '../balance/members.js';
 import type { Chooser, Choosers } from '../balance/persistence.js';
 import type { ClientAddress } from '../client-address.js';
@@ -98,10 +99,23 @@ export class Balancers {
 
 class BalancedPool implements HttpPool {
   readonly pool: L7Pool;
-  readonly waiting = new WaitingList();
+  readonly waiting: WaitingList;
 
-  constructor(private readonly chooser: Chooser) {
-    this.pool = chooser.balancer.pool;
+  /** `row`: of the pool in shared memory, for the places in its queue. */
+  constructor(
+    private readonly chooser: Chooser,
+    memory: BalanceMemory,
+    row: number,
+  ) {
+    const { pool } = chooser.balancer;
+    this.pool = pool;
+    const waiting = memory.waitingRow(row);
+    this.waiting = new WaitingList({
+      take: () => pool.queue > 0 && memory.add(waiting, pool.queue),
+      give: () => {
+        memory.subtract(waiting);
+      },
+    });
   }
 
   get full(): boolean {
@@ -254,6 +268,7 @@ class CompiledService implements HttpService {
     parts: ServiceParts,
     balancer: (pool: string) => Balancer,
     unit: string,
+    rows: ReadonlyMap<string, number>,
   ) {
     const named = new Set(
       service.routes.flatMap(({ action }) =>
@@ -269,6 +284,8 @@ class CompiledService implements HttpService {
         const several = named.size > 1;
         made = new BalancedPool(
           parts.choosers.of(service.name, persistence, balancer(name), several),
+          parts.balancing.memory,
+          rows.get(rowName.pool(name)) ?? 0,
         );
         pools.set(name, made);
       }
@@ -342,6 +359,7 @@ export class HttpServices {
           this.parts,
           (pool) => balancers.of(pool, service.port),
           snapshot.unit.name,
+          snapshot.rows,
         ),
       );
     }

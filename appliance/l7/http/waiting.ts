@@ -9,12 +9,23 @@ export interface Waiter {
   list: WaitingList | null;
 }
 
+/** Places in the queues of all workers together. */
+export interface WaitingPlaces {
+  /** Takes one; false: there is none. */
+  take(): boolean;
+  give(): void;
+}
+
 export class WaitingList {
   first: Waiter | null = null;
   #last: Waiter | null = null;
   length = 0;
 
-  push(waiter: Waiter): void {
+  constructor(private readonly places: WaitingPlaces) {}
+
+  /** False: there is no place. */
+  push(waiter: Waiter): boolean {
+    if (!this.places.take()) return false;
     waiter.list = this;
     waiter.before = this.#last;
     waiter.behind = null;
@@ -22,6 +33,7 @@ export class WaitingList {
     else this.#last.behind = waiter;
     this.#last = waiter;
     this.length += 1;
+    return true;
   }
 
   remove(waiter: Waiter): void {
@@ -34,5 +46,6 @@ export class WaitingList {
     waiter.behind = null;
     waiter.list = null;
     this.length -= 1;
+    this.places.give();
   }
 }

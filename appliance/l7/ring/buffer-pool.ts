@@ -74,6 +74,7 @@ export class BufferPool {
   /** Buffers in the ring, and how many are to be there. */
   #inRing = 0;
   #wanted = LEAST_IN_RING;
+  #dry = false;
   /** Turns in a row in which the ring kept most of what it had. */
   #plenty = 0;
   /** Buffers that are not in the ring: the one that was used last is on top, and still in the cache. */
@@ -196,6 +197,11 @@ export class BufferPool {
    * ring is first in, first out, so with all of them in it each would be cold when its turn comes.
    */
   refill(): void {
+    if (this.#dry) {
+      this.#dry = false;
+      // Once a turn, however many found it empty.
+      if (this.#wanted < this.receiving) this.#wanted *= 2;
+    }
     const wanted = this.#wanted;
     if (this.#inRing * 4 > wanted * 3) {
       this.#plenty += 1;
@@ -209,9 +215,9 @@ export class BufferPool {
     }
   }
 
-  /** A receive found the ring empty: it is to hold more. */
+  /** A receive found the ring empty: from the next turn on it holds more. */
   ranDry(): void {
-    if (this.#wanted < this.receiving) this.#wanted *= 2;
+    this.#dry = true;
   }
 
   #provide(id: number): void {
