@@ -10,9 +10,8 @@
  *   away for a while, so that the last answer is not lost to a reset (RFC 9112 §9.6).
  */
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
-import type { ClientAddress } from '../client-address.js';
+import { Endpoint } from '../endpoint.js';
 import { writeTooMany, writeUnavailable } from '../limits/answers.js';
-import { slowBodyLeft } from '../limits/slow-body.js';
 import type { L7Timeouts } from '../tables.js';
 import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
@@ -36,6 +35,7 @@ import { endsOf, nobody } from './ends.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
+import { Pace } from './pace.js';
 import type { HttpRoute, HttpService } from './runtime.js';
 
 const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5 } as const;
@@ -46,8 +46,6 @@ const LINGER = 2000;
 const FULL_RETRY = 1000;
 /** Buffers that a client may fill with heads. */
 const HEAD_BUFFERS = 4;
-/** Milliseconds that the bytes of a body can buy at most. */
-const LONGEST = 2 ** 30;
 /** Bytes that may arrive meanwhile. */
 const LINGER_BYTES = 1_048_576;
 
@@ -59,39 +57,13 @@ export interface Binding {
 
 const serverTiming = octets('Server-Timing');
 const sockaddr = new Uint8Array(28);
-const AF_INET6 = 10;
-
-class Address implements ClientAddress {
-  readonly bytes = new Uint8Array(16);
-  family: 4 | 6 = 4;
-
-  set(source: Uint8Array, start: number, family: 4 | 6): void {
-    this.family = family;
-    if (family === 4) {
-      this.bytes.fill(0, 0, 10);
-      this.bytes.fill(0xff, 10, 12);
-    }
-    const from = family === 4 ? 12 : 0;
-    for (let i = from; i < 16; i += 1) this.bytes[i] = source[start + i - from] ?? 0;
-  }
-
-  /** Of all its bytes, evenly spread, after FNV-1a: a word, signed as words are. */
-  hash(): number {
-    let hash = 0x811c9dc5 | 0;
-    for (let i = 0; i < 16; i += 1) hash = Math.imul(hash ^ (this.bytes[i] as number), 0x01000193);
-    // The upper bits choose, so all must depend on all (the finaliser of MurmurHash3).
-    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-    return hash ^ (hash >>> 16);
-  }
-}
 
 export class ClientConnection implements Downstream, CodedBodyOwner {
   /** Of bodies of requests. */
   readonly reader = new BodyReader();
   /** Of bodies of answers. */
   readonly writer: BodyWriter;
-  readonly address = new Address();
+  readonly address = new Endpoint();
   /** Of the address. */
   hash = 0;
   bodyTaken = false;
@@ -101,7 +73,6 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #exchange: Exchange | null = null;
   #head: RequestHead | null = null;
   #peer: Peer | null = null;
-  #port = 0;
   /** What a PROXY header said. */
   #told: ProxyHeader | null = null;
   /** The client has sent its last byte. */
@@ -109,11 +80,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   /** The member's side of a tunnel has ended. */
   #memberEnded = false;
   #advancing = false;
-  /** When the body of the request began; since when the client is behind with an answer; what it took. */
-  #bodyBegan = 0;
-  #behind = false;
-  #behindSince = 0;
-  #taken = 0;
+  readonly #pace = new Pace();
   /** The answer's body, while it is coded. */
   #coded: CodedBody | null = null;
   /** The service that its connection counts for. */
@@ -170,7 +137,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   get ends(): Endpoints {
     if (this.#told !== null) return this.#told;
     const service = this.#binding?.service.service;
-    return service === undefined ? nobody : endsOf(this.address, this.#port, service);
+    return service === undefined ? nobody : endsOf(this.address, this.address.port, service);
   }
 
   accept(binding: Binding): void {
@@ -180,7 +147,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
-    this.#behind = false;
+    this.#pace.reset();
     this.#memberEnded = false;
     this.#thrown = 0;
     this.reader.done = true;
@@ -192,9 +159,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       core.connections.close(slot);
       return;
     }
-    const v6 = sockaddr[0] === AF_INET6;
-    this.address.set(sockaddr, v6 ? 8 : 4, v6 ? 6 : 4);
-    this.#port = ((sockaddr[2] as number) << 8) | (sockaddr[3] as number);
+    this.address.setSockaddr(sockaddr);
     this.#told = null;
     this.hash = this.address.hash();
     core.deadlines.set(slot, service.timeouts.head);
@@ -244,8 +209,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
 
   onSent(bytes: number): void {
     const { core, slot } = this;
-    if (this.pending === 0) this.#behind = false;
-    else this.#taken += bytes;
+    this.#pace.took(bytes, this.pending);
     const timeouts = this.#binding?.service.service.timeouts;
     if (timeouts === undefined) return;
     if (this.#state === State.head) {
@@ -342,35 +306,25 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     else this.#paceAnswer(timeouts);
   }
 
-  /** The client has to take what there is with some speed, or there are always a few bytes more. */
-  #paceAnswer({ idle, slowestBody }: L7Timeouts): void {
+  /** The client has to take what there is with some speed. */
+  #paceAnswer(timeouts: L7Timeouts): void {
     const { deadlines, timers } = this.core;
-    if (!this.#behind) {
-      this.#behind = true;
-      this.#behindSince = timers.now;
-      this.#taken = 0;
-    }
-    const left = slowBodyLeft(this.#taken, this.#behindSince, timers.now, slowestBody, idle);
-    deadlines.set(this.slot, left < idle ? left : idle);
+    deadlines.set(this.slot, this.#pace.answerLeft(timers.now, timeouts));
   }
 
   /** Whether it is the member that holds up the request's body; then its time does not count. */
-  #memberWaits({ slowestBody }: L7Timeouts): boolean {
+  #memberWaits(timeouts: L7Timeouts): boolean {
     const { connections, timers } = this.core;
     const upstream = this.#exchange?.upstream;
     if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
-    const { total } = this.reader;
-    const bought = slowestBody > 0 ? Math.min((total / slowestBody) * 1000, LONGEST) : 0;
-    this.#bodyBegan = (timers.now - bought) | 0;
+    this.#pace.waitsForMember(timers.now, this.reader.total, timeouts);
     return true;
   }
 
   /** So has what the client sends. */
-  #paceRequest({ idle, slowestBody }: L7Timeouts): void {
+  #paceRequest(timeouts: L7Timeouts): void {
     const { deadlines, timers } = this.core;
-    const { total } = this.reader;
-    const left = slowBodyLeft(total, this.#bodyBegan, timers.now, slowestBody, idle);
-    deadlines.set(this.slot, left < idle ? left : idle);
+    deadlines.set(this.slot, this.#pace.requestLeft(timers.now, this.reader.total, timeouts));
   }
 
   /** Passes on the head of an answer. Whether there was memory for it. */
@@ -426,7 +380,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.core.deadlines.clear(this.slot);
       return;
     }
-    this.#bodyBegan = this.core.timers.now;
+    this.#pace.begin(this.core.timers.now);
     this.#paceRequest(timeouts);
   }
 
@@ -840,7 +794,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     inbound.at = header.end;
     if (header.family !== 0) {
-      this.address.set(header.source, 0, header.family);
+      this.address.set(header.source, 0, header.family, header.sourcePort);
       this.hash = this.address.hash();
       this.#peer = null;
       this.#told = header;

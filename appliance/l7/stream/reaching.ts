@@ -5,7 +5,7 @@
  */
 import { writeProxyBinary, writeProxyLine } from '../http1/proxy-protocol.js';
 import { Writer } from '../http1/writer.js';
-import { ToldEndpoints } from './endpoint.js';
+import { ToldEndpoints } from '../endpoint.js';
 import type { StreamMember, StreamPool } from './runtime.js';
 import { Half, State, type StreamSession } from './session.js';
 import type { Streams } from './streams.js';

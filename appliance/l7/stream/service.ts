@@ -4,7 +4,7 @@
  */
 import { writeAddress } from '../http1/proxy-protocol.js';
 import type { L7Route, L7Service } from '../tables.js';
-import { Endpoint } from './endpoint.js';
+import { Endpoint } from '../endpoint.js';
 import { StreamRoutes } from './routes.js';
 import type { StreamLimits, StreamPool, StreamSticky } from './runtime.js';
 

@@ -4,7 +4,7 @@
  *
  * Invariant: used again after it is over; whoever needs something of it takes it before.
  */
-import { Endpoint } from './endpoint.js';
+import { Endpoint } from '../endpoint.js';
 import type { HelloReader, StreamMember, StreamPool } from './runtime.js';
 import type { StreamService } from './service.js';
 import { Shelf } from './shelf.js';

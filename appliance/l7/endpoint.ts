@@ -2,10 +2,10 @@
  * Both ends of a client's connection: as the socket or a PROXY header says it, as the rest of the tier
  * wants it (client-address.ts), and as a PROXY header to a member says it again.
  */
-import { addressOffset } from '../../../native/ffi/socket-address.js';
-import { AF_INET6 } from '../../../native/ffi/libc.js';
-import type { ClientAddress } from '../client-address.js';
-import type { Endpoints } from '../http1/proxy-protocol.js';
+import { addressOffset } from '../../native/ffi/socket-address.js';
+import { AF_INET6 } from '../../native/ffi/libc.js';
+import type { ClientAddress } from './client-address.js';
+import type { Endpoints } from './http1/proxy-protocol.js';
 
 /** 16 bytes, IPv4 as ::ffff:a.b.c.d, and a port. */
 export class Endpoint implements ClientAddress {
@@ -40,13 +40,16 @@ export class Endpoint implements ClientAddress {
     for (let at = 0; at < 16; at += 1) this.bytes[at] = from.bytes[at] as number;
   }
 
-  /** Of all bytes of the address, evenly spread (FNV-1a). */
+  /** Of all bytes of the address, after FNV-1a: a word, signed as words are. */
   hash(): number {
     let hash = 0x811c9dc5 | 0;
     for (let at = 0; at < 16; at += 1) {
       hash = Math.imul(hash ^ (this.bytes[at] as number), 0x01000193);
     }
-    return hash >>> 0;
+    // The upper bits choose, so all must depend on all (the finaliser of MurmurHash3).
+    hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    return hash ^ (hash >>> 16);
   }
 }
 
