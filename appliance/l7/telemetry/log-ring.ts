@@ -114,8 +114,10 @@ export class LogRingReader {
     while (taken < stop && taken < most) {
       const length = this.word(tail);
       const target = this.word((tail + 4) | 0);
+      // Looked at before it is padded, which would wrap for the largest.
+      if (length < 0 || length > stop) return this.repair(head);
       const size = recordHead + padded(length);
-      if (length < 0 || size > stop - taken || target < 0 || target >= mostTargets) {
+      if (size > stop - taken || target < 0 || target >= mostTargets) {
         return this.repair(head);
       }
       const at = (tail + recordHead) & this.mask;

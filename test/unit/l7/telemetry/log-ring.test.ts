@@ -125,6 +125,8 @@ test('a ring that makes no sense is emptied, counted, and used again', () => {
         assert.equal(taken.lines, [{ target: 9, text: 'alive' }]);
       },
     ),
+    // A length that wraps when it is padded.
+    { examples: [[[2 ** 31 - 3, ...new Array<number>(39).fill(0)], 2]] },
   );
 });
 
