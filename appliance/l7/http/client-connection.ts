@@ -11,20 +11,17 @@
  */
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import { Endpoint } from '../endpoint.js';
-import { writeTooMany, writeUnavailable } from '../limits/answers.js';
+import { writeUnavailable } from '../limits/answers.js';
 import type { L7Timeouts } from '../tables.js';
-import { asItIs, codingOf, contentCoding, withoutCoding } from '../http1/coding.js';
+import { asItIs, codingOf, contentCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
 import type { Peer } from '../http1/peer.js';
 import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
-import { refusalOf } from '../http1/refusal.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import { passage, passageOf, writeResponse } from '../http1/rewrite-response.js';
-import { octets } from '../http1/octets.js';
-import { writeServerTiming } from '../telemetry/server-timing.js';
 import type { Answer } from './answers.js';
 import { answers } from './answers.js';
 import { BodyReader, type BodySink, bodyStep, BodyWriter } from './body.js';
@@ -35,6 +32,14 @@ import { endsOf, nobody } from './ends.js';
 import type { Exchange } from './exchange.js';
 import type { Inbound } from './inbound.js';
 import type { EndReason } from './observer.js';
+import {
+  addFields,
+  sendOfRoute,
+  sendOwn,
+  sendRefusal,
+  sendTooMany,
+  treatmentOf,
+} from './own-answers.js';
 import { Pace } from './pace.js';
 import type { HttpRoute, HttpService } from './runtime.js';
 
@@ -55,7 +60,6 @@ export interface Binding {
   port: number;
 }
 
-const serverTiming = octets('Server-Timing');
 const sockaddr = new Uint8Array(28);
 
 export class ClientConnection implements Downstream, CodedBodyOwner {
@@ -334,7 +338,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     if (route === null) return false;
     const id = core.beginHead();
     if (id < 0) return false;
-    const treated = interim ? asItIs : this.#treatment(exchange, head);
+    const treated = interim ? asItIs : treatmentOf(core, exchange, head);
     const coding = codingOf(treated);
     const { bytes } = core.pool;
     const small = codedAtOnce(coding, head, bytes, inbound);
@@ -346,7 +350,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const { persistent } = exchange;
     const { response } = route;
     writeResponse(core.writer, head, bytes, exchange, response, persistent, treated, length);
-    if (!interim) this.#addFields(exchange);
+    if (!interim) addFields(core, exchange);
     if (!core.endHead(slot, id)) return false;
     if (!interim) {
       this.writer.begin(slot, way === passage.chunked);
@@ -382,34 +386,6 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     }
     this.#pace.begin(this.core.timers.now);
     this.#paceRequest(timeouts);
-  }
-
-  /** What becomes of the body: coded for this client, or not. */
-  #treatment(exchange: Exchange, head: ResponseHead): number {
-    const { core } = this;
-    const compression = exchange.service?.compression;
-    const plan = exchange.route?.response;
-    if (compression === null || compression === undefined || plan === undefined) return asItIs;
-    const treated = compression.treat(exchange.accepts, head, core.pool.bytes, plan);
-    return core.compressors.available ? treated : withoutCoding(treated);
-  }
-
-  /** Fields of this exchange alone. */
-  #addFields(exchange: Exchange): void {
-    const { writer, timers } = this.core;
-    const timing = exchange.service?.service.serverTiming === true;
-    if (exchange.setCookie === null && !timing) return;
-    writer.reopen();
-    if (exchange.setCookie !== null) writer.all(exchange.setCookie);
-    if (timing) {
-      const now = timers.clock[0] as number;
-      const all = ((now - exchange.startedAt) * 1000) | 0;
-      const member = ((now - exchange.sentAt) * 1000) | 0;
-      writer.name(serverTiming);
-      writeServerTiming(writer, all - member, member);
-      writer.lineEnd();
-    }
-    writer.lineEnd();
   }
 
   bodyEnded(): boolean {
@@ -460,26 +436,11 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const { core, slot } = this;
     const exchange = this.#exchange;
     if (exchange === null) return;
-    exchange.status = route.status;
-    exchange.answered = true;
-    exchange.persistent = exchange.persistent && this.reader.done && !core.draining;
-    const id = core.beginHead();
-    if (id < 0) {
-      this.abort('no-memory');
-      return;
-    }
-    route.writeAnswer(core.writer, head, bytes, exchange.persistent);
-    if (!core.endHead(slot, id)) {
-      // A redirect that is longer than any head may be.
-      this.refuse(faults.targetTooLong);
-      return;
-    }
-    const body = route.bodyFor(head);
-    if (core.connections.writeBytes(slot, body, 0, body.length) < body.length) {
-      this.abort('no-memory');
-      return;
-    }
-    this.exchangeEnded('complete');
+    const goesOn = this.reader.done && !core.draining;
+    const sent = sendOfRoute(core, slot, exchange, route, head, bytes, goesOn);
+    if (sent === 'sent') this.exchangeEnded('complete');
+    else if (sent === 'too-long') this.refuse(faults.targetTooLong);
+    else this.abort('no-memory');
   }
 
   /** An answer of Weir's own ends the exchange. */
@@ -487,17 +448,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const { core, slot } = this;
     const exchange = this.#exchange;
     if (exchange === null || this.#state === State.closing) return;
-    exchange.status = one.status;
-    exchange.answered = true;
-    const keep = exchange.persistent && this.reader.done;
-    exchange.persistent = keep;
-    const head = keep && exchange.minor === 1 ? one.keep : one.close;
-    if (head === one.close) exchange.persistent = false;
-    let ok = core.connections.writeBytes(slot, head, 0, head.length) === head.length;
-    if (ok && exchange.method !== method.head) {
-      ok = core.connections.writeBytes(slot, one.body, 0, one.body.length) === one.body.length;
-    }
-    if (ok) this.exchangeEnded(reason);
+    if (sendOwn(core, slot, exchange, one, this.reader.done)) this.exchangeEnded(reason);
     else this.abort('no-memory');
   }
 
@@ -505,18 +456,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const { core, slot } = this;
     const exchange = this.#exchange;
     if (exchange === null) return;
-    exchange.status = 429;
-    exchange.answered = true;
-    exchange.persistent = exchange.persistent && this.reader.done;
-    const isHead = exchange.method === method.head;
-    const id = core.beginHead();
-    if (id < 0) {
-      this.abort('no-memory');
-      return;
-    }
-    writeTooMany(core.writer, wait, exchange, isHead, exchange.persistent);
-    core.endHead(slot, id);
-    this.exchangeEnded('complete');
+    if (sendTooMany(core, slot, exchange, wait, this.reader.done)) this.exchangeEnded('complete');
+    else this.abort('no-memory');
   }
 
   /** The request is none: says why and ends the connection. */
@@ -525,12 +466,8 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     const binding = this.#binding;
     if (binding === null || this.#state === State.closing) return;
     core.observer.refused(binding.service, fault);
-    const refusal = refusalOf(fault);
     const exchange = this.#exchange;
-    core.connections.writeBytes(slot, refusal.head, 0, refusal.head.length);
-    if (exchange?.method !== method.head) {
-      core.connections.writeBytes(slot, refusal.body, 0, refusal.body.length);
-    }
+    sendRefusal(core, slot, fault, exchange?.method !== method.head);
     if (exchange !== null) {
       exchange.refusedBy(fault);
       exchange.cancel();
