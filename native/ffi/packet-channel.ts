@@ -57,6 +57,7 @@ const SO_SNDBUFFORCE = 32;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
+const ECONNRESET = 104;
 const F_SEAL_SEAL = 1;
 const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
@@ -151,7 +152,11 @@ export function receivePacket(fd: number): PacketMessage | null | 'ended' {
   const control = Buffer.alloc(CMSGHDR + Math.ceil((MOST_DESCRIPTORS * 4) / 8) * 8);
   const { block, iovec } = header(data, control);
   return holding([data, iovec, control], () => {
-    const length = cRecvmsg(fd, block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    let length = cRecvmsg(fd, block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    // Said once where the other side ended without reading everything, ahead of what it sent before.
+    if (length < 0 && koffi.errno() === ECONNRESET) {
+      length = cRecvmsg(fd, block, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    }
     if (length < 0) {
       const error = new SystemError('recvmsg', koffi.errno());
       if (error.code === 'EAGAIN' || error.code === 'EINTR') return null;
