@@ -9,8 +9,6 @@ export const SYS_IO_URING_SETUP = 425;
 export const SYS_IO_URING_ENTER = 426;
 export const SYS_IO_URING_REGISTER = 427;
 
-/** Kernel 6.12: enter() may gather completions for a while before it returns with any. */
-export const IORING_FEAT_MIN_TIMEOUT = 1 << 15;
 export const IORING_SETUP_CQSIZE = 1 << 3;
 export const IORING_SETUP_CLAMP = 1 << 4;
 /** One bad entry does not stop the submission of those behind it. */

@@ -70,14 +70,12 @@ const NEEDED: readonly number[] = [
 
 /** Words of struct io_uring_params and where its parts begin in it. */
 const PARAMS_WORDS = 30;
-const FEATURES = 5;
 const SQ_OFFSETS = 10;
 const CQ_OFFSETS = 20;
 
 /** Words of the argument of enter: struct io_uring_getevents_arg, then a __kernel_timespec. */
 const ARGUMENT_BYTES = 24;
 const TIMESPEC = 8;
-const MIN_WAIT = 3;
 
 export interface IoUringOptions {
   /** Entries of the submission ring and of the completion ring; the kernel rounds up to powers of two. */
@@ -139,8 +137,6 @@ export class IoUring {
   readonly submissionArray: 'omitted' | 'kept';
 
   readonly #mappings: readonly Mapping[];
-  /** Whether enter() can gather. */
-  readonly gathers: boolean;
   readonly #argument: Int32Array;
   readonly #argumentAddress: number;
   #closed = false;
@@ -171,7 +167,6 @@ export class IoUring {
       const array = at(SQ_OFFSETS, 6);
       for (let index = 0; index < this.sq.entries; index += 1) this.ring[array + index] = index;
     }
-    this.gathers = (word(params, FEATURES) & abi.IORING_FEAT_MIN_TIMEOUT) !== 0;
     this.#argument = new Int32Array(argument.buffer);
     this.#argumentAddress = Number(argument.address);
     new BigUint64Array(argument.buffer)[2] = argument.address + BigInt(TIMESPEC * 4);
@@ -224,17 +219,15 @@ export class IoUring {
   /**
    * Submits `submit` entries and waits until `complete` completions are there or the time is over:
    * `milliseconds` below 0 is for ever. Returns how many entries were taken, or a negative errno;
-   * never throws, never allocates. With `gather` above 0 (microseconds; only where `gathers` says so)
-   * it returns after that time with whatever completions there are. Completions for which the ring had no room are moved into it
+   * never throws, never allocates. Completions for which the ring had no room are moved into it
    * before anything is waited for.
    */
-  enter(submit: number, complete: number, milliseconds: number, gather = 0): number {
+  enter(submit: number, complete: number, milliseconds: number): number {
     let flags = abi.IORING_ENTER_GETEVENTS;
     let size = 0;
     let argument = 0;
     if (complete > 0 && milliseconds >= 0) {
       const seconds = (milliseconds / 1000) | 0;
-      this.#argument[MIN_WAIT] = gather;
       this.#argument[TIMESPEC] = seconds;
       this.#argument[TIMESPEC + 2] = (milliseconds - seconds * 1000) * 1_000_000;
       flags |= abi.IORING_ENTER_EXT_ARG;

@@ -13,7 +13,6 @@ const CQES = 8;
 
 /** A kernel that takes up to `takes` entries of each call and completes them at once. */
 export class PlayedKernel implements RingKernel {
-  readonly gathers = false;
   /** Opcodes of the operations taken, in order. */
   readonly opcodes: number[] = [];
   readonly ring = new Int32Array(256);

@@ -51,8 +51,6 @@ export const Kind = {
   node: 7,
 } as const;
 
-/** Microseconds that a turn may wait for more completions than one. */
-const GATHER = 50;
 /** Slots are below this. */
 export const MOST_SLOTS = 1 << 24;
 
@@ -64,7 +62,7 @@ export function tagOf(kind: number, slot: number): number {
 /** What the ring needs of an io_uring; tests put a kernel of their own behind it. */
 export type RingKernel = Pick<
   IoUring,
-  'ring' | 'sqes' | 'sq' | 'cq' | 'cqOverflow' | 'cqes' | 'gathers' | 'enter' | 'submit'
+  'ring' | 'sqes' | 'sq' | 'cq' | 'cqOverflow' | 'cqes' | 'enter' | 'submit'
 >;
 
 export interface Completions {
@@ -187,18 +185,14 @@ export class Ring {
   }
 
   /**
-   * Submits everything and waits for a completion, at most `milliseconds` (below 0: for ever). Where
-   * the kernel can, it waits for as many as `expected` first, but for those no longer than a moment.
+   * Submits everything and waits for a completion, at most `milliseconds` (below 0: for ever).
    * Throws IoUringError when the ring can no longer be trusted.
    */
-  enter(milliseconds: number, expected = 1): void {
+  enter(milliseconds: number): void {
     const backlog = this.#drainBacklog();
     this.#ring[this.#sqTail] = this.#tail;
     const wait = milliseconds === 0 || backlog || this.#ready() ? 0 : 1;
-    const gather = wait > 0 && expected > 1 && this.#kernel.gathers;
-    const taken = gather
-      ? this.#kernel.enter(this.#filled(), expected, milliseconds, GATHER)
-      : this.#kernel.enter(this.#filled(), wait, milliseconds);
+    const taken = this.#kernel.enter(this.#filled(), wait, milliseconds);
     if (taken >= 0) return;
     switch (-taken) {
       case errno.ETIME:

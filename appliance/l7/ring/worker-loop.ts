@@ -50,12 +50,6 @@ const COMPLETIONS = 16_384;
 /** Milliseconds: node gets a turn as often under load, and when there is nothing to do. */
 const YIELD = 100;
 const LONGEST_WAIT = 1000;
-/**
- * After a turn with as many completions the next one waits a moment for half as many: fewer and larger
- * turns cost less for each. A worker with little to do answers at once.
- */
-const BUSY = 8;
-const MOST_EXPECTED = 64;
 /** Turns of at most 10 ms that a loop may take to close its connections. */
 const CLOSING_TURNS = 500;
 
@@ -106,8 +100,6 @@ export class WorkerLoop {
   #nodeArmed = false;
   /** node is to have its turn. */
   #woken = false;
-  /** Completions that the next turn may wait for, for a moment. */
-  #expected = 1;
   #handler: ConnectionHandler | null = null;
   /** The acceptor's own timer comes behind the handler's. */
   readonly #acceptTimer: number;
@@ -232,7 +224,7 @@ export class WorkerLoop {
       this.#ring.watch(this.#wakeFd, wakeTag, 0);
     }
     this.connections.settle();
-    this.#ring.enter(this.#wait(milliseconds), this.#expected);
+    this.#ring.enter(this.#wait(milliseconds));
     const exactly = performance.now() + processBegan;
     this.clock[0] = exactly;
     const now = exactly | 0;
@@ -240,7 +232,6 @@ export class WorkerLoop {
     this.#turning = true;
     try {
       const events = this.#ring.reap(this.#completions);
-      this.#expected = events < BUSY ? 1 : Math.min(events >> 1, MOST_EXPECTED);
       return events + this.#timers.advance(now, this.#timerHandler);
     } finally {
       this.#turning = false;
