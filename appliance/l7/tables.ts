@@ -7,20 +7,10 @@
  * As in control/tables.ts, an object that did not change keeps its identity from one compilation
  * to the next. Durations are milliseconds, sizes bytes.
  */
+import type { AlgorithmName } from '../balance/choice.js';
 import type { FieldEdit } from './http1/edits.js';
 
-/** As in config/pool.ts. */
-export type L7Algorithm =
-  | 'round-robin'
-  | 'weighted-round-robin'
-  | 'least-connections'
-  | 'weighted-least-connections'
-  | 'ip-hash'
-  | 'maglev'
-  | 'least-response-time'
-  | 'least-bandwidth'
-  | 'random'
-  | 'custom';
+export type L7Algorithm = AlgorithmName;
 
 export interface L7Tables {
   readonly unit: L7Unit;

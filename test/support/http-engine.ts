@@ -27,6 +27,7 @@ import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { WaitingList, type WaitingPlaces } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
+import { poolWith, serviceAt, timeouts } from './l7-tables.js';
 import { type DriverOptions, loopback, RingDriver } from './ring-driver.js';
 
 export interface EngineOptions {
@@ -77,61 +78,8 @@ class Member implements HttpMember {
   }
 }
 
-export const timeouts: L7Timeouts = {
-  head: 5000,
-  idle: 5000,
-  keepAlive: 5000,
-  slowestBody: 0,
-  connect: 2000,
-  response: 5000,
-  queue: 1000,
-  tunnel: 5000,
-};
-
-const service: L7Service = {
-  name: 'web',
-  address: '127.0.0.1',
-  port: 80,
-  protocol: 'http',
-  routes: [],
-  persistence: null,
-  limits: [],
-  connections: 0,
-  connectionsPerClient: 0,
-  clientPrefix: 32,
-  clientPrefix6: 64,
-  timeouts,
-  maxBody: 0,
-  maxHead: 16_384,
-  maxFields: 100,
-  proxyProtocol: 'off',
-  forward: {
-    forwardedFor: 'append',
-    forwardedOthers: 'set',
-    forwarded: 'remove',
-    via: null,
-    requestId: null,
-    upgrade: 'websocket',
-  },
-  compression: null,
-  accessLog: null,
-  serverTiming: false,
-};
-
-const pool: L7Pool = {
-  name: 'web',
-  algorithm: 'round-robin',
-  hash: 'source',
-  members: [],
-  whenDown: 'refuse',
-  queue: 0,
-  idleConnections: 64,
-  idleTimeout: 30_000,
-  requestsPerConnection: 1000,
-  retries: 2,
-  proxyProtocol: 'off',
-  ejection: null,
-};
+const service = serviceAt(80, { routes: [] });
+const pool = poolWith([]);
 
 function placesFor(count: number): WaitingPlaces {
   let left = count;

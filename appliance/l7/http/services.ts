@@ -25,6 +25,7 @@ import { Limiter } from '../limits/limiter.js';
 import { FixedAnswer, type HttpDate, RedirectTemplate } from '../routing/answers.js';
 import { Rewrite } from '../routing/rewrite.js';
 import { Router } from '../routing/router.js';
+import { WeightedChoice } from '../routing/weighted-choice.js';
 import type { Snapshot } from '../snapshot.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import { rowName } from '../telemetry/row-registry.js';
@@ -146,26 +147,6 @@ class BalancedPool implements HttpPool {
   }
 }
 
-interface Share {
-  readonly pool: HttpPool;
-  /** Up to here, of all numbers below 2^32, they are this pool's. */
-  readonly end: number;
-}
-
-/** Pools by weight, each with its part of the numbers below 2^32. */
-function sharesOf(
-  pools: readonly { readonly pool: string; readonly weight: number }[],
-  pool: (name: string) => HttpPool,
-): readonly Share[] {
-  const weighed = pools.filter(({ weight }) => weight > 0);
-  const all = weighed.reduce((sum, { weight }) => sum + weight, 0);
-  let sum = 0;
-  return weighed.map(({ pool: name, weight }) => {
-    sum += weight;
-    return { pool: pool(name), end: (sum / all) * 2 ** 32 };
-  });
-}
-
 const noBody = new Uint8Array(0);
 
 class CompiledRoute implements HttpRoute {
@@ -175,7 +156,8 @@ class CompiledRoute implements HttpRoute {
   readonly status: number;
   readonly #redirect: RedirectTemplate | null = null;
   readonly #fixed: FixedAnswer | null = null;
-  readonly #shares: readonly Share[];
+  readonly #pools: readonly HttpPool[];
+  readonly #choice: WeightedChoice;
   readonly #mirror: HttpPool | null = null;
   readonly #mirrorEnd: number = 0;
   /** For shares and mirrors: xorshift32, since clients' addresses would give each client one pool. */
@@ -209,7 +191,10 @@ class CompiledRoute implements HttpRoute {
       this.#redirect = new RedirectTemplate(action.to, action.status, service.address, edits);
     } else if (action.kind === 'respond') this.#fixed = new FixedAnswer(action, edits);
     this.#random = Int32Array.of(seed | 1);
-    this.#shares = action.kind === 'pools' ? sharesOf(action.pools, pool) : [];
+    const all = action.kind === 'pools' ? action.pools : [];
+    const pools = all.filter(({ weight }) => weight > 0);
+    this.#pools = pools.map(({ pool: name }) => pool(name));
+    this.#choice = new WeightedChoice(pools.map(({ weight }) => weight));
     if (action.kind === 'pools' && action.mirror !== null) {
       this.#mirror = pool(action.mirror.pool);
       this.#mirrorEnd = (action.mirror.percent / 100) * 2 ** 32;
@@ -227,11 +212,9 @@ class CompiledRoute implements HttpRoute {
   }
 
   poolFor(): HttpPool | null {
-    const shares = this.#shares;
-    if (shares.length === 1) return shares[0]?.pool ?? null;
-    const number = shares.length === 0 ? 0 : this.#draw();
-    for (const share of shares) if (number < share.end) return share.pool;
-    return null;
+    const pools = this.#pools;
+    if (pools.length === 0) return null;
+    return pools[this.#choice.pick(pools.length === 1 ? 0 : this.#draw())] ?? null;
   }
 
   mirrorFor(): HttpPool | null {

@@ -5,7 +5,8 @@
 import { writeAddress } from '../http1/proxy-protocol.js';
 import type { L7Route, L7Service } from '../tables.js';
 import { Endpoint } from '../endpoint.js';
-import { StreamRoutes } from './routes.js';
+import { Router } from '../routing/router.js';
+import { WeightedChoice } from '../routing/weighted-choice.js';
 import type { StreamLimits, StreamPool, StreamSticky } from './runtime.js';
 
 export interface StreamServiceParts {
@@ -16,24 +17,25 @@ export interface StreamServiceParts {
   readonly limits: StreamLimits | null;
 }
 
-interface Share {
-  readonly pool: StreamPool;
-  /** Up to here, of all numbers below 2^32, they are this pool's. */
-  readonly end: number;
+/** The pools of a route, and how they share its connections. */
+interface Shared {
+  readonly pools: readonly StreamPool[];
+  readonly choice: WeightedChoice;
 }
 
-/** The pools of a route, each with its part of the numbers below 2^32. */
-function sharesOf(route: L7Route, parts: StreamServiceParts): readonly Share[] {
-  if (route.action.kind !== 'pools') return [];
-  const pools = route.action.pools.filter(({ weight }) => weight > 0);
-  const all = pools.reduce((sum, { weight }) => sum + weight, 0);
-  let sum = 0;
-  return pools.map(({ pool: name, weight }) => {
-    const pool = parts.pool(name);
-    if (pool === undefined) throw new Error(`route ${route.name} leads to an unknown pool ${name}`);
-    sum += weight;
-    return { pool, end: (sum / all) * 2 ** 32 };
-  });
+function sharedBy(route: L7Route, parts: StreamServiceParts): Shared {
+  const all = route.action.kind === 'pools' ? route.action.pools : [];
+  const pools = all.filter(({ weight }) => weight > 0);
+  return {
+    pools: pools.map(({ pool: name }) => {
+      const pool = parts.pool(name);
+      if (pool === undefined) {
+        throw new Error(`route ${route.name} leads to an unknown pool ${name}`);
+      }
+      return pool;
+    }),
+    choice: new WeightedChoice(pools.map(({ weight }) => weight)),
+  };
 }
 
 export class StreamService {
@@ -42,8 +44,8 @@ export class StreamService {
   readonly tls: boolean;
   /** Where clients connect to, unless a PROXY header knows better. */
   readonly destination = new Endpoint();
-  readonly #routes: StreamRoutes;
-  readonly #shares: readonly (readonly Share[])[];
+  readonly #router: Router;
+  readonly #shares: readonly Shared[];
 
   constructor(
     readonly service: L7Service,
@@ -55,20 +57,20 @@ export class StreamService {
     const address = new Uint8Array(16);
     writeAddress(address, service.address);
     this.destination.set(address, 0, service.address.includes(':') ? 6 : 4, service.port);
-    this.#routes = new StreamRoutes(service.routes);
-    this.#shares = service.routes.map((route) => sharesOf(route, parts));
+    this.#router = new Router(service);
+    this.#shares = service.routes.map((route) => sharedBy(route, parts));
   }
 
   /** Number of the route; -1: none. */
   find(name: string, client: Endpoint): number {
-    return this.#routes.find(name, client);
+    const bytes = Buffer.from(name, 'latin1');
+    return this.#router.findName(bytes, 0, bytes.length, client);
   }
 
   /** One of the route's pools, for a number below 2^32; null: it has none. */
   poolFor(route: number, number: number): StreamPool | null {
     const shares = this.#shares[route];
     if (shares === undefined) return null;
-    for (const share of shares) if (number < share.end) return share.pool;
-    return null;
+    return shares.pools[shares.choice.pick(number)] ?? null;
   }
 }
