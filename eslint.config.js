@@ -104,6 +104,16 @@ export default defineConfig(
       message: `appliance/${folder} does its one job and knows its neighbours by type only; appliance/control joins them.`,
     }),
   ),
+  boundary(['appliance/ha/**/*.ts'], koffi, tests, {
+    regex: othersThan('ha', 'config', 'net', 'native'),
+    message:
+      'appliance/ha runs in a process of its own: it knows the language and the network, and nothing of the daemon.',
+  }),
+  boundary(['appliance/tls/**/*.ts'], koffi, tests, {
+    regex: othersThan('tls', 'config'),
+    message:
+      'appliance/tls keeps and makes certificates, and knows nothing of the daemon; appliance/control joins them.',
+  }),
   // From its folders `../telemetry` is its own; that of the daemon is one step further.
   ...[
     ['appliance/l7/*.ts', '{1,}'],
@@ -124,6 +134,16 @@ export default defineConfig(
     allowTypeImports: true,
     message:
       'appliance/telemetry keeps what is shown, in the words of the API; it asks nobody for it.',
+  }),
+  boundary(['appliance/tls/**/*.ts'], koffi, tests, {
+    regex: othersThan('tls', 'config', 'native'),
+    message:
+      'appliance/tls makes and keeps certificates: it knows intent, and nothing of those who use them.',
+  }),
+  boundary(['appliance/ha/pair/**/*.ts'], koffi, tests, {
+    regex: othersThan('pair', 'config', 'tls', 'native'),
+    message:
+      'appliance/ha/pair carries messages between two units: it knows certificates, and nothing of what is sent.',
   }),
   boundary(['appliance/cli/**/*.ts'], koffi, tests, {
     regex: othersThan('cli', 'config', 'api', 'native'),

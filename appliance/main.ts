@@ -9,14 +9,20 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
+import { forbidCoreFiles } from '../native/ffi/privileges.js';
 import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
 import { createApi } from './api/server.js';
 import { AccessEntries } from './config/access-entries.js';
 import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
+import { AcmeChallenges } from './control/acme-challenges.js';
+import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
+import { ProxySecrets } from './control/proxy-secrets.js';
+import { standbyIntent } from './control/unconfirmed.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
@@ -29,6 +35,8 @@ import { hardwareProfiles } from './offload/examine.js';
 import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
 import { EventLog } from './telemetry/event-log.js';
+import { CertificateStore } from './tls/certificate-store.js';
+import { TicketKeys } from './tls/ticket-keys.js';
 
 /** Flow events that a CPU may send in a second; what is over is counted. */
 const EVENTS_PER_SECOND = 200;
@@ -39,6 +47,7 @@ const HASH_SEED = 0x7765_6972;
 
 export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> => {
   const log = pino({ level: options.logLevel });
+  forbidCoreFiles();
   const closing: (() => void | Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of closing.splice(0).reverse()) await step();
@@ -108,8 +117,43 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       access.close();
     });
+    const stored = CertificateStore.open(options.stateDir, {
+      busyTimeout: BUSY_MS,
+      onListenerError: (err) => {
+        log.error({ err }, 'a listener of the certificate store failed');
+      },
+    });
+    closing.push(() => {
+      stored.close();
+    });
+    if (stored.problem !== null) log.error(stored.problem);
+    const challenges: AcmeChallenges = new AcmeChallenges({
+      intent: () => certificates.intent,
+      publish: () => {
+        secrets?.changed();
+        return proxy.secretsTaken();
+      },
+    });
+    const certificates: Certificates = new Certificates({
+      store: stored,
+      events,
+      acme: acmeIssuer({
+        store: stored,
+        responder: challenges,
+        warn: (sentence) => {
+          log.warn(sentence);
+        },
+      }),
+      standby: () => standbyIntent(store),
+      onError: (err) => {
+        log.error({ err }, 'cannot look at the certificates');
+      },
+    });
+    closing.push(() => certificates.close());
+    let secrets: ProxySecrets | null = null;
     const proxy = new WorkerTier({
       poller,
+      beforeTables: (tables) => secrets?.follow(tables),
       onEvent: (event) => {
         events.append({ kind: 'worker', ...event });
       },
@@ -122,6 +166,29 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => proxy.leave());
+    const tickets = new TicketKeys({
+      file: join(options.runDir, 'ticket-keys'),
+      onChange: () => secrets?.changed(),
+      onError: (err) => {
+        log.warn(
+          { err },
+          'cannot keep the keys of session tickets: sessions begin anew after a restart',
+        );
+      },
+    });
+    closing.push(() => {
+      tickets.close();
+    });
+    secrets = new ProxySecrets({
+      store: stored,
+      ticketKeys: () => tickets.keys,
+      challenges: () => challenges.shown,
+      proxy,
+      onProblem: (certificate, err) => {
+        log.error({ err, certificate }, 'workers serve without this key');
+      },
+    });
+    closing.push(() => secrets?.close());
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),
@@ -131,6 +198,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       monitors,
       events,
       access,
+      certificates,
       log,
       profiles,
       tableSizes: chosen,

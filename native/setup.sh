@@ -85,7 +85,7 @@ at_least "$node_version" 20.19 || stop "Node.js 20.19 or newer is needed; this i
 packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ openssl python3'
 commands='clang make g++ openssl python3'
 if [ "$root" = yes ]; then
-  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux haproxy nginx"
+  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux haproxy nginx wrk sslscan testssl.sh pebble keepalived"
   commands="$commands ip ethtool tcpdump curl ping sysctl nsenter"
 fi
 if command -v dpkg-query >/dev/null 2>&1; then
@@ -104,7 +104,8 @@ installed $package
       stop "these Debian packages are missing, and only root can install them:$missing. Run: sudo apt-get install$missing"
     export DEBIAN_FRONTEND=noninteractive
     step 'refreshing the list of Debian packages' apt update
-    # Debian starts haproxy and nginx when they come, nginx on port 80; here they are for tests only.
+    # Debian starts haproxy, nginx and keepalived when they come, nginx on port 80; here they are for
+    # tests only.
     if [ ! -e /usr/sbin/policy-rc.d ] && [ ! -L /usr/sbin/policy-rc.d ]; then
       policy=/usr/sbin/policy-rc.d
       printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -114,7 +115,7 @@ installed $package
     step "installing Debian packages:$missing" apt install -y --no-install-recommends $missing
     [ -z "$policy" ] || rm -f "$policy"
     policy=
-    for service in haproxy nginx; do
+    for service in haproxy nginx keepalived; do
       case "$missing " in *" $service "*)
         ! command -v systemctl >/dev/null 2>&1 ||
           step "keeping $service from starting with the machine" systemctl disable "$service"

@@ -17,6 +17,7 @@ import type { Document } from '../config/schema.js';
 import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
 export type { Change, ConfigError, Document };
+export type * from './certificate-contract.js';
 export type * from './proxy-contract.js';
 
 /** Names the interface in every path. */
@@ -334,6 +335,11 @@ export const EVENT_KINDS = [
   'access',
   /** A service's SYNs came to be answered by cookies, or no longer are. */
   'syn-cookies',
+  /** A certificate was imported, made, replaced, removed, or its key exported. */
+  'certificate',
+  /** 30, 14, 7, 3 days and a day before its end, and at its end; each once. */
+  'certificate-expiring',
+  'certificate-expired',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -355,6 +361,7 @@ export interface EventSubject {
   readonly revision?: number;
   readonly author?: string;
   readonly interface?: string;
+  readonly certificate?: string;
 }
 
 export interface EventRow {
@@ -523,6 +530,11 @@ export type AlarmCode =
   | 'proxy-unavailable'
   /** Lines of an access log were dropped within the last minutes. */
   | 'access-log'
+  /** Of those that a service uses or the document declares. */
+  | 'certificate-expiring'
+  | 'certificate-expired'
+  /** It is not there, or its private key cannot be used. */
+  | 'certificate-unusable'
   /** A table of the fast path is nearly full. */
   | 'table-full';
 
@@ -678,11 +690,12 @@ export type StreamMessage =
  * `syntax`: the text is no YAML or JSON. `invalid`: it is, but no valid document.
  * `unsupported`: valid, but no tier of this build can execute it. `conflict`: the
  * unit's state forbids it (nothing to confirm …). `revision-mismatch`: If-Match
- * names another revision than the current one.
+ * names another revision than the current one. `forbidden`: another user may, this one may not.
  */
 export const ERROR_STATUS = {
   syntax: 400,
   'bad-request': 400,
+  forbidden: 403,
   'not-found': 404,
   'method-not-allowed': 405,
   conflict: 409,

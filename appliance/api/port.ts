@@ -43,6 +43,8 @@ import type {
   WorkerRow,
 } from './contract.js';
 
+import type { CertificatesPort } from './certificate-port.js';
+
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
   override readonly name = 'PortError';
@@ -191,6 +193,8 @@ export interface DaemonPort {
   }): Promise<void>;
   /** Reads every file of the access lists again. */
   reloadAccess(): Promise<AccessView>;
+
+  readonly certificates: CertificatesPort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

@@ -59,6 +59,28 @@ export interface ProxyTotals {
   /** Ended by the client before the answer did; broken or timed out by the member. */
   readonly clientAborts: number;
   readonly memberFailures: number;
+  /** Handshakes of TLS with clients, or with members. */
+  readonly tls: {
+    readonly full: number;
+    readonly resumed: number;
+    /** Those of them with which early data came. */
+    readonly early: number;
+    /** Both of them, by version. */
+    readonly versions: Readonly<Record<'1.2' | '1.3', number>>;
+    readonly failed: {
+      /** Broken off, or not over in time. */
+      readonly gone: number;
+      /** The other side refused, and said so. */
+      readonly alert: number;
+      /** Nothing in common: version, cipher, protocol … */
+      readonly incompatible: number;
+      /** That of the other side is missing or not valid. */
+      readonly certificate: number;
+      /** A name that no certificate is for. */
+      readonly name: number;
+      readonly other: number;
+    };
+  };
 }
 
 export interface ProxyTraffic {

@@ -83,6 +83,52 @@ export function parseAccess(body: unknown): AccessBody {
   return check(accessBody, jsonBody(body), 'body');
 }
 
+const keyKind = z.enum(['ecdsa-p256', 'ecdsa-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']);
+const lifetime = z
+  .int()
+  .min(3_600_000)
+  .max(36_500 * 86_400_000);
+const authorityBody = z.strictObject({
+  key: keyKind,
+  'lifetime-ms': lifetime,
+  subject: z.string().max(1000).optional(),
+  replace: z.boolean().optional(),
+});
+const requestBody = z.strictObject({
+  names: z.array(z.string().max(253)).max(100),
+  key: keyKind,
+  subject: z.string().max(1000).optional(),
+  'client-auth': z.boolean().optional(),
+  replace: z.boolean().optional(),
+});
+const selfSignedBody = requestBody.extend({
+  'lifetime-ms': lifetime,
+  ca: z.string().max(63).optional(),
+});
+const exportBody = z.strictObject({ format: z.enum(['pem', 'pkcs12']), key: z.boolean() });
+
+export function parseAuthority(body: unknown): z.output<typeof authorityBody> {
+  return check(authorityBody, jsonBody(body), 'body');
+}
+
+export function parseRequest(body: unknown): z.output<typeof requestBody> {
+  return check(requestBody, jsonBody(body), 'body');
+}
+
+export function parseSelfSigned(body: unknown): z.output<typeof selfSignedBody> {
+  return check(selfSignedBody, jsonBody(body), 'body');
+}
+
+export function parseExport(body: unknown): z.output<typeof exportBody> {
+  return check(exportBody, jsonBody(body), 'body');
+}
+
+/** Octets that are no text. */
+export function octets(body: unknown): Buffer {
+  if (Buffer.isBuffer(body)) return body;
+  throw new PortError('unsupported-media-type', 'Send application/octet-stream here.');
+}
+
 const testBody = z.strictObject({ service: z.string().optional() });
 
 export function parseTest(body: unknown): z.output<typeof testBody> {
@@ -144,6 +190,9 @@ const accessEntryQuery = z.strictObject({
   prefix: z.string().max(64),
   service: z.string().optional(),
 });
+const flag = z.enum(['true', 'false']).optional();
+const certificateQuery = z.strictObject({ replace: flag, authority: flag });
+const certificateRemovalQuery = z.strictObject({ request: flag });
 const noQuery = z.strictObject({});
 
 export const parseQuery = {
@@ -157,6 +206,8 @@ export const parseQuery = {
   drops: (query: unknown) => check(dropsQuery, query, 'query'),
   accessTest: (query: unknown) => check(accessTestQuery, query, 'query'),
   accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),
+  certificate: (query: unknown) => check(certificateQuery, query, 'query'),
+  certificateRemoval: (query: unknown) => check(certificateRemovalQuery, query, 'query'),
   none: (query: unknown) => check(noQuery, query, 'query'),
 };
 
@@ -194,6 +245,12 @@ export function entityTag(revision: number | null): string {
 }
 
 function rawBody(body: unknown): RawBody | null {
+  if (Buffer.isBuffer(body)) {
+    throw new PortError(
+      'unsupported-media-type',
+      'Send application/json or application/yaml here.',
+    );
+  }
   // Only decodeBody makes the bodies that reach a handler; no body at all is undefined.
   return body === undefined || body === null ? null : (body as RawBody);
 }

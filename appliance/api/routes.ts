@@ -29,6 +29,7 @@
  *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
  *   DELETE /v1/access/entries                 ?prefix=PREFIX &service=NAME
  *   POST   /v1/access/reload                  reads the files of the lists again
+ *          /v1/certificates…                  see certificate-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
@@ -36,6 +37,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAccess } from './access-routes.js';
+import { addCertificates } from './certificate-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
@@ -56,6 +58,7 @@ export interface RouteContext {
   readonly daemon: DaemonPort;
   readonly hub: StreamHub;
   readonly authorOf: (request: FastifyRequest) => string;
+  readonly isRoot: (request: FastifyRequest) => boolean;
 }
 
 const DEFAULT_LIMIT = { history: 50, flows: 1000, events: 200 } as const;
@@ -66,6 +69,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addRevisions(app, context);
   addViews(app, context);
   addAccess(app, context);
+  addCertificates(app, context);
   addProxy(app, context);
   addStream(app, context);
 }

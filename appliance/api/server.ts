@@ -7,9 +7,9 @@
  * Invariant: every answer but a stream is JSON (or YAML where asked for), and every
  * refusal is an `ErrorBody` with the status of contract.ts.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { peerCredentials, userName } from '../../native/ffi/peer-credentials.js';
 import { BODY_LIMIT_BYTES } from './contract.js';
 import { errorBody, errorResponse } from './error-body.js';
@@ -98,6 +98,11 @@ export function createApi(daemon: DaemonPort, options: ApiOptions): ApiServer {
   });
   if (server === undefined) throw new Error('fastify did not ask for its server');
   server.maxConnections = MAX_CONNECTIONS;
+  // There may be a key in what has come, which would stay in node's own buffer until a request that is
+  // as long. With a listener each piece has a buffer of its own, and it was parsed before this hears of it.
+  server.on('connection', (socket: Socket) => {
+    socket.on('data', (piece: Buffer) => piece.fill(0));
+  });
 
   const hub = new StreamHub(daemon, log, {
     heartbeatMs: options.heartbeatMs ?? 5000,
@@ -106,7 +111,12 @@ export function createApi(daemon: DaemonPort, options: ApiOptions): ApiServer {
   });
   addBodies(app);
   addErrors(app, log);
-  addRoutes(app, { daemon, hub, authorOf: (request) => author(request, log) });
+  addRoutes(app, {
+    daemon,
+    hub,
+    authorOf: (request) => userName(peerOf(request, log)),
+    isRoot: (request) => peerOf(request, log) === 0,
+  });
   return new ApiServer(app, server, hub, log);
 }
 
@@ -118,6 +128,29 @@ function addBodies(app: FastifyInstance): void {
   app.addContentTypeParser(YAML_TYPES, { parseAs: 'buffer' }, (_request, body, done) => {
     parseInto(done, 'yaml', body);
   });
+  // Certificates and keys; whatever expects a document refuses it.
+  app.addContentTypeParser(
+    'application/octet-stream',
+    async (_request: FastifyRequest, payload: IncomingMessage) => wholeOctets(payload),
+  );
+}
+
+/** All octets of a body; the pieces that they came in are wiped, since there may be a key in them. */
+async function wholeOctets(payload: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  try {
+    // Who sends too much is still to hear of it.
+    const rest: AsyncIterable<Buffer> = payload.iterator({ destroyOnReturn: false });
+    for await (const piece of rest) {
+      pieces.push(piece);
+      size += piece.length;
+      if (size > BODY_LIMIT_BYTES) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+    }
+    return Buffer.concat(pieces);
+  } finally {
+    for (const piece of pieces) piece.fill(0);
+  }
 }
 
 function parseInto(
@@ -178,14 +211,14 @@ interface WithHandle {
   readonly _handle?: { readonly fd?: number } | null;
 }
 
-/** The user at the other end. Without one there is no change: refused as unavailable. */
-function author(request: FastifyRequest, log: Log): string {
+/** The number of the user at the other end. Without one there is no change: refused as unavailable. */
+function peerOf(request: FastifyRequest, log: Log): number {
   const fd = (request.raw.socket as Socket & WithHandle)._handle?.fd;
   if (fd === undefined || fd < 0) {
     throw new PortError('unavailable', 'The connection is gone: nobody would own this change.');
   }
   try {
-    return userName(peerCredentials(fd).uid);
+    return peerCredentials(fd).uid;
   } catch (cause) {
     log.error({ err: cause }, 'The peer of the API socket is not known.');
     throw new PortError('unavailable', 'The kernel does not say who is asking for this change.', {

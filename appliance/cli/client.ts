@@ -18,6 +18,10 @@ export interface Call {
   readonly json?: unknown;
   /** Sent as YAML. */
   readonly yaml?: string;
+  /** Sent as they are. */
+  readonly octets?: Buffer;
+  /** Of a key, in a header of its own. */
+  readonly passphrase?: string;
   readonly accept?: string;
   readonly ifMatch?: number | undefined;
 }
@@ -48,11 +52,16 @@ export class Client {
   }
 
   async text(call: Call): Promise<string> {
+    return (await this.octets(call)).toString('utf8');
+  }
+
+  /** The answer's octets. */
+  async octets(call: Call): Promise<Buffer> {
     const response = await this.#send(call);
-    const text = await this.#collect(response);
+    const octets = await this.#collect(response);
     const status = response.statusCode ?? 0;
-    if (status >= 200 && status < 300) return text;
-    throw this.#refused(status, text);
+    if (status >= 200 && status < 300) return octets;
+    throw this.#refused(status, octets.toString('utf8'));
   }
 
   /** Hears every line of a stream until it ends or `signal` aborts. */
@@ -63,7 +72,9 @@ export class Client {
   ): Promise<void> {
     const response = await this.#send(call, signal);
     const status = response.statusCode ?? 0;
-    if (status !== 200) throw this.#refused(status, await this.#collect(response));
+    if (status !== 200) {
+      throw this.#refused(status, (await this.#collect(response)).toString('utf8'));
+    }
     response.setEncoding('utf8');
     // The unfinished line, in pieces: joining them once keeps long lines linear.
     let pieces: string[] = [];
@@ -94,15 +105,23 @@ export class Client {
 
   #send(call: Call, signal?: AbortSignal): Promise<IncomingMessage> {
     const body = call.yaml ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
-    const bytes = body === undefined ? undefined : Buffer.from(body);
+    const bytes = call.octets ?? (body === undefined ? undefined : Buffer.from(body));
     if (bytes !== undefined && bytes.length > BODY_LIMIT_BYTES) {
       const message = `The document has ${bytes.length} bytes; the daemon takes at most ${BODY_LIMIT_BYTES}.`;
       return Promise.reject(refusal({ error: { code: 'too-large', message } }));
     }
     const headers: Record<string, string | number> = { accept: call.accept ?? 'application/json' };
     if (bytes !== undefined) {
-      headers['content-type'] = call.yaml === undefined ? 'application/json' : 'application/yaml';
+      headers['content-type'] =
+        call.octets !== undefined
+          ? 'application/octet-stream'
+          : call.yaml === undefined
+            ? 'application/json'
+            : 'application/yaml';
       headers['content-length'] = bytes.length;
+    }
+    if (call.passphrase !== undefined) {
+      headers['weir-passphrase'] = Buffer.from(call.passphrase).toString('base64');
     }
     if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`;
     return new Promise((resolve, reject) => {
@@ -132,14 +151,14 @@ export class Client {
     });
   }
 
-  async #collect(response: IncomingMessage): Promise<string> {
+  async #collect(response: IncomingMessage): Promise<Buffer> {
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
     } catch (error) {
       throw this.#unreachable(error instanceof Error ? error : new Error(String(error)));
     }
-    return Buffer.concat(chunks).toString('utf8');
+    return Buffer.concat(chunks);
   }
 
   #refused(status: number, text: string): CliError {

@@ -8,6 +8,7 @@
 import type { Argument, Command, Option } from 'commander';
 import {
   EVENT_KINDS,
+  type CertificateRow,
   type MemberRow,
   type PoolRow,
   type RevisionRow,
@@ -25,6 +26,7 @@ export interface NameSource {
   pools(): Promise<PoolRow[]>;
   members(pool?: string): Promise<MemberRow[]>;
   revisions(): Promise<RevisionRow[]>;
+  certificates(): Promise<CertificateRow[]>;
 }
 
 /** Tells the shell to complete file names itself. */
@@ -129,7 +131,10 @@ async function offer(place: Place, typed: string, names: NameSource): Promise<Ca
   if (command.commands.length > 0 && before.length === 0) {
     return visible(command).map(asCandidate);
   }
-  const argument: Argument | undefined = command.registeredArguments[before.length];
+  const { registeredArguments: known } = command;
+  const last = known.at(-1);
+  const argument: Argument | undefined =
+    known[before.length] ?? (last?.variadic === true && last.name() === 'file' ? last : undefined);
   if (argument?.name() === 'command') return visible(root(command)).map(asCandidate);
   return argument === undefined ? [] : values(argument.name(), argument.argChoices, before, names);
 }
@@ -165,6 +170,7 @@ async function values(
     switch (name) {
       case 'file':
       case 'output':
+      case 'passphrase-file':
       case 'socket':
       case 'state-dir':
       case 'run-dir':
@@ -185,6 +191,15 @@ async function values(
           word: row.member,
           description: `${row.pool} ${row.state}`,
         }));
+      case 'certificate':
+        return (await names.certificates()).map((row) => ({
+          word: row.name,
+          description: row.kind,
+        }));
+      case 'ca':
+        return (await names.certificates())
+          .filter(({ kind }) => kind === 'authority')
+          .map((row) => ({ word: row.name, description: row.kind }));
       case 'kind':
         return EVENT_KINDS.map((word) => ({ word, description: '' }));
       case 'revision':

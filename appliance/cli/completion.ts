@@ -112,6 +112,7 @@ function daemonNames(socket: string | undefined, context: Context): NameSource {
     services: () => client.json({ path: '/v1/services' }),
     pools: () => client.json({ path: '/v1/pools' }),
     members: (pool) => client.json({ path: '/v1/members', query: { pool } }),
+    certificates: () => client.json({ path: '/v1/certificates' }),
     revisions: () => client.json({ path: '/v1/revisions', query: { limit: 50 } }),
   };
 }

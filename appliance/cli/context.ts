@@ -60,9 +60,9 @@ export function speaksUtf8(environment: NodeJS.ProcessEnv): boolean {
   return /utf-?8/i.test(locale);
 }
 
-export function clientOf(command: Command, context: Context): Client {
+export function clientOf(command: Command, context: Context, timeoutMs?: number): Client {
   const { socket } = command.optsWithGlobals<GlobalOptions>();
-  return new Client(socket ?? socketOf(context));
+  return new Client(socket ?? socketOf(context), timeoutMs);
 }
 
 /** The daemon's socket unless `--socket` names one. */

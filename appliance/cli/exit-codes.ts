@@ -28,7 +28,7 @@ export const EXIT_CODE_HELP = `Exit status:
   3  the daemon cannot be reached
   4  the configuration is not valid
   5  conflict: somebody else changed it, or nothing awaits confirmation
-  6  no such pool, member, service or revision
+  6  no such pool, member, service, certificate or revision
   7  valid, but this build cannot execute it
   8  the unit needs attention (weir status --check)`;
 
@@ -41,6 +41,7 @@ const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   'not-found': EXIT.notFound,
   'too-large': EXIT.invalid,
   'bad-request': EXIT.usage,
+  forbidden: EXIT.failure,
   'method-not-allowed': EXIT.failure,
   'unsupported-media-type': EXIT.failure,
   internal: EXIT.failure,

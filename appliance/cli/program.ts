@@ -11,6 +11,7 @@ import { version } from '../api/version.js';
 import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { examples } from './arguments.js';
+import { addCertCommands } from './cert.js';
 import { addCompletionCommands } from './completion.js';
 import type { Context } from './context.js';
 import { addDaemonCommand } from './daemon.js';
@@ -74,6 +75,7 @@ export function createProgram(context: Context): Command {
   addDocumentCommands(program, context);
   addSetCommands(program, context);
   addAccessCommands(program, context);
+  addCertCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');

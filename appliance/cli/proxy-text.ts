@@ -19,6 +19,15 @@ const REFUSED: Readonly<Record<keyof ProxyTraffic['totals']['refused'], string>>
   tooSlow: 'client too slow',
 };
 
+const HANDSHAKE_FAILED: Readonly<Record<keyof ProxyTraffic['totals']['tls']['failed'], string>> = {
+  gone: 'broken off or too slow',
+  alert: 'refused by the other side',
+  incompatible: 'nothing in common',
+  certificate: 'bad certificate',
+  name: 'unknown name',
+  other: 'other',
+};
+
 export function proxyLines(proxy: ProxyTraffic): Line[] {
   const { rates, latency, totals } = proxy;
   const { connects, compressed, refused } = totals;
@@ -66,10 +75,35 @@ export function proxyLines(proxy: ProxyTraffic): Line[] {
       ['failed at members', totals.memberFailures],
       ['ejections', totals.ejections],
     ]),
+    ...tlsLines(totals.tls),
     ...some('Besides', totals.upgrades + compressed.responses, [
       ['upgrades', totals.upgrades],
       ['answers compressed', compressed.responses],
     ]),
+  ];
+}
+
+function tlsLines({
+  full,
+  resumed,
+  early,
+  versions,
+  failed,
+}: ProxyTraffic['totals']['tls']): Line[] {
+  const failures = Object.entries(HANDSHAKE_FAILED).map(([key, words]): [string, number] => [
+    words,
+    failed[key as keyof typeof failed],
+  ]);
+  const lost = failures.reduce((sum, [, count]) => sum + count, 0);
+  return [
+    ...some('Handshakes', full + resumed, [
+      ['full', full],
+      ['resumed', resumed],
+      ['with early data', early],
+      ['TLS 1.2', versions['1.2']],
+      ['TLS 1.3', versions['1.3']],
+    ]),
+    ...some('No handshake', lost, failures),
   ];
 }
 

@@ -4,7 +4,7 @@
  * Invariant: an answer that has a coding already, or forbids changes, is left as it is.
  */
 import { z } from 'zod';
-import { size, textField } from './fields.js';
+import { refuseRepeats, size, textField } from './fields.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { quote } from './words.js';
 
@@ -30,6 +30,7 @@ export const compressionSchema = z
       .array(z.enum(codings))
       .min(1)
       .max(codings.length)
+      .superRefine(refuseRepeats)
       .default([...codings])
       .describe(
         'Which ones, the preferred first where the client has no preference. One that the Node.js of the unit does not have (zstd before 22.15) is left out.',
@@ -51,16 +52,6 @@ export const compressionSchema = z
         'image/svg+xml',
       ])
       .describe('Media types of answers that are compressed.'),
-  })
-  .superRefine((compression, context) => {
-    const index = compression.codings.findIndex((one, at, all) => all.indexOf(one) !== at);
-    if (index < 0) return;
-    context.addIssue({
-      code: 'custom',
-      path: ['codings', index],
-      message: 'is already in the list: remove it',
-      params: { code: 'conflict' },
-    });
   })
   .describe('Compresses answers for clients that take it (http and https). Left out: none.');
 

@@ -46,6 +46,20 @@ export function textField<T>(
     });
 }
 
+/** A check of a list (superRefine): a value that is there before is an error at its place. */
+export function refuseRepeats(values: readonly string[], context: z.RefinementCtx): void {
+  const seen = new Set<string>();
+  for (const [index, value] of values.entries()) {
+    if (seen.size < seen.add(value).size) continue;
+    context.addIssue({
+      code: 'custom',
+      path: [index],
+      message: 'is already in the list: remove it',
+      params: { code: 'conflict' },
+    });
+  }
+}
+
 /** Extension keyword that carries the name of a field's type into the reference. */
 export const kindKey = 'x-kind';
 

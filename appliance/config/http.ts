@@ -37,6 +37,12 @@ export const proxyHeadersSchema = z
         'X-Forwarded-Proto, -Host and -Port: set them to those of the connection here, keep what the client sent, or remove them.',
       ),
     forwarded: chain.default('remove').describe('Forwarded (RFC 7239), in the same words.'),
+    'client-certificate': z
+      .enum(['keep', 'remove'])
+      .optional()
+      .describe(
+        'Client-Cert, Client-Cert-Chain and the X-SSL-Client- fields that tell of a certificate, when a client sends them: remove them, or keep them, which is for http behind another proxy that makes them. Left out: remove.',
+      ),
     via: textField('a name in Via is text', unless(viaFault), {
       kind: 'name in Via',
       examples: ['weir'],

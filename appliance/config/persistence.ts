@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { hostName } from './basics.js';
 import { duration } from './fields.js';
 import { cookieName, headerName, queryName } from './http-words.js';
+import type { Protocol } from './protocols.js';
 
 export const persistenceTypes = [
   'source-address',
@@ -49,7 +50,10 @@ const cookieSchema = z
     domain: hostName()
       .optional()
       .describe('Domain that the cookie is for. Left out: the host that the client asked for.'),
-    secure: z.boolean().default(false).describe('Whether browsers send it over TLS only.'),
+    secure: z
+      .boolean()
+      .optional()
+      .describe('Whether browsers send it over TLS only. Left out: true for https, else false.'),
     'http-only': z.boolean().default(true).describe('Whether scripts of a page cannot read it.'),
     'same-site': z
       .enum(['lax', 'strict', 'none'])
@@ -57,26 +61,6 @@ const cookieSchema = z
       .describe(
         'When it goes along with requests from other sites. Left out: as the browser does.',
       ),
-  })
-  .superRefine((cookie, context) => {
-    const refuse = (path: string[], message: string): void => {
-      context.addIssue({ code: 'custom', path, message, params: { code: 'conflict' } });
-    };
-    if (cookie['same-site'] === 'none' && !cookie.secure) {
-      refuse(['same-site'], 'browsers take "none" of secure cookies only: add secure: true');
-    }
-    if (cookie.name.startsWith('__Secure-') && !cookie.secure) {
-      refuse(['name'], 'browsers take this prefix of secure cookies only: add secure: true');
-    }
-    if (
-      cookie.name.startsWith('__Host-') &&
-      !(cookie.secure && cookie.path === '/' && cookie.domain === undefined)
-    ) {
-      refuse(
-        ['name'],
-        'browsers take this prefix with secure: true, the path "/" and no domain only: change them or the name',
-      );
-    }
   })
   .describe('The first answer sets a cookie, and requests that carry it go to the same member.');
 
@@ -126,3 +110,35 @@ export const persistenceSchema = z
   .describe('How a client stays with its member beyond one flow.');
 
 export type Persistence = z.output<typeof persistenceSchema>;
+
+/** Whether browsers send the cookie over TLS only. */
+export function isSecure(
+  { secure }: { readonly secure?: boolean | undefined },
+  protocol: Protocol,
+): boolean {
+  return secure ?? protocol === 'https';
+}
+
+/** What browsers would not take: a name or `same-site` that needs more than the cookie has (RFC 6265bis §4.1.3). */
+export function checkCookie(
+  cookie: Extract<Persistence, { type: 'cookie' }>,
+  protocol: Protocol,
+  refuse: (key: string, message: string) => void,
+): void {
+  const secure = isSecure(cookie, protocol);
+  if (cookie['same-site'] === 'none' && !secure) {
+    refuse('same-site', 'browsers take "none" of secure cookies only: add secure: true');
+  }
+  if (cookie.name.startsWith('__Secure-') && !secure) {
+    refuse('name', 'browsers take this prefix of secure cookies only: add secure: true');
+  }
+  if (
+    cookie.name.startsWith('__Host-') &&
+    !(secure && cookie.path === '/' && cookie.domain === undefined)
+  ) {
+    refuse(
+      'name',
+      'browsers take this prefix with secure: true, the path "/" and no domain only: change them or the name',
+    );
+  }
+}

@@ -13,13 +13,18 @@ import type { Pool } from './pool.js';
 import type { Service } from './service.js';
 import { quote } from './words.js';
 
-const proxyKeys = ['queue', 'keep-alive', 'retries', 'proxy-protocol', 'ejection'] as const;
+const proxyKeys = ['queue', 'keep-alive', 'retries', 'proxy-protocol', 'ejection', 'tls'] as const;
+
+/** What every connection to a member has or none, so that members can expect it. */
+const ofEveryConnection: readonly string[] = ['proxy-protocol', 'tls'];
 
 interface Use {
   /** The first service whose packets go there. */
   packets?: string;
   /** The first proxied service. */
   proxied?: string;
+  /** The first whose TLS is passed through. */
+  passed?: string;
 }
 
 /** @param standIns the pools that may stand in for one */
@@ -35,6 +40,9 @@ export function checkPoolUses(
     for (const pool of led) {
       const use = uses.get(pool) ?? {};
       use[kind] ??= name;
+      if (service.listen.protocol === 'tls' && service.certificates === undefined) {
+        use.passed ??= name;
+      }
       uses.set(pool, use);
       const members = intent.pools[pool];
       if (kind === 'packets' || members === undefined) continue;
@@ -48,7 +56,7 @@ export function checkPoolUses(
   return problems;
 }
 
-function checkKeys(name: string, pool: Pool, { packets, proxied }: Use): Problem[] {
+function checkKeys(name: string, pool: Pool, { packets, proxied, passed }: Use): Problem[] {
   const problems: Problem[] = [];
   const refuse = (key: string, message: string): void => {
     problems.push({ code: 'conflict', path: ['pools', name, key], message });
@@ -57,13 +65,18 @@ function checkKeys(name: string, pool: Pool, { packets, proxied }: Use): Problem
     for (const key of proxyKeys) {
       const value = pool[key];
       if (value === undefined || value === 'off') continue;
-      // A header that some connections have and others do not is one that members cannot expect.
-      if (proxied !== undefined && key !== 'proxy-protocol') continue;
+      if (proxied !== undefined && !ofEveryConnection.includes(key)) continue;
       refuse(
         key,
         `is for proxied services, but the packets of the service ${quote(packets)} are forwarded: remove it, or give that service a pool of its own`,
       );
     }
+  }
+  if (passed !== undefined && pool.tls !== undefined) {
+    refuse(
+      'tls',
+      `would be TLS around TLS, because the service ${quote(passed)} passes that of clients through: remove it, or give that service certificates or a pool of its own`,
+    );
   }
   if (proxied !== undefined && pool.passive !== undefined) {
     refuse(

@@ -20,6 +20,7 @@ import { ejectionSchema, keepAliveSchema, queueSchema } from './pool-proxy.js';
 import { parsed, refused, type Parsed } from './parsed.js';
 import { quote } from './words.js';
 import { rateFields } from './rate-fields.js';
+import { poolTlsSchema } from './tls.js';
 
 export const algorithms = [
   'round-robin',
@@ -218,6 +219,7 @@ export const poolSchema = z
       .describe(
         'Whether connections to members begin with a PROXY header, which says who the client is (proxied services). Left out: off.',
       ),
+    tls: poolTlsSchema.optional(),
     ejection: ejectionSchema.optional(),
   })
   .superRefine((pool, context) => {
@@ -243,6 +245,14 @@ export const poolSchema = z
         code: 'custom',
         path: ['hash'],
         message: `"hash" belongs to the algorithm ip-hash, but the algorithm is ${pool.algorithm}: remove one of them`,
+        params: { code: 'conflict' },
+      });
+    }
+    if (pool.tls?.verify === false && pool.tls.authorities !== undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['tls', 'authorities'],
+        message: 'are for members that are verified, but verify is false: remove one of them',
         params: { code: 'conflict' },
       });
     }

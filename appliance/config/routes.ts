@@ -98,7 +98,7 @@ export const routeSchema = z
       .strictObject({
         to: textField('a URL or path is text', parseRedirect, {
           kind: 'URL or path',
-          examples: ['https://{host}{path}'],
+          examples: ['https://{host}{path}{query}'],
         }).describe(
           'URL or path for the Location header; {host}, {path} and {query} stand for those of the request.',
         ),

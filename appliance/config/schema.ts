@@ -80,4 +80,5 @@ export type { FieldTest, When } from './conditions.js';
 export type { ProxyHeaders } from './http.js';
 export type { RequestLimit } from './limits.js';
 export type { Route } from './routes.js';
+export type { PoolTls, ServiceTls } from './tls.js';
 export type { Unit } from './unit.js';

@@ -4,7 +4,9 @@
  *
  * Invariant: a key that would do nothing for a service is refused, never ignored.
  */
+import { isCertificateField } from '../l7/http1/names.js';
 import { familyOf } from './addresses.js';
+import { checkCookie } from './persistence.js';
 import { isLayer4, isProxied } from './protocols.js';
 import type { Refuse } from './route-checks.js';
 import type { Route } from './routes.js';
@@ -35,6 +37,7 @@ export function checkService(service: ServiceKeys, refuse: Refuse): void {
   else checkForwardingKeys(service, kind, refuse);
   checkProxyKeys(service, kind, refuse);
   checkCertificates(service, refuse);
+  checkTls(service, refuse);
   checkPersistence(service, kind, refuse);
   checkLimits(service, kind, refuse);
   checkRoutes(service, kind, refuse);
@@ -152,6 +155,13 @@ function checkProxyKeys(service: ServiceKeys, kind: Kind, refuse: Refuse): void 
       needs(service, kind, ['http', 'tls', 'stream']),
     );
   }
+  if (keepsCertificate(service) && service.listen.protocol === 'https') {
+    refuse(
+      'conflict',
+      ['proxy-headers', 'client-certificate'],
+      'lets clients say whose certificate they have, but the protocol is https, where they show it: remove it',
+    );
+  }
   if (kind === 'packets' || kind === 'http') return;
   for (const key of ['idle', 'keep-alive', 'slowest-body', 'response'] as const) {
     if (service.timeouts?.[key] === undefined) continue;
@@ -160,6 +170,10 @@ function checkProxyKeys(service: ServiceKeys, kind: Kind, refuse: Refuse): void 
   if (kind === 'stream' && service.timeouts?.['request-head'] !== undefined) {
     refuse('conflict', ['timeouts', 'request-head'], needs(service, kind, ['http', 'tls']));
   }
+}
+
+function keepsCertificate(service: ServiceKeys): boolean {
+  return service['proxy-headers']?.['client-certificate'] === 'keep';
 }
 
 /** `needs http or https, but the protocol is tcp: remove it`. */
@@ -191,6 +205,56 @@ function checkCertificates(
   }
 }
 
+function checkTls({ listen: { protocol }, certificates, tls }: ServiceKeys, refuse: Refuse): void {
+  if (tls === undefined) return;
+  if (protocol !== 'https' && protocol !== 'tls') {
+    refuse(
+      'conflict',
+      ['tls'],
+      `is for https and tls, but the protocol is ${protocol}: remove it or change the protocol`,
+    );
+  } else if (protocol === 'tls' && certificates === undefined) {
+    refuse(
+      'conflict',
+      ['tls'],
+      'is for TLS that ends here, but without certificates it is passed through to members: add certificates, or remove it',
+    );
+  }
+  if (protocol === 'https' && tls.alpn !== undefined) {
+    refuse(
+      'conflict',
+      ['tls', 'alpn'],
+      'is for tls, and https offers what it speaks by itself: remove it',
+    );
+  }
+  if (protocol === 'tls' && tls['client-certificates']?.headers !== undefined) {
+    refuse(
+      'conflict',
+      ['tls', 'client-certificates', 'headers'],
+      'are of HTTP, but the protocol is tls: remove them, or use the protocol https',
+    );
+  }
+  if (tls['early-data'] && protocol === 'tls') {
+    refuse(
+      'conflict',
+      ['tls', 'early-data'],
+      'is for https: early data can be repeated by anybody who sees it, and of other protocols it is not known what may be: remove it',
+    );
+  } else if (tls['early-data'] && !tls.tickets) {
+    refuse(
+      'conflict',
+      ['tls', 'early-data'],
+      'needs tickets, by which clients come back, but tickets is false: remove one of them',
+    );
+  } else if (tls['early-data'] && tls['client-certificates'] !== undefined) {
+    refuse(
+      'conflict',
+      ['tls', 'early-data'],
+      'is not for clients that are known by their certificates: whoever repeats what they said would say it in their name; remove one of them',
+    );
+  }
+}
+
 function checkPersistence({ persistence, listen }: ServiceKeys, kind: Kind, refuse: Refuse): void {
   if (persistence === undefined) return;
   if (persistence.type !== 'source-address' && kind !== 'http') {
@@ -200,6 +264,11 @@ function checkPersistence({ persistence, listen }: ServiceKeys, kind: Kind, refu
       ['persistence', 'type'],
       `${what} ${what === 'cookies' ? 'need' : 'needs'} http or https, but the protocol is ${listen.protocol}: use source-address`,
     );
+  }
+  if (persistence.type === 'cookie' && kind === 'http') {
+    checkCookie(persistence, listen.protocol, (key, message) => {
+      refuse('conflict', ['persistence', key], message);
+    });
   }
   if (
     persistence.type === 'source-address' &&
@@ -294,6 +363,14 @@ function checkRoutes(service: ServiceKeys, kind: Kind, refuse: Refuse): void {
       );
     }
     if (service.listen.protocol === 'tls') checkTlsRoute(route, index, refuse);
+    for (const name of Object.keys(route.when?.headers ?? {})) {
+      if (!isCertificateField(name) || keepsCertificate(service)) continue;
+      refuse(
+        'conflict',
+        ['routes', index, 'when', 'headers', name],
+        'is what the client says itself of its certificate, which nobody is told: remove it',
+      );
+    }
     checkNames(route.limits?.requests ?? [], ['routes', index, 'limits', 'requests'], refuse);
   });
   checkNames(routes, ['routes'], refuse);

@@ -10,7 +10,7 @@ import { accessLogSchema } from './access-log.js';
 import { accessSchema } from './access.js';
 import { line, name, port } from './basics.js';
 import { compressionSchema } from './compression.js';
-import { unicastAddress } from './fields.js';
+import { refuseRepeats, unicastAddress } from './fields.js';
 import { proxyHeadersSchema, upgradeWords } from './http.js';
 import { limitsSchema } from './limits.js';
 import { persistenceSchema } from './persistence.js';
@@ -18,6 +18,7 @@ import { forwardings, isProxied, protocols, tierNames } from './protocols.js';
 import { routeSchema } from './routes.js';
 import { checkService } from './service-checks.js';
 import { timeoutsSchema } from './timeouts.js';
+import { serviceTlsSchema } from './tls.js';
 
 export {
   isLayer4,
@@ -41,7 +42,8 @@ export const listenSchema = z
       .enum(protocols)
       .describe(
         'tcp and udp are forwarded as they are; http, https and tls are served by the proxy (layer 7). ' +
-          'tls without certificates is passed through to members by the name that the client asks for.',
+          'tls without certificates is passed through to members by the name that the client asks for; ' +
+          'with certificates it ends here, and what is inside goes to members.',
       ),
     'proxy-protocol': z
       .enum(['off', 'accept'])
@@ -129,11 +131,13 @@ const serviceKeys = z.strictObject({
     .array(name())
     .min(1)
     .max(1024)
+    .superRefine(refuseRepeats)
     .optional()
     .describe(
       'Names of the certificates to serve (https and tls); the first is for clients that name no host. ' +
         'They are those of the certificates section or of the certificate store.',
     ),
+  tls: serviceTlsSchema.optional(),
   persistence: persistenceSchema.optional(),
   limits: limitsSchema.optional(),
   access: accessSchema.optional(),

@@ -41,16 +41,17 @@ export interface Capabilities {
   /** Tiers that a service may be pinned to. */
   readonly tiers: readonly TierName[];
   readonly l7: boolean;
+  /** Whether TLS ends here and begins anew towards members: https, tls with certificates. */
+  readonly termination: boolean;
   readonly pair: boolean;
-  readonly certificates: boolean;
   readonly management: boolean;
   readonly alerts: boolean;
   readonly telemetry: boolean;
 }
 
-/** Layer 4 in XDP with every algorithm, and the proxy without TLS. */
+/** Layer 4 in XDP with every algorithm, and the proxy. */
 export const firstSliceCapabilities: Capabilities = {
-  protocols: ['tcp', 'udp', 'http', 'tls'],
+  protocols: ['tcp', 'udp', 'http', 'https', 'tls'],
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
   algorithms,
   monitors: everyMonitor(),
@@ -70,8 +71,8 @@ export const firstSliceCapabilities: Capabilities = {
   ],
   tiers: ['xdp', 'proxy'],
   l7: true,
+  termination: true,
   pair: false,
-  certificates: false,
   management: false,
   alerts: false,
   telemetry: false,
@@ -115,6 +116,9 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     if (pool.monitor !== undefined) {
       checkMonitor(['pools', name, 'monitor'], pool.monitor, capabilities, refuse);
     }
+    if (pool.tls !== undefined && !capabilities.termination) {
+      refuse(['pools', name, 'tls'], section('TLS towards members'));
+    }
     if (pool.passive !== undefined && !capabilities.passive) {
       refuse(['pools', name, 'passive'], section('passive health'));
     }
@@ -126,11 +130,8 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     if (isProxied(service)) checkProxiedMembers(name, service, intent, refuse);
   }
   if (intent.pair !== undefined && !capabilities.pair) refuse(['pair'], section('pairs'));
-  for (const [key, able] of [
-    ['certificates', capabilities.certificates],
-    ['alerts', capabilities.alerts],
-  ] as const) {
-    for (const name of able ? [] : Object.keys(intent[key])) refuse([key, name], section(key));
+  for (const name of capabilities.alerts ? [] : Object.keys(intent.alerts)) {
+    refuse(['alerts', name], section('alerts'));
   }
   if (intent.telemetry !== undefined && !capabilities.telemetry) {
     refuse(['telemetry'], section('telemetry settings'));
@@ -148,8 +149,8 @@ function checkService(
 ): void {
   const { protocol } = service.listen;
   const proxied = isProxied(service);
-  if (!capabilities.protocols.includes(protocol) || (!isLayer4(protocol) && !capabilities.l7)) {
-    const able = capabilities.protocols.filter((one) => capabilities.l7 || isLayer4(one));
+  const able = capabilities.protocols.filter((one) => executes(one, capabilities));
+  if (!able.includes(protocol)) {
     const needed = capabilities.l7 ? 'TLS in the layer-7 tier' : 'the layer-7 tier';
     refuse(
       [...path, 'listen', 'protocol'],
@@ -177,12 +178,7 @@ function checkService(
       `this build does not have the tier "${service.tier}" yet; remove the key${other}`,
     );
   }
-  if (service.certificates !== undefined && !capabilities.certificates) {
-    refuse(
-      [...path, 'certificates'],
-      'this build does not end TLS yet; remove them, and tls is passed through to the members',
-    );
-  }
+  checkTermination(path, service, capabilities, refuse);
   if (
     service.persistence !== undefined &&
     !capabilities.persistence.includes(service.persistence.type)
@@ -203,10 +199,33 @@ function checkService(
   }
 }
 
-/** The proxy counts what begins: connections of tcp and tls, requests of http. */
+function executes(protocol: Protocol, { l7, termination }: Capabilities): boolean {
+  return isLayer4(protocol) || (l7 && (protocol !== 'https' || termination));
+}
+
+/** Of tls with certificates; https is asked about with the protocols. */
+function checkTermination(
+  path: Path,
+  { certificates, tls }: Service,
+  { termination }: Capabilities,
+  refuse: Refuse,
+): void {
+  if (termination) return;
+  if (certificates !== undefined) {
+    refuse(
+      [...path, 'certificates'],
+      'this build does not end TLS yet; remove them, and tls is passed through to the members',
+    );
+  }
+  if (tls !== undefined) refuse([...path, 'tls'], 'this build does not end TLS yet; remove it');
+}
+
+/** The proxy counts what begins: connections of tcp and tls, requests of http and https. */
 function limitsOf(service: Service, { limits, proxyLimits }: Capabilities): readonly string[] {
   if (!isProxied(service)) return limits;
-  return service.listen.protocol === 'http' ? proxyLimits : [...proxyLimits, 'new-connections'];
+  const { protocol } = service.listen;
+  const requests = protocol === 'http' || protocol === 'https';
+  return requests ? proxyLimits : [...proxyLimits, 'new-connections'];
 }
 
 /** The fast path rewrites addresses within a family, and speaks from those that it is given. */

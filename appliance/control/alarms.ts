@@ -27,6 +27,8 @@ export interface AlarmInput {
   readonly proxy?: Omit<TierHealth, 'logs'> & { readonly dropping: readonly DroppingLog[] };
   /** About files of access lists. */
   readonly access?: readonly Alarm[];
+  /** About certificates. */
+  readonly certificates?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -58,7 +60,12 @@ export function alarms(input: AlarmInput): Alarm[] {
       since: null,
     });
   }
-  found.push(...proxyAlarms(input), ...poolAlarms(input), ...(input.access ?? []));
+  found.push(
+    ...proxyAlarms(input),
+    ...poolAlarms(input),
+    ...(input.access ?? []),
+    ...(input.certificates ?? []),
+  );
   for (const [pool, problem] of input.weightProblems) {
     found.push({
       code: 'weights-failed',

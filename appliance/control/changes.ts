@@ -36,6 +36,14 @@ export interface ChangesOptions {
   /** Sentences on what was committed but cannot be done now, once the network had its say. */
   readonly warnings: () => Promise<readonly string[]>;
   readonly onError: (error: unknown) => void;
+  /** Left out: no certificate is known, and none can be made. */
+  readonly certificates?: {
+    check(intent: Intent): ConfigError[];
+    /** Resolves when those that are made here are there. */
+    follow(intent: Intent): Promise<void>;
+    /** It is executed: authorities may ask its services. */
+    order(): void;
+  };
 }
 
 interface Checked {
@@ -58,8 +66,13 @@ export class Changes {
       execute: async (revision) => {
         const checked = checkDocument(revision.document);
         if (!checked.ok) throw refusal(checked.errors);
+        await options.certificates?.follow(checked.intent);
         options.reconciler.setIntent(checked.intent);
-        await options.reconciler.settle();
+        try {
+          await options.reconciler.settle();
+        } finally {
+          options.certificates?.order();
+        }
       },
     });
   }
@@ -173,7 +186,9 @@ export class Changes {
       const details = text === undefined ? lacking : placeErrors(text, lacking);
       throw new PortError('unsupported', summary(details), { details });
     }
-    const { reconciler, fastPath } = this.#options;
+    const { reconciler, fastPath, certificates } = this.#options;
+    const wrong = certificates?.check(result.intent) ?? [];
+    if (wrong.length > 0) throw refusal(text === undefined ? wrong : placeErrors(text, wrong));
     const planned = reconciler.preview(result.intent).l4;
     try {
       fastPath.checkCapacity(planned);
@@ -235,9 +250,15 @@ export class Changes {
     checked: Checked,
     changes: readonly Change[],
   ): Promise<ApplyResult> {
-    const { reconciler } = this.#options;
+    const { reconciler, certificates } = this.#options;
+    // Before it is executed, so that no service begins without its certificate.
+    await certificates?.follow(checked.intent);
     reconciler.setIntent(checked.intent);
-    await reconciler.settle();
+    try {
+      await reconciler.settle();
+    } finally {
+      certificates?.order();
+    }
     const late = await this.#options.warnings();
     return {
       revision: revision.number,

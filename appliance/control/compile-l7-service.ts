@@ -6,8 +6,10 @@
  */
 import { familyOf } from '../config/addresses.js';
 import { proxyHeaderDefaults } from '../config/http.js';
+import { isSecure } from '../config/persistence.js';
 import type { FieldTest, Persistence, RequestLimit, Service, When } from '../config/schema.js';
 import { timeoutDefaults } from '../config/timeouts.js';
+import { serviceTlsSchema } from '../config/tls.js';
 import type {
   L7AccessLog,
   L7Conditions,
@@ -18,6 +20,7 @@ import type {
   L7RateLimit,
   L7Service,
   L7Timeouts,
+  L7Tls,
 } from '../l7/tables.js';
 import { compileRoutes } from './compile-l7-routes.js';
 
@@ -47,7 +50,7 @@ export function compileL7Service(service: Service, around: ServiceSurroundings):
     port: listen.port,
     protocol: around.protocol,
     routes: compileRoutes(service, around.servedBy),
-    persistence: persistenceOf(service.persistence, listen.address, around),
+    persistence: persistenceOf(service.persistence, listen, around),
     limits: serviceLimits(service),
     connections: limits?.connections ?? 0,
     connectionsPerClient: limits?.['connections-per-client'] ?? 0,
@@ -69,6 +72,7 @@ export function compileL7Service(service: Service, around: ServiceSurroundings):
           },
     accessLog: accessLogOf(service),
     serverTiming: service['server-timing'] ?? false,
+    tls: tlsOf(service),
   };
 }
 
@@ -94,8 +98,27 @@ function forwardOf(service: Service): L7Forward {
     forwardedOthers: headers['x-forwarded'],
     forwarded: headers.forwarded,
     via: headers.via ?? null,
+    certificate: headers['client-certificate'] ?? 'remove',
     requestId: id === undefined ? null : { name: id.header, client: id.client, format: id.format },
     upgrade: service.upgrade ?? 'websocket',
+  };
+}
+
+/** What the keys come to where the document has none of them. */
+const tlsDefaults = serviceTlsSchema.parse({});
+
+function tlsOf({ listen, certificates, tls = tlsDefaults }: Service): L7Tls | null {
+  // Without certificates there is none of ours: tls is then passed through.
+  if (certificates === undefined) return null;
+  const clients = tls['client-certificates'];
+  return {
+    policy: tls.policy,
+    certificates,
+    alpn: listen.protocol === 'https' ? ['http/1.1'] : (tls.alpn ?? []),
+    tickets: tls.tickets,
+    earlyData: tls['early-data'],
+    unknownNames: tls['unknown-names'],
+    clients: clients === undefined ? null : { ...clients, headers: clients.headers ?? [] },
   };
 }
 
@@ -113,7 +136,7 @@ function accessLogOf(service: Service): L7AccessLog | null {
 
 function persistenceOf(
   persistence: Persistence | undefined,
-  address: string,
+  { address, protocol }: Service['listen'],
   { cookieKey }: ServiceSurroundings,
 ): L7Persistence | null {
   if (persistence === undefined) return null;
@@ -127,7 +150,7 @@ function persistenceOf(
         maxAge: persistence.timeout === undefined ? null : seconds(persistence.timeout),
         path: persistence.path,
         domain: persistence.domain ?? null,
-        secure: persistence.secure,
+        secure: isSecure(persistence, protocol),
         httpOnly: persistence['http-only'],
         sameSite: persistence['same-site'] ?? null,
       };

@@ -4,10 +4,18 @@
  * Invariant: as in compile.ts, tables depend on the input alone, and what did not change keeps its
  * identity from the previous result: that is how workers know what they need not be told again.
  */
-import type { Intent, Pool, Service } from '../config/schema.js';
+import type { Intent, Pool, PoolTls, Service } from '../config/schema.js';
 import { WEIGHT_MAX } from '../balance/reweigh.js';
 import { answeringPools, poolsOf } from '../config/references.js';
-import type { L7Member, L7Pool, L7Protocol, L7Service, L7Tables, L7Unit } from '../l7/tables.js';
+import type {
+  L7Member,
+  L7MemberTls,
+  L7Pool,
+  L7Protocol,
+  L7Service,
+  L7Tables,
+  L7Unit,
+} from '../l7/tables.js';
 import { compileL7Service, type ServiceSurroundings } from './compile-l7-service.js';
 import { quorumOf, sourceOf, weightUnit, type HealthView } from './compile-pools.js';
 import { lowerLimit } from './compile-protection.js';
@@ -174,6 +182,18 @@ function settingsOf(judged: L4Pool, pool: Pool): Omit<L7Pool, 'members'> {
     retries: pool.retries ?? DEFAULTS.retries,
     proxyProtocol: pool['proxy-protocol'] ?? 'off',
     ejection: ejection === undefined ? null : { ...ejection },
+    tls: memberTlsOf(pool.tls),
+  };
+}
+
+function memberTlsOf(tls: PoolTls | undefined): L7MemberTls | null {
+  if (tls === undefined) return null;
+  return {
+    policy: tls.policy,
+    verify: tls.verify,
+    authorities: tls.authorities ?? null,
+    serverName: tls['server-name'] ?? null,
+    certificate: tls.certificate ?? null,
   };
 }
 

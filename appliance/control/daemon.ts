@@ -57,6 +57,7 @@ import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Access } from './access.js';
+import type { Certificates } from './certificates.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
@@ -87,6 +88,7 @@ export interface DaemonParts {
   readonly proxy: WorkerTier;
   /** Keys of persistence cookies. */
   readonly cookies: CookieSecret;
+  readonly certificates: Certificates;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -148,6 +150,7 @@ export class Daemon implements DaemonPort {
       store: parts.store,
       reconciler: this.#reconciler,
       fastPath: tier,
+      certificates: parts.certificates,
       events,
       warnings: async () => this.#warnings(),
       onError: (error) => {
@@ -216,6 +219,8 @@ export class Daemon implements DaemonPort {
         `version ${version()} started with ${head === null ? 'no configuration' : `revision ${head.number}`}` +
         (tier.datapath.adopted ? ', continuing the tables of the fast path' : ''),
     });
+    const intent = head === null ? null : this.#intentOf(head);
+    await this.#parts.certificates.follow(intent);
     if (head === null) {
       const left = tier.programmedServices;
       if (left > 0) {
@@ -227,7 +232,6 @@ export class Daemon implements DaemonPort {
       }
       return;
     }
-    const intent = this.#intentOf(head);
     if (intent === null) return;
     const tables = this.#reconciler.preview(intent);
     const known = new Set<string>();
@@ -247,7 +251,11 @@ export class Daemon implements DaemonPort {
     await network.reconcile(tables.net);
     await this.#resolved([...known]);
     this.#reconciler.setIntent(intent);
-    await this.#reconciler.settle();
+    try {
+      await this.#reconciler.settle();
+    } finally {
+      this.#parts.certificates.order();
+    }
   }
 
   /** Access lists hold something else than before. */
@@ -430,6 +438,10 @@ export class Daemon implements DaemonPort {
     return this.#show.access();
   }
 
+  get certificates(): Certificates {
+    return this.#parts.certificates;
+  }
+
   subscribe(listener: (observation: Observation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -483,6 +495,7 @@ export class Daemon implements DaemonPort {
     for (const { message } of this.#parts.access.alarms(this.#reconciler.intent)) {
       found.push(message);
     }
+    for (const { message } of this.#parts.certificates.alarms()) found.push(message);
     for (const pool of this.#show.tables.l4.pools.values()) {
       const sentence = unreachable(pool);
       if (sentence !== null) found.push(sentence);

@@ -67,13 +67,17 @@ function placeProxied({
   switch (listen.protocol) {
     case 'http':
       return { protocol: 'http', reason: 'http is served request by request' };
+    case 'https':
+      return { protocol: 'http', reason: 'https ends here and is served request by request' };
     case 'tls':
-      if (certificates !== undefined) return { needs: 'the end of TLS needs a later build' };
+      if (certificates !== undefined) {
+        return { protocol: 'tcp', reason: 'tls ends here, and what is inside goes to a member' };
+      }
       return { protocol: 'tls', reason: 'tls is passed through by the name that clients ask for' };
     case 'tcp':
       return { protocol: 'tcp', reason: 'the document asks for tier: proxy' };
-    default:
-      return { needs: `${listen.protocol} needs TLS in the proxy` };
+    case 'udp':
+      return { needs: 'the proxy serves no udp' };
   }
 }
 

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   AccessTestRow,
   AccessView,
+  Alarm,
   Counters,
   DropRow,
   FlowRow,
@@ -62,6 +63,7 @@ export interface ShowParts {
   /** What is wrong with the expressions of pools, by pool. */
   readonly weightProblems: () => ReadonlyMap<string, string>;
   readonly access: Access;
+  readonly certificates: { alarms(): Alarm[] };
   readonly events: EventLog;
 }
 
@@ -136,6 +138,7 @@ export class Show {
         weightProblems: this.#parts.weightProblems(),
         usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
+        certificates: this.#parts.certificates.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

@@ -4,6 +4,8 @@
  * Invariant: from its deadline on the revision before it is executed, even while the store
  * cannot write that down (a full disk); writing it down is tried until it succeeds.
  */
+import { checkDocument } from '../config/document.js';
+import type { Intent } from '../config/schema.js';
 import type { ConfigStore, Revision } from '../config/store.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { ConfirmTimer } from './confirm-timer.js';
@@ -18,6 +20,14 @@ export interface UnconfirmedOptions {
   readonly inTurn: (work: () => Promise<void>) => Promise<void>;
   readonly execute: (revision: Revision) => Promise<void>;
   readonly onError: (error: unknown) => void;
+}
+
+/** The intent that comes back unless the newest revision is confirmed; null when nothing waits. */
+export function standbyIntent(store: ConfigStore): Intent | null {
+  const pending = store.pendingConfirm();
+  if (pending === null) return null;
+  const checked = checkDocument(store.revision(pending.previous).document);
+  return checked.ok ? checked.intent : null;
 }
 
 export class Unconfirmed {

@@ -8,6 +8,7 @@
  * to the next. Durations are milliseconds, sizes bytes.
  */
 import type { AlgorithmName } from '../balance/choice.js';
+import type { CertificateWord } from './http1/certificate-fields.js';
 import type { FieldEdit } from './http1/edits.js';
 
 export type L7Algorithm = AlgorithmName;
@@ -58,6 +59,42 @@ export interface L7Service {
   readonly compression: L7Compression | null;
   readonly accessLog: L7AccessLog | null;
   readonly serverTiming: boolean;
+  /** TLS ends here; null: what clients send is taken as it comes. */
+  readonly tls: L7Tls | null;
+}
+
+export type L7TlsPolicy = 'modern' | 'intermediate';
+
+/** TLS of a service's clients. Certificates are named; their keys come to workers in another way. */
+export interface L7Tls {
+  readonly policy: L7TlsPolicy;
+  /** The first is for clients whose name no other fits, unless these are refused. */
+  readonly certificates: readonly string[];
+  /** Protocols that are offered by ALPN, the preferred one first; empty: ALPN is not answered. */
+  readonly alpn: readonly string[];
+  readonly tickets: boolean;
+  /** Whether requests of safe methods may come with the hello (RFC 8470). */
+  readonly earlyData: boolean;
+  readonly unknownNames: 'default' | 'refuse';
+  readonly clients: {
+    readonly mode: 'optional' | 'required';
+    readonly authorities: readonly string[];
+    readonly depth: number;
+    /** What members are told of their certificates. */
+    readonly headers: readonly CertificateWord[];
+  } | null;
+}
+
+/** TLS towards the members of a pool. */
+export interface L7MemberTls {
+  readonly policy: L7TlsPolicy;
+  readonly verify: boolean;
+  /** null: those of the system. */
+  readonly authorities: readonly string[] | null;
+  /** Whom certificates must name, and who is asked for; null: they must have the member's address. */
+  readonly serverName: string | null;
+  /** What the unit shows of itself. */
+  readonly certificate: string | null;
 }
 
 /** What is told to members about the client, in the words of http1/rewrite-request.ts. */
@@ -66,6 +103,8 @@ export interface L7Forward {
   readonly forwardedOthers: 'set' | 'keep' | 'remove';
   readonly forwarded: 'append' | 'set' | 'keep' | 'remove';
   readonly via: string | null;
+  /** Fields of certificate-fields.ts that clients send. */
+  readonly certificate: 'keep' | 'remove';
   readonly requestId: {
     readonly name: string;
     readonly client: 'keep' | 'replace';
@@ -226,6 +265,8 @@ export interface L7Pool {
   readonly retries: number;
   readonly proxyProtocol: 'off' | 'v1' | 'v2';
   readonly ejection: L7Ejection | null;
+  /** Connections to members are TLS; null: plain. */
+  readonly tls: L7MemberTls | null;
 }
 
 /** A member that fails too often takes no new requests for a while: outlier ejection. */

@@ -1,5 +1,5 @@
 /**
- * Ties the calling thread to CPUs: what a measurement needs to be repeatable.
+ * The CPUs of the calling thread: which it may use, and tying it to one.
  * Source: sched_setaffinity(2).
  */
 import koffi from 'koffi';
@@ -27,15 +27,29 @@ function set(mask: Uint8Array, what: string): void {
   }
 }
 
+function allowed(): Uint8Array {
+  const mask = new Uint8Array(MASK_BYTES);
+  if (getAffinity(0, MASK_BYTES, mask) < 0) {
+    throw new BpfError('cannot ask which CPUs this thread may use', { errno: koffi.errno() });
+  }
+  return mask;
+}
+
+/** The numbers of the CPUs that this thread may use, in order. Throws BpfError. */
+export function allowedCpus(): readonly number[] {
+  return [...allowed()].flatMap((byte, index) =>
+    Array.from({ length: 8 }, (_, bit) => bit)
+      .filter((bit) => (byte & (1 << bit)) !== 0)
+      .map((bit) => index * 8 + bit),
+  );
+}
+
 /**
  * Runs this thread on one CPU until the returned function is called. Throws BpfError (`EINVAL`
  * when there is no such CPU).
  */
 export function pinThread(cpu: number): () => void {
-  const before = new Uint8Array(MASK_BYTES);
-  if (getAffinity(0, MASK_BYTES, before) !== 0) {
-    throw new BpfError('cannot ask which CPUs this thread may use', { errno: koffi.errno() });
-  }
+  const before = allowed();
   const mask = new Uint8Array(MASK_BYTES);
   mask[cpu >> 3] = 1 << (cpu & 7);
   set(mask, `cannot run on CPU ${cpu} alone`);

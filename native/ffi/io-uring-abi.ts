@@ -62,8 +62,13 @@ export const IORING_ASYNC_CANCEL_ANY = 1 << 2;
 export const IORING_CQE_F_BUFFER = 1;
 /** The operation goes on: more completions follow. */
 export const IORING_CQE_F_MORE = 1 << 1;
+/** The socket held more than this receive took. */
+export const IORING_CQE_F_SOCK_NONEMPTY = 1 << 2;
 
+export const MSG_DONTWAIT = 0x40;
+export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
+export const MSG_MORE = 0x8000;
 export const SHUT_WR = 1;
 export const SOCK_CLOEXEC = 0o2000000;
 export const POLLIN = 1;
@@ -78,6 +83,7 @@ export const errno = {
   EINVAL: 22,
   ENFILE: 23,
   EMFILE: 24,
+  EPROTO: 71,
   ETIME: 62,
   ECONNABORTED: 103,
   ECONNRESET: 104,

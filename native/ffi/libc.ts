@@ -121,14 +121,17 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_LINGER = 13;
+const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const MSG_TRUNC = 0x20;
 
 /** errno of the last foreign call: read at once, before anything else calls out. */
@@ -173,6 +176,15 @@ export function setsockoptBytes(fd: number, level: number, name: number, value: 
   }
 }
 
+/** Room for what waits to be sent; less where the system gives less: then something waits sooner. */
+export function widenSendBuffer(fd: number, bytes: number): void {
+  const size = Buffer.alloc(4);
+  size.writeInt32LE(bytes);
+  if (cSetsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, 4) < 0) {
+    cSetsockopt(fd, SOL_SOCKET, SO_SNDBUF, size, 4);
+  }
+}
+
 /**
  * Begins to connect a non-blocking socket to `address`, a sockaddr as bytes. True: connected
  * already; false: under way, and socketError() tells how it ended once the socket is writable.
@@ -195,6 +207,12 @@ export function socketError(fd: number): SystemError | null {
   }
   const errno = optionValue.readInt32LE(0);
   return errno === 0 ? null : new SystemError('connect', errno);
+}
+
+/** Sends what the kernel takes at once. Returns how many bytes, or a negative errno. */
+export function trySend(fd: number, data: Uint8Array): number {
+  const sent = cSend(fd, data, data.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent < 0 ? -koffi.errno() : sent;
 }
 
 /** Sends one datagram to the socket's default peer; netlink's is the kernel. */
@@ -228,8 +246,13 @@ export function receive(fd: number, buffer: Uint8Array, from: Uint8Array): numbe
   }
 }
 
+/** close(2), for who judges its failure: 0 or a negative errno. */
+export function tryClose(fd: number): number {
+  return cClose(fd) < 0 ? -koffi.errno() : 0;
+}
+
 export function close(fd: number): void {
-  if (cClose(fd) < 0) throw failure('close', `descriptor ${fd}`);
+  if (tryClose(fd) < 0) throw failure('close', `descriptor ${fd}`);
 }
 
 /** ioctl(2) with a structure as bytes, changed in place. */

@@ -1,6 +1,7 @@
 /**
  * What a process gives up before it touches traffic: prctl(2) PR_SET_NO_NEW_PRIVS, setgroups(2),
- * setgid(2), setuid(2); and the descriptors that it may have, setrlimit(2).
+ * setgid(2), setuid(2); and the descriptors and core files that it may have, setrlimit(2),
+ * prctl(2) PR_SET_DUMPABLE.
  */
 import koffi from 'koffi';
 import { SystemError } from './libc.js';
@@ -18,7 +19,9 @@ const setrlimit: (resource: number, limit: BigUint64Array) => number = libc.func
   'int setrlimit(int resource, const void *limit)',
 );
 
+const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
+const RLIMIT_CORE = 4;
 const RLIMIT_NOFILE = 7;
 
 /**
@@ -47,6 +50,20 @@ function become(who: string | number, set: (id: string | number) => void): void 
     const unknown = (error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_CREDENTIAL';
     if (!unknown || (who !== 'nobody' && who !== 'nogroup')) throw error;
     set(NOBODY);
+  }
+}
+
+/**
+ * What this process has in memory is never written to a core file, nor given to a program that
+ * core_pattern names, which no limit keeps from it (core(5)): keys are there. To be said again after
+ * each change of user, which undoes it. Throws SystemError.
+ */
+export function forbidCoreFiles(): void {
+  if (setrlimit(RLIMIT_CORE, BigUint64Array.of(0n, 0n)) !== 0) {
+    throw new SystemError('setrlimit', koffi.errno(), 'RLIMIT_CORE');
+  }
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) {
+    throw new SystemError('prctl', koffi.errno(), 'PR_SET_DUMPABLE');
   }
 }
 

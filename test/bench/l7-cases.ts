@@ -1,6 +1,7 @@
 /**
  * The cases of the layer-7 benchmark, and which of them were asked for.
  */
+import type { KeyKind } from '../support/tls-material.js';
 import type { Body } from './l7-scene.js';
 
 export interface Case {
@@ -10,6 +11,11 @@ export interface Case {
   readonly body: Body;
   /** One request a connection. */
   readonly connect: boolean;
+  readonly tls: {
+    readonly key: KeyKind;
+    /** Whether each new connection goes on with a session of an earlier one. */
+    readonly resumes: boolean;
+  } | null;
 }
 
 const keepAlive = (clients: number): Case => ({
@@ -17,25 +23,40 @@ const keepAlive = (clients: number): Case => ({
   clients,
   body: 'small',
   connect: false,
+  tls: null,
 });
 const body = (which: '64k' | '10m', clients: number): Case => ({
   name: `body${which}.${clients}`,
   clients,
   body: which,
   connect: false,
+  tls: null,
 });
 const connect = (clients: number): Case => ({
   name: `connect.${clients}`,
   clients,
   body: 'small',
   connect: true,
+  tls: null,
 });
+
+const overTls = (
+  name: string,
+  facts: Partial<Case>,
+  key: KeyKind = 'ecdsa',
+  resumes = false,
+): Case => ({ ...keepAlive(1), ...facts, name, tls: { key, resumes } });
 
 export const cases: readonly Case[] = [
   ...[1, 64, 512, 4096].map(keepAlive),
   ...[1, 64, 512].map((clients) => body('64k', clients)),
   ...[1, 4, 64].map((clients) => body('10m', clients)),
   ...[1, 64, 512].map(connect),
+  ...[1, 64, 512].map((clients) => overTls(`tls.${clients}`, { clients })),
+  overTls('tls.body10m', { clients: 4, body: '10m' }),
+  overTls('tls.handshake', { clients: 16, connect: true }),
+  overTls('tls.handshake-rsa', { clients: 16, connect: true }, 'rsa'),
+  overTls('tls.resumed', { clients: 16, connect: true }, 'ecdsa', true),
 ];
 
 /** Those whose name is one of the words or begins with one and a dot; all without words. */

@@ -43,9 +43,13 @@ const SPARE_SLOTS = 256;
 
 function poolFor(load: Load): BufferPool {
   const working = LoadHandler.buffers(load);
+  // A record of TLS fits into a buffer.
+  if (load.tls !== null && load.bodyBytes < LARGE) {
+    return new BufferPool({ size: 16_384, receiving: 4096, working: 2 * working + load.clients });
+  }
   return load.bodyBytes < LARGE
     ? new BufferPool({ size: 4096, receiving: 8192, working })
-    : new BufferPool({ size: 65_536, receiving: 256, working });
+    : new BufferPool({ size: 65_536, receiving: 256, working: working + 256 });
 }
 
 /** Turns until `until` holds, as long as there are answers. */
@@ -82,8 +86,8 @@ function measure(task: LoadTask): LoadResult {
     pool.close();
     throw loop;
   }
+  const handler = new LoadHandler(loop.connections, load);
   try {
-    const handler = new LoadHandler(loop.connections, load);
     loop.serve(handler);
     turn(loop, handler, () => handler.connected >= task.clients);
     // Until everybody has had an answer and been given a cookie, and the proxy its connections.
@@ -109,6 +113,7 @@ function measure(task: LoadTask): LoadResult {
     };
   } finally {
     loop.close();
+    handler.close();
   }
 }
 

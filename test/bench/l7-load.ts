@@ -8,9 +8,16 @@
 import { Owner, type BufferPool } from '../../appliance/l7/ring/buffer-pool.js';
 import type { Connections } from '../../appliance/l7/ring/connections.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
+import type { ClientSide } from '../../appliance/l7/tls/sides.js';
+import { KeptSessions } from '../../appliance/l7/tls/kept-sessions.js';
+import { TlsTransport } from '../../appliance/l7/tls/transport.js';
+import { TlsEngine } from '../../native/ffi/tls-engine.js';
+import { TlsContext } from '../../native/ffi/tls-context.js';
+import type { Case } from './l7-cases.js';
 import { Histogram } from './l7-histogram.js';
 import { type AnswerHead, readAnswer } from './l7-answer.js';
 
+const nothingFirst = new Uint8Array(0);
 export interface Load {
   /** A sockaddr. */
   readonly address: Uint8Array;
@@ -18,6 +25,7 @@ export interface Load {
   /** One request a connection, which the proxy closes. */
   readonly connect: boolean;
   readonly bodyBytes: number;
+  readonly tls: Case['tls'];
   /** The cookie that a proxy gives to clients; null: none is expected. */
   readonly cookie: string | null;
   /** Heads without the cookie and the empty line at the end; a client takes one list's in turn. */
@@ -29,6 +37,54 @@ const CONNECTING = 128;
 /** Different cookies that proxies may give out. */
 export const MOST_COOKIES = 16;
 const X = 0x78;
+const ECONNABORTED = 103;
+
+interface TlsClients {
+  readonly transport: TlsTransport;
+  readonly side: ClientSide;
+  close(): void;
+}
+
+/**
+ * All ask for the same host, and judge no certificate: what that costs is theirs, not the proxy's. Those
+ * that are to resume do so from their second connection on, or the measurement would be of something else.
+ */
+function clientsOf(connections: Connections, clients: number, resumes: boolean): TlsClients {
+  let full = 0;
+  const transport = new TlsTransport(connections, new TlsEngine(), {
+    made: (_side, resumed) => {
+      if (!resumes || resumed) return;
+      full += 1;
+      if (full > 2 * clients) throw new Error('the proxy does not resume sessions');
+    },
+  });
+  const context = TlsContext.client({
+    policy: 'intermediate',
+    verify: false,
+    authorities: [],
+    identity: null,
+  });
+  // Each client has one to go on with, even when all begin at once.
+  const sessions = new KeptSessions(2 * clients);
+  if (!resumes) sessions.close();
+  const side: ClientSide = {
+    context,
+    pool: 'bench',
+    name: 'h0.example',
+    ends: transport,
+    member: '',
+    address: '',
+    sessions,
+  };
+  return {
+    transport,
+    side,
+    close() {
+      sessions.close();
+      context.close();
+    },
+  };
+}
 
 export class LoadHandler implements ConnectionHandler {
   readonly latencies = new Histogram();
@@ -53,6 +109,7 @@ export class LoadHandler implements ConnectionHandler {
   readonly #made: Int32Array[][];
   readonly #partial = new Map<number, Buffer>();
   readonly #head: AnswerHead = { end: 0, length: -1, cookie: null };
+  readonly #tls: TlsClients | null;
   #pending = 0;
   #next = 0;
 
@@ -63,6 +120,7 @@ export class LoadHandler implements ConnectionHandler {
     this.#load = load;
     this.#owner = this.#pool.owner('load');
     this.#client = new Int32Array(slots);
+    this.#tls = load.tls === null ? null : clientsOf(connections, load.clients, load.tls.resumes);
     this.#left = new Int32Array(slots).fill(-1);
     this.#begun = new Float64Array(slots);
     this.#cookie = new Uint8Array(load.clients);
@@ -75,6 +133,10 @@ export class LoadHandler implements ConnectionHandler {
   /** Working buffers that a load needs. */
   static buffers(load: Load): number {
     return load.clients + MOST_COOKIES * load.requests.reduce((sum, list) => sum + list.length, 0);
+  }
+
+  close(): void {
+    this.#tls?.close();
   }
 
   /** Connects more clients, as long as not all are. */
@@ -121,7 +183,9 @@ export class LoadHandler implements ConnectionHandler {
   }
   onEnd(slot: number, errno: number): void {
     const whole = this.#load.connect && this.#left[slot] === -2;
-    if (errno !== 0 || !whole) {
+    // Some end the connection without ending TLS.
+    const inOrder = errno === 0 || (this.#tls !== null && errno === ECONNABORTED);
+    if (!inOrder || !whole) {
       const when = whole ? 'after an answer' : 'within an answer or before it';
       throw new Error(`the proxy ended a connection ${when}: errno ${errno}`);
     }
@@ -140,6 +204,12 @@ export class LoadHandler implements ConnectionHandler {
   }
   onClosed(slot: number): void {
     this.#partial.delete(slot);
+  }
+  quiet(_slot: number): boolean {
+    return false;
+  }
+  bulk(_slot: number): number {
+    return 0;
   }
   room(_slot: number): number {
     return 1 << 20;
@@ -160,6 +230,7 @@ export class LoadHandler implements ConnectionHandler {
   #open(client: number): void {
     const slot = this.#connections.connect(this.#load.address, null);
     if (slot < 0) throw new Error(`no connection can be made: errno ${-slot}`);
+    this.#tls?.transport.connect(slot, this.#tls.side, nothingFirst);
     this.#pending += 1;
     this.#client[slot] = client;
     this.#begun[slot] = performance.now();

@@ -114,6 +114,12 @@ class MemberHandler implements ConnectionHandler {
     this.#left[slot] = 0;
     this.#last[slot] = 0;
   }
+  quiet(_slot: number): boolean {
+    return false;
+  }
+  bulk(_slot: number): number {
+    return 0;
+  }
   room(_slot: number): number {
     return 4;
   }

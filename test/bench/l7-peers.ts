@@ -9,13 +9,22 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { versionOf } from '../support/http1-peers.js';
 import { freePort, Program } from './l7-processes.js';
-import { type Pool, type Proxy, type ProxySettings, scene } from './l7-scene.js';
+import { type Pool, type Proxy, type ProxySettings, scene, type Started } from './l7-scene.js';
 
 /** Of clients; with those to members and a few more they stay below 20,000 descriptors. */
 const CONNECTIONS = 8192;
 const FOREVER = 1_000_000_000;
 
-function haproxyConfiguration({ scene: { pools }, workers, folder }: ProxySettings, port: number) {
+/** Where a proxy listens. */
+type Ports = Omit<Started, 'pid'>;
+
+/** The same for all, so that they do the same arithmetic. */
+const SUITES = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
+function haproxyConfiguration(
+  { scene: { pools }, workers, folder }: ProxySettings,
+  { port, tls }: Ports,
+): string {
   const backend = ({ name, members }: Pool): string => `
 backend ${name}
   balance roundrobin
@@ -27,6 +36,7 @@ ${members.map((m) => `  server ${m.name} ${m.address}:${m.port} cookie ${m.name}
   nbthread ${workers}
   tune.pool-low-fd-ratio 100
   tune.pool-high-fd-ratio 100
+  ssl-default-bind-ciphersuites ${SUITES}
   stats socket unix@${folder}/stats mode 600
 defaults
   mode http
@@ -38,6 +48,8 @@ defaults
   timeout server 60s
 frontend bench
   bind 127.0.0.1:${port} backlog 4096
+  bind 127.0.0.1:${tls.ecdsa} backlog 4096 ssl crt ${folder}/ecdsa.both alpn http/1.1
+  bind 127.0.0.1:${tls.rsa} backlog 4096 ssl crt ${folder}/rsa.both alpn http/1.1
   maxconn ${CONNECTIONS}
   http-request set-header ${scene.requestSet.name} ${scene.requestSet.value}
   http-request del-header ${scene.requestRemove}
@@ -46,7 +58,7 @@ frontend bench
 ${pools.map(backend).join('')}`;
 }
 
-function nginxConfiguration(settings: ProxySettings, port: number): string {
+function nginxConfiguration(settings: ProxySettings, { port, tls }: Ports): string {
   const { pools, routes } = settings.scene;
   const { workers, folder } = settings;
   const kept = `keepalive 4096; keepalive_requests ${FOREVER};`;
@@ -66,15 +78,29 @@ function nginxConfiguration(settings: ProxySettings, port: number): string {
   const names = pools.flatMap(({ members }) =>
     members.map((m) => `${m.address}:${m.port} ${m.name};`),
   );
+  const { certificates } = settings;
+  const kinds = ['', 'ecdsa', 'rsa'] as const;
+  const listen = (kind: (typeof kinds)[number], first: boolean): string => {
+    const backlog = first ? ' backlog=4096' : '';
+    if (kind === '') return `listen 127.0.0.1:${port}${backlog};`;
+    const { certificateFile, keyFile } = certificates[kind];
+    return `listen 127.0.0.1:${tls[kind]} ssl${backlog};
+    ssl_certificate ${certificateFile};
+    ssl_certificate_key ${keyFile};`;
+  };
   const hosts = [...new Set(routes.map(({ host }) => host))].map((host, index) => {
     const locations = routes
       .filter((route) => route.host === host)
       .map(({ path, pool }) => `    location ${path} { proxy_pass http://$to_${pool}; }`);
-    return `  server {
-    listen 127.0.0.1:${port}${index === 0 ? ' backlog=4096' : ''};
+    return kinds
+      .map(
+        (kind) => `  server {
+    ${listen(kind, index === 0)}
     server_name ${host};
 ${locations.join('\n')}
-  }`;
+  }`,
+      )
+      .join('\n');
   });
   return `daemon off;
 master_process ${workers === 1 ? 'off' : 'on'};
@@ -92,6 +118,8 @@ http {
   uwsgi_temp_path ${folder}/uwsgi;
   scgi_temp_path ${folder}/scgi;
   map_hash_bucket_size 128;
+  ssl_protocols TLSv1.2 TLSv1.3;
+  ssl_conf_command Ciphersuites ${SUITES};
   keepalive_timeout 60s;
   keepalive_requests ${FOREVER};
   proxy_http_version 1.1;
@@ -118,9 +146,15 @@ ${hosts.join('\n')}
 `;
 }
 
+/** Three at a time would be the same one thrice, were they not held meanwhile. */
+export async function freePorts(): Promise<Ports> {
+  const [port, ecdsa, rsa] = await Promise.all([freePort(), freePort(), freePort()]);
+  return { port, tls: { ecdsa, rsa } };
+}
+
 function peer(
   name: 'haproxy' | 'nginx',
-  configuration: (settings: ProxySettings, port: number) => string,
+  configuration: (settings: ProxySettings, ports: Ports) => string,
   command: (file: string, folder: string) => readonly string[],
 ): Proxy {
   let program: Program | null = null;
@@ -129,11 +163,11 @@ function peer(
     version: versionOf(name),
     async start(settings) {
       const { folder } = settings;
-      const port = await freePort();
+      const ports = await freePorts();
       const file = join(folder, `${name}.conf`);
-      writeFileSync(file, configuration(settings, port));
+      writeFileSync(file, configuration(settings, ports));
       program = new Program(name, command(file, folder), settings.cpus);
-      return { pid: await program.listening(port), port };
+      return { pid: await program.listening(ports.port), ...ports };
     },
     async stop() {
       await program?.stop();
@@ -149,6 +183,10 @@ export function haproxy(): Proxy {
     start(settings) {
       const lines = settings.scene.routes.map(({ host, path, pool }) => `${host}${path} ${pool}\n`);
       writeFileSync(join(settings.folder, 'routes.map'), lines.join(''));
+      for (const [kind, { certificate, key }] of Object.entries(settings.certificates)) {
+        const file = join(settings.folder, `${kind}.both`);
+        writeFileSync(file, certificate + key, { mode: 0o600 });
+      }
       return it.start(settings);
     },
   };

@@ -23,8 +23,8 @@ export interface Line {
   readonly ratio?: number;
   /** All peers, by name and version. */
   readonly peers: Readonly<Record<string, Spread>>;
-  /** The same load on the members without a proxy. */
-  readonly floor: Spread;
+  /** The same load on the members without a proxy, where they can take it. */
+  readonly floor?: Spread;
 }
 
 /** `ours` null: Weir did not run. Throws RangeError without peers. */
@@ -52,7 +52,7 @@ export function compare(
     theirs: best.theirs,
     ...(own === null ? {} : { ratio: Number((own.median / best.theirs.median).toFixed(3)) }),
     peers: Object.fromEntries(spreads.map((each) => [each.name, each.theirs])),
-    floor: spread(floor),
+    ...(floor.length === 0 ? {} : { floor: spread(floor) }),
   };
 }
 
@@ -67,8 +67,9 @@ function figure({ min, median, max }: Spread): string {
 export function text(line: Line): string {
   const own = line.ours === undefined ? '–'.padStart(28) : figure(line.ours);
   const others = Object.values(line.peers).map(figure).join('');
+  const floor = line.floor === undefined ? '–' : digits(line.floor.median);
   const ratio = line.ratio === undefined ? '–' : line.ratio.toFixed(2);
-  return `${line.case.padEnd(26)}${own}${others}${digits(line.floor.median).padStart(10)}${ratio.padStart(8)}  ${line.unit}`;
+  return `${line.case.padEnd(26)}${own}${others}${floor.padStart(10)}${ratio.padStart(8)}  ${line.unit}`;
 }
 
 export function heading(peers: readonly string[]): string {

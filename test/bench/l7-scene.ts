@@ -5,6 +5,8 @@
  * an answer gets one, members are told the client's address, and a cookie keeps a client at its
  * member. Nothing is logged for each request, counters are on.
  */
+import type { KeyKind, TestCertificate } from '../support/tls-material.js';
+
 export interface MemberAddress {
   /** The value of the cookie, where the administrator chooses it. */
   readonly name: string;
@@ -72,8 +74,19 @@ export function routesByPool({ pools, routes }: Scene): Route[][] {
   return pools.map(({ name }) => routes.filter(({ pool }) => pool === name));
 }
 
+/** Of each kind of key the certificate that proxies show, as files. */
+export type Certificates = Readonly<Record<KeyKind, TestCertificate>>;
+
+export interface Started {
+  readonly pid: number;
+  /** Where it speaks in the clear, and where with TLS by a certificate of each kind of key. */
+  readonly port: number;
+  readonly tls: Readonly<Record<KeyKind, number>>;
+}
+
 export interface ProxySettings {
   readonly scene: Scene;
+  readonly certificates: Certificates;
   /** Processes or threads that serve. */
   readonly workers: number;
   /** CPUs that they may use; null: any. */
@@ -86,7 +99,7 @@ export interface Proxy {
   readonly name: string;
   readonly version: string;
   /** Resolves when it answers. CPU time is that of `pid` and its descendants. */
-  start(settings: ProxySettings): Promise<{ readonly pid: number; readonly port: number }>;
+  start(settings: ProxySettings): Promise<Started>;
   stop(): Promise<void>;
 }
 

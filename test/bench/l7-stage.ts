@@ -5,10 +5,12 @@
  * Invariant: close() ends every process that was started and removes every file.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { allowedCpus } from '../../native/ffi/affinity.js';
 import { enterNetworkNamespace } from '../../native/ffi/namespace.js';
+import { TestAuthority } from '../support/tls-material.js';
 import { checkProxy } from './l7-check.js';
 import { withDescendants } from './l7-cpu.js';
 import type { Case } from './l7-cases.js';
@@ -23,6 +25,7 @@ import {
   type Scene,
   scene,
   sceneAt,
+  type Started,
 } from './l7-scene.js';
 
 const MEMBER_HEADS = [
@@ -36,6 +39,8 @@ const MEMBER_HEADS = [
 interface Running {
   readonly name: string;
   readonly port: number;
+  /** Null: it speaks in the clear only. */
+  readonly tls: Started['tls'] | null;
   readonly pid: number;
   readonly proxy: Proxy | null;
 }
@@ -65,11 +70,18 @@ export class Stage {
   readonly running: readonly Running[];
   readonly #leave: () => void;
   readonly #folder: string;
+  readonly #authority: TestAuthority;
   readonly #members: readonly Companion[];
   readonly #load: Companion;
 
   private constructor(
-    set: { scene: Scene; running: readonly Running[]; leave: () => void; folder: string },
+    set: {
+      scene: Scene;
+      running: readonly Running[];
+      leave: () => void;
+      folder: string;
+      authority: TestAuthority;
+    },
     members: readonly Companion[],
     load: Companion,
   ) {
@@ -77,6 +89,7 @@ export class Stage {
     this.running = set.running;
     this.#leave = set.leave;
     this.#folder = set.folder;
+    this.#authority = set.authority;
     this.#members = members;
     this.#load = load;
   }
@@ -92,24 +105,31 @@ export class Stage {
     );
     const load = new Companion('l7-load-process', others);
     const running: Running[] = [];
+    const authority = new TestAuthority();
     try {
       const ports = await Promise.all(members.map(portsOf));
       const made = sceneAt(ports);
+      const hosts = [...new Set(made.routes.map(({ host }) => host))];
+      const certificates = {
+        ecdsa: authority.issue(hosts, 'ecdsa'),
+        rsa: authority.issue(hosts, 'rsa'),
+      };
       const [first] = members;
       const [[port] = []] = ports;
       if (first === undefined || port === undefined) throw new Error('there are no members');
-      running.push({ name: 'direct', port, pid: first.pid, proxy: null });
+      running.push({ name: 'direct', port, tls: null, pid: first.pid, proxy: null });
       for (const proxy of proxies) {
         const own = join(folder, proxy.name);
         mkdirSync(own);
-        const settings = { scene: made, workers, cpus: theirs, folder: own };
+        const settings = { scene: made, certificates, workers, cpus: theirs, folder: own };
         running.push({ name: proxy.name, proxy, ...(await proxy.start(settings)) });
       }
       for (const { proxy, port } of running) {
         if (proxy !== null) await checkProxy(proxy, port, made);
       }
-      return new Stage({ scene: made, running, leave, folder }, members, load);
+      return new Stage({ scene: made, running, leave, folder, authority }, members, load);
     } catch (error) {
+      authority.close();
       await Promise.all([...members, load, ...proxies].map((each) => each.stop()));
       rmSync(folder, { recursive: true, force: true });
       leave();
@@ -120,7 +140,8 @@ export class Stage {
   /** One measurement of one case. Throws when anything but right answers came. */
   async measure(which: Case, who: Running, { warmUpMs, measureMs }: Timing): Promise<LoadResult> {
     const task: LoadTask = {
-      port: who.port,
+      port: which.tls === null ? who.port : (who.tls?.[which.tls.key] ?? 0),
+      tls: which.tls,
       clients: which.clients,
       connect: which.connect,
       bodyBytes: bodies[which.body],
@@ -144,17 +165,14 @@ export class Stage {
       ...this.running.map(({ proxy }) => proxy?.stop()),
     ]);
     rmSync(this.#folder, { recursive: true, force: true });
+    this.#authority.close();
     this.#leave();
   }
 }
 
 /** CPUs of the proxies, and of everything else; with one CPU there is nothing to choose. */
 function split(workers: number): readonly [Cpus, Cpus] {
-  const all = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
-  const usable = (all ?? '').split(',').flatMap((range) => {
-    const [first = 0, last = first] = range.split('-').map(Number);
-    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
-  });
+  const usable = allowedCpus();
   if (usable.length < 2) return [null, null];
   if (workers >= usable.length) {
     throw new Error(

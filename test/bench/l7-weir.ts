@@ -12,9 +12,11 @@ import { formatConfigError } from '../../appliance/config/errors.js';
 import { compile } from '../../appliance/control/compile.js';
 import type { L7Tables } from '../../appliance/l7/tables.js';
 import { projectRoot } from '../../appliance/paths.js';
-import { Companion, freePort } from './l7-processes.js';
+import type { KeyKind } from '../support/tls-material.js';
+import { freePorts } from './l7-peers.js';
+import { Companion } from './l7-processes.js';
 import type { SentTables } from './l7-workers-process.js';
-import { type Proxy, type ProxySettings, type Scene, scene } from './l7-scene.js';
+import { type Proxy, type ProxySettings, type Scene, scene, type Started } from './l7-scene.js';
 
 /** Workers that serve tables, as processes below `pid`. */
 export interface Workers {
@@ -27,7 +29,31 @@ export type StartWorkers = (tables: L7Tables, settings: ProxySettings) => Promis
 /** As of the others: kept connections enough for every client, each for as long as it is used. */
 const kept = { connections: 4096, timeout: '60s', requests: 1_000_000_000 };
 
-export function weirDocument({ pools, routes }: Scene, port: number, workers: number): object {
+type Ports = Omit<Started, 'pid'>;
+
+export function weirDocument(
+  { pools, routes }: Scene,
+  { port, tls }: Ports,
+  workers: number,
+): object {
+  const service = (at: number): object => ({
+    listen: { address: '127.0.0.1', port: at, protocol: 'http' },
+    routes: routes.map(({ host, path, pool }) => ({
+      when: { host, path: `${path}**` },
+      pool,
+      'request-headers': {
+        set: { [scene.requestSet.name]: scene.requestSet.value },
+        remove: [scene.requestRemove],
+      },
+      'response-headers': { set: { [scene.responseSet.name]: scene.responseSet.value } },
+    })),
+    persistence: { type: 'cookie', name: scene.cookie, protection: 'plain' },
+  });
+  const secure = (at: number, certificate: KeyKind): object => ({
+    ...service(at),
+    listen: { address: '127.0.0.1', port: at, protocol: 'https' },
+    certificates: [certificate],
+  });
   return {
     version: 1,
     unit: { name: 'bench', workers },
@@ -42,25 +68,15 @@ export function weirDocument({ pools, routes }: Scene, port: number, workers: nu
       ]),
     ),
     services: {
-      bench: {
-        listen: { address: '127.0.0.1', port, protocol: 'http' },
-        routes: routes.map(({ host, path, pool }) => ({
-          when: { host, path: `${path}**` },
-          pool,
-          'request-headers': {
-            set: { [scene.requestSet.name]: scene.requestSet.value },
-            remove: [scene.requestRemove],
-          },
-          'response-headers': { set: { [scene.responseSet.name]: scene.responseSet.value } },
-        })),
-        persistence: { type: 'cookie', name: scene.cookie, protection: 'plain' },
-      },
+      bench: service(port),
+      'bench-ecdsa': secure(tls.ecdsa, 'ecdsa'),
+      'bench-rsa': secure(tls.rsa, 'rsa'),
     },
   };
 }
 
-export function weirTables(made: Scene, port: number, workers: number): L7Tables {
-  const checked = checkDocument(weirDocument(made, port, workers));
+export function weirTables(made: Scene, ports: Ports, workers: number): L7Tables {
+  const checked = checkDocument(weirDocument(made, ports, workers));
   if (!checked.ok) throw new Error(checked.errors.map(formatConfigError).join('\n'));
   const tables = compile({
     intent: checked.intent,
@@ -71,12 +87,18 @@ export function weirTables(made: Scene, port: number, workers: number): L7Tables
 }
 
 /** Workers below a process that is for them what the daemon is. */
-const startWorkers: StartWorkers = async (tables, { cpus }) => {
+const startWorkers: StartWorkers = async (tables, { cpus, certificates, scene: { routes } }) => {
   const companion = new Companion('l7-workers-process', cpus);
   const sent: SentTables = {
     unit: tables.unit,
     services: [...tables.services.values()],
     pools: [...tables.pools.values()],
+    certificates: Object.entries(certificates).map(([kind, { certificateFile, keyFile }]) => ({
+      kind: kind as KeyKind,
+      certificateFile,
+      keyFile,
+    })),
+    names: [...new Set(routes.map(({ host }) => host))],
   };
   const said = await companion.ask(sent);
   if (typeof said !== 'object' || said === null || !('problem' in said) || said.problem !== null) {
@@ -92,9 +114,9 @@ export function weir(): Proxy {
     name: 'weir',
     version: ourVersion(),
     async start(settings) {
-      const port = await freePort();
-      workers = await startWorkers(weirTables(settings.scene, port, settings.workers), settings);
-      return { pid: workers.pid, port };
+      const ports = await freePorts();
+      workers = await startWorkers(weirTables(settings.scene, ports, settings.workers), settings);
+      return { pid: workers.pid, ...ports };
     },
     async stop() {
       await workers?.stop();

@@ -97,11 +97,12 @@ export async function measureAll(
 
 /** Everybody serves for a while first: what runs for days is not measured by its first second. */
 async function warmUp(stage: Stage, wanted: readonly Case[]): Promise<void> {
-  const [first] = wanted;
-  if (first === undefined) return;
-  const busy = cases.find(({ name }) => name === 'keepalive.64') ?? first;
-  for (const who of stage.running) {
-    await stage.measure(busy, who, { warmUpMs: FIRST, measureMs: 100 });
+  const timing = { warmUpMs: FIRST, measureMs: 100 };
+  const names = ['keepalive.64', ...(wanted.some(({ tls }) => tls !== null) ? ['tls.64'] : [])];
+  for (const busy of cases.filter(({ name }) => names.includes(name))) {
+    for (const who of stage.running) {
+      if (busy.tls === null || who.tls !== null) await stage.measure(busy, who, timing);
+    }
   }
 }
 
@@ -118,6 +119,7 @@ async function take(
   for (let turn = 0; turn < running.length; turn += 1) {
     const who = running[(turn + round) % running.length];
     if (who === undefined) throw new Error('nobody has this turn');
+    if (which.tls !== null && who.tls === null) continue;
     const result = await stage.measure(which, who, timing);
     const of = results.get(which.name);
     const before = of?.get(who.name) ?? [];

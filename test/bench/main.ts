@@ -54,17 +54,37 @@ function count(text: string | undefined, option: string): number | undefined {
   return value;
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    runs: { type: 'string' },
-    repeat: { type: 'string' },
-    seconds: { type: 'string' },
-    workers: { type: 'string' },
-    only: { type: 'string', multiple: true },
-  },
-});
+const usage = `npm run bench -- [${names.join('|')} …] [--json] [--runs N] [--repeat N]
+  --json         one object a line
+  --runs N       rounds, of which the median counts
+  --repeat N     repetitions of a packet (l4)
+  --seconds S    of each case, --workers N of each proxy, --only CASE … (l7)`;
+
+function parse() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        runs: { type: 'string' },
+        repeat: { type: 'string' },
+        seconds: { type: 'string' },
+        workers: { type: 'string' },
+        only: { type: 'string', multiple: true },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    process.exit(2);
+  }
+}
+
+const { values, positionals } = parse();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const unknown = positionals.filter((name) => !isName(name));
 if (unknown.length > 0) {
   console.error(`no benchmark ${unknown.join(', ')}: there are ${names.join(', ')}`);

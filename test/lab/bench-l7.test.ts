@@ -6,6 +6,7 @@ import { cases, type Case } from '../bench/l7-cases.js';
 import { haproxy, nginx } from '../bench/l7-peers.js';
 import type { Proxy } from '../bench/l7-scene.js';
 import { Stage } from '../bench/l7-stage.js';
+import { weir } from '../bench/l7-weir.js';
 import { lacking, needs } from '../support/needs.js';
 
 const test = suite('benchmark of layer 7');
@@ -40,6 +41,17 @@ live('HAProxy and nginx do all of the scene, and every kind of case measures the
         const { answers, cpu, p50, p99, p999 } = await stage.measure(caseOf(name), who, timing);
         assert.ok(answers > 0 && cpu > 0, `${name}, ${who.name}: ${answers} answers, ${cpu} ns`);
         assert.ok(p50 <= p99 && p99 <= p999, `${name}, ${who.name}: ${p50}, ${p99}, ${p999} µs`);
+      }
+    }
+  });
+});
+
+live('over TLS, clients come by whole handshakes or by sessions, as the case says', async () => {
+  await onStage([weir(), haproxy(), nginx()], async (stage) => {
+    for (const name of ['tls.64', 'tls.handshake', 'tls.resumed']) {
+      for (const who of stage.running.filter((one) => one.proxy !== null)) {
+        const { answers } = await stage.measure(caseOf(name), who, timing);
+        assert.ok(answers > 0, `${name}, ${who.name}: no answers`);
       }
     }
   });

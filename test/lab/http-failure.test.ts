@@ -215,6 +215,9 @@ lab('who asks too fast gets 429 with Retry-After, over all workers', async () =>
   const refused = await stage.curl('-D', '-', `${web}:82/`);
   const wait = Number(/\r\nretry-after: (\d+)\r\n/i.exec(refused)?.[1]);
   assert.ok(wait >= 1 && wait <= 10, refused);
+  const ends = ['-o', '/dev/null', '-w', '%{http_code}', '-X', 'OPTIONS', '-H', 'Max-Forwards: 0'];
+  const own = await stage.curl(...ends, `${web}:82/`);
+  assert.is(own, '429', 'what Weir answers itself is limited as well');
 });
 
 lab('connections over the limit of a service are refused, until others have gone', async () => {

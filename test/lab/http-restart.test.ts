@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { ServiceRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { Load } from '../support/request-load.js';
 import { ended } from './commands.js';
@@ -35,18 +34,13 @@ test.before(async () => {
 
 test.after(() => stage.close());
 
-async function requestsCounted(): Promise<number> {
-  const rows = await stage.unit.get<ServiceRow[]>('/v1/services');
-  return Number(/"requests":"?(\d+)/.exec(JSON.stringify(rows))?.[1] ?? Number.NaN);
-}
-
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   lab(`a daemon that ends by ${signal} and comes back costs no request`, async () => {
+    await stage.untilWorkers(2); // those of before may be finishing their last connections
     const old = new Set(stage.workers());
-    assert.is(old.size, 2);
     const load = new Load(80, service4, /^200 member-[123]\n$/);
     await load.more(300);
-    const before = await requestsCounted();
+    const before = await stage.requests('web');
     await stage.unit.end(signal);
     await load.more(600);
     await stage.unit.start();
@@ -55,7 +49,7 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     assert.equal(load.failures, []);
     const now = stage.workers().filter((pid) => !old.has(pid));
     assert.is(now.length, 2, 'workers of the new daemon');
-    const after = await requestsCounted();
+    const after = await stage.requests('web');
     assert.ok(after >= before + 1000, `${after} requests counted, ${before} before the end`);
   });
 }

@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 /** How many are on their way to a connection at one time. */
 const AT_ONCE = 100;
@@ -35,13 +36,20 @@ function ask(socket: Socket): Promise<string> {
 export class IdleClients {
   private constructor(private readonly sockets: readonly Socket[]) {}
 
-  static async open(port: number, address: string, count: number): Promise<IdleClients> {
+  /** Over TLS where it is said how. */
+  static async open(
+    port: number,
+    address: string,
+    count: number,
+    tls?: ConnectionOptions,
+  ): Promise<IdleClients> {
     const sockets: Socket[] = [];
     const open = async (): Promise<void> => {
       while (sockets.length < count) {
-        const socket = connect({ host: address, port, noDelay: true });
+        const where = { host: address, port, noDelay: true };
+        const socket = tls === undefined ? connect(where) : connectTls({ ...where, ...tls });
         sockets.push(socket);
-        await once(socket, 'connect');
+        await once(socket, tls === undefined ? 'connect' : 'secureConnect');
         socket.on('error', () => socket.destroy());
       }
     };

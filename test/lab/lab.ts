@@ -16,6 +16,7 @@ import { projectRoot } from '../../appliance/paths.js';
 import { Load, defaultLoad, type LoadSettings } from './clients.js';
 import { children, ended } from './commands.js';
 import { Members } from './servers.js';
+import { withSecureShop } from './shop.js';
 import { addressOf, labPaths, Topology, type MemberName } from './topology.js';
 import { Unit } from './unit.js';
 
@@ -76,17 +77,21 @@ export class Lab {
     readonly targets: readonly ServiceTarget[],
     /** From where full-nat speaks to members. */
     readonly natAddresses: readonly string[],
-    /** Whether the configuration has a service behind the proxy, named shop. */
+    /** Whether the configuration has an HTTP service behind the proxy, named shop. */
     readonly hasShop: boolean,
   ) {}
 
-  /** Opens a lab with a configuration (YAML) applied as it stands, and every member up. */
+  /**
+   * Opens a lab with a configuration (YAML) applied, and every member up. As it stands, but for an HTTP
+   * service named shop, which is there over TLS as well.
+   */
   static async open(text: string, say: (line: string) => void = () => undefined): Promise<Lab> {
     const parsed = parseText(text);
     if (!parsed.ok) {
       throw new Error(`the lab's configuration: ${parsed.errors.map((e) => e.message).join('; ')}`);
     }
     const targets = targetsOf(parsed.intent);
+    const hasShop = parsed.intent.services['shop']?.listen.protocol === 'http';
     const own = parsed.intent.unit['nat-addresses'] ?? [];
     const direct = new Set(
       targets.filter((target) => isDirect(target.forwarding)).map((target) => target.address),
@@ -103,11 +108,9 @@ export class Lab {
       const unit = new Unit(topology);
       const took = await unit.start();
       say(`daemon: answers ${took.toFixed(0)} ms after its start`);
-      const lab = new Lab(
-        ...([topology, members, unit, targets, own] as const),
-        'shop' in parsed.intent.services,
-      );
-      await unit.must('apply', lab.file('start.yaml', text), '--comment', 'the example');
+      const lab = new Lab(...([topology, members, unit, targets, own] as const), hasShop);
+      const first = hasShop ? await withSecureShop(unit, text) : text;
+      await unit.must('apply', lab.file('start.yaml', first), '--comment', 'the example');
       await unit.untilMembers(
         (await unit.members()).map((row) => row.address),
         ['UP'],

@@ -7,7 +7,9 @@
 import { execFile, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { ServiceRow } from '../../appliance/api/contract.js';
 import { joinNetworkNamespace } from '../../native/ffi/namespace.js';
 import { children, ended, first, start } from './commands.js';
 import { memberPort } from './http-member-process.js';
@@ -57,6 +59,7 @@ export interface Configuration {
   readonly unit?: object;
   readonly pools: Readonly<Record<string, object>>;
   readonly services: Readonly<Record<string, object>>;
+  readonly certificates?: Readonly<Record<string, object>>;
 }
 
 export class ProxyLab {
@@ -108,6 +111,36 @@ export class ProxyLab {
     return start(this.topology.namespace(host), [...first, ...args]);
   }
 
+  /**
+   * Runs a script of node's in a host while `work` looks at the lines that it prints after its
+   * first one, which is "ready".
+   */
+  async withScript(
+    host: MemberName,
+    [script, ...words]: readonly [string, ...string[]],
+    work: (lines: readonly string[]) => Promise<void>,
+  ): Promise<void> {
+    const child = this.startAt(host, [process.execPath, '-e', script, ...words]);
+    const lines: string[] = [];
+    if (child.stdout === null) throw new Error('a script has no output');
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line !== 'ready') lines.push(line);
+    });
+    try {
+      await said(child, 'ready');
+      await work(lines);
+    } finally {
+      child.kill('SIGKILL');
+      await ended(child);
+    }
+  }
+
+  /** How many requests of a service were counted. */
+  async requests(service: string): Promise<number> {
+    const rows = JSON.parse(await this.unit.must('show', 'services', '--json')) as ServiceRow[];
+    return rows.find(({ name }) => name === service)?.proxy?.totals.requests ?? Number.NaN;
+  }
+
   /** Writes a file of the lab's and returns its path. */
   file(name: string, text: string): string {
     const path = join(labPaths(process.pid).files, name);
@@ -116,12 +149,13 @@ export class ProxyLab {
   }
 
   /** Makes the unit serve by this, whatever it served by before. */
-  async apply({ unit = {}, pools, services }: Configuration): Promise<void> {
+  async apply({ unit = {}, pools, services, certificates = {} }: Configuration): Promise<void> {
     const document = {
       version: 1,
       unit: { name: 'weir-a', interfaces: ['eth0', 'eth1'], workers: 2, ...unit },
       pools,
       services,
+      certificates,
     };
     this.revision += 1;
     const path = this.file(`proxy-${this.revision}.yaml`, JSON.stringify(document));
@@ -150,12 +184,17 @@ export class ProxyLab {
   }
 
   /** Runs a program as a client; its exit status is the caller's to judge. */
-  async run(command: string, ...args: string[]): Promise<Ran> {
+  run(command: string, ...args: string[]): Promise<Ran> {
+    return this.runWithin(60_000, command, ...args);
+  }
+
+  /** The same for one that may take so many milliseconds. */
+  async runWithin(timeout: number, command: string, ...args: string[]): Promise<Ran> {
     return new Promise((resolve, reject) => {
       execFile(
         command,
         args,
-        { encoding: 'latin1', timeout: 60_000, maxBuffer: 64 << 20 },
+        { encoding: 'latin1', timeout, maxBuffer: 64 << 20 },
         (error, stdout, stderr) => {
           if (error === null) resolve({ status: 0, stdout, stderr });
           else if (typeof error.code === 'number') resolve({ status: error.code, stdout, stderr });

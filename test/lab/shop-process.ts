@@ -1,7 +1,7 @@
 /**
- * Customers of an HTTP service behind the proxy, in the client's namespace: each keeps a connection and
- * its cookies as a browser does, and asks again and again, in turn for what a member answers and for
- * what the unit answers itself.
+ * Customers of an HTTP service behind the proxy, every second of them over TLS, in the client's
+ * namespace: each keeps a connection and its cookies as a browser does, and asks again and again, in
+ * turn for what a member answers and for what the unit answers itself.
  *
  * It speaks lines as client-process.ts does: `mark NAME` and `stop` in, `ready` and reports out.
  *
@@ -12,11 +12,14 @@
  */
 import { once } from 'node:events';
 import { Agent, request, type IncomingMessage } from 'node:http';
+import { Agent as SecureAgent, request as secureRequest } from 'node:https';
 import { createInterface } from 'node:readline';
 
 export interface ShopSettings {
   readonly address: string;
   readonly port: number;
+  /** Where every second customer goes, over TLS by an authority that it trusts. */
+  readonly secure: { readonly port: number; readonly host: string; readonly authority: string };
   readonly customers: number;
   /** Between an answer and the next request, in milliseconds. */
   readonly pause: number;
@@ -29,6 +32,8 @@ export interface ShopReport {
   readonly requests: number;
   /** What was wrong with requests that failed. */
   readonly failures: readonly string[];
+  /** Of both, those over TLS. */
+  readonly secure: { readonly requests: number; readonly failures: number };
   /** Own ports of connections that ended, whether something was asked on them or not. */
   readonly lost: readonly number[];
   /** Who had a member and came to another one: from where. */
@@ -46,21 +51,27 @@ interface Answer {
 class ReportedWindow {
   requests = 0;
   readonly failures: string[] = [];
+  readonly secure = { requests: 0, failures: 0 };
   readonly lost: number[] = [];
   readonly moved: string[] = [];
 }
 
 class Customer {
   member: string | null = null;
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  private readonly agent: Agent;
   private cookie: string | undefined;
   private turn = 0;
   private over = false;
 
   constructor(
     private readonly settings: ShopSettings,
+    private readonly overTls: boolean,
     private readonly window: () => ReportedWindow,
-  ) {}
+  ) {
+    const kept = { keepAlive: true, maxSockets: 1 };
+    const { authority: ca, host: servername } = settings.secure;
+    this.agent = overTls ? new SecureAgent({ ...kept, ca, servername }) : new Agent(kept);
+  }
 
   async run(going: () => boolean): Promise<void> {
     while (going()) {
@@ -78,12 +89,15 @@ class Customer {
     try {
       const answer = await this.askTwice(path);
       window.requests += 1;
+      if (this.overTls) window.secure.requests += 1;
       if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text.trim()}`);
       if (answer.cookie !== undefined) this.cookie = answer.cookie.split(';')[0];
       if (path === '/') this.answeredBy(answer.text.trim());
       else if (answer.text !== 'Open all day.\n') throw new Error(`garbled: ${answer.text}`);
     } catch (error) {
-      window.failures.push(`${path}: ${(error as Error).message}`);
+      if (this.overTls) window.secure.failures += 1;
+      const place = `${this.overTls ? 'over TLS, ' : ''}${path}`;
+      window.failures.push(`${place}: ${(error as Error).message}`);
     }
   }
 
@@ -107,9 +121,10 @@ class Customer {
   }
 
   private async ask(path: string): Promise<Answer> {
-    const { address, port, timeout } = this.settings;
-    const sent = request({
-      ...{ host: address, port, path, agent: this.agent },
+    const { address, port, secure, timeout } = this.settings;
+    const ask = this.overTls ? secureRequest : request;
+    const sent = ask({
+      ...{ host: address, port: this.overTls ? secure.port : port, path, agent: this.agent },
       headers: this.cookie === undefined ? {} : { cookie: this.cookie },
       signal: AbortSignal.timeout(timeout),
     });
@@ -141,7 +156,7 @@ async function main(): Promise<void> {
   let going = true;
   const customers = Array.from(
     { length: settings.customers },
-    () => new Customer(settings, () => window),
+    (_, index) => new Customer(settings, index % 2 === 1, () => window),
   );
   const report = (name: string): void => {
     const byMember: Record<string, number> = {};

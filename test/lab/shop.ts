@@ -8,6 +8,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { parse, stringify } from 'yaml';
+import type { Document } from '../../appliance/config/schema.js';
+import type { Unit } from './unit.js';
 import type { Death, LoadReport } from './clients.js';
 import { ended, last, run, start, within } from './commands.js';
 import { said } from './servers.js';
@@ -18,7 +21,26 @@ export type { ShopReport };
 
 const program = fileURLToPath(new URL('./shop-process.js', import.meta.url));
 const place = { address: '10.77.0.90', port: 80 } as const;
-const settings: ShopSettings = { ...place, customers: 24, pause: 100, timeout: 5000 };
+/** The same service over TLS. */
+const SECURE = 'shop-tls';
+const SECURE_PORT = 443;
+const HOST = 'shop.example';
+const settings = { ...place, customers: 24, pause: 100, timeout: 5000 } as const;
+
+/**
+ * Makes an authority and a certificate of the shop by it, as an administrator would, and returns what
+ * the document says then: the shop twice, the second one over TLS.
+ */
+export async function withSecureShop(unit: Unit, text: string): Promise<string> {
+  const document = parse(text) as Document;
+  const shop = document.services?.['shop'];
+  if (shop === undefined) throw new Error('the document has no service named shop');
+  await unit.must('cert', 'ca', 'lab');
+  await unit.must('cert', 'self-signed', 'shop', '--names', HOST, '--ca', 'lab');
+  const listen = { ...shop.listen, port: SECURE_PORT, protocol: 'https' } as const;
+  const secure = { ...shop, listen, certificates: ['shop'] };
+  return stringify({ ...document, services: { ...document.services, [SECURE]: secure } });
+}
 
 export class Shop {
   private readonly waiting: ((report: ShopReport) => void)[] = [];
@@ -36,10 +58,13 @@ export class Shop {
     }
   }
 
-  static async open(topology: Topology): Promise<Shop> {
+  static async open(topology: Topology, unit: Unit): Promise<Shop> {
+    const authority = await unit.must('cert', 'export', 'lab');
+    const secure = { port: SECURE_PORT, host: HOST, authority };
+    const given: ShopSettings = { ...settings, secure };
     const child = start(topology.namespace('client'), [
       ...[...last, process.execPath, program],
-      JSON.stringify(settings),
+      JSON.stringify(given),
     ]);
     const shop = new Shop(topology, child);
     await said(child, 'ready');
@@ -61,7 +86,7 @@ export class Shop {
   /** Client ports of the connections to the service that each process of the unit has. */
   async connectionsByProcess(): Promise<Map<number, number[]>> {
     const line = within(this.topology.namespace('unit-a'), [
-      ...['ss', '-Htnp', 'state', 'established', 'src', `${place.address}:${place.port}`],
+      ...['ss', '-Htnp', 'state', 'established', 'src', place.address],
     ]);
     const found = new Map<number, number[]>();
     for (const text of (await run(line[0] ?? '', line.slice(1))).split('\n')) {
@@ -98,6 +123,10 @@ export function joinedReports(first: ShopReport, second: ShopReport): ShopReport
     window: second.window,
     requests: first.requests + second.requests,
     failures: [...first.failures, ...second.failures],
+    secure: {
+      requests: first.secure.requests + second.secure.requests,
+      failures: first.secure.failures + second.secure.failures,
+    },
     lost: [...first.lost, ...second.lost],
     moved: [...first.moved, ...second.moved],
     byMember: second.byMember,
@@ -110,7 +139,7 @@ export function judgeShop(
   deaths: readonly Death[],
   mayLose: readonly number[],
 ): string[] {
-  const { failures, lost, moved, requests } = report;
+  const { failures, lost, moved, requests, secure } = report;
   const strange = lost.filter((port) => !mayLose.includes(port));
   const strayed = moved.filter((from) => !deaths.some(({ member }) => member === from));
   return [
@@ -121,23 +150,33 @@ export function judgeShop(
       ? [`shop: customers moved away from ${strayed.join(', ')}, which had not died`]
       : []),
     ...(requests === 0 ? ['shop: no request was answered'] : []),
+    ...(requests > 0 && secure.requests === 0 ? ['shop: no request was answered over TLS'] : []),
   ];
 }
 
 /** A few words for people. */
-export function describeShop({ requests, failures, lost, moved }: ShopReport): string {
+export function describeShop(report: ShopReport): string {
+  const { requests, failures, lost, moved, secure } = report;
   const more = [
     ...(lost.length > 0 ? [`${lost.length} connections lost`] : []),
     ...(moved.length > 0 ? [`${moved.length} customers moved`] : []),
   ];
-  return [`shop ${requests} requests, ${failures.length} failed`, ...more].join(', ');
+  const all = `shop ${requests} requests (${secure.requests} over TLS), ${failures.length} failed`;
+  return [all, ...more].join(', ');
 }
 
-/** For a view that shows all services alike: requests and failures; it has no connections of its own. */
-export function asLoad(report: ShopReport, seconds: number): LoadReport {
-  const { window, requests, failures } = report;
-  return {
-    ...{ window, seconds, requests, failed: failures.length, failures: [], byMember: {} },
+/**
+ * For a view that shows all services alike, by service: requests and failures; customers have no
+ * connections of their own.
+ */
+export function asLoads(report: ShopReport, seconds: number): [string, LoadReport][] {
+  const { window, requests, failures, secure } = report;
+  const load = (asked: number, failed: number): LoadReport => ({
+    ...{ window, seconds, requests: asked, failed, failures: [], byMember: {} },
     ...{ connections: 0, open: 0, repeated: 0, longestGap: 0, slowest: 0 },
-  };
+  });
+  return [
+    ['shop', load(requests - secure.requests, failures.length - secure.failures)],
+    [SECURE, load(secure.requests, secure.failures)],
+  ];
 }

@@ -15,7 +15,7 @@ import {
   type LoadReport,
 } from './clients.js';
 import type { Lab, ServiceTarget } from './lab.js';
-import { asLoad, describeShop, joinedReports, judgeShop, Shop, type ShopReport } from './shop.js';
+import { asLoads, describeShop, joinedReports, judgeShop, Shop, type ShopReport } from './shop.js';
 import { memberNames, type MemberName } from './topology.js';
 
 /** A window shorter than so many seconds may well be without an answer. */
@@ -180,7 +180,11 @@ export class Stage {
         async (target) => [target.name, await lab.load(target, settings(target))] as const,
       ),
     );
-    return new Stage(lab, new Map(loads), lab.hasShop ? await Shop.open(lab.topology) : null);
+    return new Stage(
+      lab,
+      new Map(loads),
+      lab.hasShop ? await Shop.open(lab.topology, lab.unit) : null,
+    );
   }
 
   private async collect(ask: (load: Load) => Promise<LoadReport>): Promise<Reports> {
@@ -222,7 +226,7 @@ export class Stage {
     const seconds = (performance.now() - this.peeked) / 1000;
     this.peeked = performance.now();
     if (shopped === null) return reports;
-    return new Map([...reports, ['shop', asLoad(shopped, seconds)]]);
+    return new Map([...reports, ...asLoads(shopped, seconds)]);
   }
 
   /** Plays an act; what the clients saw since the one before it counts as its own. */

@@ -40,6 +40,7 @@ export function poolOf(members: readonly L7Member[], facts: Partial<L7Pool> = {}
     retries: 0,
     proxyProtocol: 'off',
     ejection: null,
+    tls: null,
     ...facts,
   };
 }

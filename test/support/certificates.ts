@@ -1,5 +1,6 @@
-/** Certificates for one name each, signed by themselves, made by openssl in a folder of the test's own. */
+/** Certificates for one name or address each, signed by themselves, made by openssl in a folder of the test's own. */
 import { spawnSync } from 'node:child_process';
+import { isIP } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +23,7 @@ export class Certificates {
       [
         ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
         ...['-keyout', keyFile, '-out', certFile, '-days', '2', '-subj', `/CN=${name}`],
-        ...['-addext', `subjectAltName=DNS:${name}`],
+        ...['-addext', `subjectAltName=${isIP(name) > 0 ? 'IP' : 'DNS'}:${name}`],
       ],
       { encoding: 'utf8' },
     );

@@ -26,6 +26,9 @@ import { availableCodings } from '../../appliance/l7/compress/codecs.js';
 import { CompressionPlan } from '../../appliance/l7/compress/plan.js';
 import { WaitingList, type WaitingPlaces } from '../../appliance/l7/http/waiting.js';
 import type { ConnectionHandler } from '../../appliance/l7/ring/handler.js';
+import type { ServerSide } from '../../appliance/l7/tls/sides.js';
+import { TlsEngine } from '../../native/ffi/tls-engine.js';
+import { TlsTransport } from '../../appliance/l7/tls/transport.js';
 import type { L7Pool, L7Service, L7Timeouts } from '../../appliance/l7/tables.js';
 import { poolWith, serviceAt, timeouts } from './l7-tables.js';
 import { type DriverOptions, loopback, RingDriver } from './ring-driver.js';
@@ -41,6 +44,8 @@ export interface EngineOptions {
   readonly compression?: CompressionPlan;
   /** Requests that a member takes at a time. */
   readonly most?: number;
+  /** Clients speak TLS. */
+  readonly tls?: Omit<ServerSide, 'ends'>;
   /** Ports of members that get copies. */
   readonly mirror?: number;
 }
@@ -57,6 +62,7 @@ class Member implements HttpMember {
   idleCount = 0;
   active = 0;
   failures = 0;
+  readonly host = '127.0.0.1';
   readonly address: Uint8Array;
   constructor(
     readonly id: string,
@@ -98,6 +104,9 @@ export class EngineDriver implements HttpObserver {
   readonly binding: Binding;
   readonly ended: Ended[] = [];
   readonly refusals: string[] = [];
+  /** Of each handshake null, or why it failed. */
+  readonly handshakes: (string | null)[] = [];
+  #tls: TlsTransport | null = null;
   mirrored: Member | null = null;
   port = 0;
   connects = 0;
@@ -116,6 +125,12 @@ export class EngineDriver implements HttpObserver {
     });
     const { loop } = this.driver;
     this.engine = new HttpEngine(loop, 1024, this);
+    if (options.tls !== undefined) {
+      this.#tls = new TlsTransport(loop.connections, new TlsEngine(), {
+        accepted: () => this.handshakes.push(null),
+        refused: (_side, _failure, why) => this.handshakes.push(why),
+      });
+    }
     this.members = options.ports.map((port) => new Member(`web/${port}`, String(port), port));
     if (options.mirror !== undefined) {
       this.mirrored = new Member('copies', 'copies', options.mirror);
@@ -149,6 +164,8 @@ export class EngineDriver implements HttpObserver {
         engine.onClosed(slot);
       },
       room: (slot) => engine.room(slot),
+      bulk: (slot) => engine.bulk(slot),
+      quiet: (slot) => engine.quiet(slot),
       onTimer: (timer) => {
         engine.onTimer(timer);
       },
@@ -169,6 +186,9 @@ export class EngineDriver implements HttpObserver {
       this.driver.end();
       const { core } = this.engine;
       if (this.open !== 0) throw new Error(`${this.open} clients were not told of as closed`);
+      if (this.#tls !== null && this.#tls.open !== 0) {
+        throw new Error(`${this.#tls.open} connections of TLS were not freed`);
+      }
       if (core.exchanges !== 0) throw new Error(`${core.exchanges} exchanges were not ended`);
       if (core.retained.used !== 0) throw new Error(`${core.retained.used} requests were kept`);
       for (const { id, active, idleCount } of this.members) {
@@ -177,6 +197,7 @@ export class EngineDriver implements HttpObserver {
       }
     } finally {
       this.engine.close();
+      this.#tls?.close();
     }
   }
 
@@ -210,6 +231,7 @@ export class EngineDriver implements HttpObserver {
       waiting: new WaitingList(placesFor(options.pool?.queue ?? 0)),
       full: options.most !== undefined,
       setCookie: null,
+      tlsTo: () => null,
       answered: () => undefined,
       hide: () => undefined,
       choose(_head, _bytes, _client, _hash, _now, tried) {
@@ -230,6 +252,7 @@ export class EngineDriver implements HttpObserver {
             waiting: new WaitingList(placesFor(0)),
             full: false,
             setCookie: null,
+            tlsTo: () => null,
             choose: () => this.mirrored?.begun() ?? null,
             answered: () => undefined,
             hide: () => undefined,
@@ -252,6 +275,7 @@ export class EngineDriver implements HttpObserver {
       poolFor: () => target,
       mirrorFor: () => copies,
     };
+    const ends = this.#tls;
     return {
       service: {
         ...service,
@@ -267,6 +291,7 @@ export class EngineDriver implements HttpObserver {
         (options.service?.compression === undefined || options.service.compression === null
           ? null
           : new CompressionPlan(options.service.compression, availableCodings())),
+      tls: options.tls === undefined || ends === null ? null : { ends, ...options.tls },
       find: () => 0,
       enter: () => true,
       leave: () => undefined,

@@ -41,12 +41,14 @@ const service: L7Service = {
     forwardedOthers: 'set',
     forwarded: 'remove',
     via: null,
+    certificate: 'remove',
     requestId: null,
     upgrade: 'websocket',
   },
   compression: null,
   accessLog: null,
   serverTiming: false,
+  tls: null,
 };
 
 const pool: L7Pool = {
@@ -62,6 +64,7 @@ const pool: L7Pool = {
   retries: 2,
   proxyProtocol: 'off',
   ejection: null,
+  tls: null,
 };
 
 export function memberAt(of: string, port: number, facts: Partial<L7Member> = {}): L7Member {

@@ -11,7 +11,21 @@ import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
 import { IoUring } from '../../native/ffi/io-uring.js';
 
-export type Need = 'root' | 'bpf' | 'uring' | 'lab' | DeviceKind | 'fou' | 'http-peers';
+export type Need =
+  | 'root'
+  | 'bpf'
+  | 'uring'
+  | 'lab'
+  | DeviceKind
+  | 'fou'
+  | 'http-peers'
+  | 'wrk'
+  | 'sslscan'
+  | 'testssl'
+  | 'core-files'
+  | 'pebble'
+  | 'keepalived'
+  | 'acme-lab';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -151,6 +165,38 @@ export function lacking(need: Need): string | null {
       return lacking('lab') ?? lacksFou();
     case 'http-peers':
       return lacksHttpPeers();
+    case 'wrk':
+      return (
+        lacking('lab') ?? (executable('wrk') ? null : 'it needs wrk: install the package wrk.')
+      );
+    case 'sslscan':
+      return (
+        lacking('lab') ??
+        (executable('sslscan') ? null : 'it needs sslscan: install the package sslscan.')
+      );
+    case 'testssl':
+      return (
+        lacking('lab') ??
+        (executable('testssl') ? null : 'it needs testssl: install the package testssl.sh.')
+      );
+    case 'core-files':
+      return (
+        lacking('lab') ??
+        (readFileSync('/proc/sys/kernel/core_pattern', 'utf8').startsWith('|')
+          ? 'it needs core files: kernel.core_pattern hands them to a program, set it to "core".'
+          : null)
+      );
+    case 'pebble':
+      return executable('pebble') && executable('pebble-challtestsrv')
+        ? null
+        : 'it needs pebble: install the package pebble.';
+    case 'keepalived':
+      return (
+        lacking('lab') ??
+        (executable('keepalived') ? null : 'it needs keepalived: install the package keepalived.')
+      );
+    case 'acme-lab':
+      return lacking('lab') ?? lacking('pebble');
     default:
       return lacking('lab') ?? lacksDevice(need);
   }
@@ -183,4 +229,11 @@ export const needs: Readonly<Record<Need, Register>> = {
   ip6tnl: register('ip6tnl'),
   fou: register('fou'),
   'http-peers': register('http-peers'),
+  wrk: register('wrk'),
+  sslscan: register('sslscan'),
+  testssl: register('testssl'),
+  'core-files': register('core-files'),
+  pebble: register('pebble'),
+  keepalived: register('keepalived'),
+  'acme-lab': register('acme-lab'),
 };

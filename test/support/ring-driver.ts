@@ -16,6 +16,7 @@ export interface DriverOptions extends Partial<Omit<WorkerLoopOptions, 'pool'>> 
   readonly size?: number;
   readonly receiving?: number;
   readonly working?: number;
+  readonly large?: number;
 }
 
 /** 127.0.0.1 at a port, as bytes of its own. */
@@ -38,8 +39,8 @@ export class RingDriver {
   #failure: { readonly error: unknown } | null = null;
 
   constructor(options: DriverOptions = {}) {
-    const { size = 4096, receiving = 256, working = 64, ...rest } = options;
-    this.pool = new CheckedBufferPool({ size, receiving, working });
+    const { size = 4096, receiving = 256, working = 64, large = 8, ...rest } = options;
+    this.pool = new CheckedBufferPool({ size, receiving, working, large });
     const loop = WorkerLoop.open({ pool: this.pool, slots: 1024, timers: 16, ...rest });
     if (loop instanceof Error) {
       this.pool.close();

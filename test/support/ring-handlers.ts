@@ -38,6 +38,12 @@ export class QuietHandler implements ConnectionHandler {
   onClosed(_slot: number): void {
     this.closed += 1;
   }
+  quiet(_slot: number): boolean {
+    return false;
+  }
+  bulk(_slot: number): number {
+    return 0;
+  }
   room(_slot: number): number {
     return 4;
   }
@@ -87,6 +93,10 @@ export class RelayHandler extends QuietHandler {
   readonly #over: Uint8Array;
   /** Most receiving buffers that were not with the kernel. */
   mostInUse = 0;
+  /** Whether it can wait for what it hears of sends. */
+  quietly = false;
+  /** Large buffers that bytes came in. */
+  bulks = 0;
 
   constructor(connections: Connections, window: number, address: Uint8Array) {
     super(connections);
@@ -114,6 +124,7 @@ export class RelayHandler extends QuietHandler {
   override onData(slot: number, buffer: number): void {
     const { pool } = this.connections;
     this.mostInUse = Math.max(this.mostInUse, pool.receiving - pool.withKernel);
+    if (pool.capacity(buffer) > pool.size) this.bulks += 1;
     const peer = this.#peer[slot] as number;
     this.connections.write(peer, buffer, Owner.handler);
   }
@@ -142,8 +153,14 @@ export class RelayHandler extends QuietHandler {
   }
   override room(slot: number): number {
     const peer = this.#peer[slot] as number;
-    const held = peer < 0 ? 0 : (this.connections.output.buffers[peer] as number);
+    const held = peer < 0 ? 0 : this.connections.output.held(peer);
     return this.connections.pool.fairShare(this.window) - held;
+  }
+  override bulk(slot: number): number {
+    return this.room(slot);
+  }
+  override quiet(_slot: number): boolean {
+    return this.quietly;
   }
 
   #half(slot: number, half: number): void {

@@ -46,6 +46,7 @@ export interface StreamServiceOptions {
 export class PlainMember implements StreamMember {
   readonly id: string;
   readonly key: string;
+  readonly host = '127.0.0.1';
   readonly address: Uint8Array;
   active = 0;
   failures = 0;
@@ -99,6 +100,10 @@ export class PlainPool implements StreamPool {
     this.members = ports.map((port) => new PlainMember(pool.name, port));
   }
 
+  tlsTo(): null {
+    return null;
+  }
+
   pick(_hash: number, _now: number, tried: StreamMember | null): PlainMember | null {
     const { members, most } = this;
     for (let i = 0; i < members.length; i += 1) {
@@ -150,12 +155,14 @@ const defaultService: L7Service = {
     forwardedOthers: 'keep',
     forwarded: 'keep',
     via: null,
+    certificate: 'remove',
     requestId: null,
     upgrade: 'none',
   },
   compression: null,
   accessLog: null,
   serverTiming: false,
+  tls: null,
 };
 
 const defaultPool: L7Pool = {
@@ -171,6 +178,7 @@ const defaultPool: L7Pool = {
   retries: 2,
   proxyProtocol: 'off',
   ejection: null,
+  tls: null,
 };
 
 export function streamRoute(
@@ -229,6 +237,7 @@ export function plainService(options: StreamServiceOptions): PlainService {
       pool: (name) => pools.get(name),
       sticky: options.sticky ?? null,
       limits: options.limits ?? null,
+      secure: null,
     },
   );
   return { service, pools };
@@ -274,6 +283,8 @@ export function streamHandler(
       claimed.delete(slot);
     },
     room: (slot) => engine.room(slot),
+    bulk: (slot) => engine.bulk(slot),
+    quiet: (slot) => engine.quiet(slot),
     onTimer: (timer) => engine.onTimer(timer),
     onWake: () => {
       throw new Error('nobody wakes this loop');

@@ -43,7 +43,15 @@ const tier = new WorkerTier({
   onOutput: (pid, line) => {
     process.stderr.write(`${pid}: ${line}\n`);
   },
-  sizes: { ...defaultSizes, rows: 256, workers: 32, sticky: 1024, clients: 256, log: 65_536 },
+  sizes: {
+    ...defaultSizes,
+    rows: 256,
+    workers: 32,
+    sticky: 1024,
+    sessions: 256,
+    clients: 256,
+    log: 65_536,
+  },
 });
 const pool = poolWith(members.map(Number));
 await tier.execute(tablesOf([serviceAt(Number(port))], [pool], Number(workers)));

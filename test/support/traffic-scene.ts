@@ -20,6 +20,7 @@ import {
 } from '../../appliance/l7/worker/memory.js';
 import { ENGINE_TIMERS } from '../../appliance/l7/worker/engine.js';
 import { Traffic } from '../../appliance/l7/worker/traffic.js';
+import { TlsEngine } from '../../native/ffi/tls-engine.js';
 import { listenTcp, localPort } from '../../native/ffi/tcp-socket.js';
 import { poolWith, serviceAt, tablesOf } from './l7-tables.js';
 import { loopback } from './ring-driver.js';
@@ -28,7 +29,14 @@ import { QuietHandler } from './ring-handlers.js';
 const SLOTS = 512;
 /** Bytes of a number on the heap. */
 const CLOCK = 16;
-const sizes: MemorySizes = { rows: 64, workers: 4, sticky: 1024, clients: 1024, log: 1 << 20 };
+const sizes: MemorySizes = {
+  rows: 64,
+  workers: 4,
+  sticky: 1024,
+  sessions: 16,
+  clients: 1024,
+  log: 1 << 20,
+};
 
 /** Asks again as soon as it has the answer; from the second time on with the cookie that it got. */
 class Asking extends QuietHandler {
@@ -107,6 +115,7 @@ export class TrafficScene {
         own: new OwnMemory(sizes, shared, new ArrayBuffer(ownBytes(sizes))),
         shared: new SharedMemory(sizes, shared, 0),
         worker: 0,
+        newTls: () => new TlsEngine(),
         tell: (event) => {
           throw new Error(`the worker says ${JSON.stringify(event)}`);
         },
@@ -170,7 +179,7 @@ export class TrafficScene {
   }
 
   #open(): WorkerLoop {
-    const pool = new BufferPool({ size: 16_384, receiving: 512, working: 512 });
+    const pool = new BufferPool({ size: 16_384, receiving: 512, working: 512, large: 16 });
     const loop = WorkerLoop.open({ pool, slots: SLOTS, timers: SLOTS + ENGINE_TIMERS });
     if (loop instanceof Error) throw loop;
     this.#loops.push(loop);

@@ -41,7 +41,15 @@ export async function withTier(work: (stage: Stage) => Promise<void>): Promise<v
     poller,
     onEvent: (event) => events.push(event),
     onOutput: (pid, line) => output.push(`${pid}: ${line}`),
-    sizes: { ...defaultSizes, rows: 256, workers: 32, sticky: 1024, clients: 256, log: 65_536 },
+    sizes: {
+      ...defaultSizes,
+      rows: 256,
+      workers: 32,
+      sticky: 1024,
+      sessions: 256,
+      clients: 256,
+      log: 65_536,
+    },
   });
   try {
     for (const name of ['a', 'b']) {

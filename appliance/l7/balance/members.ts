@@ -20,7 +20,8 @@ const MEAN_PART = 1 / 16;
 export class MemberState {
   readonly id: string;
   readonly key: string;
-  /** A sockaddr. */
+  /** Its address as text, and as a sockaddr. */
+  readonly host: string;
   readonly address: Uint8Array;
   /** Names id, address and port in tables of sticky clients; never both 0. */
   readonly tagLow: number;
@@ -46,6 +47,7 @@ export class MemberState {
   ) {
     this.id = member.id;
     this.key = member.key;
+    this.host = member.address;
     this.address = sockaddrOf(member.address, port);
     const name = createHash('sha256').update(`${member.id}\n`).update(this.address).digest();
     this.tagLow = name.readInt32LE(0) | 1;

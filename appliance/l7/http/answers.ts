@@ -1,7 +1,7 @@
 /**
  * Answers of Weir's own that no route asks for: 404, 502, 503, 504 and the like (RFC 9110 §15).
  *
- * Invariant: made when the module loads, from constants alone. Those that end the connection say so.
+ * Invariant: whole before a request needs them. Those that end the connection say so.
  */
 import { octets } from '../http1/octets.js';
 
@@ -20,12 +20,21 @@ export function answer(
   text: string,
   fields: readonly string[] = [],
 ): Answer {
-  const body = octets(`${text}\n`);
+  return answerOf(status, reason, 'text/plain', octets(`${text}\n`), fields);
+}
+
+export function answerOf(
+  status: number,
+  reason: string,
+  type: string,
+  body: Uint8Array,
+  fields: readonly string[] = [],
+): Answer {
   const head = (connection: readonly string[]): Uint8Array =>
     octets(
       [
         `HTTP/1.1 ${status} ${reason}`,
-        'Content-Type: text/plain',
+        `Content-Type: ${type}`,
         `Content-Length: ${body.length}`,
         'Cache-Control: no-store',
         ...fields,

@@ -107,6 +107,13 @@ export class BodyReader {
     this.#chunks.reset(inbound.at);
   }
 
+  /** In how many buffers of `size` bytes the rest can come, at most `most`. */
+  wants(most: number, size: number): number {
+    if (this.done) return 0;
+    if (this.kind !== bodyKind.length || this.#left >= most * size) return most;
+    return ((this.#left / size) | 0) + 1;
+  }
+
   get fault(): ChunkDecoder['fault'] {
     return this.#chunks?.fault ?? null;
   }

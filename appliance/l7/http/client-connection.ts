@@ -17,7 +17,8 @@ import { asItIs, codingOf, contentCoding } from '../http1/coding.js';
 import { faults, progress, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
-import type { Peer } from '../http1/peer.js';
+import { isRepeatable } from '../http1/connection.js';
+import { noLines, type Peer } from '../http1/peer.js';
 import { type Endpoints, ProxyHeader } from '../http1/proxy-protocol.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
@@ -41,6 +42,7 @@ import {
   treatmentOf,
 } from './own-answers.js';
 import { Pace } from './pace.js';
+import type { ServerSide } from '../tls/sides.js';
 import type { HttpRoute, HttpService } from './runtime.js';
 
 const State = { proxy: 0, head: 1, exchange: 2, tunnel: 3, ending: 4, closing: 5 } as const;
@@ -71,12 +73,17 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   /** Of the address. */
   hash = 0;
   bodyTaken = false;
+  early = false;
 
   #state: number = State.closing;
   #binding: Binding | null = null;
   #exchange: Exchange | null = null;
   #head: RequestHead | null = null;
   #peer: Peer | null = null;
+  /** What its TLS was begun with, whatever the service becomes meanwhile; null: there is none. */
+  #secure: ServerSide | null = null;
+  /** What was asked of the client's certificate when it came. */
+  #demands = '';
   /** What a PROXY header said. */
   #told: ProxyHeader | null = null;
   /** The client has sent its last byte. */
@@ -110,7 +117,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
 
   /** Bytes that the client has not yet taken. */
   get pending(): number {
-    return this.core.connections.output.bytes[this.slot] as number;
+    return this.core.connections.unsent(this.slot);
   }
 
   get sink(): BodySink {
@@ -126,13 +133,18 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
 
   /** Buffers of these. */
   get heldOut(): number {
-    return this.core.connections.output.buffers[this.slot] as number;
+    return this.core.connections.heldOut(this.slot);
   }
 
   /** The other end, in the words of heads. */
   get peer(): Peer {
     if (this.#peer === null) {
-      this.#peer = this.core.peers.of(this.address, this.hash, this.#binding?.port ?? 0);
+      const port = this.#binding?.port ?? 0;
+      const secure = this.#secure;
+      const scheme = secure === null ? 'http' : 'https';
+      const known = this.core.peers.of(this.address, this.hash, port, scheme);
+      const certificate = secure === null ? noLines : secure.ends.certificateLines(this.slot);
+      this.#peer = certificate === noLines ? known : { ...known, certificate };
     }
     return this.#peer;
   }
@@ -151,11 +163,15 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.#binding = binding;
     this.#peer = null;
     this.#ended = false;
+    this.early = false;
     this.#pace.reset();
     this.#memberEnded = false;
     this.#thrown = 0;
     this.reader.done = true;
     const { service } = binding.service;
+    const { tls } = binding.service;
+    this.#secure = tls;
+    this.#demands = tls?.demands ?? '';
     core.observer.accepted(binding.service);
     if (peerOf(core.connections.slots.fd[slot] as number, sockaddr) < 0) {
       // Gone already.
@@ -168,12 +184,25 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     this.hash = this.address.hash();
     core.deadlines.set(slot, service.timeouts.head);
     this.#state = State.proxy;
-    if (service.proxyProtocol === 'off') this.#enter(binding);
+    if (service.proxyProtocol !== 'off') return;
+    if (tls !== null) this.#beginTls(tls);
+    this.#enter(binding);
   }
 
   onData(buffer: number): void {
     this.inbound.add(buffer);
     this.pump();
+  }
+
+  /** What waited for TLS to be sure of the client goes on. */
+  onSecured(): void {
+    this.early = false;
+    this.pump();
+  }
+
+  #beginTls(tls: ServerSide): void {
+    this.early = tls.earlyData;
+    tls.ends.accept(this.slot, tls);
   }
 
   /** Uses what has arrived, as far as the state allows. */
@@ -291,10 +320,21 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
         const out =
           upstream === null || upstream === undefined
             ? 0
-            : (this.core.connections.output.buffers[upstream.slot] as number);
+            : this.core.connections.heldOut(upstream.slot);
         return this.core.pool.fairShare(WINDOW) - this.inbound.held - out;
       }
     }
+  }
+
+  /** How much of a body is worth receiving at once, in buffers. */
+  bulk(): number {
+    const relaying = this.#state === State.exchange || this.#state === State.tunnel;
+    return relaying ? this.reader.wants(this.room(), this.core.pool.size) : 0;
+  }
+
+  /** An answer is whole, and no further request waits for the client to take it. */
+  get quiet(): boolean {
+    return this.#state === State.head && this.inbound.empty;
   }
 
   /** The member took something of the request. */
@@ -320,7 +360,7 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
   #memberWaits(timeouts: L7Timeouts): boolean {
     const { connections, timers } = this.core;
     const upstream = this.#exchange?.upstream;
-    if (upstream?.connected === true && connections.output.bytes[upstream.slot] === 0) return false;
+    if (upstream?.connected === true && connections.unsent(upstream.slot) === 0) return false;
     this.#pace.waitsForMember(timers.now, this.reader.total, timeouts);
     return true;
   }
@@ -656,12 +696,26 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       }
       step = head.parse(bytes, inbound.end);
     }
+    if (step === progress.done && this.early && !isRepeatable(head)) {
+      this.#hold(service);
+      return false;
+    }
     this.#head = null;
     if (step === progress.refused) {
       this.refuse(head.fault ?? faults.badTarget);
       return false;
     }
     inbound.at = head.end;
+    // Its certificate was judged by what is no longer asked: it has to come anew.
+    if (this.#secure !== null && (service.tls?.demands ?? '') !== this.#demands) {
+      if (head !== service.heads.request) service.heads.giveBack(head);
+      this.#end();
+      return false;
+    }
+    if (this.#secure !== null && this.peer.certificate === null) {
+      this.refuse(faults.certificateTooLarge);
+      return false;
+    }
     const exchange = core.takeExchange();
     this.#exchange = exchange;
     this.#state = State.exchange;
@@ -674,6 +728,14 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
     if (this.#exchange !== exchange) return true;
     if (exchange.list === null) this.#awaitBody(service.service.timeouts);
     return true;
+  }
+
+  /** The request in hand is read once more when TLS is sure of the client (RFC 8470 §3). */
+  #hold(service: HttpService): void {
+    const head = this.#head ?? service.heads.lendRequest();
+    this.#head = head;
+    this.inbound.economise();
+    head.reset(this.inbound.at);
   }
 
   /** Passes on what there is of the request's body, or of a tunnel. */
@@ -737,7 +799,17 @@ export class ClientConnection implements Downstream, CodedBodyOwner {
       this.#told = header;
     }
     core.deadlines.set(slot, binding.service.service.timeouts.head);
+    const tls = this.#secure;
+    if (tls === null) {
+      this.#enter(binding);
+      return true;
+    }
+    // What is left here is not yet plain.
+    const rest: number[] = [];
+    for (let buffer = inbound.give(); buffer >= 0; buffer = inbound.give()) rest.push(buffer);
+    this.#beginTls(tls);
     this.#enter(binding);
+    for (const buffer of rest) tls.ends.received(slot, buffer);
     return true;
   }
 }

@@ -8,6 +8,7 @@ import { RouteChange } from '../routing/rewrite.js';
 import { type BufferPool, Owner } from '../ring/buffer-pool.js';
 import { Chains } from '../ring/chains.js';
 import type { Connections } from '../ring/connections.js';
+import { ChallengeAnswers } from './challenge-answers.js';
 import { ClientConnection } from './client-connection.js';
 import { Deadlines, type DeadlineTimers } from './deadlines.js';
 import { Exchange } from './exchange.js';
@@ -42,6 +43,7 @@ export class Core {
   /** Room for what a route makes of a target. */
   readonly change = new RouteChange();
   readonly peers = new PeerCache();
+  readonly challenges = new ChallengeAnswers();
   readonly compressors = new Compressors(MOST_COMPRESSORS);
   /** The owner of buffers that heads are written into. */
   readonly headOwner: number;

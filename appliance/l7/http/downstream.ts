@@ -23,6 +23,8 @@ export interface Downstream {
   readonly peer: Peer;
   /** In those of a PROXY header. */
   readonly ends: Endpoints;
+  /** Whether what it sends may be a repetition by anybody: early data of TLS (RFC 8470). */
+  readonly early: boolean;
   /** Whether the request was read to its end. */
   readonly requestDone: boolean;
   /** Of the request's body. */

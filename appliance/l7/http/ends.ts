@@ -2,17 +2,9 @@
  * Who speaks to whom, in the words of the PROXY header that a member may want before the requests of a
  * connection. Such a connection is of one client and never of another, so it is not kept.
  */
-import {
-  type Endpoints,
-  writeAddress,
-  writeProxyBinary,
-  writeProxyLine,
-} from '../http1/proxy-protocol.js';
-import type { Writer } from '../http1/writer.js';
+import { type Endpoints, writeAddress } from '../http1/proxy-protocol.js';
 import type { ClientAddress } from '../client-address.js';
-import type { L7Pool, L7Service } from '../tables.js';
-
-const noTlvs = new Uint8Array(0);
+import type { L7Service } from '../tables.js';
 
 /** Nobody: the proxy speaks for itself. */
 export const nobody: Endpoints = {
@@ -34,10 +26,4 @@ export function endsOf(
   // A copy: the client's connection may be another's by the time that this is used.
   const source = bytes.slice(family === 4 ? 12 : 0);
   return { family, source, destination, sourcePort, destinationPort: port };
-}
-
-/** Writes what members of a pool want to hear first. */
-export function writeProxyHeader(writer: Writer, pool: L7Pool, ends: Endpoints): void {
-  if (pool.proxyProtocol === 'v1') writeProxyLine(writer, ends);
-  else if (pool.proxyProtocol === 'v2') writeProxyBinary(writer, ends, noTlvs);
 }

@@ -33,6 +33,10 @@ export class HttpEngine {
     else core.member(slot).onData(buffer);
   }
 
+  onSecured(slot: number): void {
+    this.core.client(slot).onSecured();
+  }
+
   onEnd(slot: number, errno: number): void {
     const { core } = this;
     if (core.role[slot] === Role.client) core.client(slot).onEnd(errno);
@@ -66,6 +70,16 @@ export class HttpEngine {
   room(slot: number): number {
     const { core } = this;
     return core.role[slot] === Role.client ? core.client(slot).room() : core.member(slot).room();
+  }
+
+  bulk(slot: number): number {
+    const { core } = this;
+    return core.role[slot] === Role.client ? core.client(slot).bulk() : core.member(slot).bulk();
+  }
+
+  quiet(slot: number): boolean {
+    const { core } = this;
+    return core.role[slot] === Role.client ? core.client(slot).quiet : core.member(slot).quiet;
   }
 
   onTimer(slot: number): void {

@@ -13,6 +13,7 @@ import { isIdempotent } from '../http1/connection.js';
 import { faults, type Fault } from '../http1/faults.js';
 import { bodyKind } from '../http1/framing.js';
 import { method } from '../http1/methods.js';
+import { octets } from '../http1/octets.js';
 import type { RequestHead } from '../http1/request-head.js';
 import type { ResponseHead } from '../http1/response-head.js';
 import { forwardsUpgrade, writeRequest } from '../http1/rewrite-request.js';
@@ -21,7 +22,8 @@ import { answer, answers, type Answer } from './answers.js';
 import type { ClientConnection } from './client-connection.js';
 import type { Core } from './core.js';
 import type { Downstream } from './downstream.js';
-import { nobody, writeProxyHeader } from './ends.js';
+import { nobody } from './ends.js';
+import { proxyPreamble } from '../proxy-preamble.js';
 import type { MemberConnection } from './member-connection.js';
 import type { EndReason } from './observer.js';
 import { MirrorClient } from './mirror.js';
@@ -34,6 +36,8 @@ const options = answer(200, 'OK', '', ['Allow: GET, HEAD, POST, PUT, DELETE, PAT
 const traceEnds = answer(405, 'Method Not Allowed', 'TRACE is not answered here.', [
   'Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS',
 ]);
+
+const earlyData = octets('Early-Data: 1\r\n');
 
 export class Exchange implements Waiter {
   client: Downstream | null = null;
@@ -96,14 +100,17 @@ export class Exchange implements Waiter {
     // Whatever becomes of it is logged.
     const logged = service.service.accessLog !== null;
     if (logged) this.#keep(client, head, bytes);
-    if (head.maxForwards === 0) {
-      this.answer(this.method === method.options ? options : traceEnds);
+    const { core } = this;
+    const proof = core.challenges.empty ? null : core.challenges.find(head, bytes);
+    if (proof !== null) {
+      this.answer(proof);
       return;
     }
-    const { core } = this;
     const index = service.find(head, bytes, client.address);
+    const endsHere = head.maxForwards === 0;
     if (index < 0) {
-      if (index === -2) client.refuse(service.fault ?? faults.badTarget);
+      if (endsHere) this.#endHere();
+      else if (index === -2) client.refuse(service.fault ?? faults.badTarget);
       else this.answer(answers.noRoute);
       return;
     }
@@ -113,6 +120,10 @@ export class Exchange implements Waiter {
     const wait = service.limit(index, head, bytes, client.address, core.timers.now);
     if (wait > 0) {
       client.answerTooMany(wait);
+      return;
+    }
+    if (endsHere) {
+      this.#endHere();
       return;
     }
     if (forwardsUpgrade(head, route.request)) this.upgrade = head.upgrade;
@@ -134,9 +145,15 @@ export class Exchange implements Waiter {
         client.hash,
         client.peer,
         copyTo.pool.proxyProtocol === 'off' ? nobody : client.ends,
+        client.early,
       );
       if (!copy.beginCopy(this, copyTo, unheard)) core.giveExchange(copy);
     }
+  }
+
+  /** TRACE or OPTIONS was for whoever is so many hops away, which is Weir (RFC 9110 §7.6.2). */
+  #endHere(): void {
+    this.answer(this.method === method.options ? options : traceEnds);
   }
 
   /**
@@ -243,7 +260,11 @@ export class Exchange implements Waiter {
       const own = this.fresh || pool.pool.proxyProtocol !== 'off';
       let slot = own ? -1 : core.idle.pop(member);
       const reused = slot >= 0;
-      if (!reused) slot = core.connections.connect(member.address, null);
+      if (!reused) {
+        slot = core.connections.connect(member.address, null);
+        const tls = slot < 0 ? null : pool.tlsTo(member);
+        if (tls !== null) tls.ends.connect(slot, tls, proxyPreamble(pool.pool, client.ends));
+      }
       if (slot < 0) {
         // No slot, descriptor or address is left here, which says nothing of the member.
         core.observer.connected(member, -slot);
@@ -296,10 +317,17 @@ export class Exchange implements Waiter {
     this.pool?.hide(head, bytes);
     const change = route.rewrite === null ? null : core.change;
     if (change !== null) route.rewrite?.fill(change, head, bytes);
-    if (this.pool !== null && this.pool.pool.proxyProtocol !== 'off') {
-      writeProxyHeader(core.writer, this.pool.pool, client.ends);
+    const pool = this.pool?.pool;
+    if (pool !== undefined && pool.tls === null && pool.proxyProtocol !== 'off') {
+      core.writer.all(proxyPreamble(pool, client.ends));
     }
     writeRequest(core.writer, head, bytes, route.request, client.peer, service.ids, change);
+    if (client.early) {
+      // RFC 8470 §5.1. One of the client's own stays; two mean what one does.
+      core.writer.reopen();
+      core.writer.all(earlyData);
+      core.writer.lineEnd();
+    }
     if (!core.endHead(slot, id)) {
       client.refuse(faults.headTooLarge);
       return;

@@ -24,7 +24,8 @@ export class Inbound {
 
   /** Buffers that are held. */
   get held(): number {
-    return (this.buffer < 0 ? 0 : 1) + (this.queue.buffers[this.slot] as number);
+    const first = this.buffer < 0 ? 0 : 1 + (((this.end - this.at) / this.pool.size) | 0);
+    return first + this.queue.held(this.slot);
   }
 
   get empty(): boolean {
@@ -42,7 +43,7 @@ export class Inbound {
       this.end = from + length;
       return;
     }
-    const room = (this.buffer + 1) * pool.size - this.end;
+    const room = this.#free;
     if ((queue.head[slot] as number) < 0 && length <= room) {
       // A sender of single bytes does not hold a buffer for each.
       pool.bytes.copyWithin(this.end, from, from + length);
@@ -69,6 +70,11 @@ export class Inbound {
     return id;
   }
 
+  /** As detach(), of whatever is here; -1: nothing is. */
+  give(): number {
+    return this.fill() ? this.detach() : -1;
+  }
+
   /** Moves [at, end) to the beginning of its buffer. Returns by how much: 0 or less. */
   compact(): number {
     const begin = this.buffer * this.pool.size;
@@ -85,10 +91,10 @@ export class Inbound {
     const { pool, queue, slot } = this;
     const next = queue.head[slot] as number;
     if (next < 0 || this.buffer < 0) return false;
-    const room = (this.buffer + 1) * pool.size - this.end;
+    const room = this.#free;
     const length = pool.length[next] as number;
     const count = length < room ? length : room;
-    if (count === 0) return false;
+    if (count <= 0) return false;
     const from = next * pool.size + (pool.start[next] as number);
     pool.bytes.copyWithin(this.end, from, from + count);
     this.end += count;
@@ -127,6 +133,12 @@ export class Inbound {
     this.at = 0;
     this.end = 0;
     this.queue.clear(this.slot);
+  }
+
+  /** Bytes behind those in hand. */
+  get #free(): number {
+    const { pool, buffer } = this;
+    return buffer * pool.size + pool.capacity(buffer) - this.end;
   }
 
   #shift(): boolean {

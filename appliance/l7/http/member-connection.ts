@@ -65,7 +65,7 @@ export class MemberConnection {
   }
 
   get #sentAll(): boolean {
-    return (this.core.connections.output.bytes[this.slot] as number) === 0;
+    return this.core.connections.unsent(this.slot) === 0;
   }
 
   /** The next request is an exchange's; its head is about to be written. */
@@ -208,6 +208,17 @@ export class MemberConnection {
       return HEAD_ROOM - this.inbound.held;
     }
     return client.bodyRoom - this.inbound.held;
+  }
+
+  /** A request is whole, and its answer is waited for. */
+  get quiet(): boolean {
+    return this.#state === State.head && this.#exchange?.client?.requestDone === true;
+  }
+
+  /** How much of a body is worth receiving at once, in buffers. */
+  bulk(): number {
+    if (this.#state !== State.body) return 0;
+    return this.reader.wants(this.room(), this.core.pool.size);
   }
 
   /** The client took something. */

@@ -31,6 +31,7 @@ export class MirrorClient implements Downstream {
     readonly hash: number,
     readonly peer: Peer,
     readonly ends: Endpoints,
+    readonly early: boolean,
   ) {
     this.writer = new BodyWriter(core.connections);
     this.writer.begin(-1, false);

@@ -2,7 +2,7 @@
  * Addresses of clients as heads write them, for the clients that were here last: most come again and
  * again, and making the text costs more than all else about a new connection.
  *
- * Invariant: what is found was made of the same 16 bytes and the same port.
+ * Invariant: what is found was made of the same 16 bytes, the same port and the same scheme.
  */
 import type { ClientAddress } from '../client-address.js';
 import { addressText, peerOf, type Peer } from '../http1/peer.js';
@@ -18,15 +18,15 @@ interface Known {
 export class PeerCache {
   readonly #known = new Array<Known | undefined>(PLACES);
 
-  /** `hash`: of the address, 32 bits. */
-  of({ bytes, family }: ClientAddress, hash: number, port: number): Peer {
+  /** `hash`: of the address, 32 bits; `port`, `scheme`: of the service. */
+  of({ bytes, family }: ClientAddress, hash: number, port: number, scheme: Peer['scheme']): Peer {
     const place = hash & (PLACES - 1);
     const known = this.#known[place];
-    if (known !== undefined && known.peer.port === port && same(known.bytes, bytes)) {
+    if (known?.peer.port === port && known.peer.scheme === scheme && same(known.bytes, bytes)) {
       return known.peer;
     }
     const text = addressText(family === 4 ? bytes.subarray(12) : bytes, family);
-    const peer = peerOf(text, 'http', port);
+    const peer = peerOf(text, scheme, port);
     this.#known[place] = { bytes: bytes.slice(), peer };
     return peer;
   }

@@ -14,6 +14,7 @@ import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import type { ClientAddress } from '../client-address.js';
 import type { CompressionPlan } from '../compress/plan.js';
 import type { Writer } from '../http1/writer.js';
+import type { ClientSide, ServerSide } from '../tls/sides.js';
 import type { Rewrite } from '../routing/rewrite.js';
 import type { IdleList } from './idle.js';
 import type { WaitingList } from './waiting.js';
@@ -22,7 +23,8 @@ import type { WaitingList } from './waiting.js';
 export interface HttpMember extends IdleList {
   readonly id: string;
   readonly key: string;
-  /** A sockaddr. */
+  /** Its address as text, and as a sockaddr. */
+  readonly host: string;
   readonly address: Uint8Array;
   /** Bytes of a long answer while it runs. */
   transferred(now: number, bytes: number): void;
@@ -32,6 +34,8 @@ export interface HttpMember extends IdleList {
 
 export interface HttpPool {
   readonly pool: L7Pool;
+  /** How a connection to a member is made secret; null: it is plain. */
+  tlsTo(member: HttpMember): ClientSide | null;
   readonly waiting: WaitingList;
   /** After choose() said null: members serve, but none has room. */
   readonly full: boolean;
@@ -81,6 +85,8 @@ export interface HttpService {
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
   readonly compression: CompressionPlan | null;
+  /** TLS ends here; null: clients speak in the clear. */
+  readonly tls: ServerSide | null;
   /** Whether a connection may be; it counts until leave(). */
   enter(slot: number, client: ClientAddress): boolean;
   leave(slot: number): void;

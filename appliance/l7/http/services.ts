@@ -29,6 +29,8 @@ import { WeightedChoice } from '../routing/weighted-choice.js';
 import type { Snapshot } from '../snapshot.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import { rowName } from '../telemetry/row-registry.js';
+import type { PoolTls, TlsSides } from '../tls/services.js';
+import type { ClientSide, ServerSide } from '../tls/sides.js';
 import { Heads, type HttpPool, type HttpRoute, type HttpService } from './runtime.js';
 import { WaitingList } from './waiting.js';
 
@@ -41,6 +43,7 @@ export interface ServiceParts {
   readonly balancing: Omit<BalancerOptions, 'row'>;
   /** Set once a second. */
   readonly date: HttpDate;
+  readonly tls: TlsSides;
   /** The worker's number, for request ids. */
   readonly worker: number;
 }
@@ -107,6 +110,7 @@ class BalancedPool implements HttpPool {
     private readonly chooser: Chooser,
     memory: BalanceMemory,
     row: number,
+    private readonly tls: PoolTls | null,
   ) {
     const { pool } = chooser.balancer;
     this.pool = pool;
@@ -117,6 +121,10 @@ class BalancedPool implements HttpPool {
         memory.subtract(waiting);
       },
     });
+  }
+
+  tlsTo(member: MemberState): ClientSide | null {
+    return this.tls?.side(member) ?? null;
   }
 
   get full(): boolean {
@@ -178,6 +186,7 @@ class CompiledRoute implements HttpRoute {
       forwardedOthers: forward.forwardedOthers,
       forwarded: forward.forwarded,
       via: forward.via,
+      certificate: forward.certificate,
       requestId: forward.requestId,
       upgrade: forward.upgrade,
       fallbackHost: hostOf(service),
@@ -231,15 +240,17 @@ class CompiledRoute implements HttpRoute {
   }
 }
 
-function hostOf({ address, port }: L7Service): string {
+/** Without the port that the scheme has by itself (RFC 9110 §4.2). */
+function hostOf({ address, port, tls }: L7Service): string {
   const host = address.includes(':') ? `[${address}]` : address;
-  return port === 80 ? host : `${host}:${port}`;
+  return port === (tls === null ? 80 : 443) ? host : `${host}:${port}`;
 }
 
 class CompiledService implements HttpService {
   readonly ids: RequestIds | null;
   readonly routes: readonly HttpRoute[];
   readonly compression: CompressionPlan | null;
+  readonly tls: ServerSide | null;
   readonly #router: Router;
   readonly #limiter: Limiter;
   readonly #rule: ConnectionRule;
@@ -269,6 +280,7 @@ class CompiledService implements HttpService {
           parts.choosers.of(service.name, persistence, balancer(name), several),
           parts.balancing.memory,
           rows.get(rowName.pool(name)) ?? 0,
+          parts.tls.pool(name),
         );
         pools.set(name, made);
       }
@@ -289,6 +301,7 @@ class CompiledService implements HttpService {
     this.#limiter = new Limiter(parts.buckets, service, (when) => this.#router.conditionOf(when));
     this.#rule = new ConnectionRule(service, parts.buckets.seedLow, parts.buckets.seedHigh);
     this.#connections = parts.connections;
+    this.tls = parts.tls.service(service.name);
     const { requestId } = service.forward;
     this.ids =
       requestId === null

@@ -8,7 +8,7 @@
 import { faults, type Fault } from './faults.js';
 import { FieldSection } from './fields.js';
 import { defaultLimits, type Limits } from './limits.js';
-import { nameId } from './names.js';
+import { firstCertificateField, nameId } from './names.js';
 import { CR, hexValue, HT, LF, QUOTE, BACKSLASH, SEMICOLON, valueOctet } from './octets.js';
 
 const state = {
@@ -65,6 +65,7 @@ for (const name of [
 ] as const) {
   forbidden[nameId[name]] = 1;
 }
+forbidden.fill(1, firstCertificateField);
 
 /** The trailer section; fields that may not be there have `drop` set. */
 class Trailers extends FieldSection {

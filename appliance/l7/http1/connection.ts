@@ -115,7 +115,11 @@ export function readRequestConnection(head: RequestHead, bytes: Uint8Array): Fau
   if (bits < 0) return connectionFault(bits);
   head.persistent = persists(bits, head.minor);
   // RFC 9110 §10.1.1 and §7.8: of HTTP/1.0, neither field means anything.
-  if (head.minor === 0) return null;
+  if (head.minor === 0) {
+    // What goes on is of HTTP/1.1, where it would mean something again.
+    for (let i = 0; i < head.count; i += 1) if (head.ids[i] === nameId.expect) head.drop[i] = 1;
+    return null;
+  }
   if (head.has(nameId.expect)) {
     const fault = readExpect(head, bytes);
     if (fault !== null) return fault;
@@ -172,6 +176,16 @@ export function readResponseConnection(head: ResponseHead, bytes: Uint8Array): F
     head.body !== bodyKind.untilClose &&
     head.body !== bodyKind.tunnel;
   return null;
+}
+
+/**
+ * RFC 8470 §4: may be answered although anybody may have sent it again: a safe method (RFC 9110 §9.2.1)
+ * without content and without an Upgrade.
+ */
+export function isRepeatable(head: RequestHead): boolean {
+  const safe =
+    head.method === method.get || head.method === method.head || head.method === method.options;
+  return safe && head.body === bodyKind.none && head.upgrade === upgradeKind.none;
 }
 
 /** RFC 9110 §9.2.2: may be sent again by itself when a connection dies before any answer. */

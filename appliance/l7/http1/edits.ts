@@ -5,7 +5,7 @@
  * Invariant: no edit can end a line, frame a message or speak for a connection.
  */
 import type { FieldSection } from './fields.js';
-import { hashName, nameId, sameName, findName } from './names.js';
+import { findName, hashName, isCertificateField, nameId, sameName } from './names.js';
 import { octets, tokenLower, valueOctet } from './octets.js';
 
 export type FieldEdit =
@@ -29,7 +29,8 @@ export function editFault(edit: FieldEdit): string | null {
   if (name.length === 0 || /[^!-~]/.test(edit.name) || name.some((c) => tokenLower[c] === 0)) {
     return `"${edit.name}" is not a field name: use letters, digits and "-".`;
   }
-  if (reserved.has(Math.abs(findName(name, 0, name.length, hashName(name, 0, name.length))))) {
+  const id = Math.abs(findName(name, 0, name.length, hashName(name, 0, name.length)));
+  if (reserved.has(id) || isCertificateField(edit.name)) {
     return `the field ${edit.name} belongs to the connection, and Weir writes it itself.`;
   }
   if (name.length === 4 && edit.name.toLowerCase() === 'host' && edit.action !== 'set') {

@@ -40,6 +40,12 @@ export const faults = {
   badHost: fault(400, 'bad-host', 'The Host field is empty or malformed.'),
   // Fields
   headTooLarge: fault(431, 'head-too-large', 'The head is larger than the limit.'),
+  // Said by the engine, which knows the connection
+  certificateTooLarge: fault(
+    431,
+    'certificate-too-large',
+    'What members are told of the client certificate is larger than the limit.',
+  ),
   tooManyFields: fault(431, 'too-many-fields', 'The head has more fields than the limit.'),
   obsFold: fault(400, 'obs-fold', 'A line begins with white space (a folded field).'),
   noColon: fault(400, 'no-colon', 'A field line has no colon.'),
@@ -49,7 +55,7 @@ export const faults = {
   underscoreName: fault(
     400,
     'underscore-name',
-    'A field name differs only by "_" from one that Weir decides by.',
+    'A field name differs only by its signs, such as "_", from one that Weir decides by.',
   ),
   badValue: fault(400, 'bad-value', 'A field value has a control octet.'),
   // Framing

@@ -2,10 +2,12 @@
  * Known field names (RFC 9110 §5.1: names are compared without case) as small numbers,
  * found by a perfect hash that is made when the module loads.
  *
- * Invariant: numbers up to 31 have a bit in FieldSection's sets; those that Weir decides
- * by (up to `lastDeciding`) must not be imitated with "_" for "-".
+ * Invariant: numbers up to 31 have a bit in FieldSection's sets; those that Weir or a member
+ * decides by (up to `lastDeciding`, and of certificates) must not be imitated with another sign
+ * for "-".
  */
-import { nameFold, octets } from './octets.js';
+import { certificateFieldNames } from './certificate-fields.js';
+import { nameFold, octets, tokenLower } from './octets.js';
 
 const names = [
   '', // 0: every other name
@@ -49,8 +51,18 @@ export const nameId = Object.freeze(
   Object.fromEntries(names.map((name, id) => [name, id])),
 ) as Readonly<Record<KnownName, number>>;
 
-/** Names with greater numbers may be imitated: nothing is decided by them. */
+/** Names with greater numbers may be imitated, as nothing is decided by them, up to those of certificates. */
 const lastDeciding = nameId['x-request-id'];
+
+/** From this number on: the names in certificate-fields.ts. */
+export const firstCertificateField = names.length;
+
+/** Whether a text is, or imitates, the name of a field in certificate-fields.ts. */
+export function isCertificateField(name: string): boolean {
+  const text = octets(name);
+  const id = findName(text, 0, text.length, hashName(text, 0, text.length));
+  return Math.abs(id) >= firstCertificateField;
+}
 
 /** One step of the hash of a name, over octets folded by `nameFold`. */
 export function hashStep(hash: number, folded: number): number {
@@ -64,7 +76,7 @@ export function hashName(bytes: Uint8Array, start: number, end: number): number 
   return hash;
 }
 
-const texts = names.map((name) => octets(name));
+const texts = [...names, ...certificateFieldNames].map((name) => octets(name.toLowerCase()));
 const slotBits = 9;
 
 function slotsFor(multiplier: number): Uint8Array | null {
@@ -95,13 +107,13 @@ export function findName(bytes: Uint8Array, start: number, end: number, hash: nu
   for (let i = 0; i < text.length; i += 1) {
     const octet = bytes[start + i] ?? 0;
     if (nameFold[octet] !== text[i]) return 0;
-    if (octet === 0x5f) exact = false;
+    if (tokenLower[octet] !== text[i]) exact = false;
   }
   if (exact) return id;
-  return id <= lastDeciding ? -id : 0;
+  return id <= lastDeciding || id >= firstCertificateField ? -id : 0;
 }
 
-/** Whether two names are the same; "_" is not "-" here. */
+/** Whether two names are the same; signs are what they are here. */
 export function sameName(
   bytes: Uint8Array,
   start: number,
@@ -114,7 +126,7 @@ export function sameName(
   for (let i = 0; i < end - start; i += 1) {
     const a = bytes[start + i] ?? 0;
     const b = other[otherStart + i] ?? 0;
-    if (a !== b && (nameFold[a] !== nameFold[b] || a === 0x5f || b === 0x5f)) return false;
+    if (a !== b && tokenLower[a] !== tokenLower[b]) return false;
   }
   return true;
 }

@@ -27,9 +27,12 @@ const isTokenChar = (char: string): boolean => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.tes
 /** A token's octet in lower case, or 0. */
 export const tokenLower = tableOf((octet, char) => (isTokenChar(char) ? lower(octet) : 0));
 
-/** The same with "_" as "-": the names that CGI-like programs cannot tell apart are one. */
+/**
+ * The same with all signs as "-": names that CGI-like programs cannot tell apart are one. Most make
+ * "_" of "-" (RFC 3875 §4.1.18), some of every sign.
+ */
 export const nameFold = tableOf((octet, char) =>
-  char === '_' ? 0x2d : isTokenChar(char) ? lower(octet) : 0,
+  !isTokenChar(char) ? 0 : /[0-9A-Za-z]/.test(char) ? lower(octet) : 0x2d,
 );
 
 /** 1: may be in a field value or a reason phrase (HTAB, SP, VCHAR, obs-text). */

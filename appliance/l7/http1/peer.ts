@@ -15,7 +15,15 @@ export interface Peer {
   readonly scheme: 'http' | 'https';
   /** The port that the client connected to. */
   readonly port: number;
+  /**
+   * Field lines, each with its end, that tell of the client's certificate; null: those that are to be
+   * told do not fit, so no request may go on.
+   */
+  readonly certificate: Uint8Array | null;
 }
+
+/** Where nothing is to be told of a certificate. */
+export const noLines = new Uint8Array(0);
 
 /** Throws RangeError when the address is none: it comes from the kernel or a PROXY header. */
 export function peerOf(address: string, scheme: 'http' | 'https', port: number): Peer {
@@ -26,6 +34,7 @@ export function peerOf(address: string, scheme: 'http' | 'https', port: number):
     node: octets(family === 6 ? `"[${address}]"` : address),
     scheme,
     port,
+    certificate: noLines,
   };
 }
 

@@ -10,7 +10,7 @@ import { upgradeKind } from './connection.js';
 import { editFault, noEdits, viaFault, type Edits } from './edits.js';
 import { bodyKind } from './framing.js';
 import { method } from './methods.js';
-import { nameId, type KnownName } from './names.js';
+import { firstCertificateField, nameId, type KnownName } from './names.js';
 import { BACKSLASH, COMMA, octets, QUOTE, SLASH, SP } from './octets.js';
 import type { Peer } from './peer.js';
 import type { RequestHead } from './request-head.js';
@@ -30,6 +30,8 @@ export interface RequestRules {
   readonly forwarded: Chain;
   /** The name of this proxy in Via, or null to write none. */
   readonly via: string | null;
+  /** The fields of certificate-fields.ts that the client sent: RFC 9440 §4 wants them removed. */
+  readonly certificate: 'keep' | 'remove';
   /** Of the field that has the request id; null writes none. */
   readonly requestId: { readonly name: string; readonly client: 'keep' | 'replace' } | null;
   /** Protocols that a client may switch to. */
@@ -44,6 +46,7 @@ export const defaultRequestRules: RequestRules = Object.freeze({
   forwardedOthers: 'set',
   forwarded: 'remove',
   via: null,
+  certificate: 'remove',
   requestId: null,
   upgrade: 'websocket',
   fallbackHost: '',
@@ -114,6 +117,7 @@ export class RequestPlan {
       replace('x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port');
     }
     if (rules.forwarded === 'set' || rules.forwarded === 'remove') replace('forwarded');
+    if (rules.certificate !== 'keep') this.replaced.fill(1, firstCertificateField);
     this.via = rules.via === null ? null : octets(rules.via);
     this.idName = rules.requestId === null ? null : octets(rules.requestId.name);
     this.fallbackHost = octets(rules.fallbackHost);
@@ -164,6 +168,7 @@ export function writeRequest(
     writer.lineEnd();
   }
   writeOrigin(writer, head, bytes, plan, peer);
+  if (peer.certificate !== null) writer.all(peer.certificate);
   if (plan.via !== null) {
     writer.all(text.via);
     writer.octet(0x30 + head.minor);

@@ -2,7 +2,8 @@
  * One piece of memory cut into buffers of one size. Some belong to the kernel's ring of provided
  * buffers (IORING_REGISTER_PBUF_RING), which receives take from; the others are for what the worker
  * writes itself. A buffer never changes sides, so received bodies cannot use up what is needed to
- * answer, nor the reverse.
+ * answer, nor the reverse. A few large ones, each as long as `LARGE` of the others, are for bodies
+ * of which much has arrived; the number of such a buffer is that of its first part.
  *
  * Invariants:
  * - A buffer has exactly one owner: free, the kernel, or who was named last. Only the owner
@@ -33,11 +34,13 @@ export interface BufferPoolOptions {
   readonly receiving: number;
   /** Buffers that `take` gives out. */
   readonly working: number;
+  /** Large buffers that `takeLarge` gives out. */
+  readonly large?: number;
 }
 
-/** Buffers in use from which on windows are narrow, and how narrow. */
-const WARM = 256;
-const NARROW = 6;
+/** Buffers that a large one is as long as: a power of two. */
+export const LARGE = 8;
+
 /** Buffers in the kernel's ring at least; turns with plenty after which there are fewer. */
 const LEAST_IN_RING = 64;
 const PLENTY = 1000;
@@ -83,11 +86,15 @@ export class BufferPool {
 
   readonly #free: Int32Array;
   #freeCount = 0;
+  readonly #smallEnd: number;
+  readonly #largeFrom: number;
+  readonly #large: Int32Array;
+  #largeCount = 0;
   readonly #mapping: Mapping;
   protected readonly names: string[] = ['free', 'kernel', 'handler', 'output', 'sending'];
 
   constructor(options: BufferPoolOptions) {
-    const { size, receiving, working } = options;
+    const { size, receiving, working, large = 0 } = options;
     if (size < 64 || (size & (size - 1)) !== 0) {
       throw new RangeError(`a buffer of ${size} bytes: the size is a power of two from 64`);
     }
@@ -96,17 +103,20 @@ export class BufferPool {
     }
     this.size = size;
     this.receiving = receiving;
-    this.count = receiving + working;
+    this.#smallEnd = receiving + working;
+    this.#largeFrom = Math.ceil(this.#smallEnd / LARGE) * LARGE;
+    this.count = large === 0 ? this.#smallEnd : this.#largeFrom + large * LARGE;
     this.ringEntries = 2 ** Math.ceil(Math.log2(receiving));
     const ringBytes = Math.ceil((this.ringEntries * 16) / pageSize) * pageSize;
-    this.#mapping = Mapping.anonymous(ringBytes + this.count * size + size);
+    const alignment = LARGE * size;
+    this.#mapping = Mapping.anonymous(ringBytes + this.count * size + alignment);
     const { buffer, address } = this.#mapping;
     this.ringAddress = address;
     this.#ring = new Int32Array(buffer, 0, this.ringEntries * 4);
     this.#halves = new Uint16Array(buffer, 0, this.ringEntries * 8);
-    // Buffers begin at a multiple of their size, for which there is one more than are used.
-    const unaligned = Number((address + BigInt(ringBytes)) % BigInt(size));
-    const first = ringBytes + (unaligned === 0 ? 0 : size - unaligned);
+    // Buffers begin at a multiple of their size, for which there is some more than is used.
+    const unaligned = Number((address + BigInt(ringBytes)) % BigInt(alignment));
+    const first = ringBytes + (unaligned === 0 ? 0 : alignment - unaligned);
     this.bytes = new Uint8Array(buffer, first, this.count * size);
     const { low, high } = partAddresses(address + BigInt(first), size, this.count);
     this.low = low;
@@ -115,7 +125,14 @@ export class BufferPool {
     this.length = new Int32Array(this.count);
     this.next = new Int32Array(this.count).fill(-1);
     this.#free = new Int32Array(working);
-    for (let id = this.count - 1; id >= receiving; id -= 1) this.#free[this.#freeCount++] = id;
+    for (let id = this.#smallEnd - 1; id >= receiving; id -= 1) {
+      this.#free[this.#freeCount++] = id;
+    }
+    this.#large = Int32Array.from(
+      { length: large },
+      (_, index) => this.#largeFrom + (large - 1 - index) * LARGE,
+    );
+    this.#largeCount = large;
     this.#pile = new Int32Array(receiving);
     for (let id = receiving - 1; id >= 0; id -= 1) this.#pile[this.#piled++] = id;
     this.withKernel = receiving;
@@ -143,10 +160,47 @@ export class BufferPool {
     return id;
   }
 
-  /** The kernel filled a buffer with `length` bytes: it is the handler's now. */
-  received(id: number, length: number): void {
+  /**
+   * A receive buffer for bytes that arrived in another one, with an empty slice and as the handler's;
+   * -1: all are in the kernel's ring or in use.
+   */
+  takeReceiving(): number {
+    if (this.#piled === 0) return -1;
+    const id = this.#pile[--this.#piled] as number;
     this.withKernel -= 1;
-    this.#inRing -= 1;
+    this.start[id] = 0;
+    this.length[id] = 0;
+    this.next[id] = -1;
+    return id;
+  }
+
+  /** Large buffers that nobody has. */
+  get freeLarge(): number {
+    return this.#largeCount;
+  }
+
+  /** A large buffer for the kernel to fill, or -1 when there is none. */
+  takeLarge(): number {
+    return this.#largeCount === 0 ? -1 : (this.#large[--this.#largeCount] as number);
+  }
+
+  /** How many bytes a buffer holds at most. */
+  capacity(id: number): number {
+    return id < this.#largeFrom ? this.size : this.size * LARGE;
+  }
+
+  /** The number of the next buffer. */
+  protected after(id: number): number {
+    if (id + 1 === this.#smallEnd) return this.#largeFrom;
+    return id < this.#largeFrom ? id + 1 : id + LARGE;
+  }
+
+  /** The kernel filled a buffer of either length with `length` bytes, maybe none: it is the handler's now. */
+  received(id: number, length: number): void {
+    if (id < this.receiving) {
+      this.withKernel -= 1;
+      this.#inRing -= 1;
+    }
     this.start[id] = 0;
     this.length[id] = length;
     this.next[id] = -1;
@@ -157,7 +211,8 @@ export class BufferPool {
     if (id < this.receiving) {
       this.#pile[this.#piled++] = id;
       this.withKernel += 1;
-    } else this.#free[this.#freeCount++] = id;
+    } else if (id < this.#largeFrom) this.#free[this.#freeCount++] = id;
+    else this.#large[this.#largeCount++] = id;
   }
 
   /** From one owner to the next. */
@@ -180,9 +235,7 @@ export class BufferPool {
    * get scarce no connection gets more than a quarter of what is left, so that slow readers
    * cannot take everything from those that come after them.
    */
-  fairShare(wanted: number): number {
-    // Many busy connections with wide windows would only push each other's bytes out of the cache.
-    const most = this.receiving - this.withKernel > WARM && wanted > NARROW ? NARROW : wanted;
+  fairShare(most: number): number {
     const share = this.withKernel >> 2;
     return share >= most ? most : share > 1 ? share : 1;
   }

@@ -10,7 +10,7 @@
 import type { BufferPool } from './buffer-pool.js';
 
 /** From here on a copy by the engine is worth the view that it costs. */
-const LARGE = 256;
+const WORTH_A_VIEW = 256;
 
 function copy(
   source: Uint8Array,
@@ -20,7 +20,7 @@ function copy(
   count: number,
 ): void {
   if (source === target) target.copyWithin(to, from, from + count);
-  else if (count >= LARGE) target.set(source.subarray(from, from + count), to);
+  else if (count >= WORTH_A_VIEW) target.set(source.subarray(from, from + count), to);
   else
     for (let index = 0; index < count; index += 1)
       target[to + index] = source[from + index] as number;
@@ -89,6 +89,13 @@ export class Chains {
     return other;
   }
 
+  /** What a chain holds of a window, in buffers; a large one counts as what is in it. */
+  held(chain: number): number {
+    const buffers = this.buffers[chain] as number;
+    const full = ((this.bytes[chain] as number) / this.pool.size) | 0;
+    return full > buffers ? full : buffers;
+  }
+
   /** Copies bytes to the end, into working buffers. Returns how many found room. */
   copyIn(chain: number, source: Uint8Array, start: number, length: number): number {
     const { pool } = this;
@@ -99,7 +106,7 @@ export class Chains {
         last < 0 ? pool.size : (pool.start[last] as number) + (pool.length[last] as number);
       let id = last;
       let offset = begin;
-      if (begin === pool.size) {
+      if (begin >= pool.size) {
         id = pool.take(this.owner);
         if (id < 0) return done;
         offset = 0;

@@ -34,17 +34,31 @@ export class CheckedBufferPool extends BufferPool {
     return id;
   }
 
+  override takeReceiving(): number {
+    const id = super.takeReceiving();
+    if (id >= 0) this.#move('taken', id, Owner.kernel, Owner.handler);
+    return id;
+  }
+
+  override takeLarge(): number {
+    const id = super.takeLarge();
+    if (id >= 0) this.#move('taken', id, Owner.free, Owner.kernel);
+    return id;
+  }
+
   override received(id: number, length: number): void {
     this.#move('received', id, Owner.kernel, Owner.handler);
-    if (length < 0 || length > this.size) {
-      throw new BufferOwnershipError(`buffer ${id} received ${length} bytes of ${this.size}`);
+    const most = this.capacity(id);
+    if (length < 0 || length > most) {
+      throw new BufferOwnershipError(`buffer ${id} received ${length} bytes of ${most}`);
     }
     super.received(id, length);
   }
 
   override release(id: number, owner: number): void {
     this.#move('released', id, owner, id < this.receiving ? Owner.kernel : Owner.free);
-    this.bytes.fill(POISON, id * this.size, (id + 1) * this.size);
+    const begin = id * this.size;
+    this.bytes.fill(POISON, begin, begin + this.capacity(id));
     super.release(id, owner);
   }
 
@@ -64,8 +78,8 @@ export class CheckedBufferPool extends BufferPool {
   /** How many buffers each owner has; owners without any are left out. */
   census(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const owner of this.#owners) {
-      const name = this.#name(owner);
+    for (let id = 0; id < this.count; id = this.after(id)) {
+      const name = this.#name(this.#owners[id]);
       counts[name] = (counts[name] ?? 0) + 1;
     }
     return counts;

@@ -18,6 +18,11 @@ export interface ConnectionHandler extends TimerHandler {
    * it is written, appended to a chain or released.
    */
   onData(slot: number, buffer: number): void;
+  /**
+   * A client's handshake of TLS is over. What came before (ServerSide.earlyData) may be that of an
+   * earlier connection, repeated by anybody.
+   */
+  onSecured?(slot: number): void;
   /** Nothing more arrives: the peer has finished (0), or an errno. Sending may still go on. */
   onEnd(slot: number, errno: number): void;
   /** Bytes of the output went out, and their buffers are released. */
@@ -33,6 +38,16 @@ export interface ConnectionHandler extends TimerHandler {
    * asked whenever the slot is touched, so it only computes: what one reads must not depend on it.
    */
   room(slot: number): number;
+  /**
+   * Of the room, how much there is use for in one piece, in buffers: what of a body is still to
+   * come. With 0, bytes come in ordinary buffers. Asked as room is, and never above it.
+   */
+  bulk(slot: number): number;
+  /**
+   * Whether nothing waits for the output being sent: then onSent may come as late as the next time
+   * that anything happens.
+   */
+  quiet(slot: number): boolean;
   /** The worker's eventfd was signalled. */
   onWake(): void;
   /** Accepting fails, for an errno, and is tried again. */

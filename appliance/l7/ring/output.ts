@@ -22,8 +22,16 @@ export class Output extends Chains {
     this.#reading = new Int32Array(slots);
   }
 
-  /** Sends from the front of a chain that is not empty. */
-  begin(slot: number, fd: number, generation: number): void {
+  /** Whether all that is to be sent lies in one buffer. */
+  isOne(slot: number): boolean {
+    return this.head[slot] === this.tail[slot];
+  }
+
+  /**
+   * Sends from the front of a chain that is not empty, in a manner of `Sending`: what lies in
+   * several buffers plainly in any case.
+   */
+  begin(slot: number, fd: number, generation: number, manner: number): void {
     const { pool } = this;
     const tag = tagOf(Kind.send, slot);
     const first = this.head[slot] as number;
@@ -31,7 +39,8 @@ export class Output extends Chains {
     if ((pool.next[first] as number) < 0) {
       const low = ((pool.low[first] as number) + (pool.start[first] as number)) | 0;
       const length = pool.length[first] as number;
-      this.#ring.send(fd, low, pool.high[first] as number, length, tag, generation);
+      const high = pool.high[first] as number;
+      this.#ring.send(fd, low, high, length, manner, tag, generation);
     } else {
       count = this.#blocks.gather(slot, pool, first);
       const low = this.#blocks.low[slot] as number;

@@ -29,7 +29,10 @@ import {
   IORING_RECV_MULTISHOT,
   IOSQE_BUFFER_SELECT,
   IOSQE_CQE_SKIP_SUCCESS,
+  MSG_DONTWAIT,
+  MSG_MORE,
   MSG_NOSIGNAL,
+  MSG_WAITALL,
   POLLIN,
   SOCK_CLOEXEC,
   SQE_WORDS,
@@ -49,6 +52,22 @@ export const Kind = {
   wake: 6,
   /** node's own loop has something to do. */
   node: 7,
+} as const;
+
+/** How something is sent: the flags of send(2). */
+export const Sending = {
+  /**
+   * What the kernel takes now, at least a byte. Not all of it (MSG_WAITALL): a short send tells at
+   * once that a slow peer reads, and gives its buffers back.
+   */
+  plainly: MSG_NOSIGNAL,
+  /** The same; it stays in the socket until the end that follows goes out with it. */
+  last: MSG_NOSIGNAL | MSG_MORE,
+  /**
+   * All at once, and then there is no completion; or there is one, which says how much the kernel
+   * took, or -EAGAIN.
+   */
+  quietly: MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL,
 } as const;
 
 /** Slots are below this. */
@@ -133,11 +152,8 @@ export class Ring {
     this.#push(first, fd, 0, 0, 0, 0, 0, tag, generation, most);
   }
 
-  /**
-   * Sends what the kernel takes now, at least a byte. Not all of it (MSG_WAITALL): a short send
-   * tells at once that a slow peer reads, and gives its buffers back.
-   */
-  send(
+  /** Receives what is there now, up to `length` bytes, to an address; -EAGAIN when nothing is. */
+  receiveNow(
     fd: number,
     low: number,
     high: number,
@@ -145,10 +161,24 @@ export class Ring {
     tag: number,
     generation: number,
   ): void {
-    this.#push(IORING_OP_SEND, fd, 0, low, high, length, MSG_NOSIGNAL, tag, generation, 0);
+    this.#push(IORING_OP_RECV, fd, 0, low, high, length, MSG_DONTWAIT, tag, generation, 0);
   }
 
-  /** The same from several places; the address is that of a struct msghdr, which stays as it is. */
+  /** Sends what lies at an address, in the `manner` of `Sending`. */
+  send(
+    fd: number,
+    low: number,
+    high: number,
+    length: number,
+    manner: number,
+    tag: number,
+    generation: number,
+  ): void {
+    const skip = manner === Sending.quietly ? IOSQE_CQE_SKIP_SUCCESS << 8 : 0;
+    this.#push(IORING_OP_SEND | skip, fd, 0, low, high, length, manner, tag, generation, 0);
+  }
+
+  /** Sends plainly from several places; the address is that of a struct msghdr, which stays as it is. */
   sendMessage(fd: number, low: number, high: number, tag: number, generation: number): void {
     this.#push(IORING_OP_SENDMSG, fd, 0, low, high, 1, MSG_NOSIGNAL, tag, generation, 0);
   }
@@ -210,6 +240,25 @@ export class Ring {
       }
       default:
         throw broken(-taken);
+    }
+  }
+
+  /**
+   * Whether the completions that are there are all there are, of everything that was handed to the
+   * kernel: none waits for room in the queue, no operation is still with us.
+   */
+  get complete(): boolean {
+    const ready = ((this.#ring[this.#cqTail] as number) - (this.#ring[this.#cqHead] as number)) | 0;
+    return ready <= this.#cqMask && this.unsubmitted === 0;
+  }
+
+  /** Goes through the completions that are there, and takes none: marks the slots of one kind. */
+  mark(kind: number, marks: Int32Array, mark: number): void {
+    const ring = this.#ring;
+    const tail = ring[this.#cqTail] as number;
+    for (let head = ring[this.#cqHead] as number; head !== tail; head = (head + 1) | 0) {
+      const tag = ring[this.#cqes + (head & this.#cqMask) * CQE_WORDS] as number;
+      if (tag >>> 24 === kind) marks[tag & (MOST_SLOTS - 1)] = mark;
     }
   }
 

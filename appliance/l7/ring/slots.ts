@@ -34,6 +34,13 @@ export const State = {
   descriptorClosed: 1 << 15,
   /** In the list of those that are looked at before the turn ends. */
   touched: 1 << 13,
+  /** The send under way is one of which the kernel tells only that it failed; the last one did. */
+  quiet: 1 << 17,
+  blocked: 1 << 4,
+  /** The last receive left bytes in the socket. */
+  more: 1 << 16,
+  /** Not plain: the transport is between the wire and the handler. */
+  secure: 1 << 18,
 } as const;
 
 /** Operations that must be over before the descriptor is closed. */

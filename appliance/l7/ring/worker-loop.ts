@@ -50,6 +50,8 @@ const COMPLETIONS = 16_384;
 /** Milliseconds: node gets a turn as often under load, and when there is nothing to do. */
 const YIELD = 100;
 const LONGEST_WAIT = 1000;
+/** Milliseconds after which handlers hear of what was sent although nothing else happened. */
+const SILENCE = 10;
 /** Turns of at most 10 ms that a loop may take to close its connections. */
 const CLOSING_TURNS = 500;
 
@@ -62,6 +64,11 @@ const processBegan = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 /** Milliseconds of the machine's monotonic clock, as a word: the same in all workers. */
 function clock(): number {
   return (performance.now() + processBegan) | 0;
+}
+
+/** Of a wait (below 0: for ever) and one that has an end. */
+function shorter(wait: number, other: number): number {
+  return wait >= 0 && wait < other ? wait : other;
 }
 
 /** Whether a receive may have a limit of bytes (kernel 6.17): without it that is EINVAL at once. */
@@ -231,6 +238,7 @@ export class WorkerLoop {
     this.#timers.time = now;
     this.#turning = true;
     try {
+      this.connections.sentQuietly();
       const events = this.#ring.reap(this.#completions);
       return events + this.#timers.advance(now, this.#timerHandler);
     } finally {
@@ -242,22 +250,34 @@ export class WorkerLoop {
   async run(): Promise<void> {
     this.#running = true;
     const nodeFd = nodeLoopDescriptor();
-    let yielded = clock();
+    while (this.#running) {
+      const twice = this.#turns(nodeFd);
+      await new Promise(setImmediate);
+      // What node heard in that turn only schedules (native/ffi/poller.ts): it runs in this one, instead
+      // of after a wait in the kernel.
+      if (twice) await new Promise(setImmediate);
+    }
+  }
+
+  /**
+   * Turns until node is to have its own. Whether two: it has something to do, or there is nothing
+   * else. Apart from `run`, since an async function is never compiled well.
+   */
+  #turns(nodeFd: number): boolean {
+    const began = clock();
     while (this.#running) {
       if (nodeFd >= 0 && !this.#nodeArmed) {
         this.#nodeArmed = true;
         this.#ring.watch(nodeFd, nodeTag, 0);
       }
       const events = this.turn(LONGEST_WAIT);
-      if (events > 0 && !this.#woken && ((this.#timers.time - yielded) | 0) < YIELD) continue;
-      const woken = this.#woken;
-      this.#woken = false;
-      yielded = this.#timers.time;
-      await new Promise(setImmediate);
-      // What node heard in that turn only schedules (native/ffi/poller.ts): it runs in this one, instead
-      // of after a wait in the kernel.
-      if (woken || events === 0) await new Promise(setImmediate);
+      if (events === 0 || this.#woken) {
+        this.#woken = false;
+        return true;
+      }
+      if (((this.#timers.time - began) | 0) >= YIELD) return false;
     }
+    return false;
   }
 
   stop(): void {
@@ -295,12 +315,12 @@ export class WorkerLoop {
   }
 
   #wait(milliseconds: number): number {
+    const most = this.connections.silent ? shorter(milliseconds, SILENCE) : milliseconds;
     const delay = this.#timers.nextDelay();
-    if (delay < 0) return milliseconds;
+    if (delay < 0) return most;
     // The wheel may be behind the clock by what the last turn took.
     const left = delay - ((clock() - this.#timers.now) | 0);
-    const wait = left < 0 ? 0 : left;
-    return milliseconds >= 0 && milliseconds < wait ? milliseconds : wait;
+    return shorter(most, left < 0 ? 0 : left);
   }
 
   #nodeHasWork(flags: number): void {

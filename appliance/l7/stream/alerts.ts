@@ -7,7 +7,7 @@
 const ALERT = 21;
 const FATAL = 2;
 /** Descriptions. */
-export const alert = { decodeError: 50, unrecognizedName: 112 } as const;
+export const alert = { decodeError: 50, internalError: 80, unrecognizedName: 112 } as const;
 
 /** Content type, version 1.2, length, level, description. */
 const record = Uint8Array.of(ALERT, 3, 3, 0, 2, FATAL, 0);

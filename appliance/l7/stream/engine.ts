@@ -77,6 +77,11 @@ export class StreamEngine {
     }
   }
 
+  onSecured(slot: number): void {
+    const session = this.#streams.at(slot);
+    if (session !== null) this.#opening.secured(session);
+  }
+
   onEnd(slot: number, code: number): void {
     const session = this.#streams.at(slot);
     if (session === null) return;
@@ -143,10 +148,19 @@ export class StreamEngine {
     const session = streams.at(slot);
     if (session === null) return 0;
     if (session.state === State.relay) {
-      const held = streams.connections.output.buffers[other(session, slot)] as number;
+      const held = streams.connections.heldOut(other(session, slot));
       return streams.pool.fairShare(WINDOW) - held;
     }
     return session.state === State.ending ? 1 : this.#opening.room(session);
+  }
+
+  bulk(slot: number): number {
+    return this.#streams.at(slot)?.state === State.relay ? this.room(slot) : 0;
+  }
+
+  /** What one end takes makes room for the other. */
+  quiet(_slot: number): boolean {
+    return false;
   }
 
   onTimer(timer: number): void {

@@ -1,10 +1,11 @@
 /**
- * A session until it is known where to: PROXY header, ClientHello, limits, route.
+ * A session until it is known where to: PROXY header, ClientHello or handshake, limits, route.
  *
- * Invariant: whoever is refused is reset, or told by a TLS alert, which arrives because the connection
+ * Invariants: where TLS ends here, no member hears of a client before its handshake is over. Whoever is refused is reset, or told by a TLS alert, which arrives because the connection
  * then ends in order.
  */
 import { errno } from '../../../native/ffi/io-uring-abi.js';
+import { Owner } from '../ring/buffer-pool.js';
 import { peerOf } from '../../../native/ffi/tcp-socket.js';
 import { progress, type Progress } from '../http1/faults.js';
 import { latin1 } from '../http1/fields.js';
@@ -54,8 +55,12 @@ export class Opening {
     }
     session.source.setSockaddr(sockaddr);
     const accepts = service.service.proxyProtocol === 'accept';
-    if (accepts || service.tls) deadlines.set(slot, service.service.timeouts.head);
-    if (!accepts) this.#enter(session, service);
+    if (accepts || service.tls || service.secure !== null) {
+      deadlines.set(slot, service.service.timeouts.head);
+    }
+    if (accepts) return;
+    if (service.secure !== null) service.secure.ends.accept(slot, service.secure);
+    this.#enter(session, service);
   }
 
   /** More of what the client sends first. */
@@ -65,6 +70,15 @@ export class Opening {
     if (session.state === State.proxy) this.#readProxy(session, service);
     else if (session.state === State.hello) this.#readHello(session, service);
     this.#spareBuffers(session);
+  }
+
+  /** TLS has ended here: the client is who it is, and has asked for a name or not. */
+  secured(session: StreamSession): void {
+    const { service } = session;
+    const ends = service?.secure?.ends;
+    if (service === null || ends === undefined || session.state !== State.hello) return;
+    session.name = ends.serverName(session.client);
+    this.#route(session, service);
   }
 
   /** How many more buffers a client may fill. */
@@ -107,11 +121,12 @@ export class Opening {
       }
       session.entered = true;
     }
-    if (!service.tls) {
+    if (!service.tls && service.secure === null) {
       this.#route(session, service);
       return;
     }
     session.state = State.hello;
+    if (service.secure !== null) return;
     session.hello = this.#streams.lendHello();
     this.#readHello(session, service);
   }
@@ -135,7 +150,16 @@ export class Opening {
       session.source.set(header.source, 0, header.family, header.sourcePort);
       session.destination.set(header.destination, 0, header.family, header.destinationPort);
     }
+    const { secure } = service;
+    const rest: number[] = [];
+    if (secure !== null) {
+      while ((streams.input.head[client] as number) >= 0) {
+        rest.push(streams.input.shift(client, Owner.handler));
+      }
+      secure.ends.accept(client, secure);
+    }
     this.#enter(session, service);
+    for (const buffer of rest) secure?.ends.received(client, buffer);
   }
 
   /** While they are scarce, clients that have no member hold no buffers. */

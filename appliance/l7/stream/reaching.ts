@@ -3,24 +3,17 @@
  *
  * Invariant: nothing goes to a member before it is connected, so trying another one is always safe.
  */
-import { writeProxyBinary, writeProxyLine } from '../http1/proxy-protocol.js';
-import { Writer } from '../http1/writer.js';
 import { ToldEndpoints } from '../endpoint.js';
+import { proxyPreamble } from '../proxy-preamble.js';
 import type { StreamMember, StreamPool } from './runtime.js';
 import { Half, State, type StreamSession } from './session.js';
 import type { Streams } from './streams.js';
 
 /** Milliseconds between two looks at those who wait for a member: other workers make room, too. */
 const QUEUE_TICK = 2;
-/** The longest PROXY header without TLVs is a line of 107 bytes. */
-const MOST_HEADER = 128;
-
-const noTlvs = new Uint8Array(0);
 
 export class Reaching {
   readonly #streams: Streams;
-  readonly #header = new Uint8Array(MOST_HEADER);
-  readonly #writer = new Writer();
   readonly #told = new ToldEndpoints();
   #waiting: StreamPool[] = [];
 
@@ -144,6 +137,9 @@ export class Reaching {
       streams.over(session, 'no-memory', true);
       return;
     }
+    const { pool } = session;
+    const tls = pool?.tlsTo(member) ?? null;
+    if (pool !== null && tls !== null) tls.ends.connect(peer, tls, this.#preamble(session, pool));
     options.claim(peer);
     streams.join(session, peer);
     session.peer = peer;
@@ -162,15 +158,15 @@ export class Reaching {
 
   /** Whether the member's PROXY header, if it wants one, found room. */
   #tellProxy(session: StreamSession, pool: StreamPool): boolean {
-    const { proxyProtocol } = pool.pool;
-    if (proxyProtocol === 'off') return true;
-    const told = this.#told;
-    told.set(session.source, session.destination);
-    const writer = this.#writer;
-    writer.reset(this.#header, 0, this.#header.length);
-    if (proxyProtocol === 'v1') writeProxyLine(writer, told);
-    else writeProxyBinary(writer, told, noTlvs);
-    const { end } = writer;
-    return this.#streams.connections.writeBytes(session.peer, this.#header, 0, end) === end;
+    // Before TLS it went out already.
+    if (pool.pool.tls !== null) return true;
+    const first = this.#preamble(session, pool);
+    const { connections } = this.#streams;
+    return connections.writeBytes(session.peer, first, 0, first.length) === first.length;
+  }
+
+  #preamble(session: StreamSession, pool: StreamPool): Uint8Array {
+    this.#told.set(session.source, session.destination);
+    return proxyPreamble(pool.pool, this.#told);
   }
 }

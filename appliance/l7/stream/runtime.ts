@@ -4,6 +4,7 @@
  * Invariant: a connection keeps the service, the pool and the member that it began with, whatever
  * snapshots come after.
  */
+import type { ClientSide } from '../tls/sides.js';
 import type { ClientAddress } from '../client-address.js';
 import type { Progress } from '../http1/faults.js';
 import type { L7Pool, L7Route } from '../tables.js';
@@ -12,7 +13,8 @@ import type { L7Pool, L7Route } from '../tables.js';
 export interface StreamMember {
   readonly id: string;
   readonly key: string;
-  /** A sockaddr. */
+  /** Its address as text, and as a sockaddr. */
+  readonly host: string;
   readonly address: Uint8Array;
   /** Bytes of a connection while it runs. */
   transferred(now: number, bytes: number): void;
@@ -37,6 +39,8 @@ export interface StreamQueue {
 export interface StreamPool {
   readonly pool: L7Pool;
   readonly waiting: StreamQueue;
+  /** How a connection to a member is made secret; null: it is plain. */
+  tlsTo(member: StreamMember): ClientSide | null;
   /** After pick() said null: members serve, but none has room. */
   readonly full: boolean;
   /**

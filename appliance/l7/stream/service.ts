@@ -4,6 +4,7 @@
  */
 import { writeAddress } from '../http1/proxy-protocol.js';
 import type { L7Route, L7Service } from '../tables.js';
+import type { ServerSide } from '../tls/sides.js';
 import { Endpoint } from '../endpoint.js';
 import { Router } from '../routing/router.js';
 import { WeightedChoice } from '../routing/weighted-choice.js';
@@ -15,6 +16,8 @@ export interface StreamServiceParts {
   /** Null: nothing keeps clients at their member; nothing is limited. */
   readonly sticky: StreamSticky | null;
   readonly limits: StreamLimits | null;
+  /** TLS of clients ends here; null: it does not. */
+  readonly secure: ServerSide | null;
 }
 
 /** The pools of a route, and how they share its connections. */
@@ -41,7 +44,9 @@ function sharedBy(route: L7Route, parts: StreamServiceParts): Shared {
 export class StreamService {
   readonly sticky: StreamSticky | null;
   readonly limits: StreamLimits | null;
+  /** Of the hello the name is read, and TLS passed through. */
   readonly tls: boolean;
+  readonly secure: ServerSide | null;
   /** Where clients connect to, unless a PROXY header knows better. */
   readonly destination = new Endpoint();
   readonly #router: Router;
@@ -54,6 +59,7 @@ export class StreamService {
     this.sticky = parts.sticky;
     this.limits = parts.limits;
     this.tls = service.protocol === 'tls';
+    this.secure = parts.secure;
     const address = new Uint8Array(16);
     writeAddress(address, service.address);
     this.destination.set(address, 0, service.address.includes(':') ? 6 : 4, service.port);

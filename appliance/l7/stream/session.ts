@@ -12,7 +12,7 @@ import type { StreamEnd } from './observer.js';
 
 export const State = {
   over: 0,
-  /** Until the PROXY header is whole, and the ClientHello. */
+  /** Until the PROXY header is whole, and the ClientHello, or the handshake of TLS that ends here. */
   proxy: 1,
   hello: 2,
   /** Until a member has room, and is connected. */

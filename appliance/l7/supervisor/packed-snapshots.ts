@@ -3,8 +3,7 @@
  * it is made once for all of them.
  */
 import { close } from '../../../native/ffi/libc.js';
-import { Mapping } from '../../../native/ffi/memory.js';
-import { seal, sharedMemory } from '../../../native/ffi/packet-channel.js';
+import { sealedCopy } from '../../../native/ffi/packet-channel.js';
 import { snapshotPart, type SnapshotSource } from '../worker/snapshots.js';
 
 interface Packed {
@@ -25,17 +24,7 @@ export class PackedSnapshots {
     const known = this.#packed.get(before);
     if (known !== undefined) return known;
     const text = Buffer.from(JSON.stringify(snapshotPart(this.number, this.source, before)));
-    const fd = sharedMemory('weir-l7-snapshot', text.length);
-    try {
-      const mapping = Mapping.open(fd, { length: text.length, access: 'write' });
-      new Uint8Array(mapping.buffer).set(text);
-      mapping.close();
-      seal(fd, true);
-    } catch (error) {
-      close(fd);
-      throw error;
-    }
-    const packed = { fd, bytes: text.length };
+    const packed = { fd: sealedCopy('weir-l7-snapshot', text), bytes: text.length };
     this.#packed.set(before, packed);
     return packed;
   }

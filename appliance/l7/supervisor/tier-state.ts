@@ -79,7 +79,8 @@ export function layoutOf(sizes: MemorySizes): string {
       .sort()
       .map((name) => join(folder, name)),
   );
-  for (const file of [...files, join('worker', 'memory.js')]) {
+  const others = [join('tls', 'session-table.js'), join('worker', 'memory.js')];
+  for (const file of [...files, ...others]) {
     hash.update(file).update(readFileSync(join(l7, file)));
   }
   return hash.update(JSON.stringify(sizes)).digest('hex');

@@ -61,6 +61,9 @@ export interface Worker {
   left: boolean;
   /** What it was sent, and what it serves by. */
   sent: SnapshotSource | null;
+  /** The versions of the secrets that it was sent, and that it has. */
+  secrets: number;
+  secretsTaken: number;
   applied: number;
   readonly listening: Set<string>;
   since: number;
@@ -89,6 +92,8 @@ export function newWorker(process: Worker['process'], adopted: boolean): Worker 
     draining: false,
     left: false,
     sent: null,
+    secrets: 0,
+    secretsTaken: 0,
     applied: 0,
     listening: new Set(),
     since: Date.now(),

@@ -20,6 +20,12 @@ export interface WorkerProcessOptions {
 }
 
 const entry = join(import.meta.dirname, '..', 'worker', 'main.js');
+/** The secure heap is for private keys, some 500 bytes to 2 KiB each: locked, and in no core file. */
+const NODE_OPTIONS = [
+  '--max-semi-space-size=8',
+  `--secure-heap=${4 << 20}`,
+  '--secure-heap-min=16',
+];
 /** Longest line that is passed on. */
 const LINE = 4096;
 
@@ -38,7 +44,7 @@ export class WorkerProcess {
     this.#channel = ours;
     let child: ChildProcess | undefined;
     try {
-      child = spawn(process.execPath, ['--max-semi-space-size=8', entry], {
+      child = spawn(process.execPath, [...NODE_OPTIONS, entry], {
         stdio: ['ignore', 'pipe', 'pipe', theirs],
         // A worker must not be ended with its daemon by a signal to the group.
         detached: true,

@@ -12,8 +12,9 @@
  * - No failure of one worker, or lack of anything for one, gets out of a callback: it is told and tried
  *   again.
  */
-import { availableParallelism } from 'node:os';
+import { allowedCpus } from '../../../native/ffi/affinity.js';
 import { beginningOf, bootId } from '../../../native/ffi/pidfd.js';
+import { close } from '../../../native/ffi/libc.js';
 import { MOST_DESCRIPTORS } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
 import type { L7Tables } from '../tables.js';
@@ -27,6 +28,7 @@ import type { SnapshotSource } from '../worker/snapshots.js';
 import { adopt } from './adoption.js';
 import { BACKLOG, Listeners, type ListenProblem } from './listeners.js';
 import { OrphanProcess } from './orphan.js';
+import type { PackedSecrets } from './packed-secrets.js';
 import { PackedSnapshots } from './packed-snapshots.js';
 import { type Region, Regions } from './regions.js';
 import { layoutOf, readState, type TierState, writeState } from './tier-state.js';
@@ -54,6 +56,8 @@ export interface WorkerTierOptions {
   readonly sizes?: MemorySizes;
   /** Where it is written down who the workers are; left out: the next daemon does not find them. */
   readonly stateFile?: string;
+  /** These tables are about to be executed: whoever has what they name gives it now (setSecrets). */
+  readonly beforeTables?: (tables: L7Tables) => void;
   /** Once, before the first socket listens. */
   readonly beforeListening?: () => void;
 }
@@ -91,6 +95,7 @@ export class WorkerTier {
   readonly #waiting = new Set<() => void>();
   readonly #earlier: TierState | null;
   #source: SnapshotSource | null = null;
+  #secrets: PackedSecrets | null = null;
   #number = 0;
   #begun = false;
   #closed = false;
@@ -135,6 +140,25 @@ export class WorkerTier {
       }, WATCH),
     ];
     for (const timer of this.#timers) timer.unref();
+  }
+
+  /** Certificates and keys for services with TLS, and at once for those that serve already. */
+  setSecrets(secrets: PackedSecrets): void {
+    this.#secrets = secrets;
+    if (this.#closed) return;
+    this.#updateAll();
+  }
+
+  /** Resolves when all that serve have the latest of these; false: not in time. */
+  async secretsTaken(): Promise<boolean> {
+    const version = this.#secrets?.version ?? 0;
+    const taken = (): boolean =>
+      this.#places.every(
+        ({ worker, retry }) =>
+          retry !== null || (worker !== null && worker.secretsTaken >= version),
+      );
+    await this.#within(APPLY_LIMIT, taken);
+    return !this.#closed && taken();
   }
 
   /** Services that have no socket, and what keeps the whole tier from working. */
@@ -223,9 +247,10 @@ export class WorkerTier {
    */
   async execute(tables: L7Tables): Promise<void> {
     if (this.#closed) return;
+    this.#options.beforeTables?.(tables);
     if (!this.#begun) this.#begin();
     const services = [...tables.services.values()];
-    const wanted = services.length === 0 ? 0 : tables.unit.workers || availableParallelism();
+    const wanted = services.length === 0 ? 0 : tables.unit.workers || allowedCpus().length;
     const changes = this.#registry.assign(rowNames(tables));
     this.#reader.assigned(changes, this.#regions.counters);
     const { rows } = changes;
@@ -453,8 +478,8 @@ export class WorkerTier {
 
   #cpuOf(index: number): number | null {
     if (index < 0) return null;
-    const cores = availableParallelism();
-    return this.#places.length === cores ? index : null;
+    const cpus = allowedCpus();
+    return this.#places.length === cpus.length ? (cpus[index] ?? null) : null;
   }
 
   /** So many places, each with a worker; a spare besides. */
@@ -587,6 +612,19 @@ export class WorkerTier {
     return true;
   }
 
+  /** Before the tables that name them. */
+  #giveSecrets(worker: Worker, process: WorkerProcess): void {
+    const secrets = this.#secrets;
+    if (secrets === null || worker.secrets === secrets.version) return;
+    const { fd, bytes } = secrets.pack();
+    try {
+      process.send({ kind: 'secrets', version: secrets.version, bytes }, [fd]);
+    } finally {
+      close(fd);
+    }
+    worker.secrets = secrets.version;
+  }
+
   #updateAll(): void {
     if (this.#source === null) return;
     const packed = new PackedSnapshots(this.#number, this.#source);
@@ -601,6 +639,7 @@ export class WorkerTier {
   #update(worker: Worker, packed: PackedSnapshots): void {
     const { process } = worker;
     if (worker.region === null || worker.draining || process instanceof OrphanProcess) return;
+    this.#giveSecrets(worker, process);
     if (worker.sent === packed.source) return;
     const { fd, bytes } = packed.for(worker.sent);
     process.send({ kind: 'snapshot', number: packed.number, bytes }, [fd]);
@@ -654,6 +693,9 @@ export class WorkerTier {
         this.#unable = null;
         this.#unableTold = null;
         this.#dismissOrphans();
+        break;
+      case 'secrets':
+        worker.secretsTaken = message.version;
         break;
       case 'unable':
         this.#unable = message.sentence;

@@ -53,6 +53,21 @@ export const counter = {
   /** Ended by the client before the answer did; broken or timed out by the member. */
   clientAborts: 28,
   memberFailures: 29,
+  /** Handshakes of TLS, with clients or the member: whole ones, those that went on with a session … */
+  tlsFull: 30,
+  tlsResumed: 31,
+  /** … both by version … */
+  tls12: 32,
+  tls13: 33,
+  /** … and those that failed, by TlsFailure of native/ffi/tls-error.ts. */
+  tlsGone: 34,
+  tlsAlert: 35,
+  tlsIncompatible: 36,
+  tlsCertificate: 37,
+  tlsName: 38,
+  tlsOther: 39,
+  /** Of those that did not: early data came with them. */
+  tlsEarly: 40,
 } as const;
 
 export type Counter = (typeof counter)[keyof typeof counter];
@@ -64,9 +79,9 @@ export const gauges: readonly Counter[] = [counter.active, counter.underWay, cou
  * whole time of a request, members that from the request to the head of their answer; services of
  * tcp and tls, their routes and members the time until a member was connected.
  */
-export const durationSum = 32;
-export const durationMax = 33;
-export const durationBuckets = 34;
+export const durationSum = 41;
+export const durationMax = 42;
+export const durationBuckets = 43;
 
 const lineDoubles = 8;
 export const rowDoubles = Math.ceil((durationBuckets + bucketCount) / lineDoubles) * lineDoubles;

@@ -55,6 +55,20 @@ export interface L7Totals {
   };
   readonly clientAborts: number;
   readonly memberFailures: number;
+  readonly tls: {
+    readonly full: number;
+    readonly resumed: number;
+    readonly early: number;
+    readonly versions: Readonly<Record<'1.2' | '1.3', number>>;
+    readonly failed: {
+      readonly gone: number;
+      readonly alert: number;
+      readonly incompatible: number;
+      readonly certificate: number;
+      readonly name: number;
+      readonly other: number;
+    };
+  };
 }
 
 export interface L7Traffic {
@@ -202,5 +216,19 @@ export function totalsOf(row: Float64Array): L7Totals {
     },
     clientAborts: of(counter.clientAborts),
     memberFailures: of(counter.memberFailures),
+    tls: {
+      full: of(counter.tlsFull),
+      resumed: of(counter.tlsResumed),
+      early: of(counter.tlsEarly),
+      versions: { '1.2': of(counter.tls12), '1.3': of(counter.tls13) },
+      failed: {
+        gone: of(counter.tlsGone),
+        alert: of(counter.tlsAlert),
+        incompatible: of(counter.tlsIncompatible),
+        certificate: of(counter.tlsCertificate),
+        name: of(counter.tlsName),
+        other: of(counter.tlsOther),
+      },
+    },
   };
 }

@@ -3,12 +3,16 @@
  *
  * Invariant: connections and requests that were begun go on by the snapshot that they began with.
  */
+import type { TlsEngine } from '../../../native/ffi/tls-engine.js';
 import type { ConnectionHandler } from '../ring/handler.js';
 import type { WorkerLoop } from '../ring/worker-loop.js';
+import type { TlsSecrets } from '../tls/secrets.js';
 import type { Snapshot } from '../snapshot.js';
 import type { OwnMemory, SharedMemory } from './memory.js';
 
 export interface Engine extends ConnectionHandler {
+  /** Certificates and keys from now on; wiped by the caller. */
+  setSecrets(secrets: TlsSecrets): void;
   /** What begins from now on goes by this snapshot. */
   apply(snapshot: Snapshot): void;
   /** Connections of this listener of the loop are a service's, until the number is another's. */
@@ -27,6 +31,8 @@ export interface EngineContext {
   readonly own: OwnMemory;
   /** The worker's number, below `MemorySizes.workers`. */
   readonly worker: number;
+  /** OpenSSL for the loop. Throws TlsError when it is not as it is expected. */
+  newTls(): TlsEngine;
   /** Told of what an administrator should hear; rare. */
   tell(event: EngineEvent): void;
 }

@@ -14,6 +14,7 @@ import {
   counterRegionBytes,
   type CounterRegion,
 } from '../telemetry/counter-layout.js';
+import { SessionTable } from '../tls/session-table.js';
 import { LogRing, logRingBytes, LogRingReader } from '../telemetry/log-ring.js';
 
 /** Chosen once for a unit; memory is taken only as it is used. */
@@ -24,6 +25,8 @@ export interface MemorySizes {
   readonly workers: number;
   /** Clients that are remembered for persistence. */
   readonly sticky: number;
+  /** Sessions of TLS that are stored for clients without tickets. */
+  readonly sessions: number;
   /** Sets of counted connections: a power of two. */
   readonly clients: number;
   /** Bytes of a worker's ring of log lines: a power of two. */
@@ -34,6 +37,7 @@ export const defaultSizes: MemorySizes = Object.freeze({
   rows: 16_384,
   workers: 256,
   sticky: 262_144,
+  sessions: 16_384,
   clients: 16_384,
   log: 1 << 20,
 });
@@ -57,6 +61,7 @@ interface Places {
   readonly buckets: number;
   readonly services: number;
   readonly clients: number;
+  readonly sessions: number;
   readonly bytes: number;
 }
 
@@ -82,8 +87,9 @@ function places(sizes: MemorySizes): Places {
   const bucketsAt = sticky + line(StickyTable.bytes(sizes.sticky));
   const services = bucketsAt + line(TokenBuckets.bytes(buckets));
   const clients = services + line(SharedCounts.bytes(serviceCounts(sizes)));
-  const bytes = clients + line(SharedCounts.bytes(clientCounts(sizes)));
-  return { balance, sticky, buckets: bucketsAt, services, clients, bytes };
+  const sessions = clients + line(SharedCounts.bytes(clientCounts(sizes)));
+  const bytes = sessions + line(SessionTable.bytes(sizes.sessions));
+  return { balance, sticky, buckets: bucketsAt, services, clients, sessions, bytes };
 }
 
 /** Bytes of the region of all workers, and of that of one. */
@@ -148,6 +154,7 @@ export class SharedMemory {
   readonly buckets: TokenBuckets;
   readonly services: SharedCounts;
   readonly clients: SharedCounts;
+  readonly sessions: SessionTable;
 
   constructor(sizes: MemorySizes, buffer: ArrayBufferLike, number: number) {
     const at = places(sizes);
@@ -155,5 +162,6 @@ export class SharedMemory {
     this.buckets = new TokenBuckets(buffer, at.buckets, buckets, number);
     this.services = new SharedCounts(buffer, at.services, serviceCounts(sizes), number);
     this.clients = new SharedCounts(buffer, at.clients, clientCounts(sizes), number);
+    this.sessions = new SessionTable(buffer, at.sessions, sizes.sessions);
   }
 }

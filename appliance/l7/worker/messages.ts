@@ -34,6 +34,8 @@ export type ToWorker =
   | { readonly kind: 'keep' }
   /** Descriptor: sealed memory with `bytes` bytes of SnapshotPart as JSON. */
   | { readonly kind: 'snapshot'; readonly number: number; readonly bytes: number }
+  /** Descriptor: sealed memory with `bytes` bytes as tls/secrets.ts packs them. */
+  | { readonly kind: 'secrets'; readonly version: number; readonly bytes: number }
   /** Descriptors: a socket for each. */
   | { readonly kind: 'listen'; readonly items: readonly ListenItem[] }
   | { readonly kind: 'unlisten'; readonly keys: readonly string[] }
@@ -47,6 +49,8 @@ export type FromWorker =
   | { readonly kind: 'loaded' }
   /** It serves by this snapshot, on the sockets that it was given. */
   | { readonly kind: 'applied'; readonly number: number }
+  /** It has the secrets of this version, for every connection from now on. */
+  | { readonly kind: 'secrets'; readonly version: number }
   /** It accepts nothing more on any socket. */
   | { readonly kind: 'draining' }
   | { readonly kind: 'event'; readonly event: EngineEvent }

@@ -16,6 +16,8 @@ import type { StreamLimits, StreamPool, StreamSticky } from '../stream/runtime.j
 import { StreamService } from '../stream/service.js';
 import type { L7Pool, L7Route, L7Service } from '../tables.js';
 import { rowName } from '../telemetry/row-registry.js';
+import type { PoolTls } from '../tls/services.js';
+import type { ClientSide } from '../tls/sides.js';
 
 const noBytes = new Uint8Array(0);
 
@@ -28,9 +30,14 @@ class BalancedStreams implements StreamPool {
     parts: ServiceParts,
     links: WaitingLinks,
     row: number,
+    private readonly tls: PoolTls | null,
   ) {
     this.pool = chooser.balancer.pool;
     this.waiting = new WaitingQueue(parts.balancing.memory, links, row, this.pool.queue);
+  }
+
+  tlsTo(member: MemberState): ClientSide | null {
+    return this.tls?.side(member) ?? null;
   }
 
   get full(): boolean {
@@ -103,13 +110,14 @@ export function streamServices(
           if (made === undefined) {
             const chooser = parts.choosers.of(name, service.persistence, balancerOf(of), true);
             const row = snapshot.rows.get(rowName.pool(of)) ?? 0;
-            made = new BalancedStreams(chooser, parts, links, row);
+            made = new BalancedStreams(chooser, parts, links, row, parts.tls.pool(of));
             pools.set(of, made);
           }
           return made;
         },
         sticky: service.persistence === null ? null : new Sticky(),
         limits: new Limits(service, parts),
+        secure: parts.tls.service(name),
       }),
     );
   }

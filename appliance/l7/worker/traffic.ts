@@ -5,6 +5,8 @@
  * Invariant: a slot has one engine from its first event to its last.
  */
 import { errnoName } from '../../../native/ffi/libc.js';
+import { setSessionStore } from '../../../native/ffi/tls-stored-sessions.js';
+import { TlsError } from '../../../native/ffi/tls-error.js';
 import { Members, type MemberState } from '../balance/members.js';
 import { Choosers } from '../balance/persistence.js';
 import { WaitingLinks } from '../balance/waiting-queue.js';
@@ -16,12 +18,19 @@ import { ConnectionLimits } from '../limits/connection-limits.js';
 import type { Connections } from '../ring/connections.js';
 import { HttpDate } from '../routing/answers.js';
 import { ClientHello } from '../routing/client-hello.js';
+import { KeyRing } from '../tls/key-ring.js';
+import type { TlsSecrets } from '../tls/secrets.js';
+import { TlsSides } from '../tls/services.js';
+import { RefusedTls } from '../tls/refused.js';
+import type { ClientSide, TlsEnds, TlsObserver } from '../tls/sides.js';
+import { TlsTransport } from '../tls/transport.js';
 import type { Snapshot } from '../snapshot.js';
 import { StreamEngine } from '../stream/engine.js';
 import type { StreamService } from '../stream/service.js';
 import type { L7Service } from '../tables.js';
 import { HttpTelemetry } from '../telemetry/http-telemetry.js';
 import { StreamTelemetry } from '../telemetry/stream-telemetry.js';
+import { TlsTelemetry } from '../telemetry/tls-telemetry.js';
 import { WorkerCounters } from '../telemetry/worker-counters.js';
 import type { Engine, EngineContext } from './engine.js';
 import { Own } from './memory.js';
@@ -32,6 +41,9 @@ type Serving =
   | { readonly kind: 'stream'; readonly service: string; current: StreamService };
 
 const SECOND = 1000;
+const MINUTE = 60_000;
+/** Sentences that are remembered as told. */
+const MOST_TOLD = 1000;
 /** Sets of the table of sticky clients that are looked at each second: all of them within an hour or so. */
 const STICKY_SETS = 16;
 
@@ -40,6 +52,8 @@ export class Traffic implements Engine {
   readonly #connections: Connections;
   readonly #telemetry: HttpTelemetry;
   readonly #streamTelemetry: StreamTelemetry;
+  readonly #tlsTelemetry: TlsTelemetry;
+  readonly #sides: TlsSides;
   readonly #http: HttpEngine;
   readonly #streams: StreamEngine;
   readonly #parts: ServiceParts;
@@ -55,6 +69,9 @@ export class Traffic implements Engine {
   readonly #date = new HttpDate();
   #balancers: Balancers | null = null;
   #onDrained: (() => void) | null = null;
+  /** Why there is no TLS, until that was told. */
+  #withoutTls: string | null = null;
+  readonly #told = new Map<string, number>();
 
   constructor(context: EngineContext) {
     this.#context = context;
@@ -68,6 +85,12 @@ export class Traffic implements Engine {
     const log = own.log();
     this.#telemetry = new HttpTelemetry(counters, log, worker + 1);
     this.#streamTelemetry = new StreamTelemetry(counters, log, worker + 1, () => loop.now);
+    this.#tlsTelemetry = new TlsTelemetry(counters, (side, why) => {
+      this.#tellOfMember(side, why);
+    });
+    this.#sides = new TlsSides(this.#tls(this.#tlsTelemetry), new KeyRing(), (message) => {
+      context.tell({ kind: 'trouble', message });
+    });
     this.#http = new HttpEngine(loop, slots, this.#telemetry);
     this.#telemetry.attach(this.#http.core);
     this.#links = new WaitingLinks(slots);
@@ -104,10 +127,20 @@ export class Traffic implements Engine {
         },
       },
       date: this.#date,
+      tls: this.#sides,
       worker,
     };
+    setSessionStore(shared.sessions);
     this.#services = new HttpServices(this.#parts);
     loop.setTimer(this.#tick, SECOND);
+  }
+
+  setSecrets(secrets: TlsSecrets): void {
+    this.#http.core.challenges.set(secrets.challenges);
+    this.#context.shared.sessions.setKeys(secrets.ticketKeys);
+    for (const message of this.#sides.ring.set(secrets)) {
+      this.#context.tell({ kind: 'trouble', message });
+    }
   }
 
   get clients(): number {
@@ -116,6 +149,9 @@ export class Traffic implements Engine {
 
   apply(snapshot: Snapshot): void {
     const { rows, logs } = snapshot;
+    const others = this.#sides.apply(snapshot.services.values(), snapshot.pools.values());
+    this.#tlsTelemetry.adopt(rows);
+    if (!this.#sides.empty) this.#tellWithoutTls();
     const balancers = new Balancers(snapshot, this.#parts, this.#balancers);
     const http = this.#services.of(snapshot, balancers);
     const streams = streamServices(snapshot, balancers, this.#parts, this.#links);
@@ -136,6 +172,11 @@ export class Traffic implements Engine {
     balancers.forget();
     this.#balancers = balancers;
     for (const serving of this.#serving) if (serving !== undefined) this.#renew(serving);
+    // Connections that wait there speak as members were spoken to before.
+    for (const balancer of balancers.all) {
+      if (!others.includes(balancer.pool.name)) continue;
+      for (const member of balancer.members) this.#http.core.closeIdle(member);
+    }
     this.#parts.choosers.retire();
     for (const gone of this.#parts.members.retire()) this.#http.core.closeIdle(gone);
     this.#everySecond();
@@ -161,6 +202,7 @@ export class Traffic implements Engine {
 
   close(): void {
     this.#http.close();
+    this.#sides.close();
   }
 
   onAccept(slot: number, listener: number): void {
@@ -185,6 +227,11 @@ export class Traffic implements Engine {
   onData(slot: number, buffer: number): void {
     if (this.#stream[slot] === 1) this.#streams.onData(slot, buffer);
     else this.#http.onData(slot, buffer);
+  }
+
+  onSecured(slot: number): void {
+    if (this.#stream[slot] === 1) this.#streams.onSecured(slot);
+    else this.#http.onSecured(slot);
   }
 
   onEnd(slot: number, errno: number): void {
@@ -215,6 +262,14 @@ export class Traffic implements Engine {
       this.#http.onClosed(slot);
       if (this.#onDrained !== null) this.#drained();
     }
+  }
+
+  bulk(slot: number): number {
+    return this.#stream[slot] === 1 ? this.#streams.bulk(slot) : this.#http.bulk(slot);
+  }
+
+  quiet(slot: number): boolean {
+    return this.#stream[slot] !== 1 && this.#http.quiet(slot);
   }
 
   room(slot: number): number {
@@ -261,6 +316,38 @@ export class Traffic implements Engine {
     for (const balancer of this.#balancers?.all ?? []) balancer.sweep(now);
     this.#context.shared.buckets.sweep(now);
     this.#context.shared.sticky.sweep(now, STICKY_SETS);
+  }
+
+  /** Without it, services and pools that need it fail, and the others serve. */
+  #tls(observer: TlsObserver): TlsEnds {
+    try {
+      return new TlsTransport(this.#connections, this.#context.newTls(), observer);
+    } catch (error) {
+      if (!(error instanceof TlsError)) throw error;
+      this.#withoutTls = error.message;
+      return new RefusedTls(this.#connections, error.message, observer);
+    }
+  }
+
+  #tellWithoutTls(): void {
+    if (this.#withoutTls === null) return;
+    const message = `a worker has no TLS, so services and pools with it fail: ${this.#withoutTls}`;
+    this.#withoutTls = null;
+    this.#context.tell({ kind: 'trouble', message });
+  }
+
+  #tellOfMember({ pool, address, name }: ClientSide, why: string): void {
+    const whom = name === null ? address : `${address} (${name})`;
+    this.#tellSometimes(`no TLS with the member ${whom} of ${pool}: ${why}`);
+  }
+
+  /** What may happen with every request is told once a minute. */
+  #tellSometimes(message: string): void {
+    const now = Date.now();
+    if (now - (this.#told.get(message) ?? 0) < MINUTE) return;
+    if (this.#told.size >= MOST_TOLD) this.#told.clear();
+    this.#told.set(message, now);
+    this.#context.tell({ kind: 'trouble', message });
   }
 
   #drained(): void {

@@ -17,7 +17,12 @@ import {
   sendPacket,
   type PacketMessage,
 } from '../../../native/ffi/packet-channel.js';
-import { becomeUnprivileged, raiseDescriptors } from '../../../native/ffi/privileges.js';
+import {
+  becomeUnprivileged,
+  forbidCoreFiles,
+  raiseDescriptors,
+} from '../../../native/ffi/privileges.js';
+import { TlsEngine } from '../../../native/ffi/tls-engine.js';
 import { openBufferPool } from '../ring/checked-buffer-pool.js';
 import { MOST_LISTENERS } from '../ring/acceptor.js';
 import { WorkerLoop } from '../ring/worker-loop.js';
@@ -25,12 +30,15 @@ import type { Snapshot } from '../snapshot.js';
 import { ENGINE_TIMERS, type Engine } from './engine.js';
 import { Own, OwnMemory, ownBytes, SharedMemory, sharedBytes } from './memory.js';
 import type { FromWorker, ListenItem, SnapshotPart, ToWorker } from './messages.js';
+import { unpackSecrets } from '../tls/secrets.js';
 import { nextSnapshot } from './snapshots.js';
 import { Traffic } from './traffic.js';
 
 /** Bytes of a buffer: a whole TLS record, and the largest head. */
 const BUFFER = 16_384;
 const RECEIVING = 8192;
+/** Large buffers, for bodies whose receivers keep up. */
+const LARGE_BUFFERS = 256;
 /** Descriptors beside those of connections, listening sockets and memory. */
 const OTHERS = 64;
 
@@ -138,6 +146,10 @@ export class Worker {
       case 'snapshot':
         this.#apply(message, descriptors);
         return;
+      case 'secrets':
+        this.#takeSecrets(message.bytes, descriptors);
+        this.#tell({ kind: 'secrets', version: message.version });
+        return;
       case 'listen':
         this.#listen(message.items, descriptors);
         return;
@@ -173,12 +185,14 @@ export class Worker {
       own,
       shared: new SharedMemory(sizes, shared, worker),
       worker,
+      newTls: () => new TlsEngine(),
       tell: (event) => {
         this.#tell({ kind: 'event', event });
       },
     });
     loop.serve(engine);
     becomeUnprivileged(this.#options.user, this.#options.group);
+    forbidCoreFiles();
     this.#running = { loop, engine, own };
     if (slots < message.connections) {
       const text = `a worker may have ${slots} connections instead of ${message.connections}, because of the limit of open files`;
@@ -194,7 +208,12 @@ export class Worker {
     const others = OTHERS + MOST_LISTENERS + sizes.workers;
     const allowed = raiseDescriptors(connections + others);
     const slots = Math.max(16, Math.min(connections, allowed - others));
-    const pool = openBufferPool({ size: BUFFER, receiving: RECEIVING, working: slots });
+    const pool = openBufferPool({
+      size: BUFFER,
+      receiving: RECEIVING,
+      working: slots,
+      large: LARGE_BUFFERS,
+    });
     const loop = WorkerLoop.open({
       pool,
       slots,
@@ -219,6 +238,18 @@ export class Worker {
     const snapshot = nextSnapshot(part, this.#snapshot);
     engine.apply(snapshot);
     this.#snapshot = snapshot;
+  }
+
+  #takeSecrets(bytes: number, descriptors: readonly number[]): void {
+    const { engine } = this.#mustRun();
+    const [fd = -1] = descriptors;
+    const mapping = Mapping.open(fd, { length: bytes, access: 'read' });
+    close(fd);
+    try {
+      engine.setSecrets(unpackSecrets(Buffer.from(mapping.buffer)));
+    } finally {
+      mapping.close();
+    }
   }
 
   #listen(items: readonly ListenItem[], descriptors: readonly number[]): void {

@@ -51,6 +51,7 @@ import {
   type TestMemberRequest,
 } from '../../../appliance/api/port.js';
 
+import { FakeCertificates } from './fake-certificates.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -528,6 +529,7 @@ export interface Asked {
 
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
+  readonly certificates = new FakeCertificates();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();

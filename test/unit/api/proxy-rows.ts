@@ -39,6 +39,13 @@ export const PROXY: ProxyTraffic = {
     compressed: { responses: 0, bytesIn: 0, bytesOut: 0 },
     clientAborts: 17,
     memberFailures: 8,
+    tls: {
+      full: 1400,
+      resumed: 3600,
+      early: 31,
+      versions: { '1.2': 240, '1.3': 4760 },
+      failed: { gone: 23, alert: 13, incompatible: 0, certificate: 7, name: 0, other: 0 },
+    },
   },
   active: 45,
   underWay: null,

@@ -199,6 +199,12 @@ test('a body over the limit is refused whether or not it says its length; one at
       body: over,
     });
     assert.equal([chunked.status, errorOf(chunked).code], [413, 'too-large']);
+    const octets = await call(socket, {
+      ...{ method: 'PUT', path: '/v1/certificates/shop' },
+      headers: { 'content-type': 'application/octet-stream', 'transfer-encoding': 'chunked' },
+      body: over,
+    });
+    assert.equal([octets.status, errorOf(octets).code], [413, 'too-large']);
     assert.equal(daemon.asked, []);
 
     const at = await call(socket, { ...put, headers: YAML, body: over.subarray(1) });

@@ -9,7 +9,7 @@ const test = suite('the scene of the layer-7 benchmark, for Weir');
 const made = sceneAt(
   [9000, 9100].map((first) => Array.from({ length: POOLS }, (_, pool) => first + pool)),
 );
-const tables = weirTables(made, 8000, 2);
+const tables = weirTables(made, { port: 8000, tls: { ecdsa: 8001, rsa: 8002 } }, 2);
 
 test('every route of the scene leads to its pool, with its edits', () => {
   const service = tables.services.get('bench');

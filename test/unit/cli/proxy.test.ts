@@ -71,6 +71,8 @@ test('show service: what was answered and refused, and its routes', () =>
       /Refused +over a limit of requests 11, waited too long 4, bad request 6\n/,
       /Members +connections made 130, reused 70\.5k, failed 3\n/,
       /Trouble +retries 9, ended by clients 17, failed at members 8, ejections 1\n/,
+      /Handshakes +full 1\.40k, resumed 3\.60k, with early data 31, TLS 1\.2 240, TLS 1\.3 4\.76k\n/,
+      /No handshake +broken off or too slow 23, refused by the other side 13, bad certificate 7\n/,
       /Besides +upgrades 5\n\nROUTE /,
     ]) {
       assert.match(out, pattern);

@@ -135,8 +135,8 @@ documents('errors that know only their path find their line', () => {
     '  web:',
     '    algorithm: random',
     '    members: []',
-    'certificates:',
-    '  shop.example: { type: stored }',
+    'alerts:',
+    '  desk: { type: webhook, url: "https://desk.example/" }',
     'services:',
     '  web:',
     '    listen: { address: 10.0.0.1, port: 443, protocol: https }',
@@ -148,8 +148,7 @@ documents('errors that know only their path find their line', () => {
     file: 'f.yaml',
   });
   assert.equal(errors.map(formatConfigError), [
-    'f.yaml:11:55: services.web.listen.protocol: "https" needs TLS in the layer-7 tier, which this build does not have yet; use tcp, udp, http or tls, or remove the service',
-    'f.yaml:8:17: certificates["shop.example"]: this build does not have certificates yet; remove this part',
+    'f.yaml:8:9: alerts.desk: this build does not have alerts yet; remove this part',
   ]);
 });
 
@@ -190,6 +189,32 @@ services: { s: { listen: { address: 10.0.0.1, port: 80, protocol: http }, pool: 
     'services.s.listen.protocol: "http" needs the layer-7 tier, which this build does not have yet; use tcp or udp, or remove the service',
   ]);
 });
+
+documents(
+  'a build that cannot end TLS refuses all that asks for it, and still passes it through',
+  () => {
+    const text = `version: 1
+unit: { name: a }
+pools:
+  p: { members: [{ address: 10.0.1.1 }] }
+  q: { members: [{ address: 10.0.1.2 }], tls: {} }
+services:
+  https: { listen: { address: 10.0.0.1, port: 1, protocol: https }, certificates: [c], pool: p, tls: {} }
+  ended: { listen: { address: 10.0.0.1, port: 2, protocol: tls }, certificates: [c], pool: p, tls: {} }
+  passed: { listen: { address: 10.0.0.1, port: 3, protocol: tls }, pool: p }
+  towards: { listen: { address: 10.0.0.1, port: 4, protocol: http }, pool: q }
+`;
+    const { intent } = read(text);
+    assert.equal(unsupported(intent, firstSliceCapabilities), []);
+    const less = { ...firstSliceCapabilities, termination: false };
+    assert.equal(unsupported(intent, less).map(formatConfigError), [
+      'pools.q.tls: this build does not have TLS towards members yet; remove this part',
+      'services.https.listen.protocol: "https" needs TLS in the layer-7 tier, which this build does not have yet; use tcp, udp, http or tls, or remove the service',
+      'services.ended.certificates: this build does not end TLS yet; remove them, and tls is passed through to the members',
+      'services.ended.tls: this build does not end TLS yet; remove it',
+    ]);
+  },
+);
 
 documents('a thousand services and ten thousand members are checked', () => {
   const document: Document = { version: 1, unit: { name: 'a' }, pools: {}, services: {} };

@@ -123,13 +123,7 @@ for (const [name, text, code] of [
     'not executable',
     JSON.stringify({
       ...document(),
-      services: {
-        shop: {
-          listen: { address: '10.0.0.80', port: 443, protocol: 'https' },
-          certificates: ['shop.example'],
-          pool: 'web',
-        },
-      },
+      alerts: { desk: { type: 'webhook', url: 'https://desk.example/' } },
     }),
     'unsupported',
   ],

@@ -164,12 +164,14 @@ test('a plain service has every default, and one route to its pool', () => {
       forwardedOthers: 'set',
       forwarded: 'remove',
       via: null,
+      certificate: 'remove',
       requestId: null,
       upgrade: 'websocket',
     },
     compression: null,
     accessLog: null,
     serverTiming: false,
+    tls: null,
   });
   assert.equal(tables.l7.unit, { name: 'weir-a', workers: 0, connections: 32_768 });
   assert.equal(poolOf(tables), {
@@ -188,6 +190,7 @@ test('a plain service has every default, and one route to its pool', () => {
     retries: 2,
     proxyProtocol: 'off',
     ejection: null,
+    tls: null,
   });
 });
 
@@ -285,6 +288,7 @@ test('every key of a service comes to what workers execute', () => {
   assert.is(shop.proxyProtocol, 'accept');
   assert.equal(shop.forward, {
     ...{ forwardedFor: 'set', forwardedOthers: 'keep', forwarded: 'append', via: 'weir' },
+    certificate: 'remove',
     requestId: { name: 'X-Trace', client: 'keep', format: '{unit}-{time}-{counter}' },
     upgrade: 'any',
   });
@@ -310,12 +314,63 @@ test('every key of a service comes to what workers execute', () => {
     ejection: {
       ...{ failures: 3, share: 0.3, minimum: 50, within: 30_000, hold: 5000, most: 0.25 },
     },
+    tls: null,
   });
   assert.equal(
     list.map(({ maxConnections }) => maxConnections),
     [200, 0],
   );
   assert.equal([...tables.l7.pools.keys()], ['web', 'next', 'shadow', 'sorry']);
+});
+
+test('early data is allowed where it was asked for', () => {
+  const { services } = again(golden('ok-tls-early-data')).l7;
+  assert.is(services.get('shop')?.tls?.earlyData, true);
+  assert.is(services.get('plain')?.tls?.earlyData, false);
+});
+
+test('TLS that ends here is what is inside, with its settings; certificates are names', () => {
+  const { services, pools } = again(golden('ok-tls-ends-here')).l7;
+  const shop = services.get('shop');
+  assert.is(shop?.protocol, 'http');
+  assert.equal(shop?.tls, {
+    policy: 'modern',
+    certificates: ['shop', 'shop-rsa'],
+    alpn: ['http/1.1'],
+    tickets: false,
+    earlyData: false,
+    unknownNames: 'refuse',
+    clients: {
+      mode: 'optional',
+      authorities: ['corp-ca'],
+      depth: 2,
+      headers: ['client-cert', 'verify', 'subject'],
+    },
+  });
+  assert.is(shop?.persistence?.kind === 'cookie' && shop.persistence.secure, true);
+  const imaps = services.get('imaps');
+  assert.is(imaps?.protocol, 'tcp');
+  assert.equal([imaps?.tls?.alpn, imaps?.tls?.policy], [['imap'], 'intermediate']);
+  assert.is(services.get('to-https')?.tls, null);
+  assert.equal(
+    [shop?.forward.certificate, services.get('to-https')?.forward.certificate],
+    ['remove', 'keep'],
+  );
+  assert.equal(pools.get('web')?.tls, {
+    policy: 'modern',
+    verify: true,
+    authorities: ['internal-ca'],
+    serverName: 'web.internal',
+    certificate: 'unit',
+  });
+  assert.equal(pools.get('plain')?.tls, {
+    policy: 'intermediate',
+    verify: true,
+    authorities: null,
+    serverName: null,
+    certificate: null,
+  });
+  assert.is(pools.get('mail')?.tls, null);
 });
 
 test('the parts of a worker take what comes out', () => {

@@ -116,6 +116,7 @@ test('shares are held against the weights', () => {
 
 const shopping: ShopReport = {
   ...{ window: 'test', requests: 100, failures: [], lost: [], moved: [] },
+  secure: { requests: 50, failures: 0 },
   byMember: { 'member-1': 2 },
 };
 
@@ -124,6 +125,8 @@ test('a request to the proxy that failed is a trouble, whoever died', () => {
   assert.equal(seen, ['shop: a request failed: /: 502']);
   assert.equal(judgeShop(shopping, [], []), []);
   assert.is(judgeShop({ ...shopping, requests: 0 }, [], []).length, 1);
+  const plain = { ...shopping, secure: { requests: 0, failures: 0 } };
+  assert.equal(judgeShop(plain, [], []), ['shop: no request was answered over TLS']);
 });
 
 test('a lost connection to the proxy is a trouble, unless its worker was killed', () => {

@@ -21,6 +21,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { availableCodings } from '../../../../appliance/l7/compress/codecs.js';
 import { CompressionPlan } from '../../../../appliance/l7/compress/plan.js';
+import { LARGE } from '../../../../appliance/l7/ring/buffer-pool.js';
 import { EngineDriver, type EngineOptions } from '../../../support/http-engine.js';
 import { needs } from '../../../support/needs.js';
 
@@ -113,6 +114,8 @@ async function ask(port: number, agent: Agent, asked: Asked = {}): Promise<Answe
   const answer = once(sent, 'response') as Promise<[IncomingMessage]>;
   sent.end(body);
   const [response] = await answer;
+  // From here on the answer's own end tells.
+  sent.on('error', () => undefined);
   const pieces: Buffer[] = [];
   for await (const piece of response) pieces.push(piece as Buffer);
   return {
@@ -554,15 +557,18 @@ uring('a slow reader holds up its member, and memory stays within the window', a
     const { pool } = unit.driver;
     let most = 0;
     let got = 0;
+    const large = pool.freeLarge;
     client.on('data', (piece: Buffer) => (got += piece.length));
     await unit.driver.settled(() => {
-      most = Math.max(most, pool.receiving - pool.withKernel);
+      const held = pool.receiving - pool.withKernel + LARGE * (large - pool.freeLarge);
+      most = Math.max(most, held);
       if (most >= 12) client.resume();
       return got > total;
     });
     await once(client, 'end');
     client.end();
-    assert.ok(most <= 20, `${most} buffers were in use for one slow reader`);
+    // A window of 16, of which a large buffer counts as what is in it: at least half of it.
+    assert.ok(most <= 36, `${most} buffers were in use for one slow reader`);
   });
 });
 

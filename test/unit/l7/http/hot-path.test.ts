@@ -60,6 +60,7 @@ const everything: TrafficOptions = {
       forwardedOthers: 'set',
       forwarded: 'append',
       via: 'weir',
+      certificate: 'remove',
       requestId: { name: 'X-Request-Id', client: 'keep', format: '{uuid}' },
       upgrade: 'websocket',
     },

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ChunkDecoder, chunkStep, writeLastChunk } from '../../../../appliance/l7/http1/chunked.js';
 import { faults, progress } from '../../../../appliance/l7/http1/faults.js';
+import { octets } from '../../../../appliance/l7/http1/octets.js';
 import { pathFaults } from '../../../../appliance/l7/http1/path.js';
 import { peerOf, addressText } from '../../../../appliance/l7/http1/peer.js';
 import { badGateway, continueAnswer, refusalOf } from '../../../../appliance/l7/http1/refusal.js';
@@ -38,7 +39,8 @@ test('parsing and forwarding allocate nothing', () => {
   const answer = new ResponseHead();
   const decoder = new ChunkDecoder();
   const writer = new Writer();
-  const peer = peerOf('192.0.2.1', 'https', 443);
+  const certificate = octets('X-SSL-Client-Verify: SUCCESS\r\n');
+  const peer = { ...peerOf('192.0.2.1', 'https', 443), certificate };
   const plan = new RequestPlan({
     ...defaultRequestRules,
     forwarded: 'append',

@@ -44,6 +44,12 @@ test('speaks HTTP/1.1 to members for clients of HTTP/1.0, and gives them a Host'
   ]);
 });
 
+test('an expectation of HTTP/1.0 means nothing, and would mean something to the member', () => {
+  const text =
+    'POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\nEXPECT: x\r\n\r\n';
+  assert.equal(linesOf(forwarded(text)), ['POST / HTTP/1.1', 'Host: a', 'Content-Length: 1']);
+});
+
 test('writes the framing itself', () => {
   const post = (field: string): string => `POST / HTTP/1.1\r\nHost: a\r\n${field}\r\n\r\n`;
   assert.equal(linesOf(forwarded(post('Content-Length: 0007'))).slice(2), ['Content-Length: 7']);

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BufferPool, Owner } from '../../../../appliance/l7/ring/buffer-pool.js';
+import { BufferPool, LARGE, Owner } from '../../../../appliance/l7/ring/buffer-pool.js';
 import {
   BufferOwnershipError,
   CheckedBufferPool,
@@ -41,6 +41,36 @@ test('gives out each working buffer once, and none when all are taken', () => {
     for (const id of taken) pool.release(id, Owner.handler);
     assert.equal(pool.census(), { kernel: 4, free: 4 });
   });
+});
+
+test('large buffers are apart from the others, and as long as they are said to be', () => {
+  const pool = new CheckedBufferPool({ size: 256, receiving: 3, working: 2, large: 2 });
+  try {
+    assert.equal(pool.census(), { kernel: 3, free: 4 });
+    const [one, two] = [pool.takeLarge(), pool.takeLarge()];
+    assert.is(pool.takeLarge(), -1, 'there are two');
+    assert.is(Math.abs(one - two), LARGE);
+    for (const id of [one, two]) {
+      assert.is(pool.capacity(id), LARGE * 256);
+      pool.received(id, LARGE * 256);
+      pool.bytes.fill(id, id * 256, (id + LARGE) * 256);
+    }
+    assert.is(pool.bytes[one * 256], one & 255);
+    assert.is(pool.bytes[(one + LARGE) * 256 - 1], one & 255);
+    assert.is(pool.capacity(0), 256);
+    pool.release(one, Owner.handler);
+    assert.is(pool.bytes[(one + LARGE) * 256 - 1], POISON);
+    assert.equal(pool.census(), { kernel: 3, free: 3, handler: 1 });
+    assert.is(pool.takeLarge(), one, 'the last one used comes first');
+    assert.match(
+      violation(() => {
+        pool.received(one, LARGE * 256 + 1);
+      }),
+      /received 2049 bytes of 2048/,
+    );
+  } finally {
+    pool.close();
+  }
 });
 
 test('a received buffer goes back to the kernel, never to the working ones', () => {

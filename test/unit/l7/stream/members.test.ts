@@ -242,7 +242,7 @@ test('pools of a route share by weight, and one of weight 0 gets nothing', () =>
   };
   const service = new StreamService(
     { ...plain.service.service, routes: [{ ...route, action }] },
-    { pool: (name) => plain.pools.get(name), sticky: null, limits: null },
+    { pool: (name) => plain.pools.get(name), sticky: null, limits: null, secure: null },
   );
   const counts = new Map<string, number>();
   const numbers = 4096;

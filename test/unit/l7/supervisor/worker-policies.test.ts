@@ -32,7 +32,15 @@ async function withService(
     poller,
     onEvent: ({ message }) => output.push(message),
     onOutput: (_pid, line) => output.push(line),
-    sizes: { ...defaultSizes, rows: 256, workers: 32, sticky: 1024, clients: 256, log: 65_536 },
+    sizes: {
+      ...defaultSizes,
+      rows: 256,
+      workers: 32,
+      sticky: 1024,
+      sessions: 256,
+      clients: 256,
+      log: 65_536,
+    },
   });
   try {
     for (const one of [server, free]) {

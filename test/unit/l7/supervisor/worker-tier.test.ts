@@ -1,9 +1,11 @@
 /** Worker processes: started, killed, replaced, told of new tables, all while they serve. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Agent, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { allowedCpus, pinThread } from '../../../../native/ffi/affinity.js';
 import { poolWith, serviceAt, tablesOf } from '../../../support/l7-tables.js';
 import { needs } from '../../../support/needs.js';
 import { get, withTier } from '../../../support/worker-stage.js';
@@ -24,6 +26,30 @@ uring('workers serve what the tables say, and follow them', async () => {
     const refused = await get(port).catch((error: unknown) => String(error));
     assert.match(refused, /ECONNREFUSED/);
   });
+});
+
+uring('workers stay on the CPUs that the daemon may use, each on its own', async () => {
+  const cpus = allowedCpus();
+  const [last = 0] = cpus.slice(-1);
+  const ofWorkers = async (workers: number): Promise<string[]> => {
+    const places: string[] = [];
+    await withTier(async ({ tier, members, port }) => {
+      await tier.execute(tablesOf([serviceAt(port)], [poolWith(members)], workers));
+      for (const { pid } of tier.workers) {
+        const status = readFileSync(`/proc/${pid}/task/${pid}/status`, 'utf8');
+        places.push(/^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? '');
+      }
+    });
+    return places.sort();
+  };
+  assert.equal(await ofWorkers(cpus.length), cpus.map(String).sort());
+  // Workers are started by this thread, so they may use what it may.
+  const unpin = pinThread(last);
+  try {
+    assert.equal(await ofWorkers(1), [String(last)]);
+  } finally {
+    unpin();
+  }
 });
 
 uring('a worker that is killed is replaced, and only its own connections are lost', async () => {

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bind, close, receive, SOCK_DGRAM, socket } from '../../../../native/ffi/libc.js';
 import { AccessLogs } from '../../../../appliance/l7/telemetry/access-logs.js';
 import {
   LogRing,
@@ -16,6 +15,7 @@ import {
 } from '../../../../appliance/l7/telemetry/log-ring.js';
 import { LogSyslog, syslogPeer } from '../../../../appliance/l7/telemetry/log-syslog.js';
 import type { L7AccessLog } from '../../../../appliance/l7/tables.js';
+import { UnixCollector } from '../../../support/unix-collector.js';
 
 interface Context {
   folder: string;
@@ -51,40 +51,6 @@ async function collector(context: Context, port = 0): Promise<Socket> {
     if (open) udp.close();
   });
   return udp;
-}
-
-/** A collector at a Unix socket, which node cannot be; it reads only when asked. */
-class UnixCollector {
-  readonly #fd: number;
-  readonly #buffer = Buffer.alloc(65_536);
-  readonly #from = Buffer.alloc(128);
-
-  constructor(path: string) {
-    const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1);
-    address.writeUInt16LE(1, 0); // AF_UNIX
-    address.write(path, 2);
-    this.#fd = socket(1, SOCK_DGRAM, 0);
-    bind(this.#fd, address);
-  }
-
-  /** Null: there is nothing. */
-  read(): string | null {
-    const length = receive(this.#fd, this.#buffer, this.#from);
-    return length === null ? null : this.#buffer.subarray(0, length).toString();
-  }
-
-  /** Waits for the sender's timers. */
-  async next(): Promise<string> {
-    for (;;) {
-      const one = this.read();
-      if (one !== null) return one;
-      await sleep(1);
-    }
-  }
-
-  close(): void {
-    close(this.#fd);
-  }
 }
 
 test('a line is one RFC 5424 message over UDP', async (context) => {

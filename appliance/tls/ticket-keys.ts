@@ -1,0 +1,108 @@
+/**
+ * The keys of session tickets (RFC 5077 §4, RFC 8446 §4.6.1), the same for all workers: made here,
+ * replaced twice a day, and kept as long where the workers outlive the daemon: in the run directory,
+ * which is gone after a boot. Whoever has such a key can read what was resumed with it, so it is on
+ * no disk and in no backup.
+ *
+ * Invariant: the first key is at most `LIFETIME` old when it is given out, and no key is given out
+ * after twice that.
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, fchmodSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+
+const BYTES = 80;
+const LIFETIME = 12 * 3_600_000;
+const LOOK = 600_000;
+
+interface TicketKey {
+  readonly key: Buffer;
+  /** Milliseconds since 1970. */
+  readonly made: number;
+}
+
+/** What is left of these, with a new one in front when that is due. Pure but for the new key. */
+export function rotated(
+  keys: readonly TicketKey[],
+  now: number,
+  make: () => Buffer = () => randomBytes(BYTES),
+): readonly TicketKey[] {
+  // A clock that was set back must not keep a key for ever.
+  const fresh = keys.filter(({ made }) => made <= now && now - made < 2 * LIFETIME);
+  const [first] = fresh;
+  if (first !== undefined && now - first.made < LIFETIME) return fresh;
+  return [{ key: make(), made: now }, ...fresh];
+}
+
+export interface TicketKeysOptions {
+  readonly file: string;
+  readonly now?: () => number;
+  /** There are others. */
+  readonly onChange: () => void;
+  /** They cannot be written down: after a restart of the daemon sessions begin anew. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class TicketKeys {
+  readonly #options: TicketKeysOptions;
+  readonly #timer: NodeJS.Timeout;
+  #keys: readonly TicketKey[];
+
+  constructor(options: TicketKeysOptions) {
+    this.#options = options;
+    this.#keys = read(options.file);
+    this.#rotate();
+    this.#timer = setInterval(() => {
+      if (this.#rotate()) options.onChange();
+    }, LOOK);
+    this.#timer.unref();
+  }
+
+  /** The first one makes tickets, the others open them. */
+  get keys(): readonly Buffer[] {
+    return this.#keys.map(({ key }) => key);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #rotate(): boolean {
+    const { now = Date.now, file, onError } = this.#options;
+    const keys = rotated(this.#keys, now());
+    if (keys.length === this.#keys.length && keys[0] === this.#keys[0]) return false;
+    this.#keys = keys;
+    try {
+      write(file, keys);
+    } catch (error) {
+      onError(error);
+    }
+    return true;
+  }
+}
+
+/** None from a file that is absent or damaged: sessions begin anew, nothing else. */
+function read(file: string): TicketKey[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return [];
+  }
+  return text.split('\n').flatMap((line) => {
+    const [made = '', encoded = ''] = line.split(' ');
+    const key = Buffer.from(encoded, 'base64');
+    return key.length === BYTES && /^\d+$/.test(made) ? [{ key, made: Number(made) }] : [];
+  });
+}
+
+function write(path: string, keys: readonly TicketKey[]): void {
+  const beside = `${path}.new`;
+  const file = openSync(beside, 'w', 0o600);
+  try {
+    fchmodSync(file, 0o600);
+    writeSync(file, keys.map(({ key, made }) => `${made} ${key.toString('base64')}\n`).join(''));
+  } finally {
+    closeSync(file);
+  }
+  renameSync(beside, path);
+}
