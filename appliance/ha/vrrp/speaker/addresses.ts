@@ -1,0 +1,145 @@
+/**
+ * Puts the addresses that the unit holds on its interfaces, by difference, and takes them away.
+ *
+ * Invariants:
+ * - Only addresses with the mark of this tier (IFA_PROTO, kernel 5.18) are ever removed. So whoever
+ *   comes after a speaker that was killed finds what it left, and nothing else.
+ * - One change at a time; of several that wait only the last is made.
+ */
+import { formatAddress } from '../../../config/address-codec.js';
+import { SystemError } from '../../../../native/ffi/libc.js';
+import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
+import { NLM_F_CREATE, NLM_F_EXCL } from '../../../../native/ffi/netlink-message.js';
+import { Poller } from '../../../../native/ffi/poller.js';
+import * as wire from '../../../net/wire.js';
+import type { RouterSettings } from '../settings.js';
+import type { Interfaces } from './interfaces.js';
+
+/** IFA_PROTO of addresses that move between units: `V`. Those of services have `W`. */
+export const HELD_ORIGIN = 0x56;
+
+type Report = (subject: string, message: string | null) => void;
+interface Step {
+  readonly interfaceIndex: number;
+  readonly bytes: Uint8Array;
+}
+
+function request(
+  type: number,
+  { bytes, interfaceIndex }: Step,
+): Parameters<NetlinkSocket['request']>[0] {
+  const family = bytes.length === 4 ? 4 : 6;
+  return {
+    type,
+    flags: type === wire.RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0,
+    payload: wire.encodeOwnAddress({ family, bytes }, interfaceIndex, HELD_ORIGIN),
+  };
+}
+
+function keyOf({ interfaceIndex, bytes }: Step): string {
+  return `${interfaceIndex} ${formatAddress(bytes)}`;
+}
+
+export class HeldAddresses {
+  readonly #interfaces: Interfaces;
+  readonly #report: Report;
+  #wanted: readonly RouterSettings[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #waiting: Promise<void> | null = null;
+
+  constructor(interfaces: Interfaces, report: Report) {
+    this.#interfaces = interfaces;
+    this.#report = report;
+  }
+
+  /** Resolves once the kernel has the addresses of these routers and no others of this tier. */
+  hold(routers: readonly RouterSettings[]): Promise<void> {
+    this.#wanted = routers;
+    this.#waiting ??= this.#work = this.#work.then(() => {
+      this.#waiting = null;
+      return this.#place();
+    });
+    return this.#waiting;
+  }
+
+  async #place(): Promise<void> {
+    const wanted = new Map<string, Step>();
+    for (const { interface: name, addresses } of this.#wanted) {
+      const link = this.#interfaces.named(name);
+      if (link === null) continue;
+      for (const bytes of addresses) {
+        const step = { interfaceIndex: link.index, bytes };
+        wanted.set(keyOf(step), step);
+      }
+    }
+    const there = this.#interfaces.addresses.all();
+    const present = new Set(there.map(keyOf));
+    for (const one of there) {
+      if (!wanted.has(keyOf(one))) continue;
+      const message = `${one.address} was put on this unit by somebody else, so it stays when another unit holds it`;
+      this.#report(one.address, one.origin === HELD_ORIGIN ? null : message);
+    }
+    const add = [...wanted].filter(([key]) => !present.has(key)).map(([, step]) => step);
+    const remove = there.filter(
+      (address) => address.origin === HELD_ORIGIN && !wanted.has(keyOf(address)),
+    );
+    await Promise.all([
+      this.#change(wire.RTM_DELADDR, remove),
+      this.#change(wire.RTM_NEWADDR, add),
+    ]);
+  }
+
+  async #change(type: number, steps: readonly Step[]): Promise<void> {
+    if (steps.length === 0) return;
+    const adding = type === wire.RTM_NEWADDR;
+    const answers = await this.#interfaces.requests.batch(steps.map((step) => request(type, step)));
+    steps.forEach((step, index) => {
+      const answer = answers[index];
+      const text = formatAddress(step.bytes);
+      const done = !(answer instanceof SystemError);
+      // Somebody was faster, which the notification tells.
+      const harmless = done || answer.code === (adding ? 'EEXIST' : 'EADDRNOTAVAIL');
+      const what = adding ? 'put on' : 'taken off';
+      const name = this.#interfaces.links.get(step.interfaceIndex)?.name ?? step.interfaceIndex;
+      this.#report(text, harmless ? null : `${text} cannot be ${what} ${name}: ${answer.message}`);
+      if (done) this.#remember(adding, step);
+    });
+  }
+
+  /** The notification comes later than the next difference may be made. */
+  #remember(added: boolean, { interfaceIndex, bytes }: Step): void {
+    const entry: wire.InterfaceAddress = {
+      interfaceIndex,
+      address: formatAddress(bytes),
+      bytes,
+      family: bytes.length === 4 ? 4 : 6,
+      prefixLength: bytes.length * 8,
+      origin: HELD_ORIGIN,
+    };
+    if (added) this.#interfaces.addresses.set(entry);
+    else this.#interfaces.addresses.delete(entry);
+  }
+}
+
+/** Takes off what a speaker left that did not end by itself. Returns how many. Throws SystemError. */
+export async function removeHeldAddresses(): Promise<number> {
+  const poller = new Poller();
+  try {
+    const socket = NetlinkSocket.open({ poller });
+    try {
+      const found = await socket.dump(wire.RTM_GETADDR, wire.encodeDump(wire.RTM_GETADDR));
+      const left = found
+        .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
+        .filter(({ origin }) => origin === HELD_ORIGIN);
+      const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
+      for (const answer of answers) {
+        if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
+      }
+      return left.length;
+    } finally {
+      socket.close();
+    }
+  } finally {
+    poller.close();
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * What a parent and its speaker say to each other: a JSON object a packet (packet-channel.ts).
+ *
+ * Invariant: what comes in is parsed here, so everything behind it is what its types say.
+ */
+import { z } from 'zod';
+import { formatAddress, readAddress } from '../../../config/address-codec.js';
+import type { RouterStatus } from '../engine.js';
+import { CENTISECOND, LONGEST_INTERVAL, MOST_ADDRESSES, SECOND } from '../packet.js';
+import type { Rejection } from '../rejections.js';
+import type { GroupSettings, RouterSettings } from '../settings.js';
+import type { Role } from '../virtual-router.js';
+
+/** Settings with addresses and passwords as text. */
+type Text<T> = {
+  readonly [K in keyof T]: K extends 'addresses' | 'peers'
+    ? readonly string[]
+    : K extends 'password'
+      ? string | null
+      : T[K];
+};
+export type RouterText = Text<RouterSettings>;
+export type GroupText = Omit<GroupSettings, 'routers'> & {
+  readonly routers: readonly RouterText[];
+};
+
+export type ToSpeaker =
+  /** Groups as JSON, GroupText[], in the descriptor beside the message: these, and no others. */
+  | { readonly kind: 'configure' }
+  /** Something that is tracked is well, or is not. */
+  | { readonly kind: 'track'; readonly name: string; readonly well: boolean }
+  /** Answered by `alive`. */
+  | { readonly kind: 'ask' }
+  /** Answered by `status`. */
+  | { readonly kind: 'status' }
+  /** Give up everything and end. */
+  | { readonly kind: 'stop' };
+
+export type FromSpeaker =
+  /** It listens. `wishes`: what this machine did not allow, as sentences. */
+  | { readonly kind: 'loaded'; readonly wishes: readonly string[] }
+  | { readonly kind: 'alive' }
+  | { readonly kind: 'configured' }
+  /** The settings are not followed: the former ones hold. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'role'; readonly router: string; readonly role: Role; readonly why: string }
+  /** Something goes wrong; null: it no longer does. */
+  | { readonly kind: 'problem'; readonly subject: string; readonly message: string | null }
+  /** As many messages as it takes; `last` says which is it. */
+  | {
+      readonly kind: 'status';
+      readonly routers: readonly RouterStatus[];
+      readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
+      readonly last: boolean;
+    };
+
+const address = z.string().transform((text, context) => {
+  const read = readAddress(text);
+  if (read !== null) return read.bytes;
+  context.addIssue({ code: 'custom', message: `"${text}" is no IP address` });
+  return z.NEVER;
+});
+
+const router = z
+  .strictObject({
+    name: z.string().min(1),
+    interface: z.string().min(1).max(15),
+    vrid: z.int().min(1).max(255),
+    family: z.literal([4, 6]),
+    version: z.literal([2, 3]),
+    interval: z.int().min(CENTISECOND),
+    addresses: z.array(address).min(1).max(MOST_ADDRESSES),
+    checksum: z.enum(['message', 'pseudo-header']),
+    password: z
+      .string()
+      .max(8)
+      .regex(/^[\x21-\x7e]+$/)
+      .transform((text) => Buffer.from(text, 'latin1'))
+      .nullable(),
+    peers: z.array(address).max(8),
+    otherAddresses: z.enum(['accept', 'refuse']),
+  })
+  .superRefine((settings, context) => {
+    const refuse = (message: string): void => {
+      context.addIssue({ code: 'custom', message: `${settings.name}: ${message}` });
+    };
+    const { version, family, interval } = settings;
+    const [unit, longest] =
+      version === 2 ? [SECOND, 255 * SECOND] : [CENTISECOND, LONGEST_INTERVAL];
+    if (interval % unit !== 0 || interval > longest) {
+      refuse(`version ${version} counts its interval in steps of ${unit} ms up to ${longest} ms`);
+    }
+    if (version === 2 && family === 6) refuse('version 2 has no IPv6');
+    if (version === 3 && settings.password !== null) refuse('version 3 has no password');
+    const size = family === 4 ? 4 : 16;
+    for (const bytes of [...settings.addresses, ...settings.peers]) {
+      if (bytes.length !== size) refuse(`${formatAddress(bytes)} is of the other family`);
+    }
+    for (const peer of settings.peers) {
+      // Advertisements leave from the link-local address.
+      const local = peer[0] === 0xfe && ((peer[1] ?? 0) & 0xc0) === 0x80;
+      if (family === 6 && !local) refuse(`peer ${formatAddress(peer)} is not link-local`);
+    }
+  });
+
+const groups = z
+  .array(
+    z.strictObject({
+      name: z.string().min(1),
+      routers: z.array(router).min(1),
+      priority: z.int().min(1).max(255),
+      preempt: z.boolean(),
+      preemptDelay: z.number().min(0),
+      tracked: z.array(
+        z.strictObject({
+          name: z.string().min(1),
+          weight: z.union([z.int().min(0).max(254), z.literal('fault')]),
+        }),
+      ),
+    }),
+  )
+  .superRefine((all, context) => {
+    const seen = new Set<string>();
+    const once = (key: string): void => {
+      if (seen.has(key)) context.addIssue({ code: 'custom', message: `${key} is there twice` });
+      seen.add(key);
+    };
+    for (const { name, routers } of all) {
+      once(`group ${name}`);
+      for (const one of routers) {
+        once(`virtual router ${one.name}`);
+        once(`id ${one.vrid} of IPv${one.family} on ${one.interface}`);
+        for (const bytes of one.addresses) once(`address ${formatAddress(bytes)}`);
+      }
+    }
+  });
+
+/** The settings, or a sentence that says why they are none. */
+export function parseGroups(said: unknown): readonly GroupSettings[] | string {
+  const result = groups.safeParse(said);
+  if (result.success) return result.data;
+  return result.error.issues.map(({ path, message }) => [...path, message].join(' ')).join('; ');
+}
+
+const toSpeaker = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('configure') }),
+  z.strictObject({ kind: z.literal('track'), name: z.string(), well: z.boolean() }),
+  z.strictObject({ kind: z.literal('ask') }),
+  z.strictObject({ kind: z.literal('status') }),
+  z.strictObject({ kind: z.literal('stop') }),
+]);
+
+/** Throws ZodError, or SyntaxError: who says something else is of another version. */
+export function parseToSpeaker(packet: Buffer): z.output<typeof toSpeaker> {
+  return toSpeaker.parse(JSON.parse(packet.toString()));
+}

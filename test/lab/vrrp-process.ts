@@ -1,0 +1,53 @@
+/**
+ * A parent of a speaker, in a network namespace of a test: hands on what both say. Its argument is
+ * how many milliseconds it waits for one that stands still.
+ */
+import { Poller } from '../../native/ffi/poller.js';
+import type { FromSpeaker, GroupText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import { SpeakerProcess } from '../../appliance/ha/vrrp/speaker/speaker-process.js';
+
+export type ToParent =
+  | { readonly kind: 'configure'; readonly groups: readonly GroupText[] }
+  | { readonly kind: 'track'; readonly name: string; readonly well: boolean }
+  | { readonly kind: 'status' | 'stop' };
+
+export type FromParent =
+  | FromSpeaker
+  | { readonly kind: 'started'; readonly pid: number }
+  | { readonly kind: 'output'; readonly line: string }
+  | { readonly kind: 'exit'; readonly how: string; readonly left: number };
+
+const tell = (message: FromParent, then: () => void = () => undefined): void => {
+  process.send?.(message, then);
+};
+
+const poller = new Poller();
+poller.ref();
+const speaker = new SpeakerProcess({
+  poller,
+  patience: Number(process.argv[2]),
+  onMessage: (message) => tell(message),
+  onOutput: (line) => tell({ kind: 'output', line }),
+  onExit: (how, left) => {
+    tell({ kind: 'exit', how, left }, () => process.exit(0));
+  },
+});
+tell({ kind: 'started', pid: speaker.pid });
+process.on('message', (message: ToParent) => {
+  switch (message.kind) {
+    case 'configure':
+      speaker.configure(message.groups);
+      break;
+    case 'track':
+      speaker.track(message.name, message.well);
+      break;
+    case 'status':
+      speaker.askStatus();
+      break;
+    case 'stop':
+      speaker.stop();
+  }
+});
+process.on('disconnect', () => {
+  speaker.kill();
+});

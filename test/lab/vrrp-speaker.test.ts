@@ -1,0 +1,252 @@
+/** Two speakers on one link: roles, addresses and what the hosts of the link believe. */
+import { readFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { needs } from '../support/needs.js';
+import { groupText, macs, VrrpStage, type UnitName, type WeirUnit } from './vrrp-stage.js';
+
+const test = suite('VRRP speaker');
+const lab = needs.lab(test);
+
+const IPV4 = '0a090050';
+const cases = [
+  { name: 'IPv4', router: {}, address: '10.9.0.80', bytes: IPV4 },
+  {
+    name: 'IPv6',
+    router: { family: 6, addresses: ['fd09::80'] },
+    address: 'fd09::80',
+    bytes: 'fd090000000000000000000000000080',
+  },
+] as const;
+
+/** `a` is master, `b` backup. */
+async function pair(
+  stage: VrrpStage,
+  router: Parameters<typeof groupText>[0],
+): Promise<Record<UnitName, WeirUnit>> {
+  const [a, b] = [stage.weir('a'), stage.weir('b')];
+  await a.configure([groupText(router, { priority: 200 })]);
+  await a.becomes('master');
+  await b.configure([groupText(router, { priority: 100 })]);
+  await b.becomes('backup');
+  return { a, b };
+}
+
+for (const { name, router, address, bytes } of cases) {
+  lab(`${name}: a master that ends in order, or is killed, is followed, and hosts are told`, () =>
+    VrrpStage.run(async (stage) => {
+      const { a, b } = await pair(stage, router);
+      await stage.claim('a', bytes);
+      assert.is(stage.reached(address), macs.a);
+      assert.not(stage.addresses('b').includes(address), 'a backup has no address');
+
+      let seen = stage.frames.length;
+      assert.is(await a.stop(), 'ended with status 0');
+      await b.becomes('master');
+      assert.not(stage.addresses('a').includes(address), 'the address is given up');
+      await stage.claim('b', bytes, seen);
+      assert.is(stage.reached(address), macs.b);
+
+      seen = stage.frames.length;
+      const next = stage.weir('a');
+      await next.configure([groupText(router, { priority: 200 })]);
+      await next.becomes('master');
+      await b.becomes(
+        'backup',
+        b.messages.findIndex((m) => m.kind === 'role' && m.role === 'master'),
+      );
+      await stage.claim('a', bytes, seen);
+      assert.is(stage.reached(address), macs.a);
+
+      seen = stage.frames.length;
+      const told = b.messages.length;
+      await next.signal('SIGKILL');
+      const { how, left } = await next.hears('exit');
+      assert.is(how, 'was ended by SIGKILL');
+      assert.is(left, 1, 'its parent takes the address off');
+      assert.not(stage.addresses('a').includes(address));
+      await b.becomes('master', told);
+      await stage.claim('b', bytes, seen);
+      assert.is(stage.reached(address), macs.b);
+    }),
+  );
+}
+
+lab('a master that stood still and goes on takes its addresses back once, and says little', () =>
+  VrrpStage.run(async (stage) => {
+    const { a, b } = await pair(stage, { interval: 10 });
+    await stage.claim('a', IPV4);
+    await a.signal('SIGSTOP');
+    await b.becomes('master');
+    // B sends while A stands still: more than its socket holds.
+    let sent = stage.frames.length;
+    while (stage.frames.length < sent + 200) {
+      await stage.advertisement('b', stage.frames.length);
+    }
+    const [frozen, told] = [stage.frames.length, b.messages.length];
+    await a.signal('SIGCONT');
+    await b.becomes('backup', told);
+    await stage.claim('a', IPV4, frozen);
+    assert.is(stage.reached('10.9.0.80'), macs.a);
+    sent = stage.frames.length;
+    while (stage.frames.length < sent + 200) {
+      await stage.advertisement('a', stage.frames.length);
+    }
+    const roles = [...a.messages, ...b.messages.slice(told)].flatMap((message) =>
+      message.kind === 'role' ? [message.role] : [],
+    );
+    assert.equal(roles, ['backup', 'master', 'backup'], 'begun, taken, and the other one yields');
+    const claims = stage.frames.slice(frozen).filter(({ kind }) => kind === 'claim');
+    assert.ok(claims.length <= 10, `${claims.length} announcements after it went on`);
+  }),
+);
+
+lab('a speaker that stands still is ended by its parent, and leaves no address', () =>
+  VrrpStage.run(async (stage) => {
+    const a = stage.weir('a', 1000);
+    await a.configure([groupText({}, { priority: 200 })]);
+    await a.becomes('master');
+    const b = stage.weir('b');
+    await b.configure([groupText({}, { priority: 100 })]);
+    await a.signal('SIGSTOP');
+    await b.becomes('master');
+    const { how, left } = await a.hears('exit');
+    assert.equal([how, left], ['was ended by SIGKILL', 1]);
+    assert.ok(stage.addresses('b').includes('10.9.0.80'));
+    assert.not(stage.addresses('a').includes('10.9.0.80'));
+    await stage.claim('b', IPV4);
+    assert.is(stage.reached('10.9.0.80'), macs.b);
+  }),
+);
+
+lab('unicast: two units that are told each other need no multicast', () =>
+  VrrpStage.run(async (stage) => {
+    const [a, b] = [stage.weir('a'), stage.weir('b')];
+    await a.configure([groupText({ peers: ['10.9.0.2'] }, { priority: 200 })]);
+    await a.becomes('master');
+    await b.configure([groupText({ peers: ['10.9.0.1'] })]);
+    await b.becomes('backup');
+    const seen = await stage.advertisement('a');
+    assert.is(seen.fields['group'], '0a090002');
+    assert.is(seen.fields['hops'], 255);
+    for (let count = 0; count < 5; count += 1) {
+      await stage.advertisement('a', stage.frames.length);
+    }
+    assert.is((await b.status()).routers[0]?.role, 'backup');
+    await a.stop();
+    await b.becomes('master');
+  }),
+);
+
+lab('a cut that nobody can see heals: one master, and hosts are told again', () =>
+  VrrpStage.run(async (stage) => {
+    const { a, b } = await pair(stage, {});
+    await stage.claim('a', IPV4);
+    stage.isolate('a', true);
+    await b.becomes('master');
+    await stage.claim('b', IPV4);
+    assert.is(stage.reached('10.9.0.80'), macs.b);
+    const [told, seen] = [b.messages.length, stage.frames.length];
+    stage.isolate('a', false);
+    await b.becomes('backup', told);
+    await stage.claim('a', IPV4, seen);
+    assert.is(stage.reached('10.9.0.80'), macs.a);
+    const { routers } = await a.status();
+    assert.is(routers[0]?.role, 'master');
+    assert.is(routers[0]?.takeovers, 1, 'it never yielded');
+  }),
+);
+
+lab('an interface without link ends it, and what is tracked decides who is the better one', () =>
+  VrrpStage.run(async (stage) => {
+    const { a, b } = await pair(stage, {});
+    let told = { a: a.messages.length, b: b.messages.length };
+    stage.port('a', 'down');
+    await a.becomes('down', told.a);
+    await b.becomes('master', told.b);
+    told = { a: a.messages.length, b: b.messages.length };
+    stage.port('a', 'up');
+    await a.becomes('master', told.a);
+    await b.becomes('backup', told.b);
+
+    told = { a: a.messages.length, b: b.messages.length };
+    const tracked = [{ name: 'uplink', weight: 150 }];
+    await a.configure([groupText({}, { priority: 200, tracked })]);
+    a.tell({ kind: 'track', name: 'uplink', well: false });
+    await b.becomes('master', told.b);
+    await a.becomes('backup', told.a);
+    told = { a: a.messages.length, b: b.messages.length };
+    a.tell({ kind: 'track', name: 'uplink', well: true });
+    await a.becomes('master', told.a);
+  }),
+);
+
+lab('it runs in real time, or says that it may not', () =>
+  VrrpStage.run(async (stage) => {
+    const a = stage.weir('a');
+    const { wishes } = await a.hears('loaded');
+    const fields = readFileSync(`/proc/${await a.pid()}/stat`, 'utf8')
+      .split(') ')[1]
+      ?.split(' ');
+    // Fields 40 and 41 of proc_pid_stat(5), of which the first two are cut off: priority, policy.
+    const seen = [fields?.[37], fields?.[38]];
+    const complains = wishes.some((wish) => wish.includes('real-time'));
+    assert.equal(seen, complains ? ['0', '0'] : ['40', '1'], JSON.stringify(wishes));
+  }),
+);
+
+lab('250 addresses move together, and each is announced', () =>
+  VrrpStage.run(async (stage) => {
+    const addresses = Array.from({ length: 250 }, (_, index) => `10.9.1.${index + 1}`);
+    const { a, b } = await pair(stage, { addresses });
+    const held = (unit: UnitName): number =>
+      stage.addresses(unit).filter((address) => addresses.includes(address)).length;
+    await stage.claim('a', '0a0901fa');
+    assert.equal([held('a'), held('b')], [250, 0]);
+    const seen = stage.frames.length;
+    await a.stop();
+    await b.becomes('master');
+    for (let index = 1; index <= 250; index += 1) {
+      await stage.claim('b', `0a0901${index.toString(16).padStart(2, '0')}`, seen);
+    }
+    assert.equal([held('a'), held('b')], [0, 250]);
+  }),
+);
+
+lab('an address that somebody takes off comes back', () =>
+  VrrpStage.run(async (stage) => {
+    const a = stage.weir('a');
+    await a.configure([groupText({})]);
+    await a.becomes('master');
+    await stage.claim('a', IPV4);
+    assert.is(stage.reached('10.9.0.80'), macs.a);
+    stage.removeAddress('a', '10.9.0.80');
+    assert.is(stage.reached('10.9.0.80', 15), macs.a);
+    assert.ok(stage.addresses('a').includes('10.9.0.80'));
+  }),
+);
+
+lab('settings that cannot be are refused, and the former ones hold', () =>
+  VrrpStage.run(async (stage) => {
+    const a = stage.weir('a');
+    await a.configure([groupText({})]);
+    await a.becomes('master');
+    const wrong = [
+      groupText({ interval: 15 }),
+      groupText({ addresses: ['fd09::80'] }),
+      groupText({ version: 2, interval: 1000, password: 'nine byte' }),
+      groupText({ addresses: ['10.9.0.80', '10.9.0.80'] }),
+    ];
+    for (const group of wrong) {
+      const refused = await a.configure([group]).then(
+        () => 'accepted',
+        (error: unknown) => String(error),
+      );
+      assert.match(refused, /^Error: ./, JSON.stringify(group));
+    }
+    assert.is((await a.status()).routers[0]?.role, 'master');
+    assert.ok(stage.addresses('a').includes('10.9.0.80'));
+  }),
+);
+
+test.run();
