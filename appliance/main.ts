@@ -21,8 +21,11 @@ import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
+import { pairEvent, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import { Pair } from './ha/pair/pair.js';
+import { PairStore } from './ha/pair/store.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
@@ -36,6 +39,7 @@ import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.
 import { projectRoot } from './paths.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
+import { MachineKey } from './tls/machine-key.js';
 import { TicketKeys } from './tls/ticket-keys.js';
 
 /** Flow events that a CPU may send in a second; what is over is counted. */
@@ -127,6 +131,25 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       stored.close();
     });
     if (stored.problem !== null) log.error(stored.problem);
+    // After the certificate store, which makes the machine key on a new unit.
+    const pairStore = PairStore.open(options.stateDir, { busyTimeout: BUSY_MS });
+    closing.push(() => {
+      pairStore.close();
+    });
+    const pair = new Pair({
+      store: pairStore,
+      machineKey: () => MachineKey.open(options.stateDir, false),
+      unit: () => unitName(store.head()),
+      onNews: (news) => {
+        events.append(pairEvent(news));
+      },
+      onListenerError: (err) => {
+        log.error({ err }, 'what came from the other unit could not be taken');
+      },
+    });
+    closing.push(() => {
+      pair.close();
+    });
     const challenges: AcmeChallenges = new AcmeChallenges({
       intent: () => certificates.intent,
       publish: () => {

@@ -340,6 +340,8 @@ export const EVENT_KINDS = [
   /** 30, 14, 7, 3 days and a day before its end, and at its end; each once. */
   'certificate-expiring',
   'certificate-expired',
+  /** The other unit of the pair: pairing, links to it, whether it is heard. */
+  'pair',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -362,6 +364,8 @@ export interface EventSubject {
   readonly author?: string;
   readonly interface?: string;
   readonly certificate?: string;
+  /** Name of the other unit of the pair. */
+  readonly peer?: string;
 }
 
 export interface EventRow {
