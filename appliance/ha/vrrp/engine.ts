@@ -14,8 +14,10 @@ import { Group } from './group.js';
 import {
   decodeAdvertisement,
   encodeAdvertisement,
+  RELEASE_PRIORITY,
   vrrpGroups,
   type Advertisement,
+  type Ends,
 } from './packet.js';
 import { RejectionCounts, type Rejection } from './rejections.js';
 import type { AnnouncementSettings, GroupSettings, RouterSettings } from './settings.js';
@@ -30,11 +32,7 @@ export interface RoleChange {
 
 export interface EnginePort {
   /** Sends a message; where that fails it is lost, as it may be on the link. */
-  transmit(
-    router: RouterSettings,
-    ends: { readonly source: Uint8Array; readonly destination: Uint8Array },
-    message: Uint8Array,
-  ): void;
+  transmit(router: RouterSettings, ends: Ends, message: Uint8Array): void;
   changed(change: RoleChange): void;
   /** One announcement for each address, after they are held. `round`: 1 for the first that it makes. */
   announce(router: RouterSettings, round: number): void;
@@ -61,6 +59,12 @@ export interface RouterStatus {
   readonly takeovers: number;
   readonly announcements: number;
   readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
+}
+
+interface Outgoing {
+  readonly router: RouterSettings;
+  readonly ends: Ends;
+  readonly message: Uint8Array;
 }
 
 interface Entry {
@@ -108,6 +112,23 @@ export class VrrpEngine {
       first = Math.min(first, machine.deadline, announcer.deadline);
     }
     return first;
+  }
+
+  /**
+   * Before another unit can take over because it heard nothing more from this one. Infinity: this
+   * one holds nothing.
+   */
+  get leasedUntil(): number {
+    let first = Infinity;
+    for (const { machine } of this.#entries.values()) first = Math.min(first, machine.leasedUntil);
+    return first;
+  }
+
+  /** What would have to be sent to give up what is held. */
+  farewells(): readonly Outgoing[] {
+    return [...this.#entries.values()]
+      .filter(({ machine }) => machine.role === 'master')
+      .flatMap(({ machine }) => this.#messages(machine.settings, RELEASE_PRIORITY));
   }
 
   /** The routers whose addresses this unit holds. */
@@ -272,22 +293,27 @@ export class VrrpEngine {
 
   #send(entry: Entry, priority: number): void {
     entry.wantsAssertion = false;
-    const router = entry.machine.settings;
+    const messages = this.#messages(entry.machine.settings, priority);
+    if (messages.length === 0) return;
+    for (const { router, ends, message } of messages) this.#port.transmit(router, ends, message);
+    entry.sent += 1;
+  }
+
+  #messages(router: RouterSettings, priority: number): readonly Outgoing[] {
     const source = this.#source(router);
-    if (source === null) return;
+    if (source === null) return [];
     const destinations = router.peers.length > 0 ? router.peers : [vrrpGroups[router.family]];
-    for (const destination of destinations) {
+    const { version, vrid, interval, password } = router;
+    const addresses = linkLocalFirst(router.addresses);
+    return destinations.map((destination) => {
       const ends = { source, destination };
-      const { version, vrid, interval, password } = router;
-      const addresses = linkLocalFirst(router.addresses);
       const message = encodeAdvertisement(
         { version, vrid, priority, interval, addresses, password },
         ends,
         router.checksum,
       );
-      this.#port.transmit(router, ends, message);
-    }
-    entry.sent += 1;
+      return { router, ends, message };
+    });
   }
 
   #create(settings: RouterSettings, group: Group): Entry {

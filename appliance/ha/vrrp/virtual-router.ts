@@ -16,7 +16,12 @@
  * passed (engine.ts).
  */
 import { same } from './acceptance.js';
-import { FAREWELL_PRIORITY, RELEASE_PRIORITY, type Advertisement } from './packet.js';
+import {
+  FAREWELL_PRIORITY,
+  OWNER_PRIORITY,
+  RELEASE_PRIORITY,
+  type Advertisement,
+} from './packet.js';
 import type { RouterSettings } from './settings.js';
 import { masterDownInterval, skewTime } from './timing.js';
 
@@ -37,6 +42,9 @@ export interface RouterPort {
   /** A master was heard that is left alone. */
   content(): void;
 }
+
+/** Of those who may be backups: waits the shortest. */
+const STRONGEST = OWNER_PRIORITY - 1;
 
 export class VirtualRouter {
   settings: RouterSettings;
@@ -79,6 +87,13 @@ export class VirtualRouter {
   /** When it wants to be told that time has passed. */
   get deadline(): number {
     return Math.min(this.#timer, this.#farewellAt);
+  }
+
+  /** As master: others take over no sooner, if nothing more is sent. Else Infinity. */
+  get leasedUntil(): number {
+    const { version, interval } = this.settings;
+    if (this.#role !== 'master') return Infinity;
+    return this.#timer - interval + masterDownInterval(version, STRONGEST, interval);
   }
 
   /** RFC 9568 §6.4.1. `own`: it owns the addresses, so there is nobody to wait for. */

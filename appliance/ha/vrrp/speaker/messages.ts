@@ -25,6 +25,8 @@ export type GroupText = Omit<GroupSettings, 'routers'> & {
 };
 
 export type ToSpeaker =
+  /** Said by who adopts it. Answered by `loaded`, the roles, and what goes wrong. */
+  | { readonly kind: 'adopt' }
   /** Groups as JSON, GroupText[], in the descriptor beside the message: these, and no others. */
   | { readonly kind: 'configure' }
   /** Something that is tracked is well, or is not. */
@@ -53,6 +55,12 @@ export type FromSpeaker =
       readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
       readonly last: boolean;
     };
+
+/** Besides, for the parent's end alone (speaker-process.ts). */
+export type SaidBySpeaker =
+  | FromSpeaker
+  /** Which process guards it; null: none. */
+  | { readonly kind: 'guard'; readonly pid: number | null };
 
 const address = z.string().transform((text, context) => {
   const read = readAddress(text);
@@ -143,6 +151,7 @@ export function parseGroups(said: unknown): readonly GroupSettings[] | string {
 }
 
 const toSpeaker = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('adopt') }),
   z.strictObject({ kind: z.literal('configure') }),
   z.strictObject({ kind: z.literal('track'), name: z.string(), well: z.boolean() }),
   z.strictObject({ kind: z.literal('ask') }),
