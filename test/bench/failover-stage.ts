@@ -111,13 +111,15 @@ export class FailoverStage {
   }
 
   /** Resolves when one unit alone holds the address, and has for a moment. */
-  async settles(owner: UnitName): Promise<void> {
+  async settles(owner: UnitName, during: string): Promise<void> {
     const deadline = Date.now() + SETTLE_MS;
     for (let right = 0; right < 3;) {
       const holders = unitNames.filter((unit) => this.holds(unit));
       right = holders.length === 1 && holders[0] === owner ? right + 1 : 0;
       if (Date.now() > deadline) {
-        throw new Error(`expected ${owner} to hold ${ADDRESS}, seen ${holders.join(', ')}`);
+        throw new Error(
+          `${during}: expected ${owner} to hold ${ADDRESS}, seen ${holders.join(', ')}`,
+        );
       }
       await delay(50);
     }

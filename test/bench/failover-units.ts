@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { PathsText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import { heartbeats } from '../../appliance/ha/vrrp/paths/settings.js';
 import { groupText, WeirUnit } from '../lab/vrrp-stage.js';
 import { ADDRESS, family, namespaceOf, type UnitName } from './failover-stage.js';
 
@@ -28,6 +30,21 @@ function signalAll(pid: number, signal: NodeJS.Signals): void {
   for (const one of family(pid)) process.kill(one, signal);
 }
 
+/** The pair's own cable and the network of the address, as a pair has them. */
+function pathsOf(unit: UnitName, interval: number): PathsText {
+  const [own, other] = unit === 'a' ? [1, 2] : [2, 1];
+  const path = (name: string, on: string, network: string): PathsText['paths'][number] => ({
+    ...{ name, interface: on, family: 4 },
+    ...{ local: `${network}.${own}`, remote: `${network}.${other}` },
+  });
+  return {
+    key: 'be'.repeat(32),
+    port: 9348,
+    ...heartbeats(interval),
+    paths: [path('cable', 'pair0', '10.9.9'), path('lan', 'eth0', '10.9.0')],
+  };
+}
+
 /** A parent that is never impatient: what is measured is what the speaker and its guard do. */
 const PATIENCE_MS = 60_000;
 
@@ -41,7 +58,8 @@ export class WeirContender implements Contender {
     const one = new WeirUnit(namespaceOf(unit), PATIENCE_MS);
     this.#units.set(unit, one);
     const settings = { priority: priorities[unit] };
-    await one.configure([groupText({ interval: this.interval, addresses: [ADDRESS] }, settings)]);
+    const group = groupText({ interval: this.interval, addresses: [ADDRESS] }, settings);
+    await one.configure([group], pathsOf(unit, this.interval));
   }
 
   #unit(unit: UnitName): WeirUnit {
@@ -84,6 +102,8 @@ export class KeepalivedContender implements Contender {
 
   async start(unit: UnitName): Promise<void> {
     const path = (name: string): string => join(this.#folder, `${unit}-${name}`);
+    // One that was killed leaves them, and keepalived then believes that it runs.
+    for (const name of ['pid', 'vrrp']) rmSync(path(name), { force: true });
     const lines = [
       'global_defs {',
       ' vrrp_version 3',

@@ -84,19 +84,20 @@ async function measure(
     for (let round = 0; round < runs; round += 1) {
       for (const act of acts) {
         if (act === 'failback') continue;
-        await stage.settles('a');
+        const during = `${contender.name}, ${act}`;
+        await stage.settles('a', during);
         await delay(AFTER_MS);
         // Not always at the same moment of an interval.
         await delay((round * 7) % contender.interval);
         await stage.mark();
         await begin(stage, contender, act);
         // One that stands still as a whole cannot take its address off: both hold it.
-        if (act !== 'freeze') await stage.settles('b');
+        if (act !== 'freeze') await stage.settles('b', during);
         await delay(AFTER_MS);
         await note(act);
         await stage.mark();
         await undo(stage, contender, act);
-        await stage.settles('a');
+        await stage.settles('a', during);
         await delay(AFTER_MS);
         if (act === 'handover') await note('failback');
       }
@@ -111,8 +112,8 @@ async function begin(stage: FailoverStage, contender: Contender, act: Act): Prom
   switch (act) {
     case 'death':
       contender.signal('a', 'SIGKILL');
-      stage.link('a', 'down');
       await stage.signalServer('a', 'SIGKILL');
+      stage.link('a', 'down');
       await contender.forget('a');
       break;
     case 'freeze':

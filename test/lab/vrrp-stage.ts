@@ -9,7 +9,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GroupText, RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import type { GroupText, PathsText, RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
 import { FrameReader, seenFrame, type SeenClaim, type SeenVrrp } from './vrrp-frames.js';
 import type { FromParent, ToParent } from './vrrp-process.js';
 
@@ -94,10 +94,10 @@ export class WeirUnit {
     this.#child.send(message);
   }
 
-  async configure(groups: readonly GroupText[]): Promise<void> {
+  async configure(groups: readonly GroupText[], paths: PathsText | null = null): Promise<void> {
     await this.hears('loaded');
     const before = this.messages.length;
-    this.tell({ kind: 'configure', groups });
+    this.tell({ kind: 'configure', groups, paths });
     const answer = await this.#watched.until(
       'an answer',
       () =>

@@ -57,6 +57,7 @@ export class VirtualRouter {
   #timer = Infinity;
   #farewellAt = Infinity;
   #waitedOnceMore = false;
+  #heardAt = -Infinity;
   #silent = false;
   #yielded = false;
 
@@ -78,6 +79,11 @@ export class VirtualRouter {
   /** As backup: no master was heard for so long that this one should be it. */
   get silent(): boolean {
     return this.#silent;
+  }
+
+  /** When a master was last heard. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   get masterInterval(): number {
@@ -117,6 +123,13 @@ export class VirtualRouter {
     this.#silent = false;
     this.#yielded = false;
     this.#port.became('down', why, now);
+  }
+
+  /** As backup: there is no master any more, which is known without waiting. */
+  vacant(): void {
+    if (this.#role !== 'backup') return;
+    this.#silent = true;
+    this.#timer = Infinity;
   }
 
   /** A backup becomes master. */
@@ -178,6 +191,7 @@ export class VirtualRouter {
       this.#timer = now + skewTime(this.settings.version, this.#priority, this.#masterInterval);
       return;
     }
+    this.#heardAt = now;
     if (priority < this.#priority && this.#port.mayPreempt(now)) return;
     if (priority >= this.#priority) this.#port.content();
     this.#masterInterval = interval;

@@ -19,7 +19,14 @@ import { openProcess, signalProcess } from '../../../../native/ffi/pidfd.js';
 import type { Poller } from '../../../../native/ffi/poller.js';
 import { removeHeldAddresses } from './addresses.js';
 import { findSpeaker, forgetSpeaker } from './adoption.js';
-import type { FromSpeaker, GroupText, SaidBySpeaker, ToSpeaker } from './messages.js';
+import type {
+  FromSpeaker,
+  GroupText,
+  PathsText,
+  SaidBySpeaker,
+  SettingsText,
+  ToSpeaker,
+} from './messages.js';
 import { leftProcess, startedProcess, type ProcessHandle } from './process-handle.js';
 
 export interface SpeakerProcessOptions {
@@ -121,9 +128,10 @@ export class SpeakerProcess {
     return this.#process.pid;
   }
 
-  /** These groups from now on, and no others. It answers `configured` or `refused`. */
-  configure(groups: readonly GroupText[]): void {
-    const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(groups)));
+  /** These groups, and these paths to the other unit, from now on, and no others. It answers `configured` or `refused`. */
+  configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
+    const text: SettingsText = { groups, paths };
+    const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(text)));
     try {
       this.#send({ kind: 'configure' }, [settings]);
     } finally {

@@ -24,7 +24,8 @@ import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../
 import { HELD_ORIGIN, HeldAddresses } from './addresses.js';
 import { Interfaces } from './interfaces.js';
 import { GuardProcess } from './guard-process.js';
-import { parseGroups, type FromSpeaker } from './messages.js';
+import { parseSettings, type FromSpeaker } from './messages.js';
+import { PairPaths } from './pair-paths.js';
 import { Parent, type Told } from './parent.js';
 import { Sockets } from './sockets.js';
 
@@ -45,6 +46,7 @@ export class Speaker {
   readonly #interfaces: Interfaces;
   readonly #addresses: HeldAddresses;
   readonly #sockets: Sockets;
+  readonly #paths: PairPaths;
   #groups: readonly GroupSettings[] = [];
   readonly #linkTexts = new Map<string, string>();
   /** What was told of and is not over. */
@@ -106,6 +108,12 @@ export class Speaker {
       onFailure: (error) => this.#fail(error),
     });
     this.#addresses = new HeldAddresses(this.#interfaces, report);
+    this.#paths = new PairPaths({
+      poller: this.#poller,
+      interfaces: this.#interfaces,
+      onReady: () => this.#turn(),
+      report,
+    });
     this.#sockets = new Sockets({ poller: this.#poller, onReady: () => this.#turn(), report });
   }
 
@@ -150,6 +158,7 @@ export class Speaker {
     if (this.#putBack !== null) clearTimeout(this.#putBack);
     await this.#addresses.hold([]);
     this.#sockets.close();
+    this.#paths.close();
     this.#interfaces.close();
     this.#frames.close();
     this.#poller.close();
@@ -201,15 +210,16 @@ export class Speaker {
   }
 
   #configure(said: unknown): void {
-    const groups = parseGroups(said);
-    if (typeof groups === 'string') {
-      this.#tell({ kind: 'refused', reason: groups });
+    const settings = parseSettings(said);
+    if (typeof settings === 'string') {
+      this.#tell({ kind: 'refused', reason: settings });
       return;
     }
-    this.#groups = groups;
+    this.#groups = settings.groups;
+    this.#paths.configure(settings.paths);
     this.#act((now) => {
       this.#followInterfaces(now);
-      this.#engine.configure(groups, now);
+      this.#engine.configure(settings.groups, now);
     });
     this.#tell({ kind: 'configured' });
   }
@@ -218,12 +228,15 @@ export class Speaker {
     if (this.#ended) return;
     this.#act(() => {
       const arrivals = this.#sockets.drain();
-      this.#engine.turn(monotonicNow(), arrivals);
+      const now = monotonicNow();
+      const news = this.#paths.drain(this.#engine.report(), now);
+      this.#engine.turn(now, arrivals, news);
     });
   }
 
   #networkChanged(): void {
     if (this.#ended) return;
+    this.#paths.follow();
     this.#act((now) => this.#followInterfaces(now));
     this.#putBackLater();
   }
@@ -232,6 +245,9 @@ export class Speaker {
   #act(decide: (now: number) => void): void {
     if (this.#ended) return;
     decide(monotonicNow());
+    this.#paths.tell(this.#engine.report(), monotonicNow());
+    const paths = this.#paths.changes();
+    if (paths !== null) this.#tell({ kind: 'paths', paths });
     const held = this.#engine.held();
     const text = JSON.stringify(held.map(placesOf));
     if (text !== this.#held) {
@@ -250,7 +266,7 @@ export class Speaker {
         () => undefined,
       );
     }
-    this.#timer.set(this.#engine.deadline);
+    this.#timer.set(Math.min(this.#engine.deadline, this.#paths.deadline));
   }
 
   #place(held: readonly RouterSettings[]): void {
@@ -273,9 +289,11 @@ export class Speaker {
   }
 
   #renewLease(): void {
-    const { leasedUntil } = this.#engine;
-    const placed = this.#placing === 0 ? Infinity : monotonicNow() + PLACING_MS;
-    this.#guard.renew(Math.min(leasedUntil, placed));
+    const own = this.#engine.leasedUntil;
+    // Heard by the other unit in more than one way, it lives for the one that notices first.
+    const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
+    if (this.#placing === 0) this.#guard.renew(until);
+    else this.#guard.renew(Math.max(until === Infinity ? 0 : until, monotonicNow() + PLACING_MS));
   }
 
   /** Sockets and what the engine knows of interfaces follow the kernel. */
