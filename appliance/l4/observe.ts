@@ -10,6 +10,7 @@ import {
   cookies as cookiesLayout,
   counters as countersLayout,
   FLOW_DIRECTION,
+  THEIRS,
   flow as flowLayout,
   flowKey as flowKeyLayout,
   totals as totalsLayout,
@@ -43,6 +44,8 @@ export interface TotalsSet {
   readonly eventsLost: number;
   /** ICMP errors and TCP resets that the fast path sent by itself. */
   readonly errorsSent: number;
+  /** Flows of the other unit of a pair that a packet came for. */
+  readonly takenOver: number;
 }
 
 /** A flow from a client to a service, as the fast path keeps it. */
@@ -95,6 +98,7 @@ export function readTotals(map: BpfMap): TotalsSet {
     echoReplies: sums![1]!,
     eventsLost: sums![2]!,
     errorsSent: sums![3]!,
+    takenOver: sums![4]!,
   };
 }
 
@@ -132,6 +136,7 @@ const AT = {
   direction: flowLayout.offsetOf('direction'),
   member: flowLayout.offsetOf('member'),
   service: flowLayout.offsetOf('service'),
+  mirror: flowLayout.offsetOf('mirror'),
 } as const;
 /** Small enough that a batch is no noticeable pause for the rest of the daemon. */
 const FLOW_BATCH = 1024;
@@ -145,6 +150,8 @@ export function* readFlows(map: BpfMap, only: FlowFilter): Generator<KnownFlow[]
     for (let index = 0; index < batch.count; index++) {
       const at = index * map.valueBytes;
       if (view.getUint8(at + AT.direction) !== FLOW_DIRECTION.forward) continue;
+      // The other unit's own.
+      if ((view.getUint8(at + AT.mirror) & THEIRS) !== 0) continue;
       if (only.service !== undefined && view.getUint32(at + AT.service, true) !== only.service) {
         continue;
       }

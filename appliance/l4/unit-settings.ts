@@ -28,6 +28,7 @@ export class UnitSettings {
   readonly #natAddresses: Uint8Array;
   #natServices = 0;
   #probing = false;
+  #mirror = 0;
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
@@ -65,6 +66,7 @@ export class UnitSettings {
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
       probing: Number(this.#probing),
       half_open: this.#options.halfOpen ?? HALF_OPEN,
+      mirror: this.#mirror,
     });
     this.#put(bytes, natServices);
   }
@@ -74,6 +76,13 @@ export class UnitSettings {
     this.#probing = probing;
     const held = settings.decode(this.#written);
     this.#put(settings.encode({ ...held, probing: Number(probing) }), this.#natServices);
+  }
+
+  /** The running pass of the mirror (native/bpf/mirror.h); 0: nobody is told of flows. */
+  setMirror(pass: number): void {
+    this.#mirror = pass;
+    const held = settings.decode(this.#written);
+    this.#put(settings.encode({ ...held, mirror: pass }), this.#natServices);
   }
 
   #put(bytes: Uint8Array, natServices: number): void {
