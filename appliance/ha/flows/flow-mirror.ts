@@ -177,14 +177,7 @@ export class FlowMirror {
   }
 
   #tick(): void {
-    const channel = this.#channel;
-    if (channel === null) return;
-    if (channel.peerEpoch !== this.#epoch) {
-      this.#forget();
-      this.#epoch = channel.peerEpoch;
-      this.#send(encodeHello(this.#options.table.describe()), 0);
-      this.#begin();
-    }
+    this.#followEpoch();
     if (this.#epoch === 0) return;
     for (let batch = 0; batch < BATCHES_A_TICK && this.#underWay.size < WINDOW; batch++) {
       const records = this.#options.table.drain(BATCH);
@@ -194,6 +187,17 @@ export class FlowMirror {
       }
       this.#send(encodeRecords(records), records.length / this.#options.table.recordBytes);
     }
+  }
+
+  /** A run of the other daemon that was not heard before hears everything. */
+  #followEpoch(): void {
+    const epoch = this.#channel?.peerEpoch ?? 0;
+    if (epoch === this.#epoch) return;
+    this.#forget();
+    this.#epoch = epoch;
+    if (epoch === 0) return;
+    this.#send(encodeHello(this.#options.table.describe()), 0);
+    this.#begin();
   }
 
   /** Nothing waits in the table: time for a walk, or for the end of the pass. */
@@ -284,6 +288,8 @@ export class FlowMirror {
 
   #hear(body: Buffer): void {
     const { table, remembered } = this.#options;
+    // It may be the first word of another run.
+    this.#followEpoch();
     const message = decode(body, table.recordBytes);
     if (message === null) {
       this.#count('malformed', 1);
