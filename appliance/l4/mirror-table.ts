@@ -104,13 +104,13 @@ export class MirrorTable implements FlowTable {
     this.#natRows = rows;
   }
 
-  /** Where this unit's frames come in. */
-  setWays(ways: readonly OwnWay[]): void {
-    this.#ways.own(ways);
+  /** Who knows where this unit's frames come in. */
+  waysFrom(source: () => readonly OwnWay[]): void {
+    this.#ways.from(source);
   }
 
   describe(): Description {
-    return { table: this.id, ways: this.#ways.described };
+    return { table: this.id, ways: this.#ways.describe() };
   }
 
   meet(other: Description | null): void {

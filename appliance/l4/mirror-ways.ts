@@ -12,14 +12,15 @@ export interface OwnWay extends Way {
 }
 
 export class MirrorWays {
+  #source: () => readonly OwnWay[] = () => [];
   #own: readonly OwnWay[] = [];
   #others: readonly Way[] = [];
   /** By interface and tags of the other unit's. */
   readonly #found = new Map<string, OwnWay | null>();
 
-  own(ways: readonly OwnWay[]): void {
-    this.#own = ways;
-    this.#found.clear();
+  /** Asked whenever this unit describes itself. */
+  from(source: () => readonly OwnWay[]): void {
+    this.#source = source;
   }
 
   meet(other: Description | null): void {
@@ -27,7 +28,9 @@ export class MirrorWays {
     this.#found.clear();
   }
 
-  get described(): readonly Way[] {
+  describe(): readonly Way[] {
+    this.#own = this.#source();
+    this.#found.clear();
     return this.#own.map(({ interface: index, vlan, networks }) => ({
       interface: index,
       vlan,

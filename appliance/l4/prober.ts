@@ -179,7 +179,7 @@ export class Prober {
       ? { source: member.address, source_port: member.port || service.port }
       : { source: key.destination, source_port: key.destination_port };
     const value = this.#entry(request, { direction: FLOW_DIRECTION.answer });
-    const half = this.#programmer.options.natHalf ?? 0;
+    const half = this.#programmer.natHalf;
     for (let turn = 0; turn < TRIES; turn++) {
       const address = natAddress ?? key.source;
       const port =

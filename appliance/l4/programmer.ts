@@ -135,6 +135,15 @@ export class Programmer {
     this.#unit.setProbing(probing);
   }
 
+  /** Which ports full nat takes: 0, the even ones, or 1, the odd ones. */
+  get natHalf(): number {
+    return this.#unit.natHalf;
+  }
+
+  setNatHalf(half: 0 | 1): void {
+    this.#unit.setNatHalf(half);
+  }
+
   /** Whether the program tells the other unit of flows, and in which pass; 0: not. */
   setMirror(pass: number): void {
     this.#unit.setMirror(pass);

@@ -357,6 +357,11 @@ export class L4Tier {
     this.#sweeper.start();
   }
 
+  /** Which of two units of a pair this is: full nat takes the even or the odd ports. */
+  setPortHalf(half: 0 | 1): void {
+    this.#programmer.setNatHalf(half);
+  }
+
   /** One walk over the flow table. Throws when the kernel refuses. */
   sweepNow(): Promise<SweepReport> {
     return this.#sweeper.sweep();

@@ -61,7 +61,7 @@ export class OneTier {
       },
     });
     if (index === 1) this.tier.program(tables(stranger, this));
-    this.tier.mirror.setWays([
+    this.tier.mirror.waysFrom(() => [
       {
         ...{ interface: LOOPBACK, vlan: [], networks: [network] },
         mac: macBytes(this.mac),

@@ -43,10 +43,18 @@ export const FLOW_TIMING: FlowMirrorTiming = {
   repeatMs: 10_000,
 };
 
+export type FlowMirrorNews =
+  /** The other unit has taken everything; once a session. */
+  | { readonly what: 'synchronised' }
+  /** This unit has taken everything of the other; once a session. */
+  | { readonly what: 'complete' }
+  | { readonly what: 'adopted'; readonly count: number };
+
 export interface FlowMirrorOptions {
   readonly table: FlowTable;
   /** The table of the other unit that flows here were told from; it outlives the daemon. */
   readonly remembered: { get(): string | null; set(table: string): void };
+  readonly onNews?: (news: FlowMirrorNews) => void;
   readonly onError: (error: unknown) => void;
   readonly timing?: FlowMirrorTiming;
 }
@@ -101,6 +109,8 @@ export class FlowMirror {
   /** … and the other unit was told so. */
   #ended = false;
   #synchronised = false;
+  /** It was in this session. */
+  #announced = false;
   #again = false;
   #untold = 0;
   /** When each of the batches under way was sent. */
@@ -132,6 +142,11 @@ export class FlowMirror {
       this.#tick();
     }, this.#timing.tickMs);
     this.#timer.unref();
+  }
+
+  /** Tells the other unit anew what this one is, after that has changed. */
+  describe(): void {
+    if (this.#epoch !== 0) this.#send(encodeHello(this.#options.table.describe()), 0);
   }
 
   state(): FlowMirrorState {
@@ -173,6 +188,7 @@ export class FlowMirror {
     this.#options.table.meet(null);
     this.#underWay.clear();
     this.#synchronised = false;
+    this.#announced = false;
     this.#complete = false;
   }
 
@@ -213,6 +229,8 @@ export class FlowMirror {
       this.#passes += 1;
       const pass = this.#pass;
       this.#send(encodeEnd(pass, following(pass)), 0, () => {
+        if (!this.#announced) this.#tellNews({ what: 'synchronised' });
+        this.#announced = true;
         this.#synchronised = true;
       });
     }
@@ -279,7 +297,9 @@ export class FlowMirror {
         // What was in it is told again.
         this.#again = true;
         this.#synchronised = false;
-        if (!(error instanceof Error && error.name === 'UndeliveredError')) {
+        const code = error instanceof Error && 'code' in error ? error.code : null;
+        if (code === 'left') this.#detach();
+        else if (code !== 'full' && code !== 'alone' && code !== 'restarted') {
           this.#options.onError(error);
         }
       },
@@ -297,15 +317,15 @@ export class FlowMirror {
       return;
     }
     if (message.kind === 'hello') {
+      if (this.#other?.table !== message.description.table) this.#complete = false;
       this.#other = message.description;
-      this.#complete = false;
       this.#problem = null;
       table.meet(message.description);
       const before = remembered.get();
       if (before !== message.description.table) {
         remembered.set(message.description.table);
         // Before anything that it tells now.
-        if (before !== null) this.#adopted += table.adopt();
+        if (before !== null) this.#adopt();
       }
       return;
     }
@@ -315,6 +335,7 @@ export class FlowMirror {
       return;
     }
     if (message.kind === 'end') {
+      if (!this.#complete) this.#tellNews({ what: 'complete' });
       this.#complete = true;
       table.dropTheirs(message.pass, message.next);
       return;
@@ -322,6 +343,17 @@ export class FlowMirror {
     for (const [name, count] of Object.entries(table.take(message.records))) {
       this.#count(name, count);
     }
+  }
+
+  /** Flows that the other unit told of, and lost, are this unit's. */
+  #adopt(): void {
+    const count = this.#options.table.adopt();
+    this.#adopted += count;
+    if (count > 0) this.#tellNews({ what: 'adopted', count });
+  }
+
+  #tellNews(news: FlowMirrorNews): void {
+    this.#options.onNews?.(news);
   }
 
   #count(name: string, count: number): void {
