@@ -30,6 +30,7 @@ import {
   mirrored,
 } from './layouts.js';
 import { AT, RECORD_BYTES, recordWrong } from './mirror-record.js';
+import { readTakenOver } from './observe.js';
 import { MirrorWays, type OwnWay } from './mirror-ways.js';
 import type { Programmer } from './programmer.js';
 import type { Sweeper } from './sweeper.js';
@@ -81,6 +82,15 @@ export class MirrorTable implements FlowTable {
 
   get untold(): number {
     return this.#sweeper.untold;
+  }
+
+  get takenOver(): number {
+    return readTakenOver(this.#datapath.map('totals'));
+  }
+
+  /** Flows of the other unit that are known here; null before the first walk of the sweep. */
+  get theirs(): number | null {
+    return this.#sweeper.last?.theirs ?? null;
   }
 
   /** Goes by these tables from now on; after they were programmed. */

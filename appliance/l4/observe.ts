@@ -44,8 +44,6 @@ export interface TotalsSet {
   readonly eventsLost: number;
   /** ICMP errors and TCP resets that the fast path sent by itself. */
   readonly errorsSent: number;
-  /** Flows of the other unit of a pair that a packet came for. */
-  readonly takenOver: number;
 }
 
 /** A flow from a client to a service, as the fast path keeps it. */
@@ -98,8 +96,13 @@ export function readTotals(map: BpfMap): TotalsSet {
     echoReplies: sums![1]!,
     eventsLost: sums![2]!,
     errorsSent: sums![3]!,
-    takenOver: sums![4]!,
   };
+}
+
+/** Flows of the other unit of a pair that a packet came for here. */
+export function readTakenOver(map: BpfMap): number {
+  const [sums] = readRows(map, 1, totalsLayout.size);
+  return sums![totalsLayout.offsetOf('taken_over') / 8]!;
 }
 
 /** Rows 0 to `end` - 1 of an array of 32-bit numbers that all CPUs share. */

@@ -3,7 +3,7 @@
  * full, walks that tell what was not told in the pass, flows of the other unit that are dropped when a
  * pass goes by without them.
  *
- * Invariant: `own` are flows that this unit saw the last packet of, `theirs` all others that it knows.
+ * Invariant: `own` are flows that this unit saw the last packet of, `others` all else that it knows.
  */
 import {
   PASSES,
@@ -22,12 +22,13 @@ export class PlayedFlowTable implements FlowTable {
   /** By number: the pass in which it was told of; 0: not yet. */
   readonly own = new Map<number, number>();
   /** By number: the pass in which it was told to us. */
-  readonly theirs = new Map<number, number>();
+  readonly others = new Map<number, number>();
   readonly met: (Description | null)[] = [];
   untold = 0;
   walks = 0;
   most = 0;
   failNextWalk = false;
+  takenOver = 0;
   #pass = 0;
   #ring: Buffer[] = [];
 
@@ -36,10 +37,14 @@ export class PlayedFlowTable implements FlowTable {
     readonly ringRecords = 8192,
   ) {}
 
+  get theirs(): number {
+    return this.others.size;
+  }
+
   /** Flows begin, or this unit sees packets of them. */
   begin(...numbers: number[]): void {
     for (const number of numbers) {
-      this.theirs.delete(number);
+      this.others.delete(number);
       this.own.set(number, this.#put(number, kinds.flow) ? this.#pass : 0);
     }
   }
@@ -56,12 +61,12 @@ export class PlayedFlowTable implements FlowTable {
   lose(id: string): void {
     this.id = id;
     this.own.clear();
-    this.theirs.clear();
+    this.others.clear();
     this.#ring = [];
   }
 
   known(): number[] {
-    return [...this.own.keys(), ...this.theirs.keys()].sort((a, b) => a - b);
+    return [...this.own.keys(), ...this.others.keys()].sort((a, b) => a - b);
   }
 
   tell(pass: number): void {
@@ -94,9 +99,9 @@ export class PlayedFlowTable implements FlowTable {
   }
 
   adopt(): number {
-    const count = this.theirs.size;
-    for (const number of this.theirs.keys()) this.own.set(number, 0);
-    this.theirs.clear();
+    const count = this.others.size;
+    for (const number of this.others.keys()) this.own.set(number, 0);
+    this.others.clear();
     return count;
   }
 
@@ -110,8 +115,8 @@ export class PlayedFlowTable implements FlowTable {
   }
 
   dropTheirs(pass: number, next: number): void {
-    for (const [number, told] of this.theirs) {
-      if (told !== pass && told !== next) this.theirs.delete(number);
+    for (const [number, told] of this.others) {
+      if (told !== pass && told !== next) this.others.delete(number);
     }
   }
 
@@ -126,11 +131,11 @@ export class PlayedFlowTable implements FlowTable {
   #takeOne(record: Buffer): string {
     const number = record.readUInt32LE(0);
     const kind = record[4];
-    if (kind === kinds.gone) return this.theirs.delete(number) ? 'removed' : 'unknown';
+    if (kind === kinds.gone) return this.others.delete(number) ? 'removed' : 'unknown';
     if (kind !== kinds.flow) return 'malformed';
     if (this.own.has(number)) return 'own';
-    const known = this.theirs.has(number);
-    this.theirs.set(number, record[5] ?? 0);
+    const known = this.others.has(number);
+    this.others.set(number, record[5] ?? 0);
     return known ? 'refreshed' : 'stored';
   }
 

@@ -78,6 +78,10 @@ export interface FlowMirrorState {
   readonly received: Readonly<Record<string, number>>;
   /** Flows of the other unit that became this one's because it had lost them. */
   readonly adopted: number;
+  /** Flows of the other unit, ever, that a packet came for here. */
+  readonly takenOver: number;
+  /** Flows of the other unit that this one knows; null: not counted yet. */
+  readonly known: number | null;
   readonly problem: string | null;
 }
 
@@ -161,6 +165,8 @@ export class FlowMirror {
       untold: this.#options.table.untold,
       received: { ...this.#received },
       adopted: this.#adopted,
+      takenOver: this.#options.table.takenOver,
+      known: this.#options.table.theirs,
       problem: this.#problem,
     };
   }

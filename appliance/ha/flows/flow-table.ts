@@ -27,6 +27,10 @@ export interface FlowTable {
   dropTheirs(pass: number, next: number): void;
   /** Ends of flows, ever, that could not be told. */
   readonly untold: number;
+  /** Flows of the other unit, ever, that a packet came for here. */
+  readonly takenOver: number;
+  /** Flows of the other unit that are known now; null: not counted yet. */
+  readonly theirs: number | null;
   /** What the other unit has to know of this one to make use of records. */
   describe(): Description;
   /** What the other unit is; null: not known. */
