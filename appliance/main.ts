@@ -19,6 +19,7 @@ import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
@@ -151,6 +152,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
+    const flows = mirrorFlows({
+      ...{ tier, network, pair, file: join(options.runDir, 'flows-of') },
+      onEvent: (event) => {
+        events.append(event);
+      },
+      onError: (err) => {
+        log.error({ err }, 'cannot mirror flows; trying again');
+      },
+    });
+    closing.push(() => flows.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
       intent: () => certificates.intent,
       publish: () => {
