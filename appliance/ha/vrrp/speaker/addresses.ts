@@ -11,12 +11,10 @@ import { SystemError } from '../../../../native/ffi/libc.js';
 import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../../../native/ffi/netlink-message.js';
 import { Poller } from '../../../../native/ffi/poller.js';
+import { HELD_ORIGIN } from '../../../net/service-addresses.js';
 import * as wire from '../../../net/wire.js';
 import type { RouterSettings } from '../settings.js';
 import type { Interfaces } from './interfaces.js';
-
-/** IFA_PROTO of addresses that move between units: `V`. Those of services have `W`. */
-export const HELD_ORIGIN = 0x56;
 
 type Report = (subject: string, message: string | null) => void;
 interface Step {

@@ -16,12 +16,12 @@ import { FrameSender } from '../../../../native/ffi/packet-socket.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
 import { formatAddress } from '../../../config/address-codec.js';
-import { ADDRESS_ORIGIN } from '../../../net/service-addresses.js';
+import { movesByItself } from '../../../net/service-addresses.js';
 import type { InterfaceAddress } from '../../../net/wire.js';
 import { gratuitousArp, unsolicitedAdvertisement } from '../announcement.js';
 import { VrrpEngine, type LinkState } from '../engine.js';
 import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../settings.js';
-import { HELD_ORIGIN, HeldAddresses } from './addresses.js';
+import { HeldAddresses } from './addresses.js';
 import { Interfaces } from './interfaces.js';
 import { GuardProcess } from './guard-process.js';
 import { parseSettings, type FromSpeaker } from './messages.js';
@@ -307,8 +307,8 @@ export class Speaker {
       })),
     );
     const moving = new Set(routers.flatMap(({ addresses }) => addresses.map(formatAddress)));
-    const movable = ({ address, origin }: InterfaceAddress): boolean =>
-      origin === HELD_ORIGIN || origin === ADDRESS_ORIGIN || moving.has(address);
+    const movable = (address: InterfaceAddress): boolean =>
+      movesByItself(address) || moving.has(address.address);
     for (const name of new Set(routers.map((router) => router.interface))) {
       const state = this.#interfaces.stateOf(name, movable) ?? NO_INTERFACE;
       const text = JSON.stringify([state.running, ...Object.values(state.sources).map(String)]);
