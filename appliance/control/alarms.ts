@@ -29,6 +29,8 @@ export interface AlarmInput {
   readonly access?: readonly Alarm[];
   /** About certificates. */
   readonly certificates?: readonly Alarm[];
+  /** About virtual routers. */
+  readonly roles?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -65,6 +67,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...poolAlarms(input),
     ...(input.access ?? []),
     ...(input.certificates ?? []),
+    ...(input.roles ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({
