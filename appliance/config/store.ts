@@ -15,11 +15,14 @@ import { canonicalJson, sha256 } from './canonical.js';
 import { diffDocuments, type Change } from './changes.js';
 import { migrations as allMigrations, type Migration } from './migrations.js';
 import type { Document } from './schema.js';
+import { SharedLog, type Recorded } from './shared-log.js';
 import { StoreError, toStoreError } from './store-errors.js';
+import { checkIntegrity, type IntegrityReport } from './store-integrity.js';
 import { findDamage, sealed, type Row } from './store-rows.js';
 import { backUp, newestBackup, openStoreFile } from './store-file.js';
 
 export { StoreError, type StoreErrorCode } from './store-errors.js';
+export type { IntegrityReport } from './store-integrity.js';
 
 export interface RevisionSummary {
   /** 1, 2, 3 … without gaps. */
@@ -59,13 +62,8 @@ export interface Commit {
    * still unconfirmed, if there is one, else the newest before this commit.
    */
   readonly pendingPrevious?: number | undefined;
-}
-
-export interface IntegrityReport {
-  readonly ok: boolean;
-  /** Sentences; empty when all is well. */
-  readonly problems: readonly string[];
-  readonly revisions: number;
+  /** The entry of the pair's log that this is; left out: a change of this unit alone. */
+  readonly recorded?: Recorded | undefined;
 }
 
 export interface StoreOptions {
@@ -75,8 +73,13 @@ export interface StoreOptions {
   readonly busyTimeout?: number;
 }
 
+const NOT_SUPERSEDED =
+  "NOT EXISTS (SELECT 1 FROM shared WHERE revision = number AND main = 0 AND kind <> 'confirm')";
+
 export class ConfigStore {
   readonly path: string;
+  /** What the other unit of a pair has too. */
+  readonly log: SharedLog;
   readonly #database: Database;
   readonly #now: () => number;
   #head: { readonly version: unknown; readonly revision: Revision | null } | null = null;
@@ -85,6 +88,15 @@ export class ConfigStore {
     this.path = path;
     this.#database = database;
     this.#now = now;
+    this.log = new SharedLog({
+      database,
+      write: (action) => this.#write(action),
+      guard: (action) => this.#guard(action),
+      head: () => this.head(),
+      revision: (number) => this.revision(number),
+      pendingConfirm: () => this.pendingConfirm(),
+      insert: (revision) => this.#insert(revision),
+    });
   }
 
   /**
@@ -113,7 +125,8 @@ export class ConfigStore {
   }
 
   /**
-   * The newest revision; null while nothing was committed. Read and checked against its
+   * The current revision, which is the newest one of those that are not superseded; null while
+   * nothing was committed. Read and checked against its
    * digests once, and again whenever somebody else wrote to the file.
    */
   head(): Revision | null {
@@ -122,7 +135,10 @@ export class ConfigStore {
       const version = this.#dataVersion();
       if (known !== null && known.version === version) return known.revision;
       const row = this.#database
-        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number DESC LIMIT 1')
+        .prepare<[], Row>(
+          `SELECT * FROM revisions WHERE number = iif(EXISTS (SELECT 1 FROM shared_state),
+           (SELECT current FROM shared_state), (SELECT max(number) FROM revisions))`,
+        )
         .get();
       const revision = row === undefined ? null : this.#toRevision(row);
       this.#head = { version, revision };
@@ -145,12 +161,15 @@ export class ConfigStore {
     });
   }
 
-  /** The newest first; `before` continues an earlier page. */
-  history(options: { readonly limit?: number; readonly before?: number } = {}): RevisionSummary[] {
+  /** The newest first; `before` continues an earlier page; `valid` leaves out those that are superseded. */
+  history(
+    options: { readonly limit?: number; readonly before?: number; readonly valid?: boolean } = {},
+  ): RevisionSummary[] {
+    const valid = options.valid === true ? `AND ${NOT_SUPERSEDED}` : '';
     return this.#guard(() =>
       this.#database
         .prepare<[number, number], Row>(
-          'SELECT * FROM revisions WHERE number < ? ORDER BY number DESC LIMIT ?',
+          `SELECT * FROM revisions WHERE number < ? ${valid} ORDER BY number DESC LIMIT ?`,
         )
         .all(options.before ?? Number.MAX_SAFE_INTEGER, Math.max(0, options.limit ?? 50))
         .map((row) => this.#toSummary(row)),
@@ -179,7 +198,7 @@ export class ConfigStore {
   }
 
   /** Keeps the revision that waits. @throws StoreError `not-pending` */
-  confirm(revision: number): void {
+  confirm(revision: number, recorded?: Recorded): void {
     this.#write(() => {
       const pending = this.pendingConfirm();
       if (pending?.revision !== revision) {
@@ -191,11 +210,17 @@ export class ConfigStore {
         );
       }
       this.#database.prepare('DELETE FROM pending_confirm').run();
+      if (recorded !== undefined) this.log.append(recorded, revision);
     });
   }
 
-  /** Commits the document from before the unconfirmed revision as a new one. @throws StoreError `not-pending` */
-  rollbackPending(author: string, comment?: string): Revision {
+  /**
+   * Commits the document from before the unconfirmed revision as a new one.
+   *
+   * @param recorded left out, when both units wait: that nobody confirmed in time
+   * @throws StoreError `not-pending`
+   */
+  rollbackPending(author: string, comment?: string, recorded?: Recorded): Revision {
     return this.#writeHead(() => {
       const pending = this.pendingConfirm();
       if (pending === null) {
@@ -204,8 +229,10 @@ export class ConfigStore {
           'No revision waits to be confirmed, so there is nothing to roll back.',
         );
       }
+      const automatic = recorded === undefined ? this.log.rollbackEntry() : null;
       this.#database.prepare('DELETE FROM pending_confirm').run();
       return this.#commit({
+        recorded: automatic === null ? recorded : { entry: automatic, peerHas: false },
         document: this.revision(pending.previous).document,
         author,
         comment:
@@ -222,29 +249,7 @@ export class ConfigStore {
 
   /** The whole file, and every revision against its digests. Slow in proportion to the history. */
   integrityCheck(): IntegrityReport {
-    return this.#guard(() => {
-      const problems: string[] = [];
-      for (const row of this.#database.pragma('integrity_check(20)') as {
-        readonly integrity_check: string;
-      }[]) {
-        if (row.integrity_check !== 'ok') problems.push(row.integrity_check);
-      }
-      for (const row of this.#database.pragma('foreign_key_check') as {
-        readonly table: string;
-      }[]) {
-        problems.push(`A row of ${row.table} refers to a revision that does not exist.`);
-      }
-      let expected = 1;
-      for (const row of this.#database
-        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number')
-        .iterate()) {
-        if (row.number !== expected) problems.push(`Revision ${expected} is missing.`);
-        expected = row.number + 1;
-        const problem = findDamage(row);
-        if (problem !== null) problems.push(problem);
-      }
-      return { ok: problems.length === 0, problems, revisions: expected - 1 };
-    });
+    return this.#guard(() => checkIntegrity(this.#database));
   }
 
   /** How this connection writes; `synchronous` 2 is FULL. */
@@ -300,23 +305,11 @@ export class ConfigStore {
       );
     }
 
-    const document = canonicalJson(commit.document);
-    const changes = diffDocuments(head?.document ?? null, commit.document);
-    const row = sealed({
-      number: (head?.number ?? 0) + 1,
-      time: this.#now(),
-      author: commit.author,
-      comment: commit.comment,
-      document,
-      changes: canonicalJson(changes),
-      digest: sha256(document),
-    });
-    this.#database
-      .prepare<Row>(
-        `INSERT INTO revisions (number, time, author, comment, document, changes, digest, seal)
-         VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`,
-      )
-      .run(row);
+    const { author, comment, document, recorded } = commit;
+    const time = recorded?.entry.time ?? this.#now();
+    const made = this.#insert({ time, author, comment, document, base: head?.document ?? null });
+    if (recorded === undefined) this.log.moved(made.number);
+    else this.log.append(recorded, made.number);
 
     if (commit.confirmBy !== undefined) {
       const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number;
@@ -331,8 +324,41 @@ export class ConfigStore {
         .prepare(
           'INSERT OR REPLACE INTO pending_confirm (id, revision, previous, deadline) VALUES (1, ?, ?, ?)',
         )
-        .run(row.number, previous, commit.confirmBy);
+        .run(made.number, previous, commit.confirmBy);
     }
+    return made;
+  }
+
+  /** Adds a row, and nothing else. */
+  #insert(revision: {
+    readonly time: number;
+    readonly author: string;
+    readonly comment: string;
+    readonly document: Document;
+    readonly base: Document | null;
+  }): Revision {
+    const document = canonicalJson(revision.document);
+    const changes = diffDocuments(revision.base, revision.document);
+    const last = this.#database
+      .prepare<[], { readonly number: number | null }>(
+        'SELECT max(number) AS number FROM revisions',
+      )
+      .get();
+    const row = sealed({
+      number: (last?.number ?? 0) + 1,
+      time: revision.time,
+      author: revision.author,
+      comment: revision.comment,
+      document,
+      changes: canonicalJson(changes),
+      digest: sha256(document),
+    });
+    this.#database
+      .prepare<Row>(
+        `INSERT INTO revisions (number, time, author, comment, document, changes, digest, seal)
+         VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`,
+      )
+      .run(row);
     const { number, time, author, comment, digest } = row;
     return {
       number,
