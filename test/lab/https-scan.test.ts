@@ -96,8 +96,15 @@ async function testssl(policy: Policy): Promise<ReadonlyMap<string, Finding>> {
   return new Map(findings.map((one) => [one.id, one]));
 }
 
-/** Findings above INFO that no server is to blame for: the lab's authority offers no revocation. */
-const unavoidable = new Set(['cert_revocation <cert#1>', 'cert_revocation <cert#2>']);
+/**
+ * Findings above INFO that no server is to blame for. The lab's authority offers no revocation; the
+ * scanner's OpenSSL may have no GOST; and the scanner closes before the tickets of TLS 1.3 come, most
+ * often, and then misses the file of its own session. Resumption is shown in https.test.ts.
+ */
+const unavoidable = new Set([
+  ...['cert_revocation <cert#1>', 'cert_revocation <cert#2>'],
+  ...['engine_problem', 'sessionresumption_ticket'],
+]);
 
 /** Each must be there, or nothing was looked at. */
 const wellDone = [

@@ -37,7 +37,7 @@ export type MemberName = (typeof memberNames)[number];
 export type UnitName = 'unit-a' | 'unit-b';
 export type HostName = 'client' | UnitName | MemberName;
 
-type Segment = 'inside' | 'outside';
+export type Segment = 'inside' | 'outside';
 const segments: Readonly<Record<Segment, { v4: string; v6: string }>> = {
   inside: { v4: '10.77.0.', v6: 'fd77::' },
   outside: { v4: '10.78.0.', v6: 'fd78::' },
@@ -58,12 +58,15 @@ const legs = (host: HostName): readonly Segment[] =>
   host === 'client' ? ['outside'] : ['inside', 'outside'];
 
 export function addressOf(host: HostName, family: 4 | 6, segment: Segment = 'inside'): string {
+  return addressAt(hostNumbers[host], family, segment);
+}
+
+export function addressAt(number: number, family: 4 | 6, segment: Segment): string {
   const prefix = segments[segment];
-  return `${family === 4 ? prefix.v4 : prefix.v6}${hostNumbers[host]}`;
+  return `${family === 4 ? prefix.v4 : prefix.v6}${number}`;
 }
 
 const attachProgram = fileURLToPath(new URL('./attach-process.js', import.meta.url));
-const gateway = 'unit-a';
 /** The routing table for what a member sends from a service address. */
 const directTable = 100;
 const namePattern = /^weir-lab-(\d+)(-|$)/;
@@ -109,7 +112,11 @@ function kernelSettings(host: HostName): [string, string][] {
 }
 
 /** What `ip -batch` does inside a host once its legs are there, by address family. */
-function hostScripts(host: HostName, serviceAddresses: readonly string[]): Record<4 | 6, string[]> {
+function hostScripts(
+  host: HostName,
+  serviceAddresses: readonly string[],
+  gateway: number,
+): Record<4 | 6, string[]> {
   const scripts: Record<4 | 6, string[]> = { 4: ['link set lo up'], 6: [] };
   for (const [index] of legs(host).entries()) scripts[4].push(`link set eth${index} up`);
   for (const family of [4, 6] as const) {
@@ -124,11 +131,11 @@ function hostScripts(host: HostName, serviceAddresses: readonly string[]): Recor
       lines.push(`addr add ${address}/${length} dev eth${index}${nodad}${plain}`);
     }
     if (host === 'client') {
-      lines.push(`route add ${network('inside')} via ${addressOf(gateway, family, 'outside')}`);
+      lines.push(`route add ${network('inside')} via ${addressAt(gateway, family, 'outside')}`);
     }
     if (isMember(host)) {
       lines.push(
-        `route add default via ${addressOf(gateway, family)}`,
+        `route add default via ${addressAt(gateway, family, 'inside')}`,
         `route add ${network('outside')} dev eth1 table ${directTable}`,
       );
       for (const address of serviceAddresses) {
@@ -210,6 +217,8 @@ export interface TopologyOptions {
   readonly directAddresses: readonly string[];
   /** Whether members take packets out of tunnels. */
   readonly tunnels?: boolean;
+  /** The last part of the addresses that the client and members route through; unit-a's own else. */
+  readonly gateway?: number;
 }
 
 export class Topology {
@@ -222,7 +231,7 @@ export class Topology {
     const topology = new Topology(options.units ?? ['unit-a']);
     process.once('exit', topology.onExit);
     try {
-      await topology.build(options.directAddresses);
+      await topology.build(options.directAddresses, options.gateway ?? hostNumbers['unit-a']);
       if (options.tunnels === true) {
         await Promise.all(memberNames.map((name) => topology.attachTunnelEnd(name)));
       }
@@ -237,7 +246,7 @@ export class Topology {
     return `weir-lab-${process.pid}-${host}`;
   }
 
-  private async build(directAddresses: readonly string[]): Promise<void> {
+  private async build(directAddresses: readonly string[], gateway: number): Promise<void> {
     const hosts: HostName[] = ['client', ...this.units, ...memberNames];
     const wires = this.namespace('switch');
     const names = [wires, ...hosts.map((host) => this.namespace(host))];
@@ -276,7 +285,7 @@ export class Topology {
     await Promise.all(
       hosts.map(async (host) => {
         const namespace = this.namespace(host);
-        const scripts = hostScripts(host, directAddresses);
+        const scripts = hostScripts(host, directAddresses, gateway);
         for (const family of [4, 6] as const) {
           await run('ip', [`-${family}`, '-n', namespace, '-batch', '-'], {
             input: `${scripts[family].join('\n')}\n`,
