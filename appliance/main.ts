@@ -22,6 +22,7 @@ import { Daemon } from './control/daemon.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { pairEvent, unitName } from './control/pairing.js';
+import { Replication } from './control/replication.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
@@ -136,12 +137,14 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pairStore.close();
     });
+    let replication: Replication | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
+        replication?.pairNews(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -150,6 +153,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
+    replication = new Replication({
+      store,
+      pair,
+      unit: () => unitName(store.head()),
+      events,
+      onError: (err) => {
+        log.error({ err }, 'what the other unit said of the configuration could not be taken');
+      },
+    });
+    closing.push(() => replication?.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
       intent: () => certificates.intent,
       publish: () => {
@@ -222,6 +235,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       events,
       access,
       certificates,
+      replication,
       log,
       profiles,
       tableSizes: chosen,
@@ -234,6 +248,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => daemon?.close());
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
+    replication.start();
     const api = createApi(daemon, { log });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());

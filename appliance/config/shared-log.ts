@@ -124,7 +124,7 @@ export class SharedLog {
   /** Whether what waits to be confirmed is one of both units. */
   get waits(): boolean {
     const head = this.head();
-    return head?.confirmBy != null;
+    return head !== null && head.confirmBy !== null;
   }
 
   /** Of the main line, above a height, the oldest first. */
@@ -216,7 +216,7 @@ export class SharedLog {
   /** What both units write when nobody confirmed the head in time; null when it does not wait. */
   rollbackEntry(): Entry | null {
     const head = this.head();
-    if (head?.confirmBy == null) return null;
+    if (head === null || head.confirmBy === null) return null;
     return automaticRollback(head, this.#lastThatStays(head)?.digest ?? head.digest);
   }
 

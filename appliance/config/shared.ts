@@ -49,7 +49,8 @@ export interface Standing {
 }
 
 export function sharedOf(document: Document): SharedDocument {
-  const { unit: _unit, ...shared } = document;
+  const shared: Partial<Document> & SharedDocument = { ...document };
+  delete shared.unit;
   return shared;
 }
 

@@ -186,6 +186,30 @@ export class ConfigStore {
     return this.#writeHead(() => this.#commit(commit));
   }
 
+  /** What `commit` would refuse whatever the document is. @throws StoreError */
+  checkCommit({ parent, confirmBy }: Pick<Commit, 'parent' | 'confirmBy'>): void {
+    const head = this.head();
+    const pending = this.pendingConfirm();
+    if (parent !== undefined && parent !== (head?.number ?? 0)) {
+      throw new StoreError(
+        'conflict',
+        `The newest revision is ${head?.number ?? 'none'}, but this change was made from ${parent === 0 ? 'none' : parent}: look at "weir diff" and repeat it.`,
+      );
+    }
+    if (pending !== null && confirmBy === undefined) {
+      throw new StoreError(
+        'unconfirmed',
+        `Revision ${pending.revision} waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
+      );
+    }
+    if (confirmBy !== undefined && head === null) {
+      throw new StoreError(
+        'nothing-to-return-to',
+        'There is no revision to go back to yet: apply the first one without --confirm.',
+      );
+    }
+  }
+
   pendingConfirm(): PendingConfirm | null {
     return this.#guard(
       () =>
@@ -292,19 +316,7 @@ export class ConfigStore {
   #commit(commit: Commit): Revision {
     const head = this.head();
     const pending = this.pendingConfirm();
-    if (commit.parent !== undefined && commit.parent !== (head?.number ?? 0)) {
-      throw new StoreError(
-        'conflict',
-        `The newest revision is ${head?.number ?? 'none'}, but this change was made from ${commit.parent === 0 ? 'none' : commit.parent}: look at "weir diff" and repeat it.`,
-      );
-    }
-    if (pending !== null && commit.confirmBy === undefined) {
-      throw new StoreError(
-        'unconfirmed',
-        `Revision ${pending.revision} waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
-      );
-    }
-
+    this.checkCommit(commit);
     const { author, comment, document, recorded } = commit;
     const time = recorded?.entry.time ?? this.#now();
     const made = this.#insert({ time, author, comment, document, base: head?.document ?? null });
@@ -312,13 +324,7 @@ export class ConfigStore {
     else this.log.append(recorded, made.number);
 
     if (commit.confirmBy !== undefined) {
-      const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number;
-      if (previous === undefined) {
-        throw new StoreError(
-          'nothing-to-return-to',
-          'There is no revision to go back to yet: apply the first one without --confirm.',
-        );
-      }
+      const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number ?? 0;
       this.revision(previous);
       this.#database
         .prepare(

@@ -113,7 +113,7 @@ export class Replicator {
     this.#begin();
     this.#up = true;
     this.#forget();
-    this.#greet(false);
+    this.#greet(true);
     this.#changed();
   }
 
@@ -137,6 +137,13 @@ export class Replicator {
       throw new ReplicationError(
         'joining',
         `This unit takes over the configuration of ${peer.name} first: wait until it is heard, or run "weir pair leave".`,
+      );
+    }
+    const pending = this.#options.store.pendingConfirm();
+    if (pending !== null && step.confirmBy !== null && !this.#options.store.log.waits) {
+      throw new ReplicationError(
+        'waits',
+        `Revision ${pending.revision}, which is of this unit alone, waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
       );
     }
     for (let attempt = 0; attempt < 2 && this.#up; attempt += 1) {
@@ -293,7 +300,7 @@ export class Replicator {
         try {
           resolve(this.#conclude(step, entry, outcome, peer));
         } catch (error) {
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
       const clear = this.#timer(() => {

@@ -66,6 +66,8 @@ export type ReplicationErrorCode =
   /** The other unit cannot execute it. */
   | 'refused'
   | 'joining'
+  /** A revision of this unit alone waits to be confirmed. */
+  | 'waits'
   | 'closing';
 
 export class ReplicationError extends Error {

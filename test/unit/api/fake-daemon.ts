@@ -93,6 +93,7 @@ export const STATUS: Status = {
   uptimeMs: 7_500_000,
   pendingConfirm: { revision: 7, previous: 6, deadline: THEN + 43_000, secondsLeft: 43 },
   role: 'standalone',
+  replication: null,
   services: 2,
   membersServing: 2,
   membersTotal: 4,
@@ -510,6 +511,7 @@ export const REVISIONS: RevisionRow[] = [
     comment: 'two more members',
     digest: 'sha256:77',
     changes: CHANGES,
+    shared: null,
   },
   {
     revision: 6,
@@ -518,6 +520,7 @@ export const REVISIONS: RevisionRow[] = [
     comment: '',
     digest: 'sha256:66',
     changes: [],
+    shared: null,
   },
 ];
 

@@ -10,8 +10,9 @@ import type { Document } from '../../../../appliance/config/schema.js';
 import { ConfigStore } from '../../../../appliance/config/store.js';
 import { parseMessage, type Message } from '../../../../appliance/ha/replication/messages.js';
 import { Replicator, type Done } from '../../../../appliance/ha/replication/replicator.js';
+import type {
+  ReplicationError} from '../../../../appliance/ha/replication/state.js';
 import {
-  ReplicationError,
   type PeerIdentity,
   type ReplicationNews,
 } from '../../../../appliance/ha/replication/state.js';
