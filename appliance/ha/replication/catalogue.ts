@@ -56,7 +56,8 @@ export class Catalogue {
     const last = entries.at(-1);
     if (last === undefined || last.entry.kind === 'rollback') return null;
     const found = last.document ?? entries.findLast(({ document }) => document !== null)?.document;
-    if (found !== null && found !== undefined) return check(withUnit(found as unknown as SharedDocument, unit));
+    if (found !== null && found !== undefined)
+      return check(withUnit(found as unknown as SharedDocument, unit));
     // A confirmation alone: of what is executed already, or was.
     const confirmed = this.#store.log.entry(last.entry.parent);
     if (confirmed === null) return null;

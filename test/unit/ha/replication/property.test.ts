@@ -211,7 +211,7 @@ test('both are equal in the end, and nothing that was acknowledged is lost', asy
   const runs = Number(process.env['WEIR_PROPERTY_RUNS'] ?? 300);
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 60, size: 'max' }), check),
-    { numRuns: runs, includeErrorInReport: true },
+    { numRuns: runs, includeErrorInReport: true, endOnFailure: true },
   );
 });
 

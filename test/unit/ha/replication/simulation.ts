@@ -10,8 +10,7 @@ import type { Document } from '../../../../appliance/config/schema.js';
 import { ConfigStore } from '../../../../appliance/config/store.js';
 import { parseMessage, type Message } from '../../../../appliance/ha/replication/messages.js';
 import { Replicator, type Done } from '../../../../appliance/ha/replication/replicator.js';
-import type {
-  ReplicationError} from '../../../../appliance/ha/replication/state.js';
+import type { ReplicationError } from '../../../../appliance/ha/replication/state.js';
 import {
   type PeerIdentity,
   type ReplicationNews,
@@ -197,7 +196,8 @@ export class TwoUnits {
 
   /** Delivers until nothing is on the way. */
   async settle(): Promise<void> {
-    for (;;) {
+    for (let round = 0; ; round++) {
+      if (round > 1000) throw new Error('expected that the units come to an end, but they talk on');
       await ticks();
       const moved = this.units.map((unit) => unit.deliver());
       if (!moved.includes(true)) {
