@@ -63,6 +63,7 @@ import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
+import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { standingEvents } from './pool-view.js';
@@ -92,6 +93,7 @@ export interface DaemonParts {
   readonly certificates: Certificates;
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
+  readonly pair: Pairing;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -444,6 +446,10 @@ export class Daemon implements DaemonPort {
 
   get certificates(): Certificates {
     return this.#parts.certificates;
+  }
+
+  get pair(): Pairing {
+    return this.#parts.pair;
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

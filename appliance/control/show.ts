@@ -66,6 +66,7 @@ export interface ShowParts {
   readonly weightProblems: () => ReadonlyMap<string, string>;
   readonly access: Access;
   readonly certificates: { alarms(): Alarm[] };
+  readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
 }
 
@@ -142,6 +143,7 @@ export class Show {
         usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
+        pair: this.#parts.pair.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),
