@@ -254,6 +254,7 @@ export class Roles implements RolesPort {
         this.#parts = [];
         this.#answered += 1;
         break;
+      case 'paths':
       case 'alive':
         break;
     }
