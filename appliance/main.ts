@@ -22,7 +22,7 @@ import { Daemon } from './control/daemon.js';
 import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
-import { pairEvent, unitName } from './control/pairing.js';
+import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
@@ -33,6 +33,7 @@ import { L4Tier } from './l4/tier.js';
 import { migrateConnections } from './l7/supervisor/migration.js';
 import { L7_STATE } from './l7/supervisor/tier-state.js';
 import { WorkerTier } from './l7/supervisor/worker-tier.js';
+import { linkAddresses } from './net/link-addresses.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
@@ -233,6 +234,12 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       events,
       access,
       certificates,
+      pair: new Pairing({
+        pair,
+        unit: () => unitName(store.head()),
+        addresses: () => linkAddresses(network.links(), network.addresses()),
+        events,
+      }),
       log,
       profiles,
       tableSizes: chosen,

@@ -18,6 +18,7 @@ import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
 export type { Change, ConfigError, Document };
 export type * from './certificate-contract.js';
+export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
 
 /** Names the interface in every path. */
@@ -540,7 +541,11 @@ export type AlarmCode =
   /** It is not there, or its private key cannot be used. */
   | 'certificate-unusable'
   /** A table of the fast path is nearly full. */
-  | 'table-full';
+  | 'table-full'
+  /** The other unit is heard by no link, or the stored pair cannot be used. */
+  | 'peer-lost'
+  /** A link to the other unit is down, and another is up. */
+  | 'pair-link-down';
 
 export interface Alarm {
   readonly code: AlarmCode;

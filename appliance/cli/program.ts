@@ -21,6 +21,7 @@ import { paint } from './format.js';
 import { addHardwareCommand } from './hardware.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
+import { addPairCommands } from './pair.js';
 import { addRestartCommands } from './restart.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
@@ -76,6 +77,7 @@ export function createProgram(context: Context): Command {
   addSetCommands(program, context);
   addAccessCommands(program, context);
   addCertCommands(program, context);
+  addPairCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');

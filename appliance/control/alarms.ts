@@ -29,6 +29,8 @@ export interface AlarmInput {
   readonly access?: readonly Alarm[];
   /** About certificates. */
   readonly certificates?: readonly Alarm[];
+  /** About the other unit. */
+  readonly pair?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -65,6 +67,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...poolAlarms(input),
     ...(input.access ?? []),
     ...(input.certificates ?? []),
+    ...(input.pair ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({

@@ -63,6 +63,7 @@ import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
+import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { standingEvents } from './pool-view.js';
@@ -89,6 +90,7 @@ export interface DaemonParts {
   /** Keys of persistence cookies. */
   readonly cookies: CookieSecret;
   readonly certificates: Certificates;
+  readonly pair: Pairing;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -440,6 +442,10 @@ export class Daemon implements DaemonPort {
 
   get certificates(): Certificates {
     return this.#parts.certificates;
+  }
+
+  get pair(): Pairing {
+    return this.#parts.pair;
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

@@ -45,6 +45,7 @@ import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { NO_L7 } from './compile-l7.js';
+import { NO_PAIR } from './compile-pair.js';
 import { type ProxyTier, ProxyWatch } from './proxy-watch.js';
 import { routeRows } from './route-view.js';
 import { poolDetail } from './pool-view.js';
@@ -64,6 +65,7 @@ export interface ShowParts {
   readonly weightProblems: () => ReadonlyMap<string, string>;
   readonly access: Access;
   readonly certificates: { alarms(): Alarm[] };
+  readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
 }
 
@@ -73,6 +75,7 @@ const EMPTY: Tables = {
   l4: { unit: NO_UNIT, services: new Map(), pools: new Map() },
   l7: NO_L7,
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
+  pair: NO_PAIR,
   monitors: new Map(),
   placements: [],
 };
@@ -139,6 +142,7 @@ export class Show {
         usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
+        pair: this.#parts.pair.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

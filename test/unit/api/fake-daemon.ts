@@ -52,6 +52,7 @@ import {
 } from '../../../appliance/api/port.js';
 
 import { FakeCertificates } from './fake-certificates.js';
+import { FakePair } from './fake-pair.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -530,6 +531,7 @@ export interface Asked {
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
   readonly certificates = new FakeCertificates();
+  readonly pair = new FakePair();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();
