@@ -24,9 +24,11 @@ import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { Roles } from './control/roles.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
+import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
@@ -144,6 +146,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
+        daemon?.pairChanged();
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -224,6 +227,13 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    const roles = new Roles({
+      peer: () => pair.state().peer?.name ?? null,
+      events,
+      log,
+      start: (hears) => new SpeakerProcess({ poller, ...hears }),
+    });
+    closing.push(() => roles.close());
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),
@@ -240,6 +250,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         addresses: () => linkAddresses(network.links(), network.addresses()),
         events,
       }),
+      roles,
       log,
       profiles,
       tableSizes: chosen,

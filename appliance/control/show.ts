@@ -41,6 +41,7 @@ import type { MemberHistory } from './member-history.js';
 import { memberSetup, servicesOf } from './member-setup.js';
 import { planTest, testRow, type TestSurroundings } from './member-test.js';
 import type { Reconciler, RunReport } from './reconciler.js';
+import type { Roles } from './roles.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
@@ -67,6 +68,8 @@ export interface ShowParts {
   readonly certificates: { alarms(): Alarm[] };
   readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
+  /** Virtual routers. */
+  readonly roles: Pick<Roles, 'summary' | 'alarms'>;
 }
 
 const EMPTY: Tables = {
@@ -79,6 +82,10 @@ const EMPTY: Tables = {
   monitors: new Map(),
   placements: [],
 };
+
+function total({ master, backup, down }: Status['routers']): number {
+  return master + backup + down;
+}
 
 export class Show {
   readonly #parts: ShowParts;
@@ -120,6 +127,7 @@ export class Show {
     const head = this.#parts.store.head();
     const pending = this.#pending();
     const run = this.#parts.lastRun();
+    const routers = this.#parts.roles.summary;
     return {
       unit: this.#parts.reconciler.intent?.unit.name ?? '',
       version: version(),
@@ -127,7 +135,8 @@ export class Show {
       startedAt: this.#startedAt,
       uptimeMs: Date.now() - this.#startedAt,
       pendingConfirm: pending,
-      role: 'standalone',
+      role: routers.master > 0 ? 'master' : total(routers) > 0 ? 'backup' : 'standalone',
+      routers,
       services: tables.placements.length,
       membersServing: members.filter((member) => member.state === 'serving').length,
       membersTotal: members.length,
@@ -143,6 +152,7 @@ export class Show {
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
         pair: this.#parts.pair.alarms(),
+        roles: this.#parts.roles.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

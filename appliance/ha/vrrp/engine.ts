@@ -55,6 +55,8 @@ export interface RouterStatus {
   readonly priority: number;
   /** The master's, in milliseconds. */
   readonly interval: number;
+  /** Of another unit, heard last; null: none was. */
+  readonly master: { readonly address: string; readonly priority: number } | null;
   readonly sent: number;
   readonly received: number;
   /** Of those received: with other addresses than its own, though they count. */
@@ -76,6 +78,7 @@ interface Entry {
   readonly rejected: RejectionCounts;
   group: Group;
   wantsAssertion: boolean;
+  master: RouterStatus['master'];
   sent: number;
   received: number;
   otherAddresses: number;
@@ -148,6 +151,7 @@ export class VrrpEngine {
       role: machine.role,
       priority: machine.priority,
       interval: machine.role === 'backup' ? machine.masterInterval : machine.settings.interval,
+      master: machine.role === 'down' ? null : counts.master,
       sent: counts.sent,
       received: counts.received,
       otherAddresses: counts.otherAddresses,
@@ -326,6 +330,9 @@ export class VrrpEngine {
   #hear({ entry, advertisement, source, own }: Heard, now: number): void {
     const { machine } = entry;
     const { role } = machine;
+    const { priority } = advertisement;
+    entry.master =
+      priority === RELEASE_PRIORITY ? null : { address: formatAddress(source), priority };
     machine.heard(advertisement, source, own, now);
     // Where one yields, the others of its group do before they hear more.
     if (machine.role !== role) this.#settleGroup(entry.group, now);
@@ -378,6 +385,7 @@ export class VrrpEngine {
       rejected: new RejectionCounts(),
       group,
       wantsAssertion: false,
+      master: null,
       sent: 0,
       received: 0,
       otherAddresses: 0,
