@@ -19,6 +19,7 @@ const cMlock2: (address: bigint, length: bigint, flags: number) => number = libc
   ['uint64', 'uint64', 'uint'],
 );
 
+const SCHED_OTHER = 0;
 const SCHED_FIFO = 1;
 /** What it starts runs as others do. */
 const SCHED_RESET_ON_FORK = 0x40000000;
@@ -29,6 +30,13 @@ const MLOCK_ONFAULT = 1;
 export function runInRealTime(priority: number): void {
   if (cSetScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, Int32Array.of(priority)) < 0) {
     throw new SystemError('sched_setscheduler', koffi.errno(), `SCHED_FIFO ${priority}`);
+  }
+}
+
+/** Back to how all run that ask for nothing. Throws SystemError. */
+export function runAsOthers(): void {
+  if (cSetScheduler(0, SCHED_OTHER, Int32Array.of(0)) < 0) {
+    throw new SystemError('sched_setscheduler', koffi.errno(), 'SCHED_OTHER');
   }
 }
 

@@ -21,13 +21,17 @@ export interface Contender {
   signal(unit: UnitName, signal: NodeJS.Signals): void;
   /** After SIGKILL. */
   forget(unit: UnitName): Promise<void>;
+  /** What they said that may explain a failure. */
+  explain(): string;
   end(): Promise<void>;
 }
 
 const priorities: Readonly<Record<UnitName, number>> = { a: 200, b: 100 };
 
 function signalAll(pid: number, signal: NodeJS.Signals): void {
-  for (const one of family(pid)) process.kill(one, signal);
+  const pids = family(pid);
+  // Who watches another stops before it, and goes on after it.
+  for (const one of signal === 'SIGCONT' ? pids.reverse() : pids) process.kill(one, signal);
 }
 
 /** The pair's own cable and the network of the address, as a pair has them. */
@@ -83,6 +87,14 @@ export class WeirContender implements Contender {
     this.#units.delete(unit);
     await one.end();
     clear(unit);
+  }
+
+  explain(): string {
+    return [...this.#units]
+      .flatMap(([unit, { messages }]) =>
+        messages.slice(-8).map((one) => `${unit}: ${JSON.stringify(one)}`),
+      )
+      .join('\n');
   }
 
   async end(): Promise<void> {
@@ -149,13 +161,20 @@ export class KeepalivedContender implements Contender {
     clear(unit);
   }
 
+  explain(): string {
+    return '';
+  }
+
   async #gone(unit: UnitName, child: ChildProcess): Promise<void> {
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     this.#units.delete(unit);
   }
 
   async end(): Promise<void> {
-    for (const unit of [...this.#units.keys()]) await this.stop(unit);
+    for (const unit of [...this.#units.keys()]) {
+      await this.stop(unit);
+      clear(unit);
+    }
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -102,6 +102,8 @@ async function measure(
         if (act === 'handover') await note('failback');
       }
     }
+  } catch (error) {
+    throw new Error(`${String(error)}\n${contender.explain()}`, { cause: error });
   } finally {
     await contender.end();
   }

@@ -136,6 +136,7 @@ lab('it runs in real time, or says that it may not', () =>
   VrrpStage.run(async (stage) => {
     const a = stage.weir('a');
     const { wishes } = await a.hears('loaded');
+    await a.configure([groupText({})]);
     const fields = readFileSync(`/proc/${await a.pid()}/stat`, 'utf8')
       .split(') ')[1]
       ?.split(' ');

@@ -8,6 +8,8 @@
 import { readAddress, type Family } from '../../appliance/config/address-codec.js';
 import type { Arrival } from '../../appliance/ha/vrrp/acceptance.js';
 import { VrrpEngine, type LinkState, type RoleChange } from '../../appliance/ha/vrrp/engine.js';
+import { Peer, type Sent } from '../../appliance/ha/vrrp/paths/peer.js';
+import type { PathSettings, PathsSettings } from '../../appliance/ha/vrrp/paths/settings.js';
 import { VRRP_HOP_LIMIT } from '../../appliance/ha/vrrp/packet.js';
 import type {
   AnnouncementSettings,
@@ -61,6 +63,16 @@ export function linkOf(unit: number, running = true): LinkState {
   return { running, sources: { 4: sourceOf(unit, 4), 6: sourceOf(unit, 6) } };
 }
 
+/** Paths of a unit of two: `lan` over the network of its routers, others over cables of their own. */
+export function pathsOf(unit: number, names: readonly string[]): PathSettings[] {
+  return names.map((name, index) => {
+    const end = (of: number): Uint8Array =>
+      name === 'lan' ? sourceOf(of, 4) : bytesOf(`10.1.${index}.${of + 1}`);
+    const on = name === 'lan' ? 'eth0' : `cable${index}`;
+    return { name, interface: on, family: 4, local: end(unit), remote: end(1 - unit) };
+  });
+}
+
 /** Messages that a socket keeps for a process that does not read. */
 const SOCKET_ROOM = 200;
 
@@ -73,6 +85,10 @@ export class SimulatedUnit {
   still: 'process' | 'machine' | null = null;
   alive = true;
   queue: Arrival[] = [];
+  peer: Peer | null = null;
+  readonly paths = new Map<string, PathSettings>();
+  readonly pathQueue: Sent[] = [];
+  #said = '';
   /** Its clock ahead of the others'. */
   ahead = 0;
   wakeAt = Infinity;
@@ -84,7 +100,7 @@ export class SimulatedUnit {
   ) {
     this.engine = new VrrpEngine(
       {
-        transmit: (router, ends, message) => {
+        transmit: ({ router, ends, message }) => {
           network.carry(this, router, ends, message);
         },
         changed: (change) => {
@@ -112,13 +128,19 @@ export class SimulatedUnit {
     if (!this.alive || this.still !== null) return;
     const queue = this.queue;
     this.queue = [];
-    this.engine.turn(this.clock, queue);
+    for (const { path, datagram } of this.pathQueue.splice(0)) {
+      const answer = this.peer?.receive(path, datagram, this.engine.report(), this.clock) ?? null;
+      if (answer !== null) this.network.carryHeartbeat(this, answer);
+    }
+    this.engine.turn(this.clock, queue, this.peer?.news(this.clock) ?? null);
     this.plan();
   }
 
-  /** Plans the next wake. */
+  /** Tells the other unit, and plans the next wake. */
   plan(): void {
-    const at = Math.max(this.network.now, this.engine.deadline - this.ahead);
+    this.#tell();
+    const deadline = Math.min(this.engine.deadline, this.peer?.deadline ?? Infinity);
+    const at = Math.max(this.network.now, deadline - this.ahead);
     if (at === this.wakeAt || at === Infinity) return;
     this.wakeAt = at;
     this.network.at(at, () => {
@@ -126,6 +148,30 @@ export class SimulatedUnit {
       this.wakeAt = Infinity;
       this.turn();
     });
+  }
+
+  #tell(): void {
+    if (this.peer === null || !this.alive) return;
+    const report = this.engine.report();
+    const said = JSON.stringify([...report]);
+    if (said === this.#said && !this.peer.due(this.clock)) return;
+    this.#said = said;
+    for (const sent of this.peer.send(report, this.clock)) this.network.carryHeartbeat(this, sent);
+  }
+
+  /** From now on it has paths to the other one of two. */
+  pair(settings: PathsSettings): void {
+    const run = Uint8Array.from({ length: 16 }, () => this.network.random(256));
+    this.peer = new Peer(settings, run);
+    for (const path of settings.paths) this.paths.set(path.name, path);
+    this.plan();
+  }
+
+  /** Ends in order. */
+  stop(): void {
+    this.engine.stop(this.clock, 'it was told to');
+    this.plan();
+    this.kill();
   }
 
   configure(groups: readonly GroupSettings[]): void {
@@ -239,6 +285,28 @@ export class VrrpNetwork {
         unit.turn();
       });
     }
+  }
+
+  /** Names of paths that are cut; `lan` is also when its network is in parts. */
+  readonly cut = new Set<string>();
+  /** All heartbeats that were ever sent. */
+  readonly heartbeats: { readonly to: number; readonly sent: Sent }[] = [];
+
+  carryHeartbeat(from: SimulatedUnit, sent: Sent): void {
+    const to = this.units[1 - from.index];
+    this.heartbeats.push({ to: 1 - from.index, sent });
+    const { name } = sent.path;
+    if (to === undefined || this.cut.has(name)) return;
+    if (name === 'lan' && !this.#reaches(from.index, to.index)) return;
+    this.at(this.now + this.#late(), () => this.deliver(to, sent));
+  }
+
+  /** A heartbeat arrives, be it one that was sent long ago. */
+  deliver(to: SimulatedUnit, { path, datagram }: Sent): void {
+    const by = to.paths.get(path.name);
+    if (!to.alive || to.still === 'machine' || by === undefined) return;
+    if (to.pathQueue.length < SOCKET_ROOM) to.pathQueue.push({ path: by, datagram });
+    to.turn();
   }
 
   tell(from: SimulatedUnit, router: RouterSettings): void {

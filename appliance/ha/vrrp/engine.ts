@@ -35,7 +35,7 @@ export interface RoleChange {
 
 export interface EnginePort {
   /** Sends a message; where that fails it is lost, as it may be on the link. */
-  transmit(router: RouterSettings, ends: Ends, message: Uint8Array): void;
+  transmit(outgoing: Outgoing): void;
   changed(change: RoleChange): void;
   /** One announcement for each address, after they are held. `round`: 1 for the first that it makes. */
   announce(router: RouterSettings, round: number): void;
@@ -66,7 +66,8 @@ export interface RouterStatus {
   readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
 }
 
-interface Outgoing {
+/** A message and where it goes. */
+export interface Outgoing {
   readonly router: RouterSettings;
   readonly ends: Ends;
   readonly message: Uint8Array;
@@ -346,7 +347,7 @@ export class VrrpEngine {
     entry.wantsAssertion = false;
     const messages = this.#messages(entry.machine.settings, priority);
     if (messages.length === 0) return;
-    for (const { router, ends, message } of messages) this.#port.transmit(router, ends, message);
+    for (const message of messages) this.#port.transmit(message);
     entry.sent += 1;
   }
 

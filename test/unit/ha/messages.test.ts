@@ -89,7 +89,7 @@ test('paths: a key, ends of one family, a silence of three heartbeats at the lea
     [/port/, { port: 0 }],
   ] as const) {
     const refused = parseSettings({ groups: [], paths: { ...right, ...part } });
-    assert.match(String(refused), reason);
+    assert.match(JSON.stringify(refused), reason);
   }
 });
 

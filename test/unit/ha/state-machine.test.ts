@@ -24,7 +24,7 @@ class Bench {
   readonly announced: number[] = [];
   readonly engine = new VrrpEngine(
     {
-      transmit: (router, ends, message) => {
+      transmit: ({ router, ends, message }) => {
         const read = decodeAdvertisement(message, ends);
         if (typeof read === 'string') throw new Error(`sent what is refused for ${read}`);
         const to = ends.destination.join('.');

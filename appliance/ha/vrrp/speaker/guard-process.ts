@@ -33,6 +33,7 @@ export class GuardProcess {
   #check: NodeJS.Timeout | null = null;
   #again: NodeJS.Timeout | null = null;
   #stood = false;
+  #sooner = false;
   #closed = false;
 
   /** Throws SystemError. */
@@ -49,11 +50,16 @@ export class GuardProcess {
     return new Promise((resolve) => this.#spawn(resolve));
   }
 
-  /** Addresses are held until `moment` at most, unless this is said again. */
-  renew(moment: number): void {
-    const sooner = moment < this.#lease.until;
+  /**
+   * Addresses are held until `moment` at most, unless this is said again. `call`: the guard is woken
+   * where that is sooner than it looks by itself; else it finds it at its next look.
+   */
+  renew(moment: number, call: boolean): void {
+    this.#sooner ||= moment < this.#lease.until;
     this.#lease.until = moment;
-    if (sooner) signalEventfd(this.#called);
+    if (!this.#sooner || !call) return;
+    this.#sooner = false;
+    signalEventfd(this.#called);
   }
 
   set farewells(list: readonly Farewell[]) {

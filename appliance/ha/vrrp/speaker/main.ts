@@ -3,6 +3,8 @@
  * is where it writes how another parent can adopt it. Everything is imported before anything
  * begins, so nothing is read from the disk later.
  */
+import { SystemError } from '../../../../native/ffi/libc.js';
+import { runAsOthers, runInRealTime } from '../../../../native/ffi/realtime.js';
 import { Speaker } from './speaker.js';
 import { wishes } from './wishes.js';
 
@@ -14,7 +16,16 @@ const PRIORITY = 40;
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 const missing = wishes(PRIORITY);
-const speaker = new Speaker(CHANNEL, process.argv[2] ?? null);
+// What a process does for the first time takes long: that must keep no other speaker from its CPU.
+runAsOthers();
+const speaker = new Speaker(CHANNEL, process.argv[2] ?? null, () => {
+  try {
+    runInRealTime(PRIORITY);
+  } catch (error) {
+    // It has been told that it may not.
+    if (!(error instanceof SystemError)) throw error;
+  }
+});
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => speaker.stop(`it got ${signal}`));
 }

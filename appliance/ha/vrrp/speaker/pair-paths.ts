@@ -89,6 +89,11 @@ export class PairPaths {
     }
   }
 
+  /** Whether the other unit is heard at all. */
+  get alive(): boolean {
+    return this.#peer?.alive ?? false;
+  }
+
   get deadline(): number {
     return this.#peer?.deadline ?? Infinity;
   }

@@ -10,54 +10,67 @@
  * - Without a parent it gives up everything and ends, at once or after a time (parent.ts): nobody
  *   could tell it anything any more.
  */
-import { readFileSync } from 'node:fs';
 import { SystemError } from '../../../../native/ffi/libc.js';
-import { FrameSender } from '../../../../native/ffi/packet-socket.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
 import { formatAddress } from '../../../config/address-codec.js';
 import { movesByItself } from '../../../net/service-addresses.js';
 import type { InterfaceAddress } from '../../../net/wire.js';
-import { gratuitousArp, unsolicitedAdvertisement } from '../announcement.js';
-import { VrrpEngine, type LinkState } from '../engine.js';
+import { VrrpEngine, type LinkState, type Outgoing } from '../engine.js';
+import { groupKey, type Report } from '../paths/heartbeat.js';
+import type { PeerNews } from '../paths/peer.js';
 import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../settings.js';
 import { HeldAddresses } from './addresses.js';
+import { Announcing } from './announcing.js';
+import { Holding, type Announcement } from './holding.js';
 import { Interfaces } from './interfaces.js';
+import type { Farewell } from './lease.js';
 import { GuardProcess } from './guard-process.js';
 import { parseSettings, type FromSpeaker } from './messages.js';
 import { PairPaths } from './pair-paths.js';
 import { Parent, type Told } from './parent.js';
 import { Sockets } from './sockets.js';
+import { warmUp } from './warm-up.js';
 
 /** An address that somebody takes off while it is held comes back this much later. */
 const PUT_BACK_MS = 1000;
 /** The longest that putting on or taking off addresses may take without a turn in between. */
-const PLACING_MS = 200;
+const PLACING_MS = 1000;
 /** A status takes a few hundred bytes, a message 64 KiB. */
 const ROUTERS_A_MESSAGE = 50;
+
+/** How long addresses stay after the last word, for the other unit to take them. */
+const LEAVING_MS = 100;
+
+interface Leaving {
+  readonly held: readonly RouterSettings[];
+  /** By groupKey(). */
+  readonly groups: readonly string[];
+  readonly until: number;
+}
 
 export class Speaker {
   readonly #parent: Parent;
   readonly #guard: GuardProcess;
   readonly #poller = new Poller();
   readonly #timer = new Timer();
-  readonly #frames = new FrameSender();
+  readonly #announcing: Announcing;
+  readonly #holding: Holding;
   readonly #engine: VrrpEngine;
   readonly #interfaces: Interfaces;
   readonly #addresses: HeldAddresses;
   readonly #sockets: Sockets;
   readonly #paths: PairPaths;
+  readonly #onConfigured: () => void;
   #groups: readonly GroupSettings[] = [];
   readonly #linkTexts = new Map<string, string>();
   /** What was told of and is not over. */
   readonly #problems = new Map<string, string>();
-  #held = '';
-  #placed: Promise<void> = Promise.resolve();
-  /** Addresses are being put on or taken off. */
-  #placing = 0;
+  #outgoing: Outgoing[] = [];
   #wishes: readonly string[] = [];
   #guardPid: number | null = null;
-  #announcements: { readonly router: RouterSettings; readonly round: number }[] = [];
+  #announcements: Announcement[] = [];
+  #leaving: Leaving | null = null;
   #putBack: NodeJS.Timeout | null = null;
   #ended = false;
   #end: () => void = () => undefined;
@@ -65,9 +78,10 @@ export class Speaker {
 
   /**
    * `channel`: the descriptor that leads to the parent. `stateFile`: where it says how another one
-   * can adopt it; null: nobody can. Throws SystemError.
+   * can adopt it; null: nobody can. `onConfigured`: from now on its times matter. Throws SystemError.
    */
-  constructor(channel: number, stateFile: string | null) {
+  constructor(channel: number, stateFile: string | null, onConfigured: () => void) {
+    this.#onConfigured = onConfigured;
     this.#parent = new Parent({
       poller: this.#poller,
       channel,
@@ -87,16 +101,7 @@ export class Speaker {
     };
     this.#engine = new VrrpEngine(
       {
-        transmit: (router, ends, message) => {
-          const subject = `sending ${router.name}`;
-          try {
-            this.#sockets.send(router, ends, message);
-            report(subject, null);
-          } catch (error) {
-            if (!(error instanceof SystemError)) throw error;
-            report(subject, `cannot send advertisements of ${router.name}: ${error.message}`);
-          }
-        },
+        transmit: (outgoing) => this.#outgoing.push(outgoing),
         changed: (change) => this.#tell({ kind: 'role', ...change }),
         announce: (router, round) => this.#announcements.push({ router, round }),
       },
@@ -108,6 +113,17 @@ export class Speaker {
       onFailure: (error) => this.#fail(error),
     });
     this.#addresses = new HeldAddresses(this.#interfaces, report);
+    this.#announcing = new Announcing(this.#interfaces, report);
+    this.#holding = new Holding({
+      addresses: this.#addresses,
+      send: (outgoing) => this.#send(outgoing),
+      announce: (announcement) => this.#announcing.send(announcement),
+      onPlaced: () => {
+        this.#tellPeer();
+        this.#renewLease();
+      },
+      onFailure: (error) => this.#fail(error),
+    });
     this.#paths = new PairPaths({
       poller: this.#poller,
       interfaces: this.#interfaces,
@@ -122,6 +138,7 @@ export class Speaker {
     await this.#interfaces.read();
     // What one left that was killed: this one begins as a backup.
     await this.#addresses.hold([]);
+    await warmUp(this.#addresses, this.#announcing);
     await this.#guard.start();
     this.#wishes = wishes;
     this.#poller.ref();
@@ -144,12 +161,35 @@ export class Speaker {
     }
   }
 
-  /** Gives up everything and ends. */
+  /**
+   * Gives up everything and ends. Where the other unit is heard, addresses stay until it holds
+   * them, or for LEAVING_MS: so clients are served all the time.
+   */
   stop(why: string): void {
-    if (this.#ended) return;
+    if (this.#ended || this.#leaving !== null) return;
+    const held = this.#engine.held();
+    const names = new Set(held.map(({ name }) => name));
+    const groups = this.#groups
+      .filter(({ routers }) => routers.some(({ name }) => names.has(name)))
+      .map(({ name }) => groupKey(name));
+    if (held.length > 0 && this.#paths.alive) {
+      this.#leaving = { held, groups, until: monotonicNow() + LEAVING_MS };
+    }
     this.#act((now) => this.#engine.stop(now, why));
+    if (this.#leaving === null) this.#finish();
+  }
+
+  #finish(): void {
+    this.#leaving = null;
+    this.#act(() => undefined);
     this.#ended = true;
-    this.#placed.then(() => this.#end(), this.#fail);
+    this.#holding.placed.then(() => this.#end(), this.#fail);
+  }
+
+  /** Whether the other unit has what this one leaves, or does not come for it. */
+  #left({ groups, until }: Leaving, news: PeerNews | null, now: number): boolean {
+    if (now >= until || news === null || !news.alive) return true;
+    return groups.every((group) => news.report.get(group)?.state === 'master');
   }
 
   async #close(): Promise<void> {
@@ -160,7 +200,7 @@ export class Speaker {
     this.#sockets.close();
     this.#paths.close();
     this.#interfaces.close();
-    this.#frames.close();
+    this.#announcing.close();
     this.#poller.close();
     this.#timer.close();
   }
@@ -221,17 +261,21 @@ export class Speaker {
       this.#followInterfaces(now);
       this.#engine.configure(settings.groups, now);
     });
+    this.#onConfigured();
     this.#tell({ kind: 'configured' });
   }
 
   #turn(): void {
     if (this.#ended) return;
+    let left = false;
     this.#act(() => {
       const arrivals = this.#sockets.drain();
       const now = monotonicNow();
-      const news = this.#paths.drain(this.#engine.report(), now);
+      const news = this.#paths.drain(this.#said(), now);
       this.#engine.turn(now, arrivals, news);
+      left = this.#leaving !== null && this.#left(this.#leaving, news, now);
     });
+    if (left) this.#finish();
   }
 
   #networkChanged(): void {
@@ -245,55 +289,69 @@ export class Speaker {
   #act(decide: (now: number) => void): void {
     if (this.#ended) return;
     decide(monotonicNow());
-    this.#paths.tell(this.#engine.report(), monotonicNow());
-    const paths = this.#paths.changes();
-    if (paths !== null) this.#tell({ kind: 'paths', paths });
-    const held = this.#engine.held();
-    const text = JSON.stringify(held.map(placesOf));
-    if (text !== this.#held) {
-      this.#held = text;
-      this.#place(held);
-    }
+    const [outgoing, announcements] = [this.#outgoing, this.#announcements];
+    [this.#outgoing, this.#announcements] = [[], []];
+    const held = this.#leaving === null ? this.#engine.held() : this.#leaving.held;
+    if (!this.#holding.same(held)) this.#guard.farewells = this.#farewells();
+    this.#holding.carryOut(held, outgoing, announcements);
+    this.#tellPeer();
     this.#renewLease();
-    const announcements = this.#announcements;
-    this.#announcements = [];
-    if (announcements.length > 0) {
-      this.#placed.then(
-        () => {
-          for (const { router, round } of announcements) this.#announce(router, round);
-        },
-        // Told above.
-        () => undefined,
-      );
-    }
-    this.#timer.set(Math.min(this.#engine.deadline, this.#paths.deadline));
+    this.#timer.set(
+      Math.min(this.#engine.deadline, this.#paths.deadline, this.#leaving?.until ?? Infinity),
+    );
   }
 
-  #place(held: readonly RouterSettings[]): void {
-    this.#placing += 1;
-    this.#guard.farewells = this.#engine.farewells().flatMap(({ router, ends, message }) => {
+  #tellPeer(): void {
+    this.#paths.tell(this.#said(), monotonicNow());
+    const paths = this.#paths.changes();
+    if (paths !== null) this.#tell({ kind: 'paths', paths });
+  }
+
+  /** A group is not held before all of its addresses are there. */
+  #said(): Report {
+    const report = this.#engine.report();
+    const { waiting } = this.#holding;
+    if (waiting.size === 0) return report;
+    const early = this.#groups.filter(({ routers }) => routers.some((r) => waiting.has(r.name)));
+    const keys = new Set(early.map(({ name }) => groupKey(name)));
+    return new Map(
+      [...report].map(([key, { state, priority }]) => [
+        key,
+        { state: keys.has(key) && state === 'master' ? 'backup' : state, priority },
+      ]),
+    );
+  }
+
+  #send({ router, ends, message }: Outgoing): void {
+    const subject = `sending ${router.name}`;
+    try {
+      this.#sockets.send(router, ends, message);
+      this.#report(subject, null);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#report(subject, `cannot send advertisements of ${router.name}: ${error.message}`);
+    }
+  }
+
+  /** What the guard would have to say, if it changes. */
+  #farewells(): readonly Farewell[] {
+    return this.#engine.farewells().flatMap(({ router, ends, message }) => {
       const link = this.#interfaces.named(router.interface);
       const { family, interface: name } = router;
       return link === null
         ? []
         : [{ interface: { name, index: link.index }, family, ...ends, message }];
     });
-    this.#placed = this.#addresses.hold(held);
-    this.#placed.then(
-      () => {
-        this.#placing -= 1;
-        this.#renewLease();
-      },
-      (error: unknown) => this.#fail(error),
-    );
   }
 
   #renewLease(): void {
     const own = this.#engine.leasedUntil;
     // Heard by the other unit in more than one way, it lives for the one that notices first.
     const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
-    if (this.#placing === 0) this.#guard.renew(until);
-    else this.#guard.renew(Math.max(until === Infinity ? 0 : until, monotonicNow() + PLACING_MS));
+    const moving = this.#holding.placing || this.#leaving !== null;
+    const least = moving ? monotonicNow() + PLACING_MS : 0;
+    // Not before clients are served: the guard may need the same CPU.
+    this.#guard.renew(Math.max(until === Infinity && moving ? 0 : until, least), !moving);
   }
 
   /** Sockets and what the engine knows of interfaces follow the kernel. */
@@ -320,32 +378,11 @@ export class Speaker {
 
   /** Another program may have taken an address off. */
   #putBackLater(): void {
-    if (this.#putBack !== null || this.#held === '[]' || this.#held === '') return;
+    if (this.#putBack !== null || this.#holding.empty) return;
     this.#putBack = setTimeout(() => {
       this.#putBack = null;
-      if (!this.#ended) this.#addresses.hold(this.#engine.held()).catch(this.#fail);
+      if (!this.#ended) this.#holding.repair();
     }, PUT_BACK_MS);
-  }
-
-  #announce(router: RouterSettings, round: number): void {
-    if (this.#ended || !this.#engine.held().includes(router)) return;
-    const link = this.#interfaces.named(router.interface);
-    if (link === null || link.mac.length !== 6) return;
-    const subject = `announcing ${router.name}`;
-    try {
-      for (const address of router.addresses) {
-        const frame =
-          router.family === 4
-            ? // Some hosts take notice of one form only, so both are sent in turn.
-              gratuitousArp(link.mac, address, round % 2 === 1 ? 'request' : 'reply')
-            : unsolicitedAdvertisement(link.mac, address, { router: forwards(router.interface) });
-        this.#frames.send(link.index, frame);
-      }
-      this.#report(subject, null);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      this.#report(subject, `cannot announce the addresses of ${router.name}: ${error.message}`);
-    }
   }
 
   /** Each problem once, and once that it is over. */
@@ -362,18 +399,3 @@ export class Speaker {
 }
 
 const NO_INTERFACE: LinkState = { running: false, sources: { 4: null, 6: null } };
-
-function placesOf({ interface: name, addresses }: RouterSettings): readonly string[] {
-  return [name, ...addresses.map(formatAddress)];
-}
-
-/** Whether the unit is a router on an interface (RFC 4861 §6.2.1, IsRouter). */
-function forwards(name: string): boolean {
-  try {
-    return readFileSync(`/proc/sys/net/ipv6/conf/${name}/forwarding`, 'utf8').trim() !== '0';
-  } catch (error) {
-    // It has just gone, or there is no IPv6.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
-}
