@@ -19,11 +19,13 @@ import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
-import { pairEvent, unitName } from './control/pairing.js';
+import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Roles } from './control/roles.js';
+import { VRRP_STATE } from './control/end-speaker.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -34,6 +36,7 @@ import { L4Tier } from './l4/tier.js';
 import { migrateConnections } from './l7/supervisor/migration.js';
 import { L7_STATE } from './l7/supervisor/tier-state.js';
 import { WorkerTier } from './l7/supervisor/worker-tier.js';
+import { linkAddresses } from './net/link-addresses.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
@@ -153,6 +156,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
+    const flows = mirrorFlows({
+      ...{ tier, network, pair, file: join(options.runDir, 'flows-of') },
+      onEvent: (event) => {
+        events.append(event);
+      },
+      onError: (err) => {
+        log.error({ err }, 'cannot mirror flows; trying again');
+      },
+    });
+    closing.push(() => flows.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
       intent: () => certificates.intent,
       publish: () => {
@@ -215,13 +228,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
     const roles = new Roles({
       peer: () => pair.state().peer?.name ?? null,
       events,
       log,
-      start: (hears) => new SpeakerProcess({ poller, ...hears }),
+      start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
+      adopt: (hears) => SpeakerProcess.adopt({ ...speaker, ...hears }),
     });
     closing.push(() => roles.close());
+    await roles.begin();
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),
@@ -233,6 +249,12 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       access,
       certificates,
       roles,
+      pair: new Pairing({
+        pair,
+        unit: () => unitName(store.head()),
+        addresses: () => linkAddresses(network.links(), network.addresses()),
+        events,
+      }),
       log,
       profiles,
       tableSizes: chosen,

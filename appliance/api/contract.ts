@@ -18,6 +18,7 @@ import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
 export type { Change, ConfigError, Document };
 export type * from './certificate-contract.js';
+export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';
 
@@ -547,7 +548,11 @@ export type AlarmCode =
   /** A table of the fast path is nearly full. */
   | 'table-full'
   /** The VRRP speaker ended, or cannot do what it should. */
-  | 'virtual-router';
+  | 'virtual-router'
+  /** The other unit is heard by no link, or the stored pair cannot be used. */
+  | 'peer-lost'
+  /** A link to the other unit is down, and another is up. */
+  | 'pair-link-down';
 
 export interface Alarm {
   readonly code: AlarmCode;

@@ -46,6 +46,7 @@ import type {
 } from './contract.js';
 
 import type { CertificatesPort } from './certificate-port.js';
+import type { PairPort } from './pair-port.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
@@ -210,6 +211,7 @@ export interface DaemonPort {
   reloadAccess(): Promise<AccessView>;
 
   readonly certificates: CertificatesPort;
+  readonly pair: PairPort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

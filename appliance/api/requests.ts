@@ -129,6 +129,19 @@ export function octets(body: unknown): Buffer {
   throw new PortError('unsupported-media-type', 'Send application/octet-stream here.');
 }
 
+const inviteBody = z.strictObject({ addresses: z.array(z.string().max(64)).max(64).optional() });
+
+export function parseInvite(body: unknown): z.output<typeof inviteBody> {
+  return check(inviteBody, jsonBody(body), 'body');
+}
+
+const joinBody = z.strictObject({ code: z.string().max(200), address: z.string().max(64) });
+
+/** What is refused is not repeated in the error: it may be a code. */
+export function parseJoin(body: unknown): z.output<typeof joinBody> {
+  return check(joinBody, jsonBody(body), 'body');
+}
+
 const testBody = z.strictObject({ service: z.string().optional() });
 
 export function parseTest(body: unknown): z.output<typeof testBody> {

@@ -32,6 +32,7 @@
  *   DELETE /v1/access/entries                 ?prefix=PREFIX &service=NAME
  *   POST   /v1/access/reload                  reads the files of the lists again
  *          /v1/certificates…                  see certificate-routes.ts
+ *          /v1/pair…                          see pair-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
@@ -40,6 +41,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAccess } from './access-routes.js';
 import { addCertificates } from './certificate-routes.js';
+import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
 import { toYaml } from '../config/document.js';
@@ -73,6 +75,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addViews(app, context);
   addAccess(app, context);
   addCertificates(app, context);
+  addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
   addStream(app, context);

@@ -21,7 +21,7 @@ import { paint } from './format.js';
 import { addHardwareCommand } from './hardware.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
-import { addPairRoles } from './pair-roles.js';
+import { addPairCommands } from './pair.js';
 import { addRestartCommands } from './restart.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
@@ -77,14 +77,8 @@ export function createProgram(context: Context): Command {
   addSetCommands(program, context);
   addAccessCommands(program, context);
   addCertCommands(program, context);
+  addPairCommands(program, context);
   addRestartCommands(program, context);
-  const pair = program
-    .command('pair')
-    .helpCommand(false)
-    .summary('two units as one')
-    .description('What two units that are paired do together.')
-    .addHelpText('after', examples(['weir pair failover --all', 'the other unit takes over']));
-  addPairRoles(pair, context);
   addHistoryCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);

@@ -65,6 +65,7 @@ import { flowEvent } from './flow-events.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
+import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { fitness } from './fitness.js';
@@ -94,6 +95,7 @@ export interface DaemonParts {
   readonly cookies: CookieSecret;
   readonly certificates: Certificates;
   readonly roles: Roles;
+  readonly pair: Pairing;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -461,6 +463,10 @@ export class Daemon implements DaemonPort {
 
   failover(request: Parameters<DaemonPort['failover']>[0]): Promise<FailoverResult> {
     return this.#parts.roles.failover(request);
+  }
+
+  get pair(): Pairing {
+    return this.#parts.pair;
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

@@ -1,12 +1,19 @@
 /**
- * What the daemon has to do with its pair: the unit's name as the other one hears it, and what
- * happens to the pair as events.
+ * What the daemon has to do with its pair: what administrators ask and order, the unit's name as the
+ * other one hears it, and what happens to the pair as events and alarms.
  *
- * Invariant: nothing of the code of an invitation is in an event.
+ * Invariant: nothing of the code of an invitation is in an event or an error.
  */
 import { hostname } from 'node:os';
-import type { PairNews } from '../ha/pair/state.js';
-import type { NewEvent } from '../telemetry/event-log.js';
+import type { Alarm, PairInvited, PairView } from '../api/contract.js';
+import type { PairPort } from '../api/pair-port.js';
+import { PortError } from '../api/port.js';
+import { checkUnicast, parseAddress } from '../config/addresses.js';
+import { PairError } from '../ha/pair/errors.js';
+import { MAX_LINKS } from '../ha/pair/messages.js';
+import type { Pair } from '../ha/pair/pair.js';
+import type { PairNews, PairState } from '../ha/pair/state.js';
+import type { EventLog, NewEvent } from '../telemetry/event-log.js';
 
 /** That of the document, or the host's while there is none. */
 export function unitName(
@@ -52,3 +59,111 @@ const invitationOver: Readonly<
   'wrong codes': 'the invitation is void: too many wrong codes',
   withdrawn: 'the invitation was withdrawn',
 };
+
+export interface PairingParts {
+  readonly pair: Pair;
+  /** This unit's name. */
+  readonly unit: () => string;
+  /** Where an invitation listens unless it is told: an address of each interface. */
+  readonly addresses: () => readonly string[];
+  readonly events: Pick<EventLog, 'append'>;
+}
+
+export class Pairing implements PairPort {
+  readonly #parts: PairingParts;
+
+  constructor(parts: PairingParts) {
+    this.#parts = parts;
+  }
+
+  async view(): Promise<PairView> {
+    const { pair, unit } = this.#parts;
+    return viewOf(unit(), pair.state());
+  }
+
+  invite({ addresses, author }: Parameters<PairPort['invite']>[0]): Promise<PairInvited> {
+    return asPort(async () => {
+      const { pair, unit } = this.#parts;
+      const own = addresses.length > 0 ? addresses : this.#parts.addresses().slice(0, MAX_LINKS);
+      const wanted = own.map(unicast);
+      if (wanted.length === 0) {
+        throw new PairError(
+          'unavailable',
+          'No interface of this unit has an address: name those to listen at.',
+        );
+      }
+      const { code, expires, fingerprint } = await pair.invite(wanted);
+      this.#tell(author, `invites another unit at ${wanted.join(', ')}`);
+      const { port, invitation } = pair.state();
+      const listening = invitation?.addresses ?? wanted;
+      return { unit: unit(), code, expires, fingerprint, addresses: listening, port };
+    });
+  }
+
+  join({ code, address, author }: Parameters<PairPort['join']>[0]): Promise<PairView> {
+    return asPort(async () => {
+      const { name } = await this.#parts.pair.join(code, unicast(address));
+      this.#tell(author, `joined this unit to ${name}`);
+      return this.view();
+    });
+  }
+
+  leave({ author }: Parameters<PairPort['leave']>[0]): Promise<PairView> {
+    return asPort(async () => {
+      const name = this.#parts.pair.leave();
+      this.#tell(author, name === '' ? 'withdrew the invitation' : `parted this unit from ${name}`);
+      return this.view();
+    });
+  }
+
+  alarms(): Alarm[] {
+    const { peer, links, problem } = this.#parts.pair.state();
+    if (problem !== null) {
+      return [{ code: 'peer-lost', severity: 'error', message: problem, since: null }];
+    }
+    const down = links.filter(({ up }) => !up);
+    if (peer === null || down.length === 0) return [];
+    if (down.length === links.length) {
+      const times = down.map(({ since }) => since);
+      const since = times.includes(null) ? null : Math.max(...times.map(Number));
+      const message = `The other unit, ${peer.name}, is heard by no link: ${down[0]?.reason ?? 'no answer yet'}.`;
+      return [{ code: 'peer-lost', severity: 'error', message, since }];
+    }
+    return down.map(({ address, reason, since }) => ({
+      ...{ code: 'pair-link-down', severity: 'warning', since },
+      message: `The link ${address} to ${peer.name} is down: ${reason ?? 'no answer yet'}.`,
+    }));
+  }
+
+  #tell(author: string, what: string): void {
+    this.#parts.events.append({
+      ...{ kind: 'pair', severity: 'info', message: `${author} ${what}` },
+      subject: { author },
+    });
+  }
+}
+
+function viewOf(unit: string, state: PairState): PairView {
+  const { fingerprint, port, invitation, peer, links, unacknowledged, refused, problem } = state;
+  const together = links.some(({ up }) => up);
+  return {
+    ...{ unit, fingerprint, port, invitation, peer, together },
+    ...{ links, unacknowledged, refused, problem },
+  };
+}
+
+/** Its canonical text. What is none is not repeated: it may be a code in the wrong place. */
+function unicast(text: string): string {
+  const address = parseAddress(text);
+  if (address.ok && checkUnicast(address.value) === null) return address.value.text;
+  throw new PairError('invalid', 'Give a unicast IP address of a unit, such as 192.0.2.1.');
+}
+
+async function asPort<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof PairError)) throw error;
+    throw new PortError(error.code, error.message, { cause: error });
+  }
+}

@@ -66,6 +66,7 @@ export interface ShowParts {
   readonly weightProblems: () => ReadonlyMap<string, string>;
   readonly access: Access;
   readonly certificates: { alarms(): Alarm[] };
+  readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
   /** Virtual routers. */
   readonly roles: Pick<Roles, 'summary' | 'alarms'>;
@@ -151,6 +152,7 @@ export class Show {
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
         roles: this.#parts.roles.alarms(),
+        pair: this.#parts.pair.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

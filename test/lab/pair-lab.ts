@@ -20,10 +20,11 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PairInvited, PairView } from '../../appliance/api/contract.js';
 import { children, ended, run } from './commands.js';
 import { Members } from './servers.js';
 import { addressOf, labPaths, Topology, type Segment, type UnitName } from './topology.js';
-import { Unit } from './unit.js';
+import { Unit, until } from './unit.js';
 
 /** What joins a unit to the others. */
 export type Wire = Segment | 'cable';
@@ -95,6 +96,25 @@ export class PairLab {
     const unit = { name, interfaces: ['eth0', 'eth1'], workers: 1, ...document.unit };
     const whole = { version: 1, pools: {}, services: {}, ...document, unit };
     await this.unit(name).must('apply', this.file(`${name}.yaml`, JSON.stringify(whole)));
+  }
+
+  /** Invites at unit-a and joins unit-b, over LAN and cable, as a user does; waits for both links. */
+  async pair(): Promise<void> {
+    const invited = await this.a.must('pair', 'invite', ...linkAddresses, '--json');
+    const { code } = JSON.parse(invited) as PairInvited;
+    await this.b.must('pair', 'join', code, linkAddresses[0] ?? '');
+    await this.untilLinks(linkAddresses.length);
+  }
+
+  /** Waits until both units say that so many links are up. */
+  async untilLinks(count: number): Promise<void> {
+    for (const unit of [this.a, this.b]) {
+      await until(`${count} links up at ${unit.name}`, 30_000, async () => {
+        const { links, problem } = await unit.get<PairView>('/v1/pair');
+        const up = links.filter((link) => link.up).length;
+        return up === count || `${up} up, ${problem ?? ''}${JSON.stringify(links)}`;
+      });
+    }
   }
 
   /** Writes a file of the lab's and returns its path. */

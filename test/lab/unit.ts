@@ -18,7 +18,7 @@ process.env['WEIR_L7_LINGER'] ??= '30';
 
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
 /** How long a daemon may take from its start to its first answer, in milliseconds. */
-const startLimit = 20_000;
+const startLimit = 60_000;
 /** How long workers of layer 7 serve on without their daemon, in seconds: longer than any act. */
 const linger = 60;
 

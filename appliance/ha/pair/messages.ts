@@ -32,7 +32,7 @@ export const welcomeSchema = z.strictObject({
   addresses: z.array(unicastAddress()).min(1).max(MAX_LINKS),
 });
 export const emptySchema = z.strictObject({});
-export const refusedReasons = ['code', 'void', 'itself', 'unknown'] as const;
+export const refusedReasons = ['code', 'void', 'itself', 'same-name', 'unknown'] as const;
 export type RefusedReason = (typeof refusedReasons)[number];
 export const refusedSchema = z.strictObject({ reason: z.enum(refusedReasons) });
 

@@ -105,6 +105,8 @@ export async function welcome(socket: TLSSocket, side: InviterSide): Promise<Int
       side.counts.wrongCode += 1;
       throw talk.refusal(side.wrong() ? 'void' : 'code');
     }
+    // Names tell the two apart everywhere. The invitation stays open.
+    if (join.name === side.name) throw talk.refusal('same-name');
     talk.send('welcome', {
       version: PROTOCOL_VERSION,
       name: side.name,
@@ -208,6 +210,8 @@ const SENTENCES: Readonly<Record<RefusedReason, string>> = {
   code: 'The code is wrong: type it as "weir pair invite" printed it on the other unit.',
   void: 'The invitation is no longer valid: it was used, has expired, or there were too many wrong codes. Run "weir pair invite" again on the other unit.',
   itself: 'At that address is this unit itself: name the other one’s.',
+  'same-name':
+    'Both units have the same name: give this one another in unit.name of its configuration, apply it, and join again.',
   unknown:
     'The other unit has no invitation open, and does not know this one: run "weir pair invite" there.',
 };

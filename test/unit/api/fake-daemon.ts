@@ -55,6 +55,7 @@ import {
 
 import { FakeCertificates } from './fake-certificates.js';
 import { ROUTERS } from './router-rows.js';
+import { FakePair } from './fake-pair.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -534,6 +535,7 @@ export interface Asked {
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
   readonly certificates = new FakeCertificates();
+  readonly pair = new FakePair();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { compile } from '../../../appliance/control/compile.js';
 import { compilePair, type PairTables } from '../../../appliance/control/compile-pair.js';
 import { intentSchema, type Document } from '../../../appliance/config/schema.js';
-import { parseGroups } from '../../../appliance/ha/vrrp/speaker/messages.js';
+import { parseSettings } from '../../../appliance/ha/vrrp/speaker/messages.js';
 
 const test = suite('compile pair');
 
@@ -45,7 +45,8 @@ function compiled(
     peer,
     interfaceOf,
   });
-  const read = parseGroups(JSON.parse(JSON.stringify(result.groups)));
+  const told = { groups: result.groups, paths: null };
+  const read = parseSettings(JSON.parse(JSON.stringify(told)));
   if (typeof read === 'string') throw new Error(`the speaker refuses the groups: ${read}`);
   return result;
 }

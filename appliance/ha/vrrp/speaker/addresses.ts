@@ -119,21 +119,29 @@ export class HeldAddresses {
   }
 }
 
-/** Takes off what a speaker left that did not end by itself. Returns how many. Throws SystemError. */
+/** Takes off all addresses of this tier, or those of them that fit. Returns how many. Throws SystemError. */
+export async function takeOffHeldAddresses(
+  socket: NetlinkSocket,
+  fits: (address: wire.InterfaceAddress) => boolean = () => true,
+): Promise<number> {
+  const found = await socket.dump(wire.RTM_GETADDR, wire.encodeDump(wire.RTM_GETADDR));
+  const left = found
+    .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
+    .filter((address) => address.origin === HELD_ORIGIN && fits(address));
+  const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
+  for (const answer of answers) {
+    if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
+  }
+  return left.length;
+}
+
+/** What a speaker left that did not end by itself. Returns how many. Throws SystemError. */
 export async function removeHeldAddresses(): Promise<number> {
   const poller = new Poller();
   try {
     const socket = NetlinkSocket.open({ poller });
     try {
-      const found = await socket.dump(wire.RTM_GETADDR, wire.encodeDump(wire.RTM_GETADDR));
-      const left = found
-        .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
-        .filter(({ origin }) => origin === HELD_ORIGIN);
-      const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
-      for (const answer of answers) {
-        if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
-      }
-      return left.length;
+      return await takeOffHeldAddresses(socket);
     } finally {
       socket.close();
     }

@@ -1,0 +1,250 @@
+/**
+ * `pair`: another unit is invited, joined, looked at, left.
+ *
+ * Invariant: the code of an invitation is never an argument unless who typed it wanted that: other
+ * users of the machine see arguments. Without it, it is asked for, or read from stdin.
+ */
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import type { PairInvited, PairLink, PairView } from '../api/contract.js';
+import { examples } from './arguments.js';
+import { readOctets } from './cert-files.js';
+import { answer, clientOf, type Context } from './context.js';
+import { addPairRoles } from './pair-roles.js';
+import { CliError, EXIT } from './exit-codes.js';
+import { clean, duration, milliseconds, paint, timestamp } from './format.js';
+import { table, type Column } from './table.js';
+
+export function addPairCommands(program: Command, context: Context): void {
+  const pair = program
+    .command('pair')
+    .helpCommand(false)
+    .summary('two units that stand in for each other')
+    .description(
+      'Makes two units a pair: one invites, the other joins with the code that the first one printed.\n' +
+        'From then on they speak over mutual TLS with keys that each knows of the other.',
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['weir pair invite', 'on one unit: prints a code'],
+        ['weir pair join 192.0.2.1', 'on the other: asks for the code'],
+        ['weir pair status', 'who the other unit is, and the links to it'],
+        ['weir pair failover --all', 'let the other unit have the addresses'],
+      ),
+    );
+  addInvite(pair, context);
+  addJoin(pair, context);
+  addStatus(pair, context);
+  addPairRoles(pair, context);
+  addLeave(pair, context);
+}
+
+function addInvite(pair: Command, context: Context): void {
+  pair
+    .command('invite')
+    .summary('print a code that lets another unit join this one')
+    .description(
+      'Listens on TCP port 9347 for ten minutes and prints a code for one unit. Each address is a link\n' +
+        'of the pair from then on, best over different cables. Without addresses: one of each interface.\n' +
+        'Another invitation takes the place of an open one. Root only.',
+    )
+    .argument('[address...]', "this unit's own addresses to listen at, 1 to 8")
+    .addHelpText(
+      'after',
+      examples(
+        ['weir pair invite', 'at an address of each interface'],
+        ['weir pair invite 10.0.0.1 192.168.255.1', 'two links: the LAN and a cable'],
+      ),
+    )
+    .action(async (addresses: readonly string[], _options: object, command: Command) => {
+      const invited = await clientOf(command, context).json<PairInvited>({
+        method: 'POST',
+        path: '/v1/pair/invite',
+        json: { addresses },
+      });
+      await answer(command, context, invited, () => invitedText(context, invited));
+    });
+}
+
+function invitedText(context: Context, invited: PairInvited): string {
+  const { unit, code, fingerprint, addresses, port, expires } = invited;
+  const [first = ''] = addresses;
+  return (
+    `Code         ${paint(context.look, 'bold', code)}\n` +
+    `Unit         ${clean(unit)}\n` +
+    `Fingerprint  ${fingerprint}\n` +
+    `Listens at   ${addresses.join(', ')}, TCP port ${port}\n` +
+    `Until        ${timestamp(expires)}, for one unit\n\n` +
+    `On the other unit, type the code when it asks:\n  weir pair join ${first}\n`
+  );
+}
+
+function addJoin(pair: Command, context: Context): void {
+  pair
+    .command('join')
+    .summary('join this unit to the one that printed a code')
+    .description(
+      'Joins this unit to the one that listens at the address, once both have proved to know the code.\n' +
+        'The code is asked for, or read from stdin when that is no terminal; given on the command line,\n' +
+        'other users of this machine may see it while the command runs. Root only.',
+    )
+    .argument('<code-or-address>', 'the code, or the address alone')
+    .argument('[address]', 'of the inviting unit, any that it printed')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir pair join 10.0.0.1', 'asks for the code'],
+        ['weir pair join 10.0.0.1 < code', 'reads it'],
+        ['weir pair join 7K2MX-0V4QT-9HRWC-D1Z8N 10.0.0.1', 'all at once'],
+      ),
+    )
+    .action(
+      async (first: string, second: string | undefined, _options: object, command: Command) => {
+        const code = second === undefined ? await askCode(context) : first;
+        const address = second ?? first;
+        const view = await clientOf(command, context).json<PairView>({
+          method: 'POST',
+          path: '/v1/pair/join',
+          json: { code, address },
+        });
+        await answer(command, context, view, () => joinedText(view));
+      },
+    );
+}
+
+function joinedText({ peer }: PairView): string {
+  if (peer === null) return 'Joined, and parted again by the other unit.\n';
+  return (
+    `Joined ${clean(peer.name)}.\n` +
+    `Fingerprint  ${peer.fingerprint}\n` +
+    'Compare it with what "weir pair status" says on the other unit if you are in doubt.\n'
+  );
+}
+
+async function askCode(context: Context): Promise<string> {
+  if (process.stdin.isTTY !== true) {
+    const bytes = await readOctets(['-']);
+    const code = bytes.toString('utf8').trim();
+    bytes.fill(0);
+    if (code !== '') return code;
+    throw new CliError(EXIT.usage, 'There was no code on stdin: give the one that was printed.');
+  }
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return (await lines.question('Code: ')).trim();
+  } catch (error) {
+    context.err('\n');
+    throw new CliError(EXIT.usage, 'No code was given.', undefined, error);
+  } finally {
+    lines.close();
+  }
+}
+
+function addStatus(pair: Command, context: Context): void {
+  pair
+    .command('status')
+    .summary('who the other unit is, and the links to it')
+    .description(
+      'Shows the other unit, the links to it, an open invitation, and what was refused on the port.',
+    )
+    .option(
+      '--check',
+      `end with exit status ${EXIT.attention} unless every link is up (or the unit is not paired)`,
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['weir pair status', 'one look'],
+        ['weir pair status --check > /dev/null', 'for monitoring'],
+      ),
+    )
+    .action(async ({ check }: { readonly check?: boolean }, command: Command) => {
+      const view = await clientOf(command, context).json<PairView>({ path: '/v1/pair' });
+      await answer(command, context, view, () => statusText(context, view));
+      const well = view.problem === null && view.links.every(({ up }) => up);
+      if (check === true && !well) process.exitCode = EXIT.attention;
+    });
+}
+
+function statusText(context: Context, view: PairView): string {
+  const lines: [string, string][] = [['Unit', view.unit]];
+  if (view.fingerprint !== null) lines.push(['Key', view.fingerprint]);
+  lines.push(['Peer', peerText(view)]);
+  if (view.peer !== null) {
+    lines.push(['Peer key', view.peer.fingerprint]);
+    if (view.unacknowledged > 0) lines.push(['Waiting', `${view.unacknowledged} messages`]);
+  }
+  if (view.invitation !== null) {
+    const { expires, addresses, wrongCodes } = view.invitation;
+    const tries = wrongCodes === 0 ? '' : `, ${wrongCodes} wrong codes`;
+    const left = duration(Math.max(0, expires - context.now()));
+    lines.push(['Invites', `at ${addresses.join(', ')} for ${left}${tries}`]);
+  }
+  const refused = Object.entries(view.refused).filter(([, count]) => count > 0);
+  if (refused.length > 0) {
+    lines.push(['Refused', refused.map(([reason, count]) => `${reason} ${count}`).join(', ')]);
+  }
+  const text = lines.map(([name, value]) => `${name.padEnd(9)} ${clean(value)}\n`).join('');
+  const problem =
+    view.problem === null ? '' : `${paint(context.look, 'red', `error: ${clean(view.problem)}`)}\n`;
+  if (view.peer === null) return text + problem;
+  const room = { width: context.width };
+  return `${text}${problem}\n${table(view.links, columns(context), context.look, room, 'No links.')}`;
+}
+
+function peerText({ peer, together, problem }: PairView): string {
+  if (peer === null) return 'none: see weir pair invite';
+  const state = problem !== null ? 'not usable' : together ? 'heard' : 'NOT HEARD';
+  return `${peer.name}, ${state}, paired since ${timestamp(peer.since)}`;
+}
+
+function columns(context: Context): readonly Column<PairLink>[] {
+  return [
+    { title: 'LINK', value: ({ address }) => address },
+    {
+      title: 'STATE',
+      value: ({ up, active }) => (up ? (active ? 'up, in use' : 'up') : 'DOWN'),
+      colour: ({ up }) => (up ? 'green' : 'red'),
+    },
+    {
+      title: 'SINCE',
+      value: ({ since }) => (since === null ? '-' : duration(Math.max(0, context.now() - since))),
+      align: 'right',
+    },
+    {
+      title: 'RTT',
+      value: ({ rtt }) => (rtt === null ? '-' : milliseconds(rtt)),
+      align: 'right',
+    },
+    {
+      title: 'WHY',
+      value: ({ up, reason }) => (up ? '-' : (reason ?? 'no answer yet')),
+      shrinkTo: 20,
+    },
+  ];
+}
+
+function addLeave(pair: Command, context: Context): void {
+  pair
+    .command('leave')
+    .summary('part this unit from the other one, or withdraw an invitation')
+    .description(
+      'Forgets the other unit and both keys; the other one does the same when it hears of it. Each keeps\n' +
+        'its configuration. To be a pair again they must be paired anew. Root only.',
+    )
+    .addHelpText('after', examples(['weir pair leave', 'alone from now on']))
+    .action(async (_options: object, command: Command) => {
+      const client = clientOf(command, context);
+      const before = await client.json<PairView>({ path: '/v1/pair' });
+      const view = await client.json<PairView>({ method: 'DELETE', path: '/v1/pair' });
+      await answer(command, context, view, () => leftText(before));
+    });
+}
+
+function leftText({ peer, together }: PairView): string {
+  if (peer === null) return 'The invitation is withdrawn.\n';
+  return together
+    ? `This unit and ${clean(peer.name)} are no pair any more.\n`
+    : `This unit has left the pair. ${clean(peer.name)} was not heard: run "weir pair leave" there too.\n`;
+}

@@ -1,0 +1,87 @@
+/** `weir pair`: what it asks of the daemon, prints and refuses. */
+import { userInfo } from 'node:os';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { PortError } from '../../../appliance/api/port.js';
+import { FINGERPRINT, INVITED, PAIRED } from '../api/fake-pair.js';
+import { withApi } from '../api/fixture.js';
+import { needs } from '../../support/needs.js';
+import { weir } from './weir.js';
+
+const test = suite('cli: pair');
+const author = userInfo().username;
+
+needs.root(test)('invite prints the code, the key, and what to type on the other unit', () =>
+  withApi(async ({ daemon, socket }) => {
+    const ran = await weir(['pair', 'invite', '10.0.0.1', '192.168.255.1'], { socket });
+    assert.equal([ran.code, ran.err], [0, '']);
+    assert.match(ran.out, /^Code {9}00000-11111-22222-33333\n/);
+    assert.match(ran.out, new RegExp(`^Fingerprint {2}${FINGERPRINT}$`, 'm'));
+    assert.match(ran.out, /^Until {8}2026-01-01 00:10:00, for one unit$/m);
+    assert.match(ran.out, / {2}weir pair join 10\.0\.0\.1\n$/);
+    const json = await weir(['pair', 'invite', '--json'], { socket });
+    assert.equal(JSON.parse(json.out), INVITED);
+    assert.equal(daemon.pair.asked, [
+      { method: 'invite', argument: { addresses: ['10.0.0.1', '192.168.255.1'], author } },
+      { method: 'invite', argument: { addresses: [], author } },
+    ]);
+  }),
+);
+
+needs.root(test)('join takes the code as an argument or from stdin', () =>
+  withApi(async ({ daemon, socket }) => {
+    const code = 'abcde-fghjk-mnpqr-stvwx';
+    const given = await weir(['pair', 'join', code, '10.0.0.1'], { socket });
+    assert.equal([given.code, given.err], [0, '']);
+    assert.match(given.out, /^Joined weir-b\.\nFingerprint {2}AA:/);
+    const read = await weir(['pair', 'join', '10.0.0.1'], { socket, input: `${code}\n` });
+    assert.is(read.code, 0);
+    const argument = { code, address: '10.0.0.1', author };
+    assert.equal(daemon.pair.asked, [
+      { method: 'join', argument },
+      { method: 'join', argument },
+    ]);
+    const none = await weir(['pair', 'join', '10.0.0.1'], { socket });
+    assert.is(none.code, 2);
+    assert.match(none.err, /no code on stdin/);
+    daemon.pair.failure = new PortError('conflict', 'The code is wrong.');
+    const wrong = await weir(['pair', 'join', code, '10.0.0.1'], { socket });
+    assert.is(wrong.code, 5);
+    assert.match(wrong.err, /The code is wrong\./);
+    assert.not.match(wrong.err, /abcde/);
+  }),
+);
+
+test('status shows the other unit and each link in words, and --check judges', () =>
+  withApi(async ({ daemon, socket }) => {
+    const alone = await weir(['pair', 'status', '--check'], { socket });
+    assert.equal(
+      [alone.code, alone.out, alone.err],
+      [0, 'Unit      weir-a\nPeer      none: see weir pair invite\n', ''],
+    );
+    daemon.pair.current = PAIRED;
+    const shown = await weir(['pair', 'status', '--check'], { socket });
+    assert.is(shown.code, 8, 'a link is down');
+    assert.match(shown.out, /^Peer +weir-b, heard, paired since 2026-01-01 00:00:00$/m);
+    assert.match(shown.out, /^Refused +foreign 3$/m);
+    assert.match(shown.out, /^LINK +STATE +SINCE +RTT +WHY$/m);
+    assert.match(shown.out, /^10\.0\.0\.1 +up, in use +\S.* +-$/m);
+    assert.match(shown.out, /^192\.168\.255\.1 +DOWN +- +- +nothing was heard for 2 s$/m);
+    const json = await weir(['pair', 'status', '--json'], { socket });
+    assert.equal([json.code, JSON.parse(json.out)], [0, PAIRED]);
+  }));
+
+needs.root(test)('leave says whether the other unit has heard of it', () =>
+  withApi(async ({ daemon, socket }) => {
+    daemon.pair.current = PAIRED;
+    const heard = await weir(['pair', 'leave'], { socket });
+    assert.equal([heard.code, heard.out], [0, 'This unit and weir-b are no pair any more.\n']);
+    daemon.pair.current = { ...PAIRED, together: false };
+    const deaf = await weir(['pair', 'leave'], { socket });
+    assert.match(deaf.out, /weir-b was not heard: run "weir pair leave" there too/);
+    daemon.pair.failure = new PortError('conflict', 'This unit is not paired.');
+    assert.is((await weir(['pair', 'leave'], { socket })).code, 5);
+  }),
+);
+
+test.run();
