@@ -22,6 +22,7 @@ import { Daemon } from './control/daemon.js';
 import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
+import { Replication } from './control/replication.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Roles } from './control/roles.js';
@@ -141,6 +142,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pairStore.close();
     });
+    let replication: Replication | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
@@ -148,6 +150,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       onNews: (news) => {
         events.append(pairEvent(news));
         daemon?.pairChanged();
+        replication?.pairNews(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -166,6 +169,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => flows.close());
+    replication = new Replication({
+      store,
+      pair,
+      unit: () => unitName(store.head()),
+      events,
+      onError: (err) => {
+        log.error({ err }, 'what the other unit said of the configuration could not be taken');
+      },
+    });
+    closing.push(() => replication?.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
       intent: () => certificates.intent,
       publish: () => {
@@ -248,13 +261,14 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       events,
       access,
       certificates,
-      roles,
+      replication,
       pair: new Pairing({
         pair,
         unit: () => unitName(store.head()),
         addresses: () => linkAddresses(network.links(), network.addresses()),
         events,
       }),
+      roles,
       log,
       profiles,
       tableSizes: chosen,
@@ -267,6 +281,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => daemon?.close());
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
+    replication.start();
     const api = createApi(daemon, { log });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());

@@ -346,6 +346,8 @@ export const EVENT_KINDS = [
   'pair',
   /** A virtual router came to be master, backup or down. */
   'role-changed',
+  /** The configuration of a pair: taken over, superseded, refused. */
+  'replication',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -547,12 +549,12 @@ export type AlarmCode =
   | 'certificate-unusable'
   /** A table of the fast path is nearly full. */
   | 'table-full'
-  /** The VRRP speaker ended, or cannot do what it should. */
-  | 'virtual-router'
   /** The other unit is heard by no link, or the stored pair cannot be used. */
   | 'peer-lost'
   /** A link to the other unit is down, and another is up. */
-  | 'pair-link-down';
+  | 'pair-link-down'
+  /** The VRRP speaker ended, or cannot do what it should. */
+  | 'virtual-router';
 
 export interface Alarm {
   readonly code: AlarmCode;
@@ -582,6 +584,8 @@ export interface Status {
   readonly role: 'standalone' | 'master' | 'backup';
   /** How many virtual routers have which role. */
   readonly routers: { readonly master: number; readonly backup: number; readonly down: number };
+  /** Null without a pair. */
+  readonly replication: ReplicationView | null;
   readonly services: number;
   readonly membersServing: number;
   readonly membersTotal: number;
@@ -603,6 +607,21 @@ export interface RevisionRow {
   readonly comment: string;
   readonly digest: string;
   readonly changes: readonly Change[];
+  /** Null for what concerns this unit alone. */
+  readonly shared: SharedRevision | null;
+}
+
+/** A revision as the pair knows it. */
+export interface SharedRevision {
+  /** The same on both units. */
+  readonly id: string;
+  /** Where it was made; empty: both units rolled back by themselves. */
+  readonly unit: string;
+  /**
+   * `both`: the other unit has it. `here`: not that this one knew. `superseded`: the pair went on
+   * from what the other unit had; its document can be brought back.
+   */
+  readonly state: 'both' | 'here' | 'superseded';
 }
 
 export interface RevisionDetail extends RevisionRow {
@@ -619,8 +638,35 @@ export interface ApplyResult {
   readonly dryRun: boolean;
   /** When the change goes back by itself unless confirmed. */
   readonly confirmBy?: number;
+  /** Whether the other unit of the pair has it; absent without a pair, or when it does not concern it. */
+  readonly replication?: Replication;
   /** Sentences: what was committed but cannot be done now (no MAC address known …). */
   readonly warnings: readonly string[];
+}
+
+/** What became of a change that concerns both units of a pair. */
+export interface Replication {
+  /** Whether the other unit had it when this was answered. */
+  readonly replicated: boolean;
+  /** Name of the other unit. */
+  readonly peer: string;
+  /** Why not; null when it has it. `away`: no link, `late`: no answer in time, `refused`: it cannot. */
+  readonly why: 'away' | 'late' | 'refused' | null;
+  /** One sentence. */
+  readonly message: string;
+}
+
+/** How the configurations of the two units of a pair stand to each other. */
+export interface ReplicationView {
+  readonly peer: string;
+  /** `refused`: the other unit cannot execute the configuration of this one. */
+  readonly state: 'in-step' | 'catching-up' | 'away' | 'refused';
+  /** When the other unit was lost; null: it is heard, or was not since the daemon started. */
+  readonly since: number | null;
+  /** Changes that the other unit is not known to have. */
+  readonly lacking: number;
+  /** One sentence. */
+  readonly message: string;
 }
 
 export interface DiffResult {
@@ -632,6 +678,7 @@ export interface DiffResult {
 
 export interface ConfirmResult {
   readonly revision: number;
+  readonly replication?: Replication;
 }
 
 /** An access list of the document. */

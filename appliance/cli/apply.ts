@@ -14,7 +14,7 @@ import type {
   RevisionDetail,
 } from '../api/contract.js';
 import { examples, parseDuration, parseIfMatch, parseRevision } from './arguments.js';
-import { changeLines, describeChange, warn } from './changes.js';
+import { changeLines, describeChange, onBoth, warn, warnOfChange } from './changes.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
 import { namingErrorsOf, readDocument, refuseEmpty } from './document-file.js';
 import { CliError, EXIT, whyNot } from './exit-codes.js';
@@ -92,7 +92,7 @@ function addApply(program: Command, context: Context): void {
         await answer(command, context, result, (value) =>
           describeChange(context, 'Applied', value),
         );
-        warn(context, result.warnings);
+        warnOfChange(context, result);
       },
     );
 }
@@ -117,8 +117,10 @@ function addConfirm(program: Command, context: Context): void {
         command,
         context,
         result,
-        ({ revision }) => `Confirmed: revision ${revision} stays.\n`,
+        ({ revision, replication }) =>
+          `Confirmed: revision ${revision} stays.\n${onBoth(replication)}`,
       );
+      warnOfChange(context, result);
     });
 }
 

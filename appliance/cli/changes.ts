@@ -4,7 +4,7 @@
  * Invariant: a change that waits for confirmation is never reported without saying
  * how to keep it and when it goes back.
  */
-import type { ApplyResult, Change, RevisionRow } from '../api/contract.js';
+import type { ApplyResult, Change, Replication, RevisionRow } from '../api/contract.js';
 import type { Context } from './context.js';
 import { clean, clock, type Colour, duration, paint, plural } from './format.js';
 
@@ -40,7 +40,26 @@ export async function describeChange(
   const head = result.dryRun
     ? `Would make ${count} to revision ${current} (nothing was changed):\n`
     : `${what}: revision ${current}, ${count}:\n`;
-  return head + (await changeLines(context, result.changes)) + confirmNotice(context, result);
+  return (
+    head +
+    (await changeLines(context, result.changes)) +
+    onBoth(result.replication) +
+    confirmNotice(context, result)
+  );
+}
+
+/** What is on one unit only is a warning: see `warnOfChange`. */
+export function onBoth(replication: Replication | undefined): string {
+  return replication?.replicated === true ? `${replication.message}\n` : '';
+}
+
+/** What to know besides what was done. */
+export function warnOfChange(
+  context: Context,
+  { replication, warnings = [] }: Pick<ApplyResult, 'replication'> & Partial<ApplyResult>,
+): void {
+  const alone = replication?.replicated === false ? [replication.message] : [];
+  warn(context, [...alone, ...warnings]);
 }
 
 function confirmNotice(context: Context, result: ApplyResult): string {

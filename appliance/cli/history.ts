@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import type { ApplyResult, RevisionRow } from '../api/contract.js';
 import { changeOptions, type ChangeOptions } from './apply.js';
 import { examples, parseRevision, wholeNumber } from './arguments.js';
-import { changeLines, describeChange, summary, warn } from './changes.js';
+import { changeLines, describeChange, summary, warnOfChange } from './changes.js';
 import { answer, clientOf, type Context } from './context.js';
 import { namingErrorsOf } from './document-file.js';
 import { clean, paint, timestamp } from './format.js';
@@ -21,6 +21,21 @@ const COLUMNS: readonly Column<RevisionRow>[] = [
   { title: 'CHANGES', value: summary },
   { title: 'COMMENT', value: ({ comment }) => comment, shrinkTo: 12 },
 ];
+
+/** Where a revision was made and, if the other unit of the pair does not have it, that. */
+function whereIs({ shared }: RevisionRow): string {
+  if (shared === null) return 'this unit';
+  const unit = shared.unit === '' ? 'both' : shared.unit;
+  return shared.state === 'both'
+    ? unit
+    : `${unit}, ${shared.state === 'here' ? 'here only' : 'superseded'}`;
+}
+
+/** Without a pair there is nothing to say. */
+function columns(rows: readonly RevisionRow[]): readonly Column<RevisionRow>[] {
+  if (rows.every(({ shared }) => shared === null)) return COLUMNS;
+  return COLUMNS.toSpliced(3, 0, { title: 'MADE ON', value: whereIs });
+}
 
 interface HistoryOptions {
   readonly limit: number;
@@ -53,7 +68,7 @@ export function addHistoryCommands(program: Command, context: Context): void {
       await answer(command, context, rows, () =>
         options.changes === true && rows.length > 0
           ? withChanges(context, rows)
-          : table(rows, COLUMNS, context.look, { width: context.width }, 'No revisions.'),
+          : table(rows, columns(rows), context.look, { width: context.width }, 'No revisions.'),
       );
     });
 
@@ -83,7 +98,7 @@ export function addHistoryCommands(program: Command, context: Context): void {
       await answer(command, context, result, (value) =>
         describeChange(context, `Rolled back to the document of revision ${to}`, value),
       );
-      warn(context, result.warnings);
+      warnOfChange(context, result);
     });
 }
 

@@ -10,9 +10,9 @@ import type { PairInvited, PairLink, PairView } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { readOctets } from './cert-files.js';
 import { answer, clientOf, type Context } from './context.js';
-import { addPairRoles } from './pair-roles.js';
 import { CliError, EXIT } from './exit-codes.js';
 import { clean, duration, milliseconds, paint, timestamp } from './format.js';
+import { addPairRoles } from './pair-roles.js';
 import { table, type Column } from './table.js';
 
 export function addPairCommands(program: Command, context: Context): void {

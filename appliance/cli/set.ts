@@ -9,7 +9,7 @@ import { Argument, type Command } from 'commander';
 import type { ApplyResult } from '../api/contract.js';
 import { changeOptions, type ChangeOptions } from './apply.js';
 import { examples, wholeNumber } from './arguments.js';
-import { describeChange, warn } from './changes.js';
+import { describeChange, warnOfChange } from './changes.js';
 import { answer, clientOf, type Context } from './context.js';
 import { namingErrorsOf } from './document-file.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -79,7 +79,7 @@ export function addSetCommands(program: Command, context: Context): void {
           }),
         );
         await answer(command, context, result, (value) => describeChange(context, 'Set', value));
-        warn(context, result.warnings);
+        warnOfChange(context, result);
       },
     );
 }

@@ -64,6 +64,7 @@ function statusText(context: Context, status: Status, causes: readonly Cause[]):
     ['Services', `${status.services}, ${serving}`],
     ...(routers === null ? [] : [['Routers', routers] satisfies [string, string]]),
   ];
+  if (status.replication !== null) lines.push(['Pair', status.replication.message]);
   const text = lines.map(([name, value]) => `${name.padEnd(9)} ${clean(value)}\n`).join('');
   return text + pendingText(context, status) + alarmText(context, status, causes);
 }

@@ -15,11 +15,14 @@ import { canonicalJson, sha256 } from './canonical.js';
 import { diffDocuments, type Change } from './changes.js';
 import { migrations as allMigrations, type Migration } from './migrations.js';
 import type { Document } from './schema.js';
+import { SharedLog, type Recorded } from './shared-log.js';
 import { StoreError, toStoreError } from './store-errors.js';
+import { checkIntegrity, type IntegrityReport } from './store-integrity.js';
 import { findDamage, sealed, type Row } from './store-rows.js';
 import { backUp, newestBackup, openStoreFile } from './store-file.js';
 
 export { StoreError, type StoreErrorCode } from './store-errors.js';
+export type { IntegrityReport } from './store-integrity.js';
 
 export interface RevisionSummary {
   /** 1, 2, 3 … without gaps. */
@@ -59,13 +62,8 @@ export interface Commit {
    * still unconfirmed, if there is one, else the newest before this commit.
    */
   readonly pendingPrevious?: number | undefined;
-}
-
-export interface IntegrityReport {
-  readonly ok: boolean;
-  /** Sentences; empty when all is well. */
-  readonly problems: readonly string[];
-  readonly revisions: number;
+  /** The entry of the pair's log that this is; left out: a change of this unit alone. */
+  readonly recorded?: Recorded | undefined;
 }
 
 export interface StoreOptions {
@@ -75,8 +73,13 @@ export interface StoreOptions {
   readonly busyTimeout?: number;
 }
 
+const NOT_SUPERSEDED =
+  "NOT EXISTS (SELECT 1 FROM shared WHERE revision = number AND main = 0 AND kind <> 'confirm')";
+
 export class ConfigStore {
   readonly path: string;
+  /** What the other unit of a pair has too. */
+  readonly log: SharedLog;
   readonly #database: Database;
   readonly #now: () => number;
   #head: { readonly version: unknown; readonly revision: Revision | null } | null = null;
@@ -85,6 +88,15 @@ export class ConfigStore {
     this.path = path;
     this.#database = database;
     this.#now = now;
+    this.log = new SharedLog({
+      database,
+      write: (action) => this.#write(action),
+      guard: (action) => this.#guard(action),
+      head: () => this.head(),
+      revision: (number) => this.revision(number),
+      pendingConfirm: () => this.pendingConfirm(),
+      insert: (revision) => this.#insert(revision),
+    });
   }
 
   /**
@@ -113,7 +125,8 @@ export class ConfigStore {
   }
 
   /**
-   * The newest revision; null while nothing was committed. Read and checked against its
+   * The current revision, which is the newest one of those that are not superseded; null while
+   * nothing was committed. Read and checked against its
    * digests once, and again whenever somebody else wrote to the file.
    */
   head(): Revision | null {
@@ -122,7 +135,10 @@ export class ConfigStore {
       const version = this.#dataVersion();
       if (known !== null && known.version === version) return known.revision;
       const row = this.#database
-        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number DESC LIMIT 1')
+        .prepare<[], Row>(
+          `SELECT * FROM revisions WHERE number = iif(EXISTS (SELECT 1 FROM shared_state),
+           (SELECT current FROM shared_state), (SELECT max(number) FROM revisions))`,
+        )
         .get();
       const revision = row === undefined ? null : this.#toRevision(row);
       this.#head = { version, revision };
@@ -145,12 +161,15 @@ export class ConfigStore {
     });
   }
 
-  /** The newest first; `before` continues an earlier page. */
-  history(options: { readonly limit?: number; readonly before?: number } = {}): RevisionSummary[] {
+  /** The newest first; `before` continues an earlier page; `valid` leaves out those that are superseded. */
+  history(
+    options: { readonly limit?: number; readonly before?: number; readonly valid?: boolean } = {},
+  ): RevisionSummary[] {
+    const valid = options.valid === true ? `AND ${NOT_SUPERSEDED}` : '';
     return this.#guard(() =>
       this.#database
         .prepare<[number, number], Row>(
-          'SELECT * FROM revisions WHERE number < ? ORDER BY number DESC LIMIT ?',
+          `SELECT * FROM revisions WHERE number < ? ${valid} ORDER BY number DESC LIMIT ?`,
         )
         .all(options.before ?? Number.MAX_SAFE_INTEGER, Math.max(0, options.limit ?? 50))
         .map((row) => this.#toSummary(row)),
@@ -167,6 +186,30 @@ export class ConfigStore {
     return this.#writeHead(() => this.#commit(commit));
   }
 
+  /** What `commit` would refuse whatever the document is. @throws StoreError */
+  checkCommit({ parent, confirmBy }: Pick<Commit, 'parent' | 'confirmBy'>): void {
+    const head = this.head();
+    const pending = this.pendingConfirm();
+    if (parent !== undefined && parent !== (head?.number ?? 0)) {
+      throw new StoreError(
+        'conflict',
+        `The newest revision is ${head?.number ?? 'none'}, but this change was made from ${parent === 0 ? 'none' : parent}: look at "weir diff" and repeat it.`,
+      );
+    }
+    if (pending !== null && confirmBy === undefined) {
+      throw new StoreError(
+        'unconfirmed',
+        `Revision ${pending.revision} waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
+      );
+    }
+    if (confirmBy !== undefined && head === null) {
+      throw new StoreError(
+        'nothing-to-return-to',
+        'There is no revision to go back to yet: apply the first one without --confirm.',
+      );
+    }
+  }
+
   pendingConfirm(): PendingConfirm | null {
     return this.#guard(
       () =>
@@ -179,7 +222,7 @@ export class ConfigStore {
   }
 
   /** Keeps the revision that waits. @throws StoreError `not-pending` */
-  confirm(revision: number): void {
+  confirm(revision: number, recorded?: Recorded): void {
     this.#write(() => {
       const pending = this.pendingConfirm();
       if (pending?.revision !== revision) {
@@ -191,11 +234,17 @@ export class ConfigStore {
         );
       }
       this.#database.prepare('DELETE FROM pending_confirm').run();
+      if (recorded !== undefined) this.log.append(recorded, revision);
     });
   }
 
-  /** Commits the document from before the unconfirmed revision as a new one. @throws StoreError `not-pending` */
-  rollbackPending(author: string, comment?: string): Revision {
+  /**
+   * Commits the document from before the unconfirmed revision as a new one.
+   *
+   * @param recorded left out, when both units wait: that nobody confirmed in time
+   * @throws StoreError `not-pending`
+   */
+  rollbackPending(author: string, comment?: string, recorded?: Recorded): Revision {
     return this.#writeHead(() => {
       const pending = this.pendingConfirm();
       if (pending === null) {
@@ -204,8 +253,10 @@ export class ConfigStore {
           'No revision waits to be confirmed, so there is nothing to roll back.',
         );
       }
+      const automatic = recorded === undefined ? this.log.rollbackEntry() : null;
       this.#database.prepare('DELETE FROM pending_confirm').run();
       return this.#commit({
+        recorded: automatic === null ? recorded : { entry: automatic, peerHas: false },
         document: this.revision(pending.previous).document,
         author,
         comment:
@@ -222,29 +273,7 @@ export class ConfigStore {
 
   /** The whole file, and every revision against its digests. Slow in proportion to the history. */
   integrityCheck(): IntegrityReport {
-    return this.#guard(() => {
-      const problems: string[] = [];
-      for (const row of this.#database.pragma('integrity_check(20)') as {
-        readonly integrity_check: string;
-      }[]) {
-        if (row.integrity_check !== 'ok') problems.push(row.integrity_check);
-      }
-      for (const row of this.#database.pragma('foreign_key_check') as {
-        readonly table: string;
-      }[]) {
-        problems.push(`A row of ${row.table} refers to a revision that does not exist.`);
-      }
-      let expected = 1;
-      for (const row of this.#database
-        .prepare<[], Row>('SELECT * FROM revisions ORDER BY number')
-        .iterate()) {
-        if (row.number !== expected) problems.push(`Revision ${expected} is missing.`);
-        expected = row.number + 1;
-        const problem = findDamage(row);
-        if (problem !== null) problems.push(problem);
-      }
-      return { ok: problems.length === 0, problems, revisions: expected - 1 };
-    });
+    return this.#guard(() => checkIntegrity(this.#database));
   }
 
   /** How this connection writes; `synchronous` 2 is FULL. */
@@ -287,26 +316,45 @@ export class ConfigStore {
   #commit(commit: Commit): Revision {
     const head = this.head();
     const pending = this.pendingConfirm();
-    if (commit.parent !== undefined && commit.parent !== (head?.number ?? 0)) {
-      throw new StoreError(
-        'conflict',
-        `The newest revision is ${head?.number ?? 'none'}, but this change was made from ${commit.parent === 0 ? 'none' : commit.parent}: look at "weir diff" and repeat it.`,
-      );
-    }
-    if (pending !== null && commit.confirmBy === undefined) {
-      throw new StoreError(
-        'unconfirmed',
-        `Revision ${pending.revision} waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
-      );
-    }
+    this.checkCommit(commit);
+    const { author, comment, document, recorded } = commit;
+    const time = recorded?.entry.time ?? this.#now();
+    const made = this.#insert({ time, author, comment, document, base: head?.document ?? null });
+    if (recorded === undefined) this.log.moved(made.number);
+    else this.log.append(recorded, made.number);
 
-    const document = canonicalJson(commit.document);
-    const changes = diffDocuments(head?.document ?? null, commit.document);
+    if (commit.confirmBy !== undefined) {
+      const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number ?? 0;
+      this.revision(previous);
+      this.#database
+        .prepare(
+          'INSERT OR REPLACE INTO pending_confirm (id, revision, previous, deadline) VALUES (1, ?, ?, ?)',
+        )
+        .run(made.number, previous, commit.confirmBy);
+    }
+    return made;
+  }
+
+  /** Adds a row, and nothing else. */
+  #insert(revision: {
+    readonly time: number;
+    readonly author: string;
+    readonly comment: string;
+    readonly document: Document;
+    readonly base: Document | null;
+  }): Revision {
+    const document = canonicalJson(revision.document);
+    const changes = diffDocuments(revision.base, revision.document);
+    const last = this.#database
+      .prepare<[], { readonly number: number | null }>(
+        'SELECT max(number) AS number FROM revisions',
+      )
+      .get();
     const row = sealed({
-      number: (head?.number ?? 0) + 1,
-      time: this.#now(),
-      author: commit.author,
-      comment: commit.comment,
+      number: (last?.number ?? 0) + 1,
+      time: revision.time,
+      author: revision.author,
+      comment: revision.comment,
       document,
       changes: canonicalJson(changes),
       digest: sha256(document),
@@ -317,22 +365,6 @@ export class ConfigStore {
          VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`,
       )
       .run(row);
-
-    if (commit.confirmBy !== undefined) {
-      const previous = commit.pendingPrevious ?? pending?.previous ?? head?.number;
-      if (previous === undefined) {
-        throw new StoreError(
-          'nothing-to-return-to',
-          'There is no revision to go back to yet: apply the first one without --confirm.',
-        );
-      }
-      this.revision(previous);
-      this.#database
-        .prepare(
-          'INSERT OR REPLACE INTO pending_confirm (id, revision, previous, deadline) VALUES (1, ?, ?, ?)',
-        )
-        .run(row.number, previous, commit.confirmBy);
-    }
     const { number, time, author, comment, digest } = row;
     return {
       number,

@@ -29,10 +29,10 @@ export interface AlarmInput {
   readonly access?: readonly Alarm[];
   /** About certificates. */
   readonly certificates?: readonly Alarm[];
-  /** About virtual routers. */
-  readonly roles?: readonly Alarm[];
   /** About the other unit. */
   readonly pair?: readonly Alarm[];
+  /** About virtual routers. */
+  readonly roles?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -69,8 +69,8 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...poolAlarms(input),
     ...(input.access ?? []),
     ...(input.certificates ?? []),
-    ...(input.roles ?? []),
     ...(input.pair ?? []),
+    ...(input.roles ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({

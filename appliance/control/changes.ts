@@ -8,7 +8,6 @@ import { diffDocuments, withMember } from '../config/changes.js';
 import { checkDocument, parseText, placeErrors, type DocumentResult } from '../config/document.js';
 import { formatConfigError, type ConfigError } from '../config/errors.js';
 import type { Document, Intent } from '../config/schema.js';
-import { poolsOf } from '../config/references.js';
 import { StoreError, type ConfigStore, type Revision } from '../config/store.js';
 import { firstSliceCapabilities, unsupported } from '../config/support.js';
 import type { ApplyResult, Change, ConfirmResult, DiffResult } from '../api/contract.js';
@@ -20,11 +19,14 @@ import {
   type RollbackRequest,
   type SetMemberRequest,
 } from '../api/port.js';
+import type { Done, Step } from '../ha/replication/replicator.js';
+import { ReplicationError } from '../ha/replication/state.js';
 import { CapacityError } from '../l4/programmer.js';
-import { hashesOf } from '../l4/tracking.js';
 import type { EventLog } from '../telemetry/event-log.js';
+import { forwardingChanges, hashChanges } from './change-warnings.js';
+import { partAround } from './part-around.js';
 import type { Reconciler } from './reconciler.js';
-import type { L4Tables } from './tables.js';
+import { replicationOf, whyNotReplicated, type Replicate } from './replication.js';
 import type { FastPathPort } from './ports.js';
 import { Unconfirmed } from './unconfirmed.js';
 
@@ -36,6 +38,8 @@ export interface ChangesOptions {
   /** Sentences on what was committed but cannot be done now, once the network had its say. */
   readonly warnings: () => Promise<readonly string[]>;
   readonly onError: (error: unknown) => void;
+  /** Left out: this unit is in no pair. */
+  readonly replication?: Replicate;
   /** Left out: no certificate is known, and none can be made. */
   readonly certificates?: {
     check(intent: Intent): ConfigError[];
@@ -63,16 +67,12 @@ export class Changes {
     this.#unconfirmed = new Unconfirmed({
       ...options,
       inTurn: (work) => this.#inTurn(work),
-      execute: async (revision) => {
-        const checked = checkDocument(revision.document);
-        if (!checked.ok) throw refusal(checked.errors);
-        await options.certificates?.follow(checked.intent);
-        options.reconciler.setIntent(checked.intent);
-        try {
-          await options.reconciler.settle();
-        } finally {
-          options.certificates?.order();
-        }
+      execute: (revision) => this.#carryOut(revision),
+    });
+    options.replication?.serve({
+      check: (document) => this.#whyNot(document),
+      taken: () => {
+        this.#taken();
       },
     });
   }
@@ -107,8 +107,11 @@ export class Changes {
       if (pending !== null && pending.previous === request.to) {
         this.#checkParent(request);
         const { author, comment } = request;
-        const back = this.#store(() => this.#unconfirmed.takeBack(author, comment));
-        return this.#execute(back, checked, back.changes);
+        const { value: back, report } = await this.#replicate({
+          ...{ kind: 'commit', document: revision.document, author, comment, confirmBy: null },
+          write: (recorded) => this.#unconfirmed.takeBack(author, comment, recorded),
+        });
+        return { ...(await this.#execute(back, checked, back.changes)), ...replicationOf(report) };
       }
       const comment = request.comment || `rollback to revision ${request.to}`;
       return this.#commit(checked, { ...request, comment }, false);
@@ -137,7 +140,12 @@ export class Changes {
     return this.#inTurn(async () => {
       const pending = this.#options.store.pendingConfirm();
       if (pending === null) throw new PortError('conflict', 'Nothing awaits confirmation.');
-      this.#store(() => this.#options.store.confirm(pending.revision));
+      const { report } = await this.#replicate({
+        ...{ kind: 'confirm', document: null, author, comment: '', confirmBy: null },
+        write: (recorded) => {
+          this.#options.store.confirm(pending.revision, recorded);
+        },
+      });
       this.#unconfirmed.watch();
       this.#options.events.append({
         kind: 'confirmed',
@@ -145,7 +153,7 @@ export class Changes {
         message: `revision ${pending.revision} is confirmed by ${author}`,
         subject: { revision: pending.revision, author },
       });
-      return { revision: pending.revision };
+      return { revision: pending.revision, ...replicationOf(report) };
     });
   }
 
@@ -222,15 +230,16 @@ export class Changes {
       return { ...result, confirmBy: pending.deadline, warnings: [...checked.warnings, still] };
     }
     const confirmBy = request.confirm === undefined ? undefined : Date.now() + request.confirm;
-    const revision = this.#store(() =>
-      store.commit({
-        document: checked.document,
-        author: request.author,
-        comment: request.comment,
-        parent: current,
-        ...(confirmBy === undefined ? {} : { confirmBy }),
-      }),
-    );
+    const { document } = checked;
+    const { author, comment } = request;
+    const commit = { document, author, comment, parent: current, confirmBy };
+    this.#store(() => {
+      store.checkCommit(commit);
+    });
+    const { value: revision, report } = await this.#replicate({
+      ...{ kind: 'commit', document, author, comment, confirmBy: confirmBy ?? null },
+      write: (recorded) => store.commit({ ...commit, recorded }),
+    });
     events.append(committed(revision, changes));
     if (confirmBy !== undefined) {
       this.#unconfirmed.watch();
@@ -241,7 +250,8 @@ export class Changes {
         subject: { revision: revision.number },
       });
     }
-    const result = await this.#execute(revision, checked, changes);
+    const executed = await this.#execute(revision, checked, changes);
+    const result = { ...executed, ...replicationOf(report) };
     return confirmBy === undefined ? result : { ...result, confirmBy };
   }
 
@@ -268,6 +278,60 @@ export class Changes {
     };
   }
 
+  /** Writes a change down, on both units if it concerns both. */
+  async #replicate<T>(step: Omit<Step<T>, 'base'>): Promise<Done<T>> {
+    const { replication, store } = this.#options;
+    if (replication === undefined) {
+      return { value: this.#store(() => step.write(undefined)), report: null };
+    }
+    try {
+      return await replication.run({ ...step, base: store.head()?.number ?? 0 });
+    } catch (error) {
+      return this.#store(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Why this unit cannot execute what the other one has; null: it can. */
+  #whyNot(document: Document): string | null {
+    const { reconciler, fastPath } = this.#options;
+    const result = checkDocument(document);
+    if (!result.ok) return summary(result.errors);
+    const lacking = unsupported(result.intent, firstSliceCapabilities);
+    if (lacking.length > 0) return summary(lacking);
+    // Certificates travel by themselves: one that is not here yet is an alarm, no reason to differ.
+    try {
+      fastPath.checkCapacity(reconciler.preview(result.intent).l4);
+      return null;
+    } catch (cause) {
+      if (cause instanceof CapacityError) return `${cause.message}.`;
+      throw cause;
+    }
+  }
+
+  /** The other unit's change is current. */
+  #taken(): void {
+    this.#unconfirmed.watch();
+    this.#inTurn(async () => {
+      const head = this.#options.store.head();
+      if (head !== null) await this.#carryOut(head);
+    }).catch(this.#options.onError);
+  }
+
+  async #carryOut(revision: Revision): Promise<void> {
+    const { certificates, reconciler } = this.#options;
+    const checked = checkDocument(revision.document);
+    if (!checked.ok) throw refusal(checked.errors);
+    await certificates?.follow(checked.intent);
+    reconciler.setIntent(checked.intent);
+    try {
+      await reconciler.settle();
+    } finally {
+      certificates?.order();
+    }
+  }
+
   /** Returns the number of the current revision, 0 for none. Throws when If-Match names another. */
   #checkParent({ ifMatch }: ChangeRequest): number {
     const current = this.#options.store.head()?.number ?? 0;
@@ -284,6 +348,7 @@ export class Changes {
     try {
       return work();
     } catch (cause) {
+      if (cause instanceof ReplicationError) throw whyNotReplicated(cause);
       if (!(cause instanceof StoreError)) throw cause;
       throw new PortError(STORE_CODES[cause.code] ?? 'unavailable', cause.message, { cause });
     }
@@ -303,77 +368,6 @@ const STORE_CODES: Partial<Record<StoreError['code'], PortError['code']>> = {
   'nothing-to-return-to': 'conflict',
   'no-such-revision': 'not-found',
 };
-
-/** Services whose established connections cannot survive the change, in sentences. */
-function forwardingChanges(before: Intent | null, now: Intent): string[] {
-  return Object.entries(now.services).flatMap(([name, service]) => {
-    const earlier = before?.services[name];
-    if (earlier === undefined) return [];
-    const [was, is] = [earlier, service].map((one) => one.forwarding ?? 'the proxy');
-    if (was === undefined || is === undefined || was === is) return [];
-    const why =
-      earlier.forwarding === undefined || service.forwarding === undefined
-        ? 'the other end of them is another one'
-        : 'their members see other addresses';
-    return [
-      `service ${name} goes from ${was} to ${is}: its established connections end, because ${why}`,
-    ];
-  });
-}
-
-/**
- * Services whose established flows may move with the change, in sentences: flows that went where
- * a hash said are on no list when something else is to say it. Those that have entries stay
- * (native/bpf/flow.h).
- */
-function hashChanges(before: L4Tables | undefined, now: L4Tables): string[] {
-  if (before === undefined) return [];
-  const were = hashesOf(before);
-  return [...hashesOf(now)].flatMap(([name, hash]) => {
-    const was = were.get(name) ?? null;
-    if (was === null || was === hash) return [];
-    // A change of forwarding says enough by itself.
-    if (before.services.get(name)?.forwarding !== now.services.get(name)?.forwarding) return [];
-    return [
-      `service ${name} no longer goes by the hash that its established flows went by: they may move to other members, ` +
-        'which reset TCP connections that they do not know',
-    ];
-  });
-}
-
-/**
- * A document of one pool and the services that lead to it, directly or as what stands in for
- * their own, with the other pools and the access lists that those need.
- */
-function partAround(document: Document, name: string): Document {
-  const { version, unit, pools = {}, 'access-lists': lists = {}, certificates } = document;
-  const withStandIns = (names: readonly string[]): Set<string> => {
-    const found = new Set(names);
-    // A set hands out what is added while it is walked through.
-    for (const one of found) {
-      const whenDown = Object.hasOwn(pools, one) ? pools[one]?.['when-down'] : undefined;
-      if (typeof whenDown === 'object') found.add(whenDown.pool);
-    }
-    return found;
-  };
-  const services = Object.entries(document.services ?? {}).filter(([, service]) =>
-    withStandIns(poolsOf(service)).has(name),
-  );
-  const usedLists = new Set(
-    services.flatMap(([, { access }]) => [...(access?.allow ?? []), ...(access?.deny ?? [])]),
-  );
-  const needed = withStandIns([name, ...services.flatMap(([, service]) => poolsOf(service))]);
-  return {
-    version,
-    unit,
-    pools: Object.fromEntries(Object.entries(pools).filter(([pool]) => needed.has(pool))),
-    services: Object.fromEntries(services),
-    'access-lists': Object.fromEntries(
-      Object.entries(lists).filter(([list]) => usedLists.has(list)),
-    ),
-    ...(certificates === undefined ? {} : { certificates }),
-  };
-}
 
 function refusal(errors: readonly ConfigError[]): PortError {
   const syntax = errors.some(({ code }) => code === 'syntax' || code === 'too-large');

@@ -75,6 +75,7 @@ import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
+import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
 
@@ -94,8 +95,10 @@ export interface DaemonParts {
   /** Keys of persistence cookies. */
   readonly cookies: CookieSecret;
   readonly certificates: Certificates;
-  readonly roles: Roles;
+  /** What the other unit of the pair has too. */
+  readonly replication: Replication;
   readonly pair: Pairing;
+  readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -123,7 +126,7 @@ export class Daemon implements DaemonPort {
     this.#parts = parts;
     const { network, monitors, tier, events, log } = parts;
     const influences = new Influences({
-      history: (page) => parts.store.history(page),
+      history: (page) => parts.store.history({ ...page, valid: true }),
       health: { get: (id) => monitors.status(id) },
       onEvent: (event) => {
         events.append(event);
@@ -159,6 +162,7 @@ export class Daemon implements DaemonPort {
       reconciler: this.#reconciler,
       fastPath: tier,
       certificates: parts.certificates,
+      replication: parts.replication,
       events,
       warnings: async () => this.#warnings(),
       onError: (error) => {
@@ -330,12 +334,12 @@ export class Daemon implements DaemonPort {
   }): Promise<RevisionRow[]> {
     return this.#parts.store
       .history(query)
-      .map(({ number, ...row }) => ({ revision: number, ...row }));
+      .map(({ number, ...row }) => ({ revision: number, ...row, ...this.#sharedOf(number) }));
   }
 
   async revision(number: number): Promise<RevisionDetail> {
     const { number: revision, ...rest } = this.#changes.revision(number);
-    return { revision, ...rest };
+    return { revision, ...rest, ...this.#sharedOf(revision) };
   }
 
   async services(): Promise<ServiceRow[]> {
@@ -452,6 +456,10 @@ export class Daemon implements DaemonPort {
     return this.#parts.certificates;
   }
 
+  get pair(): Pairing {
+    return this.#parts.pair;
+  }
+
   /** Who the other unit is has changed. */
   pairChanged(): void {
     this.#reconciler.request();
@@ -465,13 +473,13 @@ export class Daemon implements DaemonPort {
     return this.#parts.roles.failover(request);
   }
 
-  get pair(): Pairing {
-    return this.#parts.pair;
-  }
-
   subscribe(listener: (observation: Observation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  #sharedOf(revision: number): Pick<RevisionRow, 'shared'> {
+    return { shared: sharedRevision(this.#parts.store.log.mark(revision)) };
   }
 
   /** Once for each problem that a file came to have or lost. */

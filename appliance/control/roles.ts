@@ -274,6 +274,7 @@ export class Roles implements RolesPort {
         this.#parts = [];
         this.#answered += 1;
         break;
+      case 'paths':
       case 'alive':
         break;
     }

@@ -31,6 +31,7 @@ import { PortError, type MemberName as NamedMember, type TestMemberRequest } fro
 import { version } from '../api/version.js';
 import { memberKey, parseEndpoint } from '../config/addresses.js';
 import type { ConfigStore } from '../config/store.js';
+import type { Replication } from './replication.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
 import type { EventLog } from '../telemetry/event-log.js';
@@ -55,6 +56,7 @@ import { memberDetail, memberRows, poolRows, serviceRows, type ViewInput } from 
 
 export interface ShowParts {
   readonly store: ConfigStore;
+  readonly replication: Pick<Replication, 'view'>;
   readonly tier: L4Tier;
   readonly proxy: ProxyTier;
   readonly monitors: Monitors;
@@ -137,6 +139,7 @@ export class Show {
       pendingConfirm: pending,
       role: routers.master > 0 ? 'master' : total(routers) > 0 ? 'backup' : 'standalone',
       routers,
+      replication: this.#parts.replication.view(),
       services: tables.placements.length,
       membersServing: members.filter((member) => member.state === 'serving').length,
       membersTotal: members.length,
@@ -151,8 +154,8 @@ export class Show {
         usage: this.#parts.tier.usage(),
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
-        roles: this.#parts.roles.alarms(),
         pair: this.#parts.pair.alarms(),
+        roles: this.#parts.roles.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

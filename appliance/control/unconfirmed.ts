@@ -6,9 +6,11 @@
  */
 import { checkDocument } from '../config/document.js';
 import type { Intent } from '../config/schema.js';
+import type { Recorded } from '../config/shared-log.js';
 import type { ConfigStore, Revision } from '../config/store.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { ConfirmTimer } from './confirm-timer.js';
+import type { Replicate } from './replication.js';
 
 /** Between two attempts to write a rollback down. */
 const RETRY_MS = 1000;
@@ -20,6 +22,8 @@ export interface UnconfirmedOptions {
   readonly inTurn: (work: () => Promise<void>) => Promise<void>;
   readonly execute: (revision: Revision) => Promise<void>;
   readonly onError: (error: unknown) => void;
+  /** Left out: this unit is in no pair. */
+  readonly replication?: Pick<Replicate, 'takenBack' | 'announce'>;
 }
 
 /** The intent that comes back unless the newest revision is confirmed; null when nothing waits. */
@@ -60,10 +64,10 @@ export class Unconfirmed {
   }
 
   /** Commits the document from before the unconfirmed revision. Throws StoreError. */
-  takeBack(author: string, comment?: string): Revision {
+  takeBack(author: string, comment?: string, recorded?: Recorded): Revision {
     const { store, events } = this.#options;
     const unconfirmed = store.pendingConfirm()?.revision;
-    const revision = store.rollbackPending(author, comment);
+    const revision = store.rollbackPending(author, comment, recorded);
     this.#stuck = null;
     this.watch();
     events.append({
@@ -92,9 +96,13 @@ export class Unconfirmed {
   }
 
   #writeBack(revision: number, previous: number): Revision {
-    const { store, events, onError } = this.#options;
+    const { store, events, onError, replication } = this.#options;
     try {
-      return this.takeBack('weir');
+      // Not asked of the other unit, which does the same by itself.
+      const entry = replication?.takenBack(store.revision(previous).document);
+      const back = this.takeBack('weir', undefined, entry);
+      replication?.announce();
+      return back;
     } catch (error) {
       onError(error);
       this.#timer.again(revision, RETRY_MS);

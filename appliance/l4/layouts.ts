@@ -250,7 +250,7 @@ export const mirrorWalk = new Struct('weir_mirror_walk', {
   adopted: u32,
 });
 
-export const mirrorTake = new Struct('weir_mirror_take', { now_ns: u64, count: u32 });
+export const mirrorTake = new Struct('weir_mirror_take', { now_ns: u64, count: u32, full: u32 });
 
 export const event = new Struct('weir_event', {
   time_ns: u64,

@@ -65,6 +65,8 @@ export class MirrorTable implements FlowTable {
   #natRows = new Map<string, number>();
   #pass = 0;
   #walkBegan = 0n;
+  /** Where records are put together: most looks find none. */
+  #drained = Buffer.alloc(0);
 
   constructor({ datapath, programmer, sweeper, id }: MirrorTableOptions) {
     this.id = id;
@@ -133,7 +135,10 @@ export class MirrorTable implements FlowTable {
   }
 
   drain(most: number): Buffer {
-    const records = Buffer.alloc(most * RECORD_BYTES);
+    if (this.#drained.length < most * RECORD_BYTES) {
+      this.#drained = Buffer.alloc(most * RECORD_BYTES);
+    }
+    const records = this.#drained;
     let count = 0;
     this.#ring.drain((record) => {
       const at = count * RECORD_BYTES;
@@ -144,7 +149,7 @@ export class MirrorTable implements FlowTable {
       }
       count++;
     }, most);
-    return records.subarray(0, count * RECORD_BYTES);
+    return Buffer.from(records.subarray(0, count * RECORD_BYTES));
   }
 
   async walk({ most, reset }: WalkRequest): Promise<WalkReport> {
@@ -200,7 +205,10 @@ export class MirrorTable implements FlowTable {
 
   #apply(placed: number, count: (name: string) => void): void {
     if (placed === 0) return;
-    const request = mirrorTake.encode({ now_ns: process.hrtime.bigint(), count: placed });
+    const request = mirrorTake.encode({
+      ...{ now_ns: process.hrtime.bigint(), count: placed },
+      full: Number(this.#sweeper.last?.nearlyFull ?? false),
+    });
     this.#datapath.mirrorTake.runSyscallNow(request);
     for (let index = 0; index < placed; index++) {
       const outcome = this.#view.getUint32(index * mirrored.size + AT.local, true);

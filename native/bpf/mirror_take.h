@@ -165,7 +165,7 @@ static __always_inline void take_source(const struct weir_mirrored *record,
 }
 
 /* A record about a flow that is there. */
-static __noinline __u32 take_flow(const struct weir_mirrored *record, __u64 now)
+static __noinline __u32 take_flow(const struct weir_mirrored *record, __u64 now, __u32 full)
 {
 	__u64 seen = now - (__u64)record->age_ms * 1000000;
 	struct weir_service *service = take_service(record);
@@ -191,6 +191,8 @@ static __noinline __u32 take_flow(const struct weir_mirrored *record, __u64 now)
 		    !flow_older(seen, known->seen_ns, WEIR_MIRROR_SLACK_NS))
 			return WEIR_MIRRORED_OWN;
 	}
+	if (full && !known)
+		return WEIR_MIRRORED_FULL;
 	if (service->flags & WEIR_SERVICE_PERSIST)
 		take_source(record, service, member, now, seen);
 	if (known && known->mirror & WEIR_MIRROR_THEIRS && take_same(known, &work->forward)) {
@@ -237,14 +239,14 @@ static __noinline __u32 take_gone(const struct weir_mirrored *record)
 	return WEIR_MIRRORED_REMOVED;
 }
 
-static __always_inline __u32 take(const struct weir_mirrored *record, __u64 now)
+static __always_inline __u32 take(const struct weir_mirrored *record, __u64 now, __u32 full)
 {
 	struct weir_service *service;
 	struct weir_member *member;
 
 	switch (record->kind) {
 	case WEIR_MIRROR_FLOW:
-		return take_flow(record, now);
+		return take_flow(record, now, full);
 	case WEIR_MIRROR_GONE:
 		return take_gone(record);
 	case WEIR_MIRROR_SOURCE:
@@ -268,7 +270,7 @@ static long take_record(__u32 index, void *context)
 	struct weir_mirrored *record = bpf_map_lookup_elem(&mirror_in, &index);
 
 	if (record)
-		record->local = take(record, request->now_ns);
+		record->local = take(record, request->now_ns, request->full);
 	return 0;
 }
 

@@ -326,7 +326,7 @@ struct weir_mirror_walk {
 struct weir_mirror_take {
 	__u64 now_ns;
 	__u32 count;
-	__u32 zero;
+	__u32 full; /* 1: there is little room left, which is for flows of this unit */
 };
 
 /* Server ids of QUIC connection ids. */

@@ -150,7 +150,7 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
   weir_mirror_take: [
     ['now_ns', 0, 8],
     ['count', 8, 4],
-    ['zero', 12, 4],
+    ['full', 12, 4],
   ],
   weir_quic_key: [
     ['service', 0, 4],

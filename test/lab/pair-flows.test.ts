@@ -24,6 +24,8 @@ import { pause, until } from './unit.js';
 
 const test = suite('flows of a pair');
 const connections = Number(process.env['WEIR_CONNECTIONS'] ?? 800);
+/** Between two requests on each, in milliseconds: a thousand requests a second over all. */
+const heartbeat = Math.max(1000, connections);
 
 const modes = ['dsr', 'tunnel', 'nat', 'full-nat'] as const;
 const families = [4, 6] as const;
@@ -155,13 +157,13 @@ needs.lab(test)(
         loads.push(
           await Load.start(lab.topology, name, {
             ...{ protocol: 'tcp', address, port, rate: 0, concurrency: 1 },
-            ...{ long: each, heartbeat: 1000, timeout: 15_000 },
+            ...{ long: each, heartbeat, timeout: 30_000 },
           }),
         );
       }
       const marked = (name: string): Promise<LoadReport[]> =>
         Promise.all(loads.map((load) => load.mark(name)));
-      await pause(1500);
+      await pause(heartbeat + 500);
       for (const report of await marked('before')) {
         assert.equal(report.failures, [], 'failures before');
         assert.is(report.open, each, 'connections open before');
@@ -175,7 +177,7 @@ needs.lab(test)(
       const died = performance.now();
       await carry(lab, 'unit-b');
       const took = performance.now() - died;
-      await pause(4000);
+      await pause(2 * heartbeat + 2000);
       const reports = await marked('after');
       reports.forEach((report, index) => {
         const name = targets[index]?.name ?? '';

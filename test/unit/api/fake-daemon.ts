@@ -54,8 +54,8 @@ import {
 } from '../../../appliance/api/port.js';
 
 import { FakeCertificates } from './fake-certificates.js';
-import { ROUTERS } from './router-rows.js';
 import { FakePair } from './fake-pair.js';
+import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -98,6 +98,7 @@ export const STATUS: Status = {
   pendingConfirm: { revision: 7, previous: 6, deadline: THEN + 43_000, secondsLeft: 43 },
   role: 'standalone',
   routers: { master: 0, backup: 0, down: 0 },
+  replication: null,
   services: 2,
   membersServing: 2,
   membersTotal: 4,
@@ -515,6 +516,7 @@ export const REVISIONS: RevisionRow[] = [
     comment: 'two more members',
     digest: 'sha256:77',
     changes: CHANGES,
+    shared: null,
   },
   {
     revision: 6,
@@ -523,6 +525,7 @@ export const REVISIONS: RevisionRow[] = [
     comment: '',
     digest: 'sha256:66',
     changes: [],
+    shared: null,
   },
 ];
 

@@ -203,8 +203,10 @@ stores('a closed store says so', ({ path }) => {
   throws('closed', /is closed/, () => store.head());
 });
 
-const second: Migration = {
-  version: 2,
+const newest = migrations.length;
+
+const next: Migration = {
+  version: newest + 1,
   title: 'labels',
   migrate: (database) => {
     database.exec(
@@ -216,19 +218,19 @@ const second: Migration = {
 stores('a migration comes after a backup of what was before', ({ path, folder }) => {
   using(ConfigStore.open(path), (store) => store.commit(by('a')));
   const now = (): number => Date.UTC(2026, 1, 3, 4, 5, 6, 7);
-  using(ConfigStore.open(path, { migrations: [...migrations, second], now }), (store) => {
+  using(ConfigStore.open(path, { migrations: [...migrations, next], now }), (store) => {
     assert.equal(store.head()?.document, named('a'));
   });
-  const backup = join(folder, 'weir.db.backup-v1-2026-02-03T04-05-06-007Z');
+  const backup = join(folder, `weir.db.backup-v${newest}-2026-02-03T04-05-06-007Z`);
   assert.ok(existsSync(backup), `a backup is there, seen: ${readdirSync(folder).join(', ')}`);
   assert.is(statSync(backup).mode & 0o777, 0o600);
   const copy = new Database(backup, { readonly: true });
   try {
-    assert.is(copy.pragma('user_version', { simple: true }), 1, 'of the layout before');
+    assert.is(copy.pragma('user_version', { simple: true }), newest, 'of the layout before');
   } finally {
     copy.close();
   }
-  using(ConfigStore.open(path, { migrations: [...migrations, second] }), (store) => {
+  using(ConfigStore.open(path, { migrations: [...migrations, next] }), (store) => {
     assert.ok(store.integrityCheck().ok);
   });
   assert.is(
@@ -236,13 +238,15 @@ stores('a migration comes after a backup of what was before', ({ path, folder })
     1,
     'one backup a migration',
   );
-  throws('newer', /newer Weir \(layout 2, this build knows 1\)/, () => ConfigStore.open(path));
+  throws('newer', new RegExp(`layout ${newest + 1}, this build knows ${newest}`), () =>
+    ConfigStore.open(path),
+  );
 });
 
 stores('a migration that fails leaves the store as it was', ({ path }) => {
   using(ConfigStore.open(path), (store) => store.commit(by('a')));
   const broken: Migration = {
-    version: 2,
+    version: newest + 1,
     title: 'broken',
     migrate: (database) => {
       database.exec('DELETE FROM revisions');

@@ -45,8 +45,7 @@ function compiled(
     peer,
     interfaceOf,
   });
-  const told = { groups: result.groups, paths: null };
-  const read = parseSettings(JSON.parse(JSON.stringify(told)));
+  const read = parseSettings(JSON.parse(JSON.stringify({ groups: result.groups, paths: null })));
   if (typeof read === 'string') throw new Error(`the speaker refuses the groups: ${read}`);
   return result;
 }
