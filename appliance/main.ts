@@ -26,6 +26,7 @@ import { Replication } from './control/replication.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Roles } from './control/roles.js';
+import { VRRP_STATE } from './control/end-speaker.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -240,13 +241,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
     const roles = new Roles({
       peer: () => pair.state().peer?.name ?? null,
       events,
       log,
-      start: (hears) => new SpeakerProcess({ poller, ...hears }),
+      start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
+      adopt: (hears) => SpeakerProcess.adopt({ ...speaker, ...hears }),
     });
     closing.push(() => roles.close());
+    await roles.begin();
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),

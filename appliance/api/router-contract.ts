@@ -21,7 +21,7 @@ export interface RouterRow {
   /** Why it has its role, as a sentence's end. */
   readonly why: string;
   readonly addresses: readonly string[];
-  /** The master that was heard last; null: none was. */
+  /** Of a backup, the master that it heard last; null: none, or it is master itself. */
   readonly master: { readonly address: string; readonly priority: number } | null;
   /** It was told to give its addresses up (`weir pair failover`). */
   readonly failover: boolean;

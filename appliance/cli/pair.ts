@@ -30,6 +30,7 @@ export function addPairCommands(program: Command, context: Context): void {
         ['weir pair invite', 'on one unit: prints a code'],
         ['weir pair join 192.0.2.1', 'on the other: asks for the code'],
         ['weir pair status', 'who the other unit is, and the links to it'],
+        ['weir pair failover --all', 'let the other unit have the addresses'],
       ),
     );
   addInvite(pair, context);

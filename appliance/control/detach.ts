@@ -1,6 +1,6 @@
 /**
  * Takes a unit out of the network for good: programs off the interfaces, tables and
- * service addresses gone, workers of layer 7 ended. Only while no daemon runs. The configuration stays in its store,
+ * service addresses gone, workers of layer 7 and the VRRP speaker ended. Only while no daemon runs. The configuration stays in its store,
  * so the next daemon puts everything back.
  */
 import { existsSync, mkdirSync } from 'node:fs';
@@ -12,6 +12,7 @@ import type { DaemonOptions } from '../api/daemon-options.js';
 import { removeDatapath } from '../l4/datapath.js';
 import { endWorkers } from '../l7/supervisor/end-workers.js';
 import { L7_STATE } from '../l7/supervisor/tier-state.js';
+import { endSpeaker, VRRP_STATE } from './end-speaker.js';
 import { Network } from '../net/network.js';
 
 export interface DetachReport {
@@ -34,6 +35,7 @@ export async function detachUnit(
   const unlock = lock(join(options.stateDir, 'lock'));
   const poller = new Poller();
   try {
+    await endSpeaker(join(options.runDir, VRRP_STATE), poller);
     // Addresses first: a packet that comes meanwhile finds a balancer or nobody, not a closed port.
     const network = await Network.open({ poller, log });
     try {

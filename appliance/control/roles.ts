@@ -19,7 +19,11 @@ import type { EventLog } from '../telemetry/event-log.js';
 import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
 import type { RolesPort } from './ports.js';
 
-export type Speaker = Pick<SpeakerProcess, 'configure' | 'track' | 'askStatus' | 'stop'>;
+export type Speaker = Pick<
+  SpeakerProcess,
+  'configure' | 'track' | 'askStatus' | 'stop' | 'release'
+>;
+type Hears = Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>;
 
 export interface RolesOptions {
   /** The other unit's name; null: this one is not paired. */
@@ -27,9 +31,9 @@ export interface RolesOptions {
   readonly events: Pick<EventLog, 'append'>;
   readonly log: { info(text: string): void; warn(text: string): void };
   /** Throws SystemError when no process can be started. */
-  readonly start: (
-    hears: Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>,
-  ) => Speaker;
+  readonly start: (hears: Hears) => Speaker;
+  /** The speaker that an earlier daemon left; null: there is none. Throws SystemError. */
+  readonly adopt: (hears: Hears) => Promise<Speaker | null>;
 }
 
 interface Known {
@@ -66,6 +70,11 @@ export class Roles implements RolesPort {
   readonly #waiting = new Set<() => void>();
   /** Complete answers to questions for the status. */
   #answered = 0;
+  readonly #hears: Hears = {
+    onMessage: (message) => this.#hear(message),
+    onOutput: (line) => this.#options.log.warn(`VRRP speaker: ${line}`),
+    onExit: (how, left) => this.#gone(how, left),
+  };
   #closed = false;
 
   constructor(options: RolesOptions) {
@@ -74,6 +83,15 @@ export class Roles implements RolesPort {
 
   peer(): string | null {
     return this.#options.peer();
+  }
+
+  /** Takes up the speaker that an earlier daemon left, with what it holds. Before anything else. */
+  async begin(): Promise<void> {
+    const left = await this.#options.adopt(this.#hears);
+    if (left === null) return;
+    this.#speaker = left;
+    this.#state = 'starting';
+    this.#startedAt = performance.now();
   }
 
   /** Before the network gives up what the speaker is to hold: waits until there is one. */
@@ -177,13 +195,19 @@ export class Roles implements RolesPort {
     };
   }
 
-  /** Gives up everything; resolves when no address is left. */
+  /**
+   * Leaves the speaker to the next daemon, which finds it holding what it holds; without one it gives
+   * everything up after a while.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#retry = null;
-    if (this.#state === 'starting' || this.#state === 'running') this.#stop();
-    await this.#until(() => this.#state === 'none');
+    if (this.#state === 'stopping') await this.#until(() => this.#state === 'none');
+    this.#speaker?.release();
+    this.#speaker = null;
+    this.#state = 'none';
+    this.#wake();
   }
 
   #groupsOf(router: string | null): readonly GroupText[] {
@@ -212,11 +236,7 @@ export class Roles implements RolesPort {
     this.#startedAt = performance.now();
     this.#told = '';
     try {
-      this.#speaker = this.#options.start({
-        onMessage: (message) => this.#hear(message),
-        onOutput: (line) => this.#options.log.warn(`VRRP speaker: ${line}`),
-        onExit: (how, left) => this.#gone(how, left),
-      });
+      this.#speaker = this.#options.start(this.#hears);
     } catch (error) {
       this.#gone(error instanceof Error ? error.message : String(error), 0);
     }
@@ -282,7 +302,7 @@ export class Roles implements RolesPort {
       message: `virtual router ${router} is ${role}: ${why}`,
       subject: { router, before, after: role },
     });
-    if (!configured) this.#known.delete(router);
+    if (role === 'down' && !configured) this.#known.delete(router);
   }
 
   #router(name: string): RouterText | undefined {

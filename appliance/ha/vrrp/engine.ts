@@ -55,7 +55,7 @@ export interface RouterStatus {
   readonly priority: number;
   /** The master's, in milliseconds. */
   readonly interval: number;
-  /** Of another unit, heard last; null: none was. */
+  /** As backup, the master that was heard last; else null. */
   readonly master: { readonly address: string; readonly priority: number } | null;
   readonly sent: number;
   readonly received: number;
@@ -152,7 +152,7 @@ export class VrrpEngine {
       role: machine.role,
       priority: machine.priority,
       interval: machine.role === 'backup' ? machine.masterInterval : machine.settings.interval,
-      master: machine.role === 'down' ? null : counts.master,
+      master: machine.role === 'backup' ? counts.master : null,
       sent: counts.sent,
       received: counts.received,
       otherAddresses: counts.otherAddresses,

@@ -53,6 +53,9 @@ class FakeSpeaker implements Speaker {
       ],
     });
   }
+  release(): void {
+    this.did.push('release');
+  }
   stop(): void {
     this.did.push('stop');
     setImmediate(() => this.hears.onExit('it was told to', 0));
@@ -66,6 +69,7 @@ async function withRoles(
     events: EventLog;
     started: () => Promise<FakeSpeaker>;
   }) => Promise<void>,
+  { left = false } = {},
 ): Promise<void> {
   const speakers: FakeSpeaker[] = [];
   let wake: () => void = () => undefined;
@@ -74,6 +78,12 @@ async function withRoles(
   const roles = new Roles({
     ...{ peer: () => 'other', events },
     log: { info: () => undefined, warn: () => undefined },
+    adopt: async (hears) => {
+      if (!left) return null;
+      const speaker = new FakeSpeaker(hears);
+      speakers.push(speaker);
+      return speaker;
+    },
     start: (hears) => {
       const speaker = new FakeSpeaker(hears);
       speakers.push(speaker);
@@ -121,6 +131,27 @@ test('no speaker without virtual routers; one that is loaded is told what is tra
     roles.follow(tables());
     assert.is(speaker.did.at(-1), 'stop', 'nothing to speak of any more');
   }));
+
+test('the speaker of an earlier daemon is taken up as it is, and left to the next one', async () => {
+  let last: FakeSpeaker | undefined;
+  await withRoles(
+    async ({ roles, speakers }) => {
+      await roles.begin();
+      const [speaker] = speakers;
+      last = speaker;
+      speaker?.hears.onMessage({ kind: 'loaded', wishes: [] });
+      speaker?.hears.onMessage({ kind: 'role', router: 'front', role: 'master', why: 'so' });
+      assert.equal(speaker?.did, [], 'it goes on until something is known');
+      await roles.prepare(tables(group('front')));
+      roles.follow(tables(group('front')));
+      assert.is(speaker?.did.at(-1), 'configure front');
+      assert.is(speakers.length, 1);
+      assert.equal(roles.summary, { master: 1, backup: 0, down: 0 });
+    },
+    { left: true },
+  );
+  assert.is(last?.did.at(-1), 'release');
+});
 
 test('roles are events and rows; what goes wrong is an alarm until it is over', () =>
   withRoles(async ({ roles, events, started }) => {
