@@ -182,7 +182,7 @@ async function check(acts: readonly Act[]): Promise<void> {
     await pair.settle();
     story.remember();
     const [a, b] = [pair.a.store, pair.b.store];
-    assert.equal(story.defects, []);
+    assert.is(story.defects.join(", "), "");
     assert.is(a.log.head()?.id, b.log.head()?.id, 'both have the same head');
     assert.equal(a.head()?.document.pools, b.head()?.document.pools, 'and the same configuration');
     assert.is(a.pendingConfirm() === null, b.pendingConfirm() === null, 'and wait for the same');
