@@ -19,14 +19,17 @@ import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
+import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { Roles } from './control/roles.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
+import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
 import { Monitors } from './health/monitors.js';
 import { Prober } from './health/probe.js';
 import { L4Tier } from './l4/tier.js';
@@ -145,6 +148,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
+        daemon?.pairChanged();
         replication?.pairNews(news);
       },
       onListenerError: (err) => {
@@ -154,6 +158,16 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
+    const flows = mirrorFlows({
+      ...{ tier, network, pair, file: join(options.runDir, 'flows-of') },
+      onEvent: (event) => {
+        events.append(event);
+      },
+      onError: (err) => {
+        log.error({ err }, 'cannot mirror flows; trying again');
+      },
+    });
+    closing.push(() => flows.close());
     replication = new Replication({
       store,
       pair,
@@ -226,6 +240,13 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    const roles = new Roles({
+      peer: () => pair.state().peer?.name ?? null,
+      events,
+      log,
+      start: (hears) => new SpeakerProcess({ poller, ...hears }),
+    });
+    closing.push(() => roles.close());
     daemon = new Daemon({
       store,
       cookies: CookieSecret.open(options.stateDir),
@@ -243,6 +264,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         addresses: () => linkAddresses(network.links(), network.addresses()),
         events,
       }),
+      roles,
       log,
       profiles,
       tableSizes: chosen,

@@ -20,6 +20,7 @@ export type { Change, ConfigError, Document };
 export type * from './certificate-contract.js';
 export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
+export type * from './router-contract.js';
 
 /** Names the interface in every path. */
 export const API_VERSION = 'v1';
@@ -343,6 +344,8 @@ export const EVENT_KINDS = [
   'certificate-expired',
   /** The other unit of the pair: pairing, links to it, whether it is heard. */
   'pair',
+  /** A virtual router came to be master, backup or down. */
+  'role-changed',
   /** The configuration of a pair: taken over, superseded, refused. */
   'replication',
 ] as const;
@@ -369,6 +372,8 @@ export interface EventSubject {
   readonly certificate?: string;
   /** Name of the other unit of the pair. */
   readonly peer?: string;
+  /** Name of the virtual router. */
+  readonly router?: string;
 }
 
 export interface EventRow {
@@ -547,7 +552,9 @@ export type AlarmCode =
   /** The other unit is heard by no link, or the stored pair cannot be used. */
   | 'peer-lost'
   /** A link to the other unit is down, and another is up. */
-  | 'pair-link-down';
+  | 'pair-link-down'
+  /** The VRRP speaker ended, or cannot do what it should. */
+  | 'virtual-router';
 
 export interface Alarm {
   readonly code: AlarmCode;
@@ -573,7 +580,10 @@ export interface Status {
   readonly startedAt: number;
   readonly uptimeMs: number;
   readonly pendingConfirm: PendingConfirm | null;
+  /** master: of one virtual router at least. */
   readonly role: 'standalone' | 'master' | 'backup';
+  /** How many virtual routers have which role. */
+  readonly routers: { readonly master: number; readonly backup: number; readonly down: number };
   /** Null without a pair. */
   readonly replication: ReplicationView | null;
   readonly services: number;

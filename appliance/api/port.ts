@@ -22,6 +22,7 @@ import type {
   ErrorCode,
   EventKind,
   EventRow,
+  FailoverResult,
   FlowRow,
   HardwareReport,
   MemberDetail,
@@ -33,6 +34,7 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouterRow,
   RouteRow,
   ServiceDetail,
   ServiceRow,
@@ -167,6 +169,19 @@ export interface DaemonPort {
     readonly kinds?: readonly EventKind[];
   }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
+  /** Virtual routers. */
+  routers(): Promise<RouterRow[]>;
+  /**
+   * Gives up what a virtual router or group holds (null: all), until `cancel`. Answers when others
+   * have taken over, or nobody did in time. Errors: not-found, conflict (there are no virtual
+   * routers), unavailable.
+   */
+  failover(request: {
+    readonly router: string | null;
+    readonly cancel: boolean;
+    readonly author: string;
+  }): Promise<FailoverResult>;
+
   workers(): Promise<WorkerRow[]>;
   /**
    * Answers when all workers were replaced. Errors: conflict (there are none, or somebody else

@@ -154,6 +154,15 @@ export function parseNothing(body: unknown): void {
   check(noBody, jsonBody(body), 'body');
 }
 
+const failover = z.strictObject({
+  router: z.string().min(1).max(200).nullable(),
+  cancel: z.boolean(),
+});
+
+export function parseFailover(body: unknown): z.output<typeof failover> {
+  return check(failover, jsonBody(body), 'body');
+}
+
 /** Whole numbers in a query string. */
 function wholeNumber(min: number, max: number): z.ZodType<number> {
   return z

@@ -15,6 +15,8 @@
  *   GET    /v1/routes                         ?service=NAME, of the proxy
  *   GET    /v1/workers                        processes of the proxy
  *   POST   /v1/workers/restart                replaces them, and answers when that is done
+ *   GET    /v1/routers                        virtual routers
+ *   POST   /v1/routers/failover               gives up what one of them, or all, hold
  *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
@@ -41,6 +43,7 @@ import { addAccess } from './access-routes.js';
 import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
+import { addRouters } from './router-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -74,6 +77,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addCertificates(app, context);
   addPair(app, context);
   addProxy(app, context);
+  addRouters(app, context);
   addStream(app, context);
 }
 

@@ -12,6 +12,7 @@ import { readOctets } from './cert-files.js';
 import { answer, clientOf, type Context } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
 import { clean, duration, milliseconds, paint, timestamp } from './format.js';
+import { addPairRoles } from './pair-roles.js';
 import { table, type Column } from './table.js';
 
 export function addPairCommands(program: Command, context: Context): void {
@@ -34,6 +35,7 @@ export function addPairCommands(program: Command, context: Context): void {
   addInvite(pair, context);
   addJoin(pair, context);
   addStatus(pair, context);
+  addPairRoles(pair, context);
   addLeave(pair, context);
 }
 

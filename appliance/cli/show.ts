@@ -28,6 +28,7 @@ import {
 import { addDrops } from './show-drops.js';
 import { addEvents, followCounters } from './show-events.js';
 import { addMember } from './show-member.js';
+import { addRouters } from './show-routers.js';
 import { addRoutes, addService, addWorkers } from './show-proxy.js';
 import { table, type Column } from './table.js';
 
@@ -37,7 +38,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .helpCommand(false)
     .summary('what the unit is doing')
     .description(
-      'Shows services, pools, members, routes, workers, flows, events, drops, tiers and counters.',
+      'Shows services, pools, members, routes, workers, routers, flows, events, drops, tiers and counters.',
     )
     .addHelpText(
       'after',
@@ -129,6 +130,7 @@ export function addShowCommands(program: Command, context: Context): void {
   addMember(show, context);
   addRoutes(show, context);
   addWorkers(show, context);
+  addRouters(show, context);
   addFlows(show, context);
   addEvents(show, context);
   addDrops(show, context);

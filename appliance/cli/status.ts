@@ -10,6 +10,7 @@ import { examples } from './arguments.js';
 import { causesOf, type Cause } from './causes.js';
 import { answer, clientOf, type Context } from './context.js';
 import { EXIT } from './exit-codes.js';
+import { routerLine } from './show-routers.js';
 import { clean, duration, paint, plural, severityColour } from './format.js';
 
 export function addStatusCommand(program: Command, context: Context): void {
@@ -49,6 +50,7 @@ const isMemberAlarm = ({ code }: Alarm): boolean =>
 
 function statusText(context: Context, status: Status, causes: readonly Cause[]): string {
   const serving = `${status.membersServing} of ${plural(status.membersTotal, 'member')} serving`;
+  const routers = routerLine(status.routers);
   const lines: [string, string][] = [
     ['Unit', `${status.unit || '(no name yet)'} (${status.role})`],
     ['Version', `${status.version}, kernel ${status.kernel}`],
@@ -60,6 +62,7 @@ function statusText(context: Context, status: Status, causes: readonly Cause[]):
         : String(status.revision),
     ],
     ['Services', `${status.services}, ${serving}`],
+    ...(routers === null ? [] : [['Routers', routers] satisfies [string, string]]),
   ];
   if (status.replication !== null) lines.push(['Pair', status.replication.message]);
   const text = lines.map(([name, value]) => `${name.padEnd(9)} ${clean(value)}\n`).join('');

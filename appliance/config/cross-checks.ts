@@ -372,46 +372,18 @@ function checkInterfaces(intent: Intent): Problem[] {
   ];
 }
 
-function checkPair(intent: Intent): Problem[] {
-  const { pair, unit } = intent;
-  if (pair === undefined) return [];
+/** An address that full nat speaks from stays with its unit, so it does not move. */
+function checkPair({ pair, unit }: Intent): Problem[] {
   const problems: Problem[] = [];
-  if (pair.peer === unit.name) {
+  const own = unit['nat-addresses'] ?? [];
+  for (const [name, { addresses }] of Object.entries(pair?.['virtual-routers'] ?? {})) {
+    const index = addresses.findIndex((address) => own.includes(address));
+    if (index < 0) continue;
     problems.push({
       code: 'conflict',
-      path: ['pair', 'peer'],
-      message: 'is the name of this unit: write the name of the other one',
+      path: ['pair', 'virtual-routers', name, 'addresses', index],
+      message: 'is in unit.nat-addresses, which do not move between units: remove it here or there',
     });
-  }
-  for (const [name, router] of Object.entries(pair['virtual-routers'])) {
-    const path = ['pair', 'virtual-routers', name, 'priorities'];
-    const wanted = [unit.name, pair.peer];
-    const absent = wanted.filter((unitName) => !Object.hasOwn(router.priorities, unitName));
-    for (const unitName of Object.keys(router.priorities)) {
-      if (!wanted.includes(unitName)) {
-        problems.push({
-          code: 'reference',
-          path: [...path, unitName],
-          message: `there is no unit ${quote(unitName)} in this pair: its units are ${wanted.map(quote).join(' and ')}`,
-          suggestion: nearest(unitName, absent) ?? nearest(unitName, wanted),
-        });
-      }
-    }
-    for (const unitName of absent) {
-      problems.push({
-        code: 'missing',
-        path,
-        message: `the priority of ${quote(unitName)} is missing: write one from 1 to 254`,
-      });
-    }
-    const [mine, theirs] = wanted.map((unitName) => router.priorities[unitName]);
-    if (pair.peer !== unit.name && mine !== undefined && mine === theirs) {
-      problems.push({
-        code: 'conflict',
-        path,
-        message: `both units have the priority ${mine}: give them different ones, so that it is clear who is active`,
-      });
-    }
   }
   return problems;
 }

@@ -1,13 +1,19 @@
 /**
- * The pair: two units, one of which holds each virtual router's addresses (VRRPv3,
- * RFC 9568).
+ * How the addresses of services move between the two units of a pair (VRRP, RFC 9568). Who the other
+ * unit is comes from the pairing, so none of it is here.
  *
- * Invariant: the same pair section fits both units; what differs between them is
- * looked up by the unit's name.
+ * Invariant: the same section fits both units; what differs between them is looked up by the
+ * unit's name.
  */
 import { z } from 'zod';
-import { duration, unicastAddress } from './fields.js';
 import { interfaceName, name } from './basics.js';
+import { familyOf } from './addresses.js';
+import { duration, refuseRepeats, unicastAddress } from './fields.js';
+import { quote } from './words.js';
+
+const interval = () => duration({ min: '10ms', max: '40s' });
+const version = () => z.literal([3, 2]);
+const unitPriority = z.int().min(1).max(254);
 
 export const virtualRouterSchema = z
   .strictObject({
@@ -15,78 +21,216 @@ export const virtualRouterSchema = z
       .int()
       .min(1)
       .max(255)
-      .describe('Virtual router identifier; one on each link (RFC 9568 §5.2.3).'),
-    interface: interfaceName().describe('Interface that the router lives on.'),
+      .describe('Virtual router identifier, the same on all units (RFC 9568 §5.2.3).'),
+    interface: interfaceName()
+      .optional()
+      .describe(
+        'Interface that the router lives on. Left out: that whose network holds the first address.',
+      ),
     addresses: z
       .array(unicastAddress())
       .min(1)
       .max(255)
-      .describe('Addresses that the active unit holds, besides those of the services.'),
+      .superRefine(refuseRepeats)
+      .describe(
+        'Addresses that the active unit holds. Those of services may be among them; they then move with this router. IPv4 and IPv6 are two routers of the same id.',
+      ),
+    prefer: name()
+      .optional()
+      .describe(
+        'Unit that is active while both are well: its priority is 200, that of others 100. Left out: as for the pair.',
+      ),
     priorities: z
-      .record(name(), z.int().min(1).max(254))
-      .describe('Priority of each unit by its name; the higher one is active while both are well.'),
+      .record(name(), unitPriority)
+      .optional()
+      .describe(
+        'Instead of it, the priority of each unit by its name; of those left out it is 100.',
+      ),
+    group: name()
+      .optional()
+      .describe('Virtual routers of one group move together. Left out: this one moves alone.'),
+    version: version().optional().describe('As for the pair, for this router.'),
+    'advertisement-interval': interval().optional().describe('As for the pair, for this router.'),
+    checksum: z
+      .enum(['message', 'pseudo-header'])
+      .default('message')
+      .describe(
+        'What version 3 over IPv4 sums up when it sends: the message alone (RFC 9568), or also a pseudo-header, as keepalived does. Both are accepted.',
+      ),
+    peers: z
+      .array(unicastAddress())
+      .max(8)
+      .default([])
+      .describe(
+        'IPv4 addresses of the other units, for advertisements by unicast. Left out: multicast.',
+      ),
+  })
+  .superRefine((router, context) => {
+    const refuse = (path: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [path], message, params: { code: 'conflict' } });
+    };
+    if (router.prefer !== undefined && router.priorities !== undefined) {
+      refuse('prefer', 'the priorities say it already: remove one of the two');
+    }
+    const six = [...router.peers, ...(router.peers.length > 0 ? router.addresses : [])];
+    if (six.some((address) => familyOf(address) === 6)) {
+      refuse('peers', 'advertisements of IPv6 go by multicast only: remove the peers, or use IPv4');
+    }
   })
   .describe('One group of addresses that moves between the units.');
 
+const effect = () => z.enum(['yield', 'fault', 'ignore']);
+
+const trackingSchema = z
+  .strictObject({
+    datapath: effect()
+      .default('yield')
+      .describe('The fast path is off an interface that it belongs on.'),
+    workers: effect()
+      .default('yield')
+      .describe('There are proxied services, and no worker process serves them.'),
+    pools: effect()
+      .default('yield')
+      .describe('A pool that serves has members, and none of them can serve.'),
+    interfaces: z
+      .record(interfaceName(), z.enum(['yield', 'fault']))
+      .default({})
+      .describe(
+        "These have no link. An interface of the router's own without a link is always a fault.",
+      ),
+  })
+  .describe(
+    'What makes a unit unfit: yield lets a unit that is well take over, fault gives the addresses up even if nobody does.',
+  );
+
 export const pairSchema = z
   .strictObject({
-    peer: name().describe('Name of the other unit.'),
-    links: z
-      .array(
-        z
-          .strictObject({
-            interface: interfaceName().describe('Interface of this unit.'),
-            address: unicastAddress().describe("This unit's address on the link."),
-            peer: unicastAddress().describe("The other unit's address on the link."),
-          })
-          .describe('One cable or network between the units.'),
-      )
-      .min(1)
-      .max(8)
+    mode: z
+      .enum(['active-active', 'active-passive'])
+      .default('active-active')
       .describe(
-        'Links between the units, for replication and to tell a dead unit from a cut cable.',
+        'active-active: one unit has the service addresses whose last bit is 0 (even), the other one those whose last bit is 1 (odd), while both are well. active-passive: one has all.',
+      ),
+    prefer: name()
+      .optional()
+      .describe(
+        'Unit that has the even addresses, or all of them, while both are well. Left out: the first by alphabet.',
       ),
     preempt: z
       .boolean()
       .default(true)
-      .describe('Whether the unit of higher priority takes over again when it comes back.'),
+      .describe('Whether a unit takes its addresses back when it returns.'),
     'preempt-delay': duration({ min: '0s', max: '1h' })
-      .prefault('0s')
-      .describe('How long it waits before it does.'),
-    'advertisement-interval': duration({ min: '10ms', max: '40s' })
-      .prefault('1s')
+      .prefault('5s')
       .describe(
-        'Time between advertisements, in steps of 10ms (RFC 9568 §5.2.7). A takeover takes about three of them.',
+        'How long it waits before it does, so that its monitors and neighbours are known. A unit that becomes unfit is replaced without waiting.',
       ),
+    'advertisement-interval': interval()
+      .optional()
+      .describe(
+        'Time between advertisements, in steps of 10ms; with version 2, of 1s. A dead unit is replaced after three to four of them. Left out: 30ms; with version 2, 1s.',
+      ),
+    version: version().default(3).describe('Of VRRP, over IPv4; IPv6 always has 3.'),
+    'first-id': z
+      .int()
+      .min(1)
+      .max(254)
+      .default(201)
+      .describe(
+        'Virtual router id of the even addresses, or of all; that of the odd ones is the next.',
+      ),
+    tracking: trackingSchema.prefault({}),
     'virtual-routers': z
       .record(name(), virtualRouterSchema)
-      .describe('Groups of addresses that move between the units, by name.'),
+      .default({})
+      .describe(
+        'Addresses that move by a virtual router of your own, by name. These run also without a pairing, so that the other unit may be any that speaks VRRP.',
+      ),
   })
   .superRefine((pair, context) => {
-    if (pair['advertisement-interval'] % 10 !== 0) {
-      context.addIssue({
-        code: 'custom',
-        path: ['advertisement-interval'],
-        message: 'VRRP counts in hundredths of a second: write a multiple of 10ms',
-        params: { code: 'value' },
-      });
-    }
-    const seen = new Map<string, string>();
+    const refuse = (path: readonly PropertyKey[], code: string, message: string): void => {
+      context.addIssue({ code: 'custom', path: [...path], message, params: { code } });
+    };
+    checkInterval(pair['advertisement-interval'], pair.version, (message) =>
+      refuse(['advertisement-interval'], 'value', message),
+    );
+    const places = new Map<string, string>();
+    const addresses = new Map<string, string>();
+    const groups = new Map<string, readonly [string, VirtualRouter]>();
+    const first = pair['first-id'];
     for (const [routerName, router] of Object.entries(pair['virtual-routers'])) {
-      const place = `${router.interface} ${router.id}`;
-      const other = seen.get(place);
+      const path = ['virtual-routers', routerName];
+      checkInterval(
+        router['advertisement-interval'] ?? pair['advertisement-interval'],
+        router.version ?? pair.version,
+        (message) => {
+          const own = router['advertisement-interval'] ?? router.version;
+          if (own !== undefined) refuse([...path, 'advertisement-interval'], 'value', message);
+        },
+      );
+      const on = router.interface ?? '';
+      const place = `${on} ${router.id}`;
+      const other = places.get(place);
       if (other !== undefined) {
-        context.addIssue({
-          code: 'custom',
-          path: ['virtual-routers', routerName, 'id'],
-          message: `${router.id} is already the id of "${other}" on ${router.interface}: choose another from 1 to 255`,
-          params: { code: 'conflict' },
-        });
+        refuse(
+          [...path, 'id'],
+          'conflict',
+          `${router.id} is already the id of ${quote(other)}${on === '' ? '' : ` on ${on}`}: choose another from 1 to 255`,
+        );
+      } else if (router.id === first || router.id === first + 1) {
+        refuse(
+          [...path, 'id'],
+          'conflict',
+          `${router.id} is for the addresses that move by themselves: choose another, or change first-id`,
+        );
       }
-      seen.set(place, routerName);
+      places.set(place, routerName);
+      for (const [index, address] of router.addresses.entries()) {
+        const owner = addresses.get(address);
+        if (owner !== undefined && owner !== routerName) {
+          refuse(
+            [...path, 'addresses', index],
+            'conflict',
+            `${address} already moves with ${quote(owner)}: remove it from one of them`,
+          );
+        }
+        addresses.set(address, routerName);
+      }
+      if (router.group === undefined) continue;
+      const [leader, like] = groups.get(router.group) ?? [routerName, router];
+      groups.set(router.group, [leader, like]);
+      if (wishes(like) !== wishes(router)) {
+        refuse(
+          [...path, 'group'],
+          'conflict',
+          `has other units in front than ${quote(leader)} of the same group: give both the same prefer or priorities`,
+        );
+      }
     }
   })
-  .describe('The other unit, and which addresses move between the two.');
+  .describe('How the addresses of services move between the two units of a pair.');
 
 export type VirtualRouter = z.output<typeof virtualRouterSchema>;
 export type Pair = z.output<typeof pairSchema>;
+export type TrackingEffect = z.output<ReturnType<typeof effect>>;
+
+/** Of a document that says nothing about it. */
+export const usualPair: Pair = pairSchema.parse({});
+
+function checkInterval(
+  milliseconds: number | undefined,
+  spoken: 2 | 3,
+  refuse: (message: string) => void,
+): void {
+  if (milliseconds === undefined) return;
+  if (spoken === 2 && milliseconds % 1000 !== 0) {
+    refuse('VRRP version 2 counts in seconds: write a multiple of 1s, or use version 3');
+  } else if (milliseconds % 10 !== 0) {
+    refuse('VRRP counts in hundredths of a second: write a multiple of 10ms');
+  }
+}
+
+/** Which unit a router wants in front, as text. */
+function wishes({ prefer, priorities }: VirtualRouter): string {
+  return JSON.stringify([prefer ?? null, Object.entries(priorities ?? {}).sort()]);
+}

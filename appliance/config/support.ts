@@ -72,7 +72,7 @@ export const firstSliceCapabilities: Capabilities = {
   tiers: ['xdp', 'proxy'],
   l7: true,
   termination: true,
-  pair: false,
+  pair: true,
   management: false,
   alerts: false,
   telemetry: false,

@@ -31,6 +31,8 @@ export interface AlarmInput {
   readonly certificates?: readonly Alarm[];
   /** About the other unit. */
   readonly pair?: readonly Alarm[];
+  /** About virtual routers. */
+  readonly roles?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -68,6 +70,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...(input.access ?? []),
     ...(input.certificates ?? []),
     ...(input.pair ?? []),
+    ...(input.roles ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({

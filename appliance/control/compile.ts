@@ -12,6 +12,7 @@ import { poolsOf } from '../config/references.js';
 import type { Intent, Pool } from '../config/schema.js';
 import type { L7Protocol } from '../l7/tables.js';
 import { basisOf, compileL7, type L7Input } from './compile-l7.js';
+import { compilePair, NO_PAIR, type PairInput } from './compile-pair.js';
 import { compilePool, memberId, type PoolInput } from './compile-pools.js';
 import { placeService, placeUnit, sameService, sameUnit } from './place.js';
 import { poolStanding, sameStanding } from './standing.js';
@@ -30,6 +31,8 @@ export interface CompileInput extends PoolInput, Pick<L7Input, 'cookieKey'> {
   readonly intent: Intent;
   /** What access lists hold beside the document; left out: only that. */
   readonly access?: AccessView;
+  /** Left out: nothing here moves addresses between units. */
+  readonly pair?: Pick<PairInput, 'peer' | 'interfaceOf'>;
 }
 
 export function compile(input: CompileInput, previous?: Tables): Tables {
@@ -81,6 +84,8 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
 
   const protection = compileProtection(intent, services, l4Pools, input, previous?.l4.protection);
   const addresses = [...services.values(), ...l7.services.values()].map(({ address }) => address);
+  const pair =
+    input.pair === undefined ? NO_PAIR : compilePair({ intent, addresses, ...input.pair });
   return {
     pools,
     standings,
@@ -91,7 +96,8 @@ export function compile(input: CompileInput, previous?: Tables): Tables {
       protection,
     },
     l7,
-    net: netTables(intent, addresses, l4Pools, previous?.net),
+    net: netTables(intent, addresses, pair.shared, l4Pools, previous?.net),
+    pair: keep(previous?.pair, pair, sameText),
     monitors: monitorTargets(
       intent,
       [...placed.l4.keys(), ...placed.l7.keys()],
@@ -137,6 +143,7 @@ function poolsUsedBy(intent: Intent, services: Iterable<string>): ReadonlySet<st
 function netTables(
   intent: Intent,
   addresses: readonly string[],
+  sharedAddresses: readonly string[],
   pools: ReadonlyMap<string, L4Pool>,
   previous: NetTables | undefined,
 ): NetTables {
@@ -147,9 +154,10 @@ function netTables(
   const interfaces = [...(intent.unit.interfaces ?? [])];
   return keep(
     previous,
-    { serviceAddresses, memberAddresses, interfaces },
+    { serviceAddresses, sharedAddresses, memberAddresses, interfaces },
     (a, b) =>
       sameList(a.serviceAddresses, b.serviceAddresses) &&
+      sameList(a.sharedAddresses ?? [], b.sharedAddresses ?? []) &&
       sameList(a.memberAddresses, b.memberAddresses) &&
       sameList(a.interfaces, b.interfaces),
   );
@@ -229,6 +237,11 @@ function sameTarget(a: MonitorTarget, b: MonitorTarget): boolean {
       a.port === b.port &&
       (a.settings === b.settings || JSON.stringify(a.settings) === JSON.stringify(b.settings)))
   );
+}
+
+/** Of what is small, and plain data. */
+function sameText(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

@@ -17,6 +17,7 @@ import type {
   DiffResult,
   DropRow,
   EventRow,
+  FailoverResult,
   FlowRow,
   HardwareReport,
   MemberDetail,
@@ -27,6 +28,7 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouterRow,
   RouteRow,
   ServiceDetail,
   ServiceRow,
@@ -66,8 +68,10 @@ import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
+import { fitness } from './fitness.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
+import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
@@ -94,6 +98,7 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -136,6 +141,7 @@ export class Daemon implements DaemonPort {
         monitors,
         fastPath: tier,
         proxy: parts.proxy,
+        roles: parts.roles,
         inspect: parts.inspect,
         influences,
         access: parts.access,
@@ -176,6 +182,7 @@ export class Daemon implements DaemonPort {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          this.#trackFitness();
           for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
@@ -199,6 +206,7 @@ export class Daemon implements DaemonPort {
     });
     const stopNetwork = network.onChange(() => {
       this.#reconciler.networkChanged();
+      this.#trackFitness();
       for (const wake of [...this.#waiting]) wake();
     });
     this.#stopWatching = () => {
@@ -452,6 +460,19 @@ export class Daemon implements DaemonPort {
     return this.#parts.pair;
   }
 
+  /** Who the other unit is has changed. */
+  pairChanged(): void {
+    this.#reconciler.request();
+  }
+
+  routers(): Promise<RouterRow[]> {
+    return this.#parts.roles.rows();
+  }
+
+  failover(request: Parameters<DaemonPort['failover']>[0]): Promise<FailoverResult> {
+    return this.#parts.roles.failover(request);
+  }
+
   subscribe(listener: (observation: Observation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -490,6 +511,7 @@ export class Daemon implements DaemonPort {
       });
     }
     this.#lastRun = report;
+    this.#trackFitness();
     this.#unreadable = null;
     for (const wake of [...this.#waiting]) wake();
   }
@@ -559,6 +581,19 @@ export class Daemon implements DaemonPort {
       message: `${this.#unreadable.message}: nothing is changed until a valid document is applied`,
     });
     return null;
+  }
+
+  /** What virtual routers track. */
+  #trackFitness(): void {
+    const { intent, tables } = this.#reconciler;
+    if (intent === null || tables === undefined || tables.pair.groups.length === 0) return;
+    const { roles, network } = this.#parts;
+    const well = fitness({
+      ...{ intent, tables, outcomes: this.#lastRun?.outcomes ?? [] },
+      proxy: this.#show.proxy.health,
+      links: network.links(),
+    });
+    for (const [name, is] of well) roles.track(name, is);
   }
 
   /** The kernel tells nobody that a program was taken off an interface: look once a second. */

@@ -8,6 +8,7 @@ import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import type { ProgramReport } from '../l4/programmer.js';
 import type { Intent } from '../config/schema.js';
 import type { L7Tables } from '../l7/tables.js';
+import type { PairTables } from './compile-pair.js';
 import type { InfluenceView } from './compile-pools.js';
 import type { L4Tables, MonitorTarget, NetTables, NextHop, Tables } from './tables.js';
 
@@ -29,6 +30,8 @@ export interface NetOutcome {
 export interface NetworkPort {
   reconcile(net: NetTables): Promise<NetOutcome>;
   nextHop(address: string): NextHop | { readonly unresolved: string };
+  /** Name of the interface whose network holds an address, as of now; null: none does. */
+  interfaceOf(address: string): string | null;
 }
 
 export interface FastPathPort {
@@ -47,6 +50,15 @@ export interface ProxyPort {
   execute(tables: L7Tables): Promise<void>;
   /** What they cannot serve, and why. */
   readonly problems: readonly { readonly service: string; readonly message: string }[];
+}
+
+/** The speaker that moves addresses between the units of a pair. */
+export interface RolesPort {
+  /** The other unit's name; null: this one is not paired. */
+  peer(): string | null;
+  /** Before the network gives up what the speaker is to hold: resolves once there is a speaker. */
+  prepare(pair: PairTables): Promise<void>;
+  follow(pair: PairTables): void;
 }
 
 export interface MonitorsPort {

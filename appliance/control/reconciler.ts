@@ -18,6 +18,7 @@ import type {
   NetOutcome,
   NetworkPort,
   ProxyPort,
+  RolesPort,
 } from './ports.js';
 import type { NextHop, Tables } from './tables.js';
 
@@ -32,6 +33,8 @@ export interface ReconcilerPorts {
   readonly influences?: InfluencesPort;
   /** What access lists hold beside the document. */
   readonly access?: { view(): AccessView };
+  /** Left out: no address moves between units. */
+  readonly roles?: RolesPort;
   /** Keys of persistence cookies by service; left out: no service of the proxy has such. */
   readonly cookieKey?: (service: string) => string;
 }
@@ -145,7 +148,7 @@ export class Reconciler {
   }
 
   async #run(): Promise<void> {
-    const { network, fastPath, monitors, inspect } = this.#ports;
+    const { network, fastPath, monitors } = this.#ports;
     if (this.#intent === null) return;
     const intent = this.#intent;
     const before = this.#tables;
@@ -155,11 +158,21 @@ export class Reconciler {
     this.#tables = tables;
     this.#ports.influences?.follow(before, tables, intent);
     if (tables.monitors !== before?.monitors) monitors.reconcile(tables.monitors);
+    await this.#ports.roles?.prepare(tables.pair);
     if (this.#net === null || tables.net !== before?.net) {
       this.#net = null;
       this.#net = await network.reconcile(tables.net);
     }
-    const net = this.#net;
+    try {
+      await this.#serve(tables, this.#net);
+    } finally {
+      // Even where not all can be served: else nobody would hold the addresses.
+      this.#ports.roles?.follow(tables.pair);
+    }
+  }
+
+  async #serve(tables: Tables, net: NetOutcome): Promise<void> {
+    const { fastPath, inspect } = this.#ports;
     const { proxy } = this.#ports;
     if (proxy !== undefined && tables.l7 !== this.#proxied) {
       await proxy.execute(tables.l7);
@@ -181,7 +194,7 @@ export class Reconciler {
       this.#again = true;
     }
     this.#usable = usable;
-    const netProblems = net.problems.map(({ message }) => message);
+    const netProblems = [...net.problems.map(({ message }) => message), ...tables.pair.problems];
     this.#options.onRun({ before: this.#reported, tables, netProblems, outcomes });
     this.#reported = tables;
   }
@@ -193,6 +206,14 @@ export class Reconciler {
       nextHop: (address) => this.nextHop(address),
       ...(this.#ports.influences === undefined ? {} : { influences: this.#ports.influences }),
       ...(this.#ports.cookieKey === undefined ? {} : { cookieKey: this.#ports.cookieKey }),
+      ...(this.#ports.roles === undefined
+        ? {}
+        : {
+            pair: {
+              peer: this.#ports.roles.peer(),
+              interfaceOf: (address: string) => this.#ports.network.interfaceOf(address),
+            },
+          }),
       ...(this.#ports.access === undefined ? {} : { access: this.#ports.access.view() }),
     };
   }

@@ -42,10 +42,12 @@ import type { MemberHistory } from './member-history.js';
 import { memberSetup, servicesOf } from './member-setup.js';
 import { planTest, testRow, type TestSurroundings } from './member-test.js';
 import type { Reconciler, RunReport } from './reconciler.js';
+import type { Roles } from './roles.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
 import { NO_UNIT, type L4Service, type Tables } from './tables.js';
 import { NO_L7 } from './compile-l7.js';
+import { NO_PAIR } from './compile-pair.js';
 import { type ProxyTier, ProxyWatch } from './proxy-watch.js';
 import { routeRows } from './route-view.js';
 import { poolDetail } from './pool-view.js';
@@ -68,6 +70,8 @@ export interface ShowParts {
   readonly certificates: { alarms(): Alarm[] };
   readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
+  /** Virtual routers. */
+  readonly roles: Pick<Roles, 'summary' | 'alarms'>;
 }
 
 const EMPTY: Tables = {
@@ -76,9 +80,14 @@ const EMPTY: Tables = {
   l4: { unit: NO_UNIT, services: new Map(), pools: new Map() },
   l7: NO_L7,
   net: { serviceAddresses: [], memberAddresses: [], interfaces: [] },
+  pair: NO_PAIR,
   monitors: new Map(),
   placements: [],
 };
+
+function total({ master, backup, down }: Status['routers']): number {
+  return master + backup + down;
+}
 
 export class Show {
   readonly #parts: ShowParts;
@@ -120,6 +129,7 @@ export class Show {
     const head = this.#parts.store.head();
     const pending = this.#pending();
     const run = this.#parts.lastRun();
+    const routers = this.#parts.roles.summary;
     return {
       unit: this.#parts.reconciler.intent?.unit.name ?? '',
       version: version(),
@@ -127,7 +137,8 @@ export class Show {
       startedAt: this.#startedAt,
       uptimeMs: Date.now() - this.#startedAt,
       pendingConfirm: pending,
-      role: 'standalone',
+      role: routers.master > 0 ? 'master' : total(routers) > 0 ? 'backup' : 'standalone',
+      routers,
       replication: this.#parts.replication.view(),
       services: tables.placements.length,
       membersServing: members.filter((member) => member.state === 'serving').length,
@@ -144,6 +155,7 @@ export class Show {
         access: this.#parts.access.alarms(this.#parts.reconciler.intent),
         certificates: this.#parts.certificates.alarms(),
         pair: this.#parts.pair.alarms(),
+        roles: this.#parts.roles.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

@@ -10,6 +10,7 @@ import type { Muster } from '../balance/quorum.js';
 import type { MonitorSettings } from '../config/schema.js';
 import type { L7Tables } from '../l7/tables.js';
 import type { AccessSet } from './access-sets.js';
+import type { PairTables } from './compile-pair.js';
 
 /** How the fast path hands a packet to a member. */
 export type L4Forwarding = 'dsr' | 'nat' | 'tunnel' | 'full-nat';
@@ -195,6 +196,8 @@ export interface PoolStanding {
  */
 export interface NetTables {
   readonly serviceAddresses: readonly string[];
+  /** Those of them that the speaker holds when it is their turn. Left out: none. */
+  readonly sharedAddresses?: readonly string[];
   readonly memberAddresses: readonly string[];
   /** Interfaces of the fast path by name; empty: those that reach a service or member address. */
   readonly interfaces: readonly string[];
@@ -225,6 +228,7 @@ export interface Tables {
   readonly l4: L4Tables;
   readonly l7: L7Tables;
   readonly net: NetTables;
+  readonly pair: PairTables;
   readonly monitors: ReadonlyMap<string, MonitorTarget>;
   readonly placements: readonly Placement[];
 }

@@ -9,7 +9,15 @@
  * Invariant: an interface that carries traffic is never without a program during an
  * upgrade: tables are filled first, then the link is told to run the new program.
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { lock } from '../../native/ffi/lock-file.js';
 import {
@@ -28,6 +36,8 @@ import { layoutMismatches } from './layouts.js';
 
 const PROGRAM = 'weir_xdp';
 const SWEEPER = 'weir_sweep';
+const MIRROR_WALK = 'weir_mirror_walk';
+const MIRROR_TAKE = 'weir_mirror_take';
 
 /** Every table that outlives the daemon. `needs`: a table without which its content has no meaning. */
 const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
@@ -55,6 +65,7 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'settings' },
   { name: 'ports' },
   { name: 'events' },
+  { name: 'mirror' },
   { name: 'event_budget' },
   { name: 'protection', needs: 'services' },
   { name: 'access', needs: 'protection' },
@@ -104,6 +115,8 @@ export class Datapath {
   readonly adopted: boolean;
   /** Names of the drop reasons by number, from the object's own enumeration. */
   readonly dropReasons: readonly string[];
+  /** What can become of a record of the other unit, by number. */
+  readonly mirrorOutcomes: readonly string[];
   readonly #object: BpfObject;
   readonly #program: BpfProgram;
   readonly #pinnedProgram: BpfProgram | null;
@@ -129,6 +142,7 @@ export class Datapath {
     this.findings = findings;
     this.adopted = adopted;
     this.dropReasons = enumNames(object, 'weir_drop_reason', 'WEIR_DROP_');
+    this.mirrorOutcomes = enumNames(object, 'weir_mirror_outcome', 'WEIR_MIRRORED_');
     this.kernel = {
       services: hashTable(object.map('services')),
       addresses: hashTable(object.map('addresses')),
@@ -218,9 +232,25 @@ export class Datapath {
     return this.#object.program(SWEEPER);
   }
 
+  /** The program that tells the other unit of flows (native/bpf/mirror_walk.h). */
+  get mirrorWalk(): BpfProgram {
+    return this.#object.program(MIRROR_WALK);
+  }
+
+  /** The program that takes what the other unit tells (native/bpf/mirror_take.h). */
+  get mirrorTake(): BpfProgram {
+    return this.#object.program(MIRROR_TAKE);
+  }
+
   /** When the counters began, milliseconds since 1970: the age of their pin. */
   get pinnedSince(): number {
     return Math.floor(statSync(join(this.#directory, 'maps', 'service_counters')).mtimeMs);
+  }
+
+  /** Another one for other tables, also after the machine was started anew. */
+  get tableId(): string {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${boot}/${this.map('flows').info().id}`;
   }
 
   get programTag(): string {

@@ -44,7 +44,7 @@ export const SERVICE_FLAG = {
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 export const FLOW_DIRECTION = { forward: 0, reply: 1, answer: 2 } as const;
-export const FLOW_FLAG = { probe: 128 } as const;
+export const FLOW_FLAG = { translated: 16, probe: 128 } as const;
 /** In the hash of an answer to a probe: something came; the TCP flags of it are below. */
 export const ANSWERED = 0x100;
 export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;
@@ -120,7 +120,8 @@ export const flow = new Struct('weir_flow', {
   forwarding: u8,
   hash: u32,
   vlan,
-  nat: u16,
+  nat: u8,
+  mirror: u8,
   window: port,
   delta: u32,
   isn: u32,
@@ -152,6 +153,7 @@ export const settings = new Struct('weir_settings', {
   tunnel_source6: address,
   probing: u32,
   half_open: u32,
+  mirror: u32,
 });
 
 export const totals = new Struct('weir_totals', {
@@ -159,6 +161,7 @@ export const totals = new Struct('weir_totals', {
   echo_replies: u64,
   events_lost: u64,
   errors_sent: u64,
+  taken_over: u64,
 });
 
 /** SYN cookies of a service, for each CPU. */
@@ -184,12 +187,70 @@ export const sweep = new Struct('weir_sweep', {
   closed_ns: u64,
   udp_new_ns: u64,
   udp_idle_ns: u64,
+  theirs_udp_ns: u64,
+  theirs_pass: u32,
+  theirs_next: u32,
   entries: u64,
   removed: u64,
   exceptions: u64,
   full_nat: u64,
   sources: u64,
+  theirs: u64,
+  untold: u64,
 });
+
+/** The other unit's flows: `weir_flow.mirror`. */
+export const THEIRS = 0x80;
+/** Passes have numbers of 1 to this. */
+export const MIRROR_PASSES = 126;
+export const NAT_NONE = 0xff;
+export const MIRROR_KIND = { flow: 1, gone: 2, source: 3 } as const;
+/** Records that the fast path takes at once. */
+export const MIRROR_BATCH = 512;
+
+export const persistence = new Struct('weir_persistence', {
+  member: u32,
+  generation: u32,
+  seen_ns: u64,
+  mirror: u8,
+});
+
+export const mirrored = new Struct('weir_mirrored', {
+  flow: nested(flowKey, 8),
+  identity: u64,
+  address,
+  port,
+  kind: u8,
+  flags: u8,
+  closing: u8,
+  forwarding: u8,
+  pass: u8,
+  nat: u8,
+  age_ms: u32,
+  hash: u32,
+  delta: u32,
+  isn: u32,
+  interface: u32,
+  vlan,
+  client_mac: mac,
+  unit_mac: mac,
+  member: u32,
+  local: u32,
+});
+
+export const mirrorWalk = new Struct('weir_mirror_walk', {
+  now_ns: u64,
+  before_ns: u64,
+  pass: u32,
+  most: u32,
+  reset: u32,
+  adopt: u32,
+  told: u32,
+  left: u32,
+  adopted: u32,
+});
+
+export const mirrorTake = new Struct('weir_mirror_take', { now_ns: u64, count: u32, full: u32 });
 
 export const event = new Struct('weir_event', {
   time_ns: u64,
@@ -251,6 +312,10 @@ const ALL = [
   natAddress,
   quicKey,
   sweep,
+  persistence,
+  mirrored,
+  mirrorWalk,
+  mirrorTake,
   accessKey,
   rate,
   protection,

@@ -113,6 +113,11 @@ export class MemberRows {
     return this.#rows.get(this.#identity(pool, key));
   }
 
+  /** By what names a member (`memberIdentity`). */
+  rowOf(identity: bigint): number | undefined {
+    return this.#rows.get(identity);
+  }
+
   /** Whom a row belongs to now. */
   owner(row: number): { readonly pool: string; readonly member: L4Member } | undefined {
     return this.#owners.get(row);

@@ -10,6 +10,7 @@ import {
   cookies as cookiesLayout,
   counters as countersLayout,
   FLOW_DIRECTION,
+  THEIRS,
   flow as flowLayout,
   flowKey as flowKeyLayout,
   totals as totalsLayout,
@@ -98,6 +99,12 @@ export function readTotals(map: BpfMap): TotalsSet {
   };
 }
 
+/** Flows of the other unit of a pair that a packet came for here. */
+export function readTakenOver(map: BpfMap): number {
+  const [sums] = readRows(map, 1, totalsLayout.size);
+  return sums![totalsLayout.offsetOf('taken_over') / 8]!;
+}
+
 /** Rows 0 to `end` - 1 of an array of 32-bit numbers that all CPUs share. */
 export function readNumbers(map: BpfMap, end: number): Uint32Array {
   const numbers = new Uint32Array(end);
@@ -132,6 +139,7 @@ const AT = {
   direction: flowLayout.offsetOf('direction'),
   member: flowLayout.offsetOf('member'),
   service: flowLayout.offsetOf('service'),
+  mirror: flowLayout.offsetOf('mirror'),
 } as const;
 /** Small enough that a batch is no noticeable pause for the rest of the daemon. */
 const FLOW_BATCH = 1024;
@@ -145,6 +153,8 @@ export function* readFlows(map: BpfMap, only: FlowFilter): Generator<KnownFlow[]
     for (let index = 0; index < batch.count; index++) {
       const at = index * map.valueBytes;
       if (view.getUint8(at + AT.direction) !== FLOW_DIRECTION.forward) continue;
+      // The other unit's own.
+      if ((view.getUint8(at + AT.mirror) & THEIRS) !== 0) continue;
       if (only.service !== undefined && view.getUint32(at + AT.service, true) !== only.service) {
         continue;
       }

@@ -179,7 +179,7 @@ export class Prober {
       ? { source: member.address, source_port: member.port || service.port }
       : { source: key.destination, source_port: key.destination_port };
     const value = this.#entry(request, { direction: FLOW_DIRECTION.answer });
-    const half = this.#programmer.options.natHalf ?? 0;
+    const half = this.#programmer.natHalf;
     for (let turn = 0; turn < TRIES; turn++) {
       const address = natAddress ?? key.source;
       const port =
@@ -218,7 +218,7 @@ export class Prober {
     return flow.encode({
       ...{ member: row, generation: this.#programmer.members.generation(row), service: id },
       ...{ port: 0, direction: 0, closing: 0, address: '::', client: '::', client_port: 0 },
-      ...{ client_mac: NO_MAC, unit_mac: NO_MAC, interface: 0, vlan: [], nat: 0 },
+      ...{ client_mac: NO_MAC, unit_mac: NO_MAC, interface: 0, vlan: [], nat: 0, mirror: 0 },
       ...{ seen_ns: process.hrtime.bigint(), flags: 0, forwarding: 0, hash: 0 },
       ...{ window: 0, delta: 0, isn: 0 },
       ...fields,

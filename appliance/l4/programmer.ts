@@ -20,6 +20,7 @@ import {
   SLOT_WORDS,
   contestedSlots,
   dropPrevious,
+  expectEntry,
   fillSlots,
   forgetPrevious,
   growSlots,
@@ -68,6 +69,8 @@ export class Programmer {
   readonly #pools = new Map<string, PlacedPool>();
   /** Pools that may have slots with a former member. */
   readonly #contested = new Set<string>();
+  /** When a slot of a pool was last made to look for entries of the other unit's flows. */
+  readonly #expecting = new Map<string, number>();
   /** Ranges that adopted services still use, until the first programming has moved them. */
   #adoptedRanges: ChunkRange[];
   /** Ranges that nothing will point at once the services are programmed. */
@@ -130,6 +133,20 @@ export class Programmer {
   /** Whether the program looks for probes of members and their answers. */
   setProbing(probing: boolean): void {
     this.#unit.setProbing(probing);
+  }
+
+  /** Which ports full nat takes: 0, the even ones, or 1, the odd ones. */
+  get natHalf(): number {
+    return this.#unit.natHalf;
+  }
+
+  setNatHalf(half: 0 | 1): void {
+    this.#unit.setNatHalf(half);
+  }
+
+  /** Whether the program tells the other unit of flows, and in which pass; 0: not. */
+  setMirror(pass: number): void {
+    this.#unit.setMirror(pass);
   }
 
   /** Before the first programming most tables find the place that they had. */
@@ -373,9 +390,26 @@ export class Programmer {
    * none differs from its slot.
    */
   dropContests(milliseconds: number): void {
-    for (const { words, slots, changed } of this.#contestedTables()) {
-      if (performance.now() - changed > milliseconds) dropPrevious(words, slots);
+    for (const { pool, words, slots, changed } of this.#contestedTables()) {
+      const since = Math.max(changed, this.#expecting.get(pool) ?? 0);
+      if (performance.now() - since > milliseconds) dropPrevious(words, slots);
     }
+  }
+
+  /**
+   * An entry may come that sends the flow of this hash to `row`. False when it goes there anyway.
+   * A named former member means that flows without an entry are its: then every one needs its own.
+   */
+  expectEntry(pool: string, hash: number, row: number): boolean {
+    const placed = this.#pools.get(pool);
+    if (placed === undefined || placed.range === null || placed.slots === 0) return true;
+    const slot = Math.floor((hash * placed.slots) / 2 ** 32);
+    const needed = expectEntry(this.#words(placed.range), slot, row);
+    if (needed) {
+      this.#expecting.set(pool, performance.now());
+      this.#contested.add(pool);
+    }
+    return needed;
   }
 
   /** A service of the pool had an entry for every flow, and now has them only where they differ. */
@@ -387,11 +421,17 @@ export class Programmer {
     this.#contested.add(pool);
   }
 
-  *#contestedTables(): Generator<{ words: Uint32Array; slots: number; changed: number }> {
+  *#contestedTables(): Generator<{
+    pool: string;
+    words: Uint32Array;
+    slots: number;
+    changed: number;
+  }> {
     for (const name of this.#contested) {
       const placed = this.#pools.get(name);
       if (placed === undefined || placed.range === null) continue;
-      yield { words: this.#words(placed.range), slots: placed.slots, changed: placed.changed };
+      const words = this.#words(placed.range);
+      yield { pool: name, words, slots: placed.slots, changed: placed.changed };
     }
   }
 }

@@ -116,6 +116,18 @@ export function dropPrevious(words: Uint32Array, slots: number): void {
   }
 }
 
+/**
+ * Makes packets of a slot look for entries, since one may come that says `row`. False when a packet
+ * without an entry goes there anyway, so that none is needed.
+ */
+export function expectEntry(words: Uint32Array, slot: number, row: number): boolean {
+  const at = slot * SLOT_WORDS;
+  if (namesMember(words[at + 1]!)) return true;
+  if (words[at] === row) return false;
+  if (words[at + 1] === PREVIOUS_NONE) words[at + 1] = PREVIOUS_ENTRIES;
+  return true;
+}
+
 /** Slots whose packets look for an entry. */
 export function contestedSlots(words: Uint32Array, slots: number): number {
   let count = 0;

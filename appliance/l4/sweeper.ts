@@ -14,7 +14,8 @@ import type { Programmer } from './programmer.js';
  * How long an entry stays without a packet, seconds. Established: RFC 5382 REQ-5; a connection
  * that is beginning or ending: REQ-5's four minutes are the bound for ending ones, while a
  * handshake whose client is silent for longer than its fifth retransmission is none. UDP: RFC
- * 4787 REQ-5.
+ * 4787 REQ-5. UDP flows of the other unit of a pair: it tells of them again within ten minutes,
+ * and says when they are over.
  */
 export const PATIENCE = {
   tcpOpen: 63,
@@ -23,6 +24,7 @@ export const PATIENCE = {
   closed: 10,
   udpNew: 30,
   udpIdle: 120,
+  theirsUdp: 900,
 } as const;
 
 /** The same when the table is nearly full: what a flood leaves behind goes first. */
@@ -66,6 +68,10 @@ export interface SweepReport {
   readonly natPorts: number;
   /** Sources that persistence remembers. */
   readonly sources: number;
+  /** Flows of the other unit of a pair. */
+  readonly theirs: number;
+  /** Ends of flows that the other unit could not be told of. */
+  readonly untold: number;
   readonly milliseconds: number;
   readonly nearlyFull: boolean;
 }
@@ -80,6 +86,8 @@ export class Sweeper {
   #walk: Promise<void> | null = null;
   #closed = false;
   #last: SweepReport | null = null;
+  #untold = 0;
+  #theirs: { readonly pass: number; readonly next: number } | null = null;
 
   constructor(datapath: Datapath, programmer: Programmer, onError: (error: unknown) => void) {
     this.#datapath = datapath;
@@ -91,6 +99,16 @@ export class Sweeper {
 
   get last(): SweepReport | null {
     return this.#last;
+  }
+
+  /** Ends of flows, ever, that the other unit could not be told of. */
+  get untold(): number {
+    return this.#untold;
+  }
+
+  /** The next walk takes out flows of the other unit that it has not told of in these passes. */
+  dropTheirs(pass: number, next: number): void {
+    this.#theirs = { pass, next };
   }
 
   start(): void {
@@ -108,6 +126,8 @@ export class Sweeper {
     const flows = this.#datapath.map('flows');
     const nearlyFull = (this.#last?.entries ?? 0) > NEARLY_FULL * flows.maxEntries;
     const patience = nearlyFull ? IMPATIENCE : PATIENCE;
+    const theirs = this.#theirs;
+    this.#theirs = null;
     const request = layout.encode({
       now_ns: process.hrtime.bigint(),
       tcp_open_ns: seconds(patience.tcpOpen),
@@ -116,17 +136,23 @@ export class Sweeper {
       closed_ns: seconds(patience.closed),
       udp_new_ns: seconds(patience.udpNew),
       udp_idle_ns: seconds(patience.udpIdle),
+      theirs_udp_ns: seconds(patience.theirsUdp),
+      theirs_pass: theirs?.pass ?? 0,
+      theirs_next: theirs?.next ?? 0,
       entries: 0n,
       removed: 0n,
       exceptions: 0n,
       full_nat: 0n,
       sources: 0n,
+      theirs: 0n,
+      untold: 0n,
     });
     const before = process.hrtime.bigint();
     await this.#datapath.sweeper.runSyscall(request);
     const took = Number(process.hrtime.bigint() - before) / 1e6;
     const report = layout.decode(request);
     const { entries, removed, exceptions, sources, full_nat: natPorts } = report;
+    this.#untold += Number(report.untold);
     this.#clearRecent();
     this.#programmer.settle(SETTLED_MS);
     if (exceptions === 0n) this.#programmer.dropContests(took + UNMARKED_MS);
@@ -137,6 +163,8 @@ export class Sweeper {
       contestedSlots: this.#programmer.contested(),
       natPorts: Number(natPorts),
       sources: Number(sources),
+      theirs: Number(report.theirs),
+      untold: Number(report.untold),
       milliseconds: took,
       nearlyFull,
     };

@@ -31,6 +31,7 @@ import {
   type CounterSet,
   type TotalsSet,
 } from './observe.js';
+import { MirrorTable } from './mirror-table.js';
 import { PATIENCE, Sweeper, type SweepReport } from './sweeper.js';
 import { Prober, type ProbeOutcome, type ProbeRequest } from './prober.js';
 import { Programmer, type ProgramReport, type ProgrammerOptions } from './programmer.js';
@@ -89,6 +90,8 @@ export class L4Tier {
   readonly #events: RingBuffer;
   readonly #sweeper: Sweeper;
   readonly #prober: Prober;
+  /** Its flows as the other unit of a pair sees them. */
+  readonly mirror: MirrorTable;
   #tables: Pick<L4Tables, 'services' | 'pools'> & {
     readonly unit: Pick<L4Unit, 'natAddresses'>;
   } = { unit: { natAddresses: [] }, services: new Map(), pools: new Map() };
@@ -107,6 +110,10 @@ export class L4Tier {
       this.#events = RingBuffer.open(this.datapath.map('events'));
       this.#prober = new Prober(this.datapath, this.#programmer);
       this.#sweeper = new Sweeper(this.datapath, this.#programmer, options.onSweepError);
+      this.mirror = new MirrorTable({
+        ...{ datapath: this.datapath, programmer: this.#programmer, sweeper: this.#sweeper },
+        id: this.datapath.tableId,
+      });
     } catch (cause) {
       this.datapath.close();
       throw cause;
@@ -145,6 +152,7 @@ export class L4Tier {
   program(tables: L4Tables): ProgramReport {
     const report = this.#programmer.program(tables);
     this.#tables = tables;
+    this.mirror.follow(tables);
     return report;
   }
 
@@ -349,6 +357,16 @@ export class L4Tier {
     this.#sweeper.start();
   }
 
+  /** Which of two units of a pair this is: full nat takes the even or the odd ports. */
+  setPortHalf(half: 0 | 1): void {
+    this.#programmer.setNatHalf(half);
+  }
+
+  /** One walk over the flow table. Throws when the kernel refuses. */
+  sweepNow(): Promise<SweepReport> {
+    return this.#sweeper.sweep();
+  }
+
   /** What the last walk over the flow table saw; null before the first. */
   get sweep(): SweepReport | null {
     return this.#sweeper.last;
@@ -358,6 +376,7 @@ export class L4Tier {
   async close(): Promise<void> {
     await this.#sweeper.close();
     this.#events.close();
+    this.mirror.close();
     this.datapath.close();
   }
 }

@@ -28,10 +28,13 @@ export class UnitSettings {
   readonly #natAddresses: Uint8Array;
   #natServices = 0;
   #probing = false;
+  #mirror = 0;
+  #natHalf: number;
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
     this.#options = options;
+    this.#natHalf = options.natHalf ?? 0;
     this.#written = kernel.settings.readAll().slice(0, settings.size);
     this.#natAddresses = kernel.natAddresses.readAll();
     this.#natServices = settings.decode(this.#written).nat_services;
@@ -60,11 +63,12 @@ export class UnitSettings {
       tunnel_mask4: hostMask(source4.bits),
       nat_addresses4: four.length,
       nat_addresses6: six.length,
-      nat_half: this.#options.natHalf ?? 0,
+      nat_half: this.#natHalf,
       errors_per_second: this.#options.errorsPerSecond ?? ERRORS_PER_SECOND,
       tunnel_source6: splitPrefix(unit.tunnelSource6).address,
       probing: Number(this.#probing),
       half_open: this.#options.halfOpen ?? HALF_OPEN,
+      mirror: this.#mirror,
     });
     this.#put(bytes, natServices);
   }
@@ -74,6 +78,24 @@ export class UnitSettings {
     this.#probing = probing;
     const held = settings.decode(this.#written);
     this.#put(settings.encode({ ...held, probing: Number(probing) }), this.#natServices);
+  }
+
+  get natHalf(): number {
+    return this.#natHalf;
+  }
+
+  /** Which ports full nat takes from now on: the even or the odd ones. Flows keep theirs. */
+  setNatHalf(half: 0 | 1): void {
+    this.#natHalf = half;
+    const held = settings.decode(this.#written);
+    this.#put(settings.encode({ ...held, nat_half: half }), this.#natServices);
+  }
+
+  /** The running pass of the mirror (native/bpf/mirror.h); 0: nobody is told of flows. */
+  setMirror(pass: number): void {
+    this.#mirror = pass;
+    const held = settings.decode(this.#written);
+    this.#put(settings.encode({ ...held, mirror: pass }), this.#natServices);
   }
 
   #put(bytes: Uint8Array, natServices: number): void {

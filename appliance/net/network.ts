@@ -20,7 +20,7 @@ import { MemberRoutes, type RouteChanges } from './member-routes.js';
 import { Mirror, type Log, type MirrorEvent } from './mirror.js';
 import { NeighbourCare, neighbourKey } from './neighbours.js';
 import type { Unresolved, Via } from './next-hop.js';
-import { ADDRESS_ORIGIN, type Problem } from './service-addresses.js';
+import { movesByItself, type Problem } from './service-addresses.js';
 import * as wire from './wire.js';
 
 /** What changed since the last call of the listener. */
@@ -114,6 +114,13 @@ export class Network {
     return this.#routes.nextHop(address);
   }
 
+  /** Name of the interface whose network holds an address, as of now; null: none does. */
+  interfaceOf(address: string): string | null {
+    const { links } = this.#mirror;
+    const index = connectedInterface(address, links, this.addresses());
+    return index === null ? null : (links.get(index)?.name ?? null);
+  }
+
   /** Calls back, coalesced, when something that matters changed. Returns how to stop it. */
   onChange(listener: (change: NetworkChange) => void): () => void {
     this.#listeners.add(listener);
@@ -170,7 +177,7 @@ export class Network {
         return;
       case 'address':
         // A service address of ours touches no route but the one to itself.
-        if (event.address.origin !== ADDRESS_ORIGIN) this.#routes.suspectAll();
+        if (!movesByItself(event.address)) this.#routes.suspectAll();
         else this.#routes.suspectAddress(event.address.address);
         if (this.#serviceTexts.has(event.address.address)) this.#addressesChanged();
         this.#settleLater(0);
@@ -203,9 +210,7 @@ export class Network {
     this.#lastSettle = performance.now();
     this.#note(await this.#routes.refresh());
     const { links } = this.#mirror;
-    const addresses = this.#mirror.addresses
-      .all()
-      .filter(({ origin }) => origin !== ADDRESS_ORIGIN);
+    const addresses = this.#mirror.addresses.all().filter((address) => !movesByItself(address));
     const choice = chooseInterfaces({
       names: this.#wanted.interfaces,
       links,
@@ -235,7 +240,9 @@ export class Network {
               subject,
               message: `service address ${subject} is in no network of this unit, so it is not known by which interface its clients come: name all interfaces of the fast path in unit.interfaces`,
             }));
-    const placed = await this.#keeper.place(this.#wanted.serviceAddresses, this.#interfaces);
+    const shared = new Set(this.#wanted.sharedAddresses);
+    const own = this.#wanted.serviceAddresses.filter((address) => !shared.has(address));
+    const placed = await this.#keeper.place(own, this.#interfaces);
     if (placed.again) this.#settleLater(PAUSE_MS);
     if (placed.added.length + placed.removed.length > 0) this.#addressesChanged();
     const problems = [...choice.problems, ...unconnected, ...placed.problems];

@@ -13,6 +13,14 @@ import type { AddressBytes, InterfaceAddress, Link } from './wire.js';
 /** IFA_PROTO of addresses that Weir added: `W`. No number of iproute2's rt_addrprotos. */
 export const ADDRESS_ORIGIN = 0x57;
 
+/** IFA_PROTO of addresses that move between units: `V`. The speaker puts them there. */
+export const HELD_ORIGIN = 0x56;
+
+/** Whether an address comes and goes with services, so that it says nothing of the unit's networks. */
+export function movesByItself({ origin }: Pick<InterfaceAddress, 'origin'>): boolean {
+  return origin === ADDRESS_ORIGIN || origin === HELD_ORIGIN;
+}
+
 export interface AddressStep {
   readonly address: AddressBytes;
   /** Canonical. */

@@ -11,6 +11,7 @@
 
 #include "cookie.h"
 #include "errors.h"
+#include "mirror.h"
 #include "segment.h"
 
 /* Whether this packet of a member, of a flow that began with a cookie, is one to look at here. */
@@ -37,6 +38,7 @@ __noinline int cookie_member(struct xdp_md *context, struct facts *packet)
 {
 	struct segment answer = {};
 	struct weir_flow *reply, *forward;
+	struct weir_scratch *work = scratch_get();
 	struct tcphdr tcp;
 	__u32 cookie;
 
@@ -77,6 +79,8 @@ __noinline int cookie_member(struct xdp_md *context, struct facts *packet)
 
 		cookie_settle(forward, cookie - bpf_ntohl(tcp.seq));
 		cookie_settle(reply, cookie - bpf_ntohl(tcp.seq));
+		if (work)
+			mirror_tell(&work->key, forward);
 		count_answer(reply->service, reply->member, took > 0 ? took : 0);
 	}
 	answer.sequence = reply->isn + 1;

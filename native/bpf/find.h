@@ -12,6 +12,14 @@
 #include "maps.h"
 #include "parse.h"
 
+static __always_inline int address_differs(const struct weir_address *one,
+					   const struct weir_address *other)
+{
+	const move64 *a = (const move64 *)one, *b = (const move64 *)other;
+
+	return a[0] != b[0] || a[1] != b[1];
+}
+
 static __always_inline void flow_key_copy(struct weir_flow_key *to,
 					  const struct weir_flow_key *from)
 {

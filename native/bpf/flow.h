@@ -17,6 +17,7 @@
 #include "cookie.h"
 #include "count.h"
 #include "lookup.h"
+#include "mirror.h"
 #include "nat.h"
 #include "parse.h"
 #include "probe.h"

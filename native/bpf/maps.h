@@ -240,6 +240,38 @@ struct {
 	__uint(max_entries, WEIR_EVENT_BYTES);
 } events SEC(".maps");
 
+#define WEIR_MIRROR_BYTES (1 << 20)
+
+/* What the other unit is to be told of (mirror.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, WEIR_MIRROR_BYTES);
+} mirror SEC(".maps");
+
+/* What the other unit has told: written by the daemon through shared memory, with outcomes for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, WEIR_MIRROR_BATCH);
+	__type(key, __u32);
+	__type(value, struct weir_mirrored);
+} mirror_in SEC(".maps");
+
+struct weir_mirror_work {
+	struct weir_flow forward;
+	struct weir_flow reply;
+	struct weir_flow_key forward_key;
+	struct weir_flow_key reply_key;
+};
+
+/* Entries while they are put together by weir_mirror_take, which packets may interrupt. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weir_mirror_work);
+} mirror_work SEC(".maps");
+
 /* What the administrator can tune, read by every packet that needs it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

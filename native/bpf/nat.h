@@ -37,14 +37,6 @@ static __always_inline int mac_differs(const __u8 *one, const __u8 *other)
 	       *(const move16 *)(one + 4) != *(const move16 *)(other + 4);
 }
 
-static __always_inline int address_differs(const struct weir_address *one,
-					   const struct weir_address *other)
-{
-	const move64 *a = (const move64 *)one, *b = (const move64 *)other;
-
-	return a[0] != b[0] || a[1] != b[1];
-}
-
 /* Whether another flow still needs this reply entry. */
 static __always_inline int reply_live(const struct facts *packet, const struct weir_flow *entry)
 {

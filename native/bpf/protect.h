@@ -117,6 +117,33 @@ __noinline int protect_flow_end(const struct weir_address *source, __u32 service
 	return 0;
 }
 
+/*
+ * A flow that another unit had begun counts here from now on: the source has one more, whatever
+ * its limit. Nothing where no limit of sources is on.
+ */
+__noinline int protect_flow_add(const struct weir_address *source, __u32 service)
+{
+	struct weir_protection *protect;
+	struct weir_source fresh = {};
+	struct weir_source *entry;
+	struct weir_source_key key;
+
+	if (!source)
+		return 0;
+	protect = bpf_map_lookup_elem(&protection, &service);
+	if (!protect || !protect->source_bits)
+		return 0;
+	client_key(&key, source, service, protect);
+	entry = bpf_map_lookup_elem(&source_active, &key);
+	if (!entry) {
+		bpf_map_update_elem(&source_active, &key, &fresh, BPF_NOEXIST);
+		entry = bpf_map_lookup_elem(&source_active, &key);
+	}
+	if (entry)
+		__sync_fetch_and_add(&entry->active, 1);
+	return 1;
+}
+
 /* The limits of the source: its bucket is taken from, and the flow is counted. */
 __noinline int protect_source_flow(const struct facts *packet,
 					    const struct weir_protection *protect, __u32 service,

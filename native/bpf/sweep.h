@@ -11,6 +11,7 @@
 #define WEIR_SWEEP_H
 
 #include "flow.h"
+#include "mirror.h"
 
 struct bpf_map;
 
@@ -32,58 +33,13 @@ static __always_inline __u64 sweep_patience(const struct weir_sweep *sweep, __u8
 }
 
 /*
- * The entry of a nat flow's other direction, and its tuple in `other`; 0 when there is none. Each
- * of the two finds the other one, or neither does.
- */
-static __always_inline struct weir_flow *sweep_other(const struct weir_flow_key *key,
-						     const struct weir_flow *flow,
-						     struct weir_flow_key *other)
-{
-	__u32 row = flow->member;
-	struct weir_member *member = bpf_map_lookup_elem(&members, &row);
-	struct weir_flow *found;
-	int full = flow->forwarding == WEIR_FORWARDING_FULL_NAT;
-
-	if (!member || member->generation != flow->generation ||
-	    !rewrites_addresses(flow->forwarding))
-		return 0;
-	if (flow->direction == WEIR_FLOW_REPLY) {
-		address_copy(&other->source, &flow->client);
-		address_copy(&other->destination, &flow->address);
-		other->source_port = flow->client_port;
-		other->destination_port = flow->port;
-	} else {
-		address_copy(&other->source, &member->address);
-		address_copy(&other->destination, full ? &flow->address : &key->source);
-		other->source_port = member->port ? member->port : key->destination_port;
-		other->destination_port = full ? flow->port : key->source_port;
-	}
-	other->protocol = key->protocol;
-	found = bpf_map_lookup_elem(&flows, other);
-	if (!found || found->direction == flow->direction || found->member != flow->member ||
-	    found->generation != flow->generation || found->forwarding != flow->forwarding)
-		return 0;
-	/* The tuple may be another flow's by now. */
-	if (flow->direction == WEIR_FLOW_REPLY)
-		return !full || (found->port == key->destination_port &&
-				 !address_differs(&found->address, &key->destination)) ?
-			       found :
-			       0;
-	return found->client_port == key->source_port && found->port == key->destination_port &&
-			       !address_differs(&found->client, &key->source) &&
-			       !address_differs(&found->address, &key->destination) ?
-		       found :
-		       0;
-}
-
-/*
  * Whether an entry's time is over: that of both directions together, if there are two. TCP is
  * established when both sides have said so: what a member answers to a forged SYN is no flow yet.
  */
 static __always_inline int sweep_over(const struct weir_sweep *sweep, __u8 protocol,
 				      const struct weir_flow *flow, const struct weir_flow *other)
 {
-	__u8 closing = flow->closing, flags = flow->flags;
+	__u8 closing = flow->closing, flags = flow->flags, mirror = flow->mirror;
 	__u64 seen = flow->seen_ns;
 
 	if (other) {
@@ -94,7 +50,13 @@ static __always_inline int sweep_over(const struct weir_sweep *sweep, __u8 proto
 			flags |= other->flags;
 		else
 			flags &= other->flags;
+		mirror |= other->mirror;
 	}
+	/* The other unit says when it ends. */
+	if (mirror & WEIR_MIRROR_THEIRS)
+		return flow_older(sweep->now_ns, seen,
+				  protocol == IPPROTO_UDP ? sweep->theirs_udp_ns :
+							    sweep->tcp_idle_ns);
 	return flow_older(sweep->now_ns, seen, sweep_patience(sweep, protocol, closing, flags));
 }
 
@@ -173,22 +135,8 @@ static __always_inline int sweep_untracked(const struct weir_flow *flow)
 static __always_inline void sweep_remove(struct weir_sweep *sweep,
 					 const struct weir_flow_key *key, struct weir_flow *flow)
 {
-	__u32 port = flow->direction == WEIR_FLOW_REPLY &&
-		     flow->forwarding == WEIR_FORWARDING_FULL_NAT;
-	__u32 row = flow->nat;
-
-	if (flow->direction == WEIR_FLOW_FORWARD) {
-		/* A key of the map may not be given away. */
-		struct weir_address source;
-
-		address_copy(&source, &key->source);
-		flow_uncount(flow, &source);
-	}
-	if (bpf_map_delete_elem(&flows, key))
-		return;
-	sweep->removed++;
-	if (port)
-		nat_count(row, -1);
+	sweep->untold += mirror_gone(key, flow);
+	sweep->removed += entry_remove(key, flow);
 }
 
 static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct weir_flow *flow,
@@ -202,12 +150,16 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	(void)map;
 	/* What was just seen stays, whatever the other direction says: no state has less time. */
 	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
-		other = sweep_other(key, flow, &tuple);
+		other = flow_other(key, flow, &tuple);
 		over = sweep_over(sweep, key->protocol, flow, other) || sweep_orphan(key, flow);
 		if (!over && flow->direction == WEIR_FLOW_FORWARD &&
 		    !(flow->flags & (WEIR_FLOW_EXCEPTION | WEIR_FLOW_PROBE)) &&
 		    sweep_untracked(flow))
 			flow_flag(flow, WEIR_FLOW_EXCEPTION);
+	}
+	if (!over && mirror_outdated(flow, sweep->theirs_pass, sweep->theirs_next)) {
+		other = flow_other(key, flow, &tuple);
+		over = 1;
 	}
 	if (!over && flow->direction == WEIR_FLOW_FORWARD && flow->flags & WEIR_FLOW_EXCEPTION)
 		over = sweep_needless(flow, &differs);
@@ -219,6 +171,7 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 	}
 	sweep->entries++;
 	sweep->exceptions += differs;
+	sweep->theirs += flow->mirror >> 7;
 	if (flow->direction == WEIR_FLOW_REPLY && flow->forwarding == WEIR_FORWARDING_FULL_NAT)
 		sweep->full_nat++;
 	return 0;

@@ -180,6 +180,19 @@ enum weir_flow_flags {
  */
 #define WEIR_VLAN_OTHER 0x1000
 
+/*
+ * In weir_flow.mirror and weir_persistence.mirror. The other bits are a number of 1 to
+ * WEIR_MIRROR_PASSES: of the pass (mirror.h) in which the other unit was told of a flow of ours, or
+ * in which it told us of one of its; 0: not yet.
+ */
+enum weir_flow_mirror {
+	WEIR_MIRROR_NOTED = 0x7f,  /* UDP: a walk has met it, the next one tells if it lives on */
+	WEIR_MIRROR_THEIRS = 0x80, /* of the other unit: no packet of it has come here */
+};
+#define WEIR_MIRROR_PASSES 126
+/* No row of nat_addresses. */
+#define WEIR_NAT_NONE 0xff
+
 struct weir_flow {
 	__u32 member;
 	__u32 generation; /* of the member row when the flow began */
@@ -198,7 +211,8 @@ struct weir_flow {
 	__u8 forwarding; /* enum weir_forwarding when it began */
 	__u32 hash;   /* forward: of the choice, for the slot that it lies in */
 	__be16 vlan[2]; /* reply: tags that the client's packets had, the outer one first, with its type */
-	__u16 nat;    /* full nat: row of the unit's address */
+	__u8 nat;     /* full nat: row of the unit's address; WEIR_NAT_NONE: the other unit's */
+	__u8 mirror;  /* forward: enum weir_flow_mirror, and the pass in which the other unit was told */
 	__be16 window; /* pending: the client's, for the handshake with the member */
 	__u32 delta;  /* translated: what a sequence number of the member grows by; pending: the cookie */
 	__u32 isn;    /* of a client that came with a cookie: its initial sequence number */
@@ -240,6 +254,79 @@ struct weir_persistence {
 	__u32 member;
 	__u32 generation;
 	__u64 seen_ns;
+	__u8 mirror; /* as in weir_flow */
+	__u8 zero[7];
+};
+
+enum weir_mirror_kind {
+	WEIR_MIRROR_FLOW = 1,   /* there is this flow */
+	WEIR_MIRROR_GONE = 2,   /* this flow, told of before, is over */
+	WEIR_MIRROR_SOURCE = 3, /* persistence: flows of this source go to this member */
+};
+
+/* What became of a record of the other unit. The names, less their prefix, are what people see. */
+enum weir_mirror_outcome {
+	WEIR_MIRRORED_STORED = 0,
+	WEIR_MIRRORED_REFRESHED = 1, /* it was there */
+	WEIR_MIRRORED_REMOVED = 2,   /* the flow was over */
+	WEIR_MIRRORED_OWN = 3,       /* this unit saw a later packet of the flow itself */
+	WEIR_MIRRORED_SERVICE = 4,   /* no such service here, or it forwards in another way */
+	WEIR_MIRRORED_MEMBER = 5,    /* no such member here */
+	WEIR_MIRRORED_CONFLICT = 6,  /* the tuple of the replies is another flow's */
+	WEIR_MIRRORED_FULL = 7,      /* no room in the table */
+	WEIR_MIRRORED_MALFORMED = 8,
+	WEIR_MIRRORED_OUTCOMES = 9,
+};
+
+/*
+ * A flow in both directions, or a source, as units tell each other of it: without rows and ids of
+ * either. What is only the sender's or only the receiver's is 0 on the way.
+ */
+struct weir_mirrored {
+	struct weir_flow_key flow; /* source: the masked address, and the service as destination */
+	__u64 identity;            /* of the member */
+	struct weir_address address; /* full nat: the unit's … */
+	__be16 port;                 /* … and its port */
+	__u8 kind;       /* enum weir_mirror_kind */
+	__u8 flags;      /* WEIR_FLOW_TRANSLATED */
+	__u8 closing;
+	__u8 forwarding;
+	__u8 pass;
+	__u8 nat;        /* receiver: row of the address */
+	__u32 age_ms;    /* since its last packet */
+	__u32 hash;
+	__u32 delta;
+	__u32 isn;
+	__u32 interface; /* nat: where the client's packets come in; each unit its own number */
+	__be16 vlan[2];  /* nat: with these tags, from … */
+	__u8 client_mac[6]; /* … this address */
+	__u8 unit_mac[6];   /* receiver: to this one of its own */
+	__u32 member;    /* receiver: row */
+	__u32 local;     /* sender: id of a source's service; receiver: enum weir_mirror_outcome */
+	__u32 zero;
+};
+/* Records that the daemon hands over at once. */
+#define WEIR_MIRROR_BATCH 512
+
+/* What a walk for the other unit is told, and what it tells. */
+struct weir_mirror_walk {
+	__u64 now_ns;    /* in: CLOCK_MONOTONIC */
+	__u64 before_ns; /* in: when the walk before this one began */
+	__u32 pass;      /* in: tells of what was not told in this pass; 0: of nothing */
+	__u32 most;      /* in: records */
+	__u32 reset;     /* in: 1: nothing counts as told */
+	__u32 adopt;     /* in: 1: flows of the other unit are this one's from now on */
+	__u32 told;      /* out */
+	__u32 left;      /* out: 1: there was more */
+	__u32 adopted;   /* out */
+	__u32 zero;
+};
+
+/* Hands over the first `count` records of mirror_in. */
+struct weir_mirror_take {
+	__u64 now_ns;
+	__u32 count;
+	__u32 full; /* 1: there is little room left, which is for flows of this unit */
 };
 
 /* Server ids of QUIC connection ids. */
@@ -328,6 +415,7 @@ struct weir_settings {
 	struct weir_address tunnel_source6; /* IPv6 source of tunnels; the hash is its last word */
 	__u32 probing; /* 1 while a member is tested (probe.h) */
 	__u32 half_open; /* a CPU, service and second: handshakes left open before SYNs get cookies */
+	__u32 mirror;  /* the running pass (mirror.h); 0: nobody is told of flows */
 };
 
 /* What the datapath did outside of any service, per CPU. */
@@ -336,6 +424,7 @@ struct weir_totals {
 	__u64 echo_replies;
 	__u64 events_lost;    /* over the rate, or the ring was full */
 	__u64 errors_sent;    /* ICMP errors and resets */
+	__u64 taken_over;     /* flows of the other unit that a packet came for */
 };
 
 /* SYN cookies of a service, per CPU. */
@@ -358,11 +447,16 @@ struct weir_sweep {
 	__u64 closed_ns;    /* in: both have, or it was reset, */
 	__u64 udp_new_ns;   /* in: UDP without an answer, */
 	__u64 udp_idle_ns;  /* in: UDP */
+	__u64 theirs_udp_ns; /* in: UDP of the other unit, which says when it is over, */
+	__u32 theirs_pass;  /* in: of whose other flows those of this pass … */
+	__u32 theirs_next;  /* … and of this one stay; 0: all do */
 	__u64 entries;      /* out: that stay */
 	__u64 removed;      /* out */
 	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
 	__u64 full_nat;     /* out: ports in use */
 	__u64 sources;      /* out: sources that persistence remembers */
+	__u64 theirs;       /* out: flows of the other unit */
+	__u64 untold;       /* out: ends of flows that the other unit could not be told of */
 };
 
 /* ---- Protection: see protect.h ---- */

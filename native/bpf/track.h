@@ -65,8 +65,10 @@ static __always_inline struct weir_member *flow_member(const struct facts *packe
 	 */
 	if (packet_opens(packet) && (flow->closing || member->state == WEIR_MEMBER_DRAINING))
 		return flow->flags & WEIR_FLOW_PROBE ? member : 0;
+	/* What the other unit told of a flow is older than the flow's last packet. */
 	if (packet->flow.protocol == IPPROTO_UDP &&
-	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS))
+	    flow_older(packet->now, flow->seen_ns, WEIR_UDP_IDLE_NS) &&
+	    !(flow->mirror & WEIR_MIRROR_THEIRS))
 		return 0;
 	return member;
 }
@@ -144,25 +146,6 @@ static __always_inline void flow_uncount(struct weir_flow *flow,
 		return;
 	protect_flow_end(source, flow->service);
 	active_change(flow, -1);
-}
-
-/* What a client's packet says of its connection. */
-static __always_inline void flow_follow(const struct facts *packet, struct weir_flow *flow)
-{
-	if (packet->flow.protocol == IPPROTO_UDP) {
-		/* Where replies do not pass, a second packet has to do for the member's answer. */
-		if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !rewrites_addresses(flow->forwarding))
-			flow_flag(flow, WEIR_FLOW_ESTABLISHED);
-		return;
-	}
-	if (packet->tcp_flags & (WEIR_TCP_FIN | WEIR_TCP_RST)) {
-		flow->closing = closing_after(packet, flow->closing, WEIR_CLOSING_CLIENT);
-		flow_uncount(flow, &packet->flow.source);
-	} else if (!(flow->flags & WEIR_FLOW_ESTABLISHED) && !packet_opens(packet)) {
-		flow_flag(flow, WEIR_FLOW_ESTABLISHED);
-		if (!(flow->flags & WEIR_FLOW_TRANSLATED))
-			count_confirmed(flow->service);
-	}
 }
 
 static __always_inline struct weir_scratch *scratch_get(void)

@@ -24,6 +24,8 @@
 #include "fragment.h"
 #include "icmp.h"
 #include "maps.h"
+#include "mirror_take.h"
+#include "mirror_walk.h"
 #include "parse.h"
 #include "probe.h"
 #include "sweep.h"
@@ -38,6 +40,9 @@ struct weir_layouts {
 	enum weir_drop_reason drop_reason;
 	enum weir_event_kind event_kind;
 	enum weir_access access;
+	enum weir_mirror_outcome mirror_outcome;
+	struct weir_mirror_walk mirror_walk;
+	struct weir_mirror_take mirror_take;
 };
 const struct weir_layouts *weir_layouts __attribute__((used, section("layouts")));
 

@@ -135,13 +135,22 @@ export class BpfProgram {
    * Throws BpfError. Kernel: Documentation/bpf/libbpf/program_types.rst.
    */
   async runSyscall(context: Uint8Array): Promise<void> {
-    const options = new Uint8Array(TEST_OPTIONS_BYTES);
-    const view = new DataView(options.buffer);
-    view.setBigUint64(0, BigInt(TEST_OPTIONS_BYTES), true);
-    view.setBigUint64(32, addressOf(context), true);
-    view.setUint32(48, context.length, true);
-    const result = await raw.testRunAside(this.fd, options);
-    // Named behind the call, so that neither is collected meanwhile.
+    const options = syscallOptions(context);
+    this.#ended(await raw.testRunAside(this.fd, options), options, context);
+  }
+
+  /** The same at once: for what is done in a moment. Throws BpfError. */
+  runSyscallNow(context: Uint8Array): void {
+    const options = syscallOptions(context);
+    this.#ended(
+      holding([context], () => raw.testRun(this.fd, options)),
+      options,
+      context,
+    );
+  }
+
+  /** Names both behind the call, so that neither is collected meanwhile. */
+  #ended(result: number, options: Uint8Array, context: Uint8Array): void {
     const value = new DataView(options.buffer).getUint32(56, true);
     if (result < 0) {
       throw new BpfError(`cannot run the program ${this.name}`, { errno: -result });
@@ -164,6 +173,15 @@ export class BpfProgram {
     this.#closed = true;
     if (this.#owned) closeSync(this.fd);
   }
+}
+
+function syscallOptions(context: Uint8Array): Uint8Array {
+  const options = new Uint8Array(TEST_OPTIONS_BYTES);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, BigInt(TEST_OPTIONS_BYTES), true);
+  view.setBigUint64(32, addressOf(context), true);
+  view.setUint32(48, context.length, true);
+  return options;
 }
 
 /** BPF_XDP of enum bpf_attach_type. */

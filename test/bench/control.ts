@@ -166,6 +166,7 @@ async function memberThroughStore(
       network: {
         reconcile: async () => ({ interfaces: [], problems: [] }),
         nextHop: () => hop,
+        interfaceOf: () => null,
       },
       monitors: { reconcile: () => undefined, status: () => undefined },
       inspect: () => null,

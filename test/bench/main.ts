@@ -1,5 +1,5 @@
 /**
- * Runs benchmarks by name: `npm run bench -- [l4|control|health|http1|l7|l7-stream …] [--json] [--runs N] [--repeat N]`,
+ * Runs benchmarks by name: `npm run bench -- [l4|control|health|http1|l7|l7-stream|failover …] [--json] [--runs N] [--repeat N]`,
  * and for l7 `[--seconds S] [--workers N] [--only CASE …]`.
  *
  * Invariant: a benchmark never passes or fails on a clock; it fails only when what it measures
@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 
 /** Each has a module beside this one that exports `run(options)`. */
-const names = ['l4', 'control', 'health', 'http1', 'l7', 'l7-stream'] as const;
+const names = ['l4', 'control', 'health', 'http1', 'l7', 'l7-stream', 'failover'] as const;
 type Name = (typeof names)[number];
 
 export interface BenchArguments {
@@ -58,7 +58,7 @@ const usage = `npm run bench -- [${names.join('|')} …] [--json] [--runs N] [--
   --json         one object a line
   --runs N       rounds, of which the median counts
   --repeat N     repetitions of a packet (l4)
-  --seconds S    of each case, --workers N of each proxy, --only CASE … (l7)`;
+  --seconds S    of each case, --workers N of each proxy, --only CASE … (l7, failover)`;
 
 function parse() {
   try {

@@ -270,8 +270,10 @@ export class Datapath {
     readonly halfOpen?: number;
     /** Addresses that full nat speaks from. */
     readonly natAddresses?: readonly string[];
+    /** The running pass of the mirror. */
+    readonly mirror?: number;
   }): void {
-    const bytes = new Uint8Array(56);
+    const bytes = new Uint8Array(60);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -287,6 +289,7 @@ export class Datapath {
     view.setUint16(30, values.errorsPerSecond ?? 1000, true);
     bytes.set(addressBytes(tunnelSource.ipv6), 32);
     view.setUint32(52, values.halfOpen ?? 1000, true);
+    view.setUint32(56, values.mirror ?? 0, true);
     four.forEach((address, row) => {
       this.map('nat_addresses').update(u32(row), mappedBytes(address));
     });

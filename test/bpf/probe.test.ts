@@ -60,7 +60,7 @@ function place(scene: Scene, request: FrameSpec): FrameSpec {
       ...{ member: scene.spare.row, generation: 1, service: scene.service.id, port: 0 },
       ...{ direction: 0, closing: 0, address: '::', client_mac: noMac, unit_mac: noMac },
       ...{ interface: 0, seen_ns: process.hrtime.bigint(), client: '::', client_port: 0 },
-      ...{ flags: 0, forwarding: 0, hash: 0, vlan: [], nat: 0 },
+      ...{ flags: 0, forwarding: 0, hash: 0, vlan: [], nat: 0, mirror: 0 },
       ...{ window: 0, delta: 0, isn: 0 },
       ...fields,
     });

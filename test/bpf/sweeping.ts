@@ -18,10 +18,14 @@ export interface Swept {
 
 const second = 1_000_000_000;
 
-/** @param patience seconds, of what differs from the daemon's */
+/**
+ * @param patience seconds, of what differs from the daemon's
+ * @param theirs passes whose flows of the other unit stay
+ */
 export async function sweep(
   path: Datapath,
   patience: Partial<Record<keyof typeof PATIENCE, number>> = {},
+  theirs: { readonly pass: number; readonly next: number } | null = null,
 ): Promise<Swept> {
   const wanted = { ...PATIENCE, ...patience };
   const nanoseconds = (name: keyof typeof PATIENCE): bigint =>
@@ -34,11 +38,16 @@ export async function sweep(
     closed_ns: nanoseconds('closed'),
     udp_new_ns: nanoseconds('udpNew'),
     udp_idle_ns: nanoseconds('udpIdle'),
+    theirs_udp_ns: nanoseconds('theirsUdp'),
+    theirs_pass: theirs?.pass ?? 0,
+    theirs_next: theirs?.next ?? 0,
     entries: 0n,
     removed: 0n,
     exceptions: 0n,
     full_nat: 0n,
     sources: 0n,
+    theirs: 0n,
+    untold: 0n,
   });
   await path.object.program('weir_sweep').runSyscall(request);
   const { entries, removed, exceptions, sources, full_nat: natPorts } = layout.decode(request);

@@ -3,11 +3,19 @@
  * how many milliseconds it waits for one that stands still.
  */
 import { Poller } from '../../native/ffi/poller.js';
-import type { FromSpeaker, GroupText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import type {
+  FromSpeaker,
+  GroupText,
+  PathsText,
+} from '../../appliance/ha/vrrp/speaker/messages.js';
 import { SpeakerProcess } from '../../appliance/ha/vrrp/speaker/speaker-process.js';
 
 export type ToParent =
-  | { readonly kind: 'configure'; readonly groups: readonly GroupText[] }
+  | {
+      readonly kind: 'configure';
+      readonly groups: readonly GroupText[];
+      readonly paths: PathsText | null;
+    }
   | { readonly kind: 'track'; readonly name: string; readonly well: boolean }
   | { readonly kind: 'status' | 'stop' };
 
@@ -36,7 +44,7 @@ tell({ kind: 'started', pid: speaker.pid });
 process.on('message', (message: ToParent) => {
   switch (message.kind) {
     case 'configure':
-      speaker.configure(message.groups);
+      speaker.configure(message.groups, message.paths);
       break;
     case 'track':
       speaker.track(message.name, message.well);

@@ -6,10 +6,10 @@
  * parent, and that one with the test's process.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GroupText, RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import type { GroupText, PathsText, RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
 import { FrameReader, seenFrame, type SeenClaim, type SeenVrrp } from './vrrp-frames.js';
 import type { FromParent, ToParent } from './vrrp-process.js';
 
@@ -25,6 +25,7 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 export type UnitName = 'a' | 'b';
+export type UnitPart = 'parent' | 'speaker' | 'guard';
 export const macs: Readonly<Record<UnitName, string>> = { a: '020000000a01', b: '020000000a02' };
 
 function ip(line: string): string {
@@ -61,6 +62,10 @@ class Watched {
   }
 }
 
+class NoGuard extends Error {
+  readonly code = 'ESRCH';
+}
+
 /** A speaker and its parent. */
 export class WeirUnit {
   readonly messages: FromParent[] = [];
@@ -89,10 +94,10 @@ export class WeirUnit {
     this.#child.send(message);
   }
 
-  async configure(groups: readonly GroupText[]): Promise<void> {
+  async configure(groups: readonly GroupText[], paths: PathsText | null = null): Promise<void> {
     await this.hears('loaded');
     const before = this.messages.length;
-    this.tell({ kind: 'configure', groups });
+    this.tell({ kind: 'configure', groups, paths });
     const answer = await this.#watched.until(
       'an answer',
       () =>
@@ -133,8 +138,29 @@ export class WeirUnit {
     return (await this.hears('started')).pid;
   }
 
-  async signal(signal: NodeJS.Signals): Promise<void> {
-    process.kill(await this.pid(), signal);
+  /** The id of the speaker's parent. */
+  get parent(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  async signal(signal: NodeJS.Signals, ...parts: readonly UnitPart[]): Promise<void> {
+    const pids: number[] = [];
+    for (const part of parts.length === 0 ? (['speaker'] as const) : parts) {
+      pids.push(await this.pidOf(part));
+    }
+    // At once: a guard would not wait for its turn.
+    for (const pid of pids) process.kill(pid, signal);
+  }
+
+  /** Throws where a guard, or its speaker, has ended. */
+  async pidOf(part: UnitPart): Promise<number> {
+    const speaker = await this.pid();
+    if (part === 'speaker') return speaker;
+    if (part === 'parent') return this.parent;
+    // Each speaker has one child.
+    const [child] = readFileSync(`/proc/${speaker}/task/${speaker}/children`, 'utf8').split(' ');
+    if (child === undefined || child === '') throw new NoGuard();
+    return Number(child);
   }
 
   /** Ends it in order, and says how it ended. */
@@ -146,6 +172,8 @@ export class WeirUnit {
   }
 
   async end(): Promise<void> {
+    // One that stands still because of a test would not notice.
+    if (this.#child.exitCode === null) this.#child.kill('SIGCONT');
     if (this.#child.connected) this.#child.disconnect();
     await this.#closed;
   }

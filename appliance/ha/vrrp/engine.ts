@@ -14,9 +14,14 @@ import { Group } from './group.js';
 import {
   decodeAdvertisement,
   encodeAdvertisement,
+  RELEASE_PRIORITY,
   vrrpGroups,
   type Advertisement,
+  type Ends,
 } from './packet.js';
+import { PairView } from './paths/pair-view.js';
+import type { Report } from './paths/heartbeat.js';
+import type { PeerNews } from './paths/peer.js';
 import { RejectionCounts, type Rejection } from './rejections.js';
 import type { AnnouncementSettings, GroupSettings, RouterSettings } from './settings.js';
 import { VirtualRouter, type Role } from './virtual-router.js';
@@ -30,11 +35,7 @@ export interface RoleChange {
 
 export interface EnginePort {
   /** Sends a message; where that fails it is lost, as it may be on the link. */
-  transmit(
-    router: RouterSettings,
-    ends: { readonly source: Uint8Array; readonly destination: Uint8Array },
-    message: Uint8Array,
-  ): void;
+  transmit(router: RouterSettings, ends: Ends, message: Uint8Array): void;
   changed(change: RoleChange): void;
   /** One announcement for each address, after they are held. `round`: 1 for the first that it makes. */
   announce(router: RouterSettings, round: number): void;
@@ -54,6 +55,8 @@ export interface RouterStatus {
   readonly priority: number;
   /** The master's, in milliseconds. */
   readonly interval: number;
+  /** Of another unit, heard last; null: none was. */
+  readonly master: { readonly address: string; readonly priority: number } | null;
   readonly sent: number;
   readonly received: number;
   /** Of those received: with other addresses than its own, though they count. */
@@ -63,12 +66,19 @@ export interface RouterStatus {
   readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
 }
 
+interface Outgoing {
+  readonly router: RouterSettings;
+  readonly ends: Ends;
+  readonly message: Uint8Array;
+}
+
 interface Entry {
   readonly machine: VirtualRouter;
   readonly announcer: Announcer;
   readonly rejected: RejectionCounts;
   group: Group;
   wantsAssertion: boolean;
+  master: RouterStatus['master'];
   sent: number;
   received: number;
   otherAddresses: number;
@@ -93,6 +103,7 @@ export class VrrpEngine {
   #places = new Map<string, Entry>();
   readonly #links = new Map<string, LinkState>();
   readonly #tracked = new Map<string, boolean>();
+  readonly #pair = new PairView();
   /** Of messages that belong to no router. */
   readonly #rejected = new RejectionCounts();
 
@@ -103,11 +114,28 @@ export class VrrpEngine {
 
   /** When turn() is wanted next without any message; Infinity: never. */
   get deadline(): number {
-    let first = Infinity;
+    let first = this.#pair.deadline([...this.#groups.values()]);
     for (const { machine, announcer } of this.#entries.values()) {
       first = Math.min(first, machine.deadline, announcer.deadline);
     }
     return first;
+  }
+
+  /**
+   * Before another unit can take over because it heard nothing more from this one. Infinity: this
+   * one holds nothing.
+   */
+  get leasedUntil(): number {
+    let first = Infinity;
+    for (const { machine } of this.#entries.values()) first = Math.min(first, machine.leasedUntil);
+    return first;
+  }
+
+  /** What would have to be sent to give up what is held. */
+  farewells(): readonly Outgoing[] {
+    return [...this.#entries.values()]
+      .filter(({ machine }) => machine.role === 'master')
+      .flatMap(({ machine }) => this.#messages(machine.settings, RELEASE_PRIORITY));
   }
 
   /** The routers whose addresses this unit holds. */
@@ -123,6 +151,7 @@ export class VrrpEngine {
       role: machine.role,
       priority: machine.priority,
       interval: machine.role === 'backup' ? machine.masterInterval : machine.settings.interval,
+      master: machine.role === 'down' ? null : counts.master,
       sent: counts.sent,
       received: counts.received,
       otherAddresses: counts.otherAddresses,
@@ -185,6 +214,41 @@ export class VrrpEngine {
     this.turn(now, []);
   }
 
+  /** What this unit is for each group, for the other one. */
+  report(): Report {
+    return new Map(
+      [...this.#groups.values()].map(({ key, state, priority }) => [key, { state, priority }]),
+    );
+  }
+
+  /**
+   * What the other unit says over other paths, or that it is silent on all of them. Over a network
+   * of a router's own this counts as its advertisement does; what else it means is in pair-view.ts.
+   */
+  #hearPeer(news: PeerNews, now: number): void {
+    this.#pair.hear(news, [...this.#groups.values()]);
+    for (const group of this.#groups.values()) {
+      const said = news.report.get(group.key);
+      if (said?.state !== 'master') continue;
+      for (const router of group.routers) this.#hearPath(router, said.priority, news, now);
+      this.#settleGroup(group, now);
+    }
+  }
+
+  #hearPath(machine: VirtualRouter, priority: number, { by }: PeerNews, now: number): void {
+    const { settings } = machine;
+    const here = by.filter((one) => one.interface === settings.interface);
+    const [any] = here;
+    // Of equals the higher address wins, so then it must be one of those that VRRP compares.
+    const path =
+      here.find(({ family }) => family === settings.family) ??
+      (priority === machine.priority ? undefined : any);
+    if (path === undefined) return;
+    const { version, vrid, interval, addresses, password } = settings;
+    const advertisement = { version, vrid, priority, interval, addresses, password };
+    machine.heard(advertisement, path.remote, path.local, now);
+  }
+
   /** Gives up everything. */
   stop(now: number, why: string): void {
     for (const { machine } of this.#entries.values()) machine.stop(now, why);
@@ -192,8 +256,11 @@ export class VrrpEngine {
     this.configure([], now);
   }
 
-  /** `arrivals`: all that have come so far, in order. */
-  turn(now: number, arrivals: readonly Arrival[]): void {
+  /**
+   * `arrivals`: all that have come so far, in order. `news`: what is known of the other unit; null:
+   * nothing new.
+   */
+  turn(now: number, arrivals: readonly Arrival[], news: PeerNews | null = null): void {
     const newest = new Map<string, Heard>();
     for (const arrival of arrivals) {
       const heard = this.#read(arrival);
@@ -204,6 +271,8 @@ export class VrrpEngine {
       newest.set(sender, heard);
     }
     for (const heard of newest.values()) this.#hear(heard, now);
+    if (news !== null) this.#hearPeer(news, now);
+    this.#pair.elapse([...this.#groups.values()], now);
     this.#settle(now);
     for (const { machine } of this.#entries.values()) machine.elapse(now);
     this.#settle(now);
@@ -261,6 +330,9 @@ export class VrrpEngine {
   #hear({ entry, advertisement, source, own }: Heard, now: number): void {
     const { machine } = entry;
     const { role } = machine;
+    const { priority } = advertisement;
+    entry.master =
+      priority === RELEASE_PRIORITY ? null : { address: formatAddress(source), priority };
     machine.heard(advertisement, source, own, now);
     // Where one yields, the others of its group do before they hear more.
     if (machine.role !== role) this.#settleGroup(entry.group, now);
@@ -272,22 +344,27 @@ export class VrrpEngine {
 
   #send(entry: Entry, priority: number): void {
     entry.wantsAssertion = false;
-    const router = entry.machine.settings;
+    const messages = this.#messages(entry.machine.settings, priority);
+    if (messages.length === 0) return;
+    for (const { router, ends, message } of messages) this.#port.transmit(router, ends, message);
+    entry.sent += 1;
+  }
+
+  #messages(router: RouterSettings, priority: number): readonly Outgoing[] {
     const source = this.#source(router);
-    if (source === null) return;
+    if (source === null) return [];
     const destinations = router.peers.length > 0 ? router.peers : [vrrpGroups[router.family]];
-    for (const destination of destinations) {
+    const { version, vrid, interval, password } = router;
+    const addresses = linkLocalFirst(router.addresses);
+    return destinations.map((destination) => {
       const ends = { source, destination };
-      const { version, vrid, interval, password } = router;
-      const addresses = linkLocalFirst(router.addresses);
       const message = encodeAdvertisement(
         { version, vrid, priority, interval, addresses, password },
         ends,
         router.checksum,
       );
-      this.#port.transmit(router, ends, message);
-    }
-    entry.sent += 1;
+      return { router, ends, message };
+    });
   }
 
   #create(settings: RouterSettings, group: Group): Entry {
@@ -308,6 +385,7 @@ export class VrrpEngine {
       rejected: new RejectionCounts(),
       group,
       wantsAssertion: false,
+      master: null,
       sent: 0,
       received: 0,
       otherAddresses: 0,

@@ -6,20 +6,26 @@
  *   master, and yields, or falls, as a whole. So a network that is cut in two while another is
  *   whole does not tear a unit's routers apart, and no half takes over what the other half gives up.
  */
+import { groupKey } from './paths/heartbeat.js';
 import type { GroupSettings } from './settings.js';
 import { standing, type Standing } from './tracking.js';
-import type { VirtualRouter } from './virtual-router.js';
+import type { Role, VirtualRouter } from './virtual-router.js';
 import { OWNER_PRIORITY } from './packet.js';
 
 export class Group {
   settings: GroupSettings;
+  /** What it is called in heartbeats. */
+  readonly key: string;
   /** In the order of the settings. */
   routers: readonly VirtualRouter[] = [];
   /** When the first weaker master was heard. */
   #weakerSince: number | null = null;
+  /** Why there is no master any more, where that is known without waiting. */
+  #vacant: string | null = null;
 
   constructor(settings: GroupSettings) {
     this.settings = settings;
+    this.key = groupKey(settings.name);
   }
 
   mayPreempt(now: number): boolean {
@@ -34,6 +40,26 @@ export class Group {
     this.#weakerSince = null;
   }
 
+  get state(): Role {
+    const [first] = this.routers;
+    return first?.role ?? 'down';
+  }
+
+  get priority(): number {
+    return this.routers[0]?.priority ?? this.settings.priority;
+  }
+
+  /** When a master was last heard for any router. */
+  get heardAt(): number {
+    return Math.max(-Infinity, ...this.routers.map((router) => router.heardAt));
+  }
+
+  /** Nobody holds it any more. `why`: a sentence's end for people. */
+  vacant(why: string): void {
+    for (const router of this.routers) router.vacant();
+    this.#vacant = why;
+  }
+
   /**
    * Makes of what happened to single routers what happens to all. `states`: what is tracked;
    * `obstacle`: why a router cannot speak at all, null when it can.
@@ -46,6 +72,7 @@ export class Group {
     const stand = this.#standing(states, obstacle);
     if (stand.kind === 'fault') {
       for (const router of this.routers) router.stop(now, stand.cause);
+      this.#vacant = null;
       this.#weakerSince = null;
       return;
     }
@@ -66,8 +93,9 @@ export class Group {
     }
     if (!this.routers.every((router) => router.role === 'master' || router.silent)) return;
     for (const router of this.routers) {
-      if (router.role !== 'master') router.take(now, 'no better master was heard');
+      if (router.role !== 'master') router.take(now, this.#vacant ?? 'no better master was heard');
     }
+    this.#vacant = null;
     this.#weakerSince = null;
   }
 

@@ -16,7 +16,12 @@
  * passed (engine.ts).
  */
 import { same } from './acceptance.js';
-import { FAREWELL_PRIORITY, RELEASE_PRIORITY, type Advertisement } from './packet.js';
+import {
+  FAREWELL_PRIORITY,
+  OWNER_PRIORITY,
+  RELEASE_PRIORITY,
+  type Advertisement,
+} from './packet.js';
 import type { RouterSettings } from './settings.js';
 import { masterDownInterval, skewTime } from './timing.js';
 
@@ -38,6 +43,9 @@ export interface RouterPort {
   content(): void;
 }
 
+/** Of those who may be backups: waits the shortest. */
+const STRONGEST = OWNER_PRIORITY - 1;
+
 export class VirtualRouter {
   settings: RouterSettings;
   readonly #port: RouterPort;
@@ -49,6 +57,7 @@ export class VirtualRouter {
   #timer = Infinity;
   #farewellAt = Infinity;
   #waitedOnceMore = false;
+  #heardAt = -Infinity;
   #silent = false;
   #yielded = false;
 
@@ -72,6 +81,11 @@ export class VirtualRouter {
     return this.#silent;
   }
 
+  /** When a master was last heard. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   get masterInterval(): number {
     return this.#masterInterval;
   }
@@ -79,6 +93,13 @@ export class VirtualRouter {
   /** When it wants to be told that time has passed. */
   get deadline(): number {
     return Math.min(this.#timer, this.#farewellAt);
+  }
+
+  /** As master: others take over no sooner, if nothing more is sent. Else Infinity. */
+  get leasedUntil(): number {
+    const { version, interval } = this.settings;
+    if (this.#role !== 'master') return Infinity;
+    return this.#timer - interval + masterDownInterval(version, STRONGEST, interval);
   }
 
   /** RFC 9568 §6.4.1. `own`: it owns the addresses, so there is nobody to wait for. */
@@ -102,6 +123,13 @@ export class VirtualRouter {
     this.#silent = false;
     this.#yielded = false;
     this.#port.became('down', why, now);
+  }
+
+  /** As backup: there is no master any more, which is known without waiting. */
+  vacant(): void {
+    if (this.#role !== 'backup') return;
+    this.#silent = true;
+    this.#timer = Infinity;
   }
 
   /** A backup becomes master. */
@@ -163,6 +191,7 @@ export class VirtualRouter {
       this.#timer = now + skewTime(this.settings.version, this.#priority, this.#masterInterval);
       return;
     }
+    this.#heardAt = now;
     if (priority < this.#priority && this.#port.mayPreempt(now)) return;
     if (priority >= this.#priority) this.#port.content();
     this.#masterInterval = interval;

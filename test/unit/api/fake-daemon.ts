@@ -20,6 +20,7 @@ import type {
   Document,
   DropRow,
   EventRow,
+  FailoverResult,
   FlowRow,
   HardwareReport,
   MemberDetail,
@@ -30,6 +31,7 @@ import type {
   PoolRow,
   RevisionDetail,
   RevisionRow,
+  RouterRow,
   RouteRow,
   ServiceDetail,
   ServiceRow,
@@ -53,6 +55,7 @@ import {
 
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
+import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
 /** 2026-03-01 14:05:09 UTC. */
@@ -94,6 +97,7 @@ export const STATUS: Status = {
   uptimeMs: 7_500_000,
   pendingConfirm: { revision: 7, previous: 6, deadline: THEN + 43_000, secondsLeft: 43 },
   role: 'standalone',
+  routers: { master: 0, backup: 0, down: 0 },
   replication: null,
   services: 2,
   membersServing: 2,
@@ -625,6 +629,13 @@ export class FakeDaemon implements DaemonPort {
   }
   restartWorkers(request: { readonly author: string }): Promise<WorkerRestart> {
     return this.#answer('restartWorkers', request, RESTART);
+  }
+  routers(): Promise<RouterRow[]> {
+    return this.#answer('routers', undefined, ROUTERS);
+  }
+  failover(request: Parameters<DaemonPort['failover']>[0]): Promise<FailoverResult> {
+    const remaining = request.cancel ? [] : ['even/eth0/ipv4'];
+    return this.#answer('failover', request, { routers: ROUTERS, remaining });
   }
   pools(): Promise<PoolRow[]> {
     return this.#answer('pools', undefined, this.rows.pools);

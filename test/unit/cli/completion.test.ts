@@ -20,6 +20,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
       'service',
       'routes',
       'workers',
+      'routers',
       'pools',
       'pool',
       'members',

@@ -74,6 +74,10 @@ export class FakeNetwork implements NetworkPort {
     const reason = this.unresolved.get(address);
     return reason === undefined ? hop : { unresolved: reason };
   }
+
+  interfaceOf(): string | null {
+    return this.interfaces[0]?.name ?? null;
+  }
 }
 
 export class FakeMonitors implements MonitorsPort {

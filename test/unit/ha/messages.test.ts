@@ -1,13 +1,16 @@
 /** What a speaker is told: read, or refused with a reason. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseGroups, parseToSpeaker } from '../../../appliance/ha/vrrp/speaker/messages.js';
+import { parseSettings, parseToSpeaker } from '../../../appliance/ha/vrrp/speaker/messages.js';
 import { groupText } from '../../lab/vrrp-stage.js';
 
 const test = suite('what a speaker is told');
 
+const readGroups = (groups: unknown): ReturnType<typeof parseSettings> =>
+  parseSettings({ groups, paths: null });
+
 test('addresses and passwords become bytes', () => {
-  const groups = parseGroups([
+  const settings = readGroups([
     groupText({ addresses: ['10.9.0.80'], peers: ['10.9.0.2'] }, { priority: 254 }),
     groupText(
       { name: 'six', vrid: 52, family: 6, addresses: ['fe80::a', 'fd09::80'], peers: ['fe80::2'] },
@@ -25,8 +28,8 @@ test('addresses and passwords become bytes', () => {
       { name: 'two' },
     ),
   ]);
-  if (typeof groups === 'string') throw new Error(groups);
-  const [four, six, two] = groups.map(({ routers }) => routers[0]);
+  if (typeof settings === 'string') throw new Error(settings);
+  const [four, six, two] = settings.groups.map(({ routers }) => routers[0]);
   assert.equal([...(four?.addresses[0] ?? [])], [10, 9, 0, 80]);
   assert.equal([...(four?.peers[0] ?? [])], [10, 9, 0, 2]);
   assert.is(six?.addresses[1]?.length, 16);
@@ -57,12 +60,37 @@ const wrong: readonly [RegExp, ReturnType<typeof groupText>[]][] = [
 
 test('what cannot be is refused, and says where', () => {
   for (const [reason, groups] of wrong) {
-    const read = parseGroups(groups);
+    const read = readGroups(groups);
     if (typeof read !== 'string') throw new Error(`expected a refusal for ${String(reason)}`);
     assert.match(read, reason);
   }
-  assert.type(parseGroups(null), 'string');
-  assert.type(parseGroups([{ ...groupText({}), extra: 1 }]), 'string');
+  assert.type(readGroups(null), 'string');
+  assert.type(readGroups([{ ...groupText({}), extra: 1 }]), 'string');
+});
+
+test('paths: a key, ends of one family, a silence of three heartbeats at the least', () => {
+  const path = {
+    name: 'cable',
+    interface: 'eth1',
+    family: 4,
+    local: '10.9.9.1',
+    remote: '10.9.9.2',
+  };
+  const right = { key: 'ab'.repeat(32), port: 9348, interval: 10, lost: 30, paths: [path] };
+  const read = parseSettings({ groups: [], paths: right });
+  if (typeof read === 'string') throw new Error(read);
+  assert.is(read.paths?.key.length, 32);
+  assert.equal([...(read.paths?.paths[0]?.remote ?? [])], [10, 9, 9, 2]);
+  for (const [reason, part] of [
+    [/key/, { key: 'ab'.repeat(31) }],
+    [/three heartbeats/, { lost: 29 }],
+    [/twice/, { paths: [path, path] }],
+    [/cable: not of one family/, { paths: [{ ...path, remote: 'fd09::2' }] }],
+    [/port/, { port: 0 }],
+  ] as const) {
+    const refused = parseSettings({ groups: [], paths: { ...right, ...part } });
+    assert.match(String(refused), reason);
+  }
 });
 
 test('who says something else is of another version', () => {

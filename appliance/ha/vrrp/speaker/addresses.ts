@@ -11,12 +11,10 @@ import { SystemError } from '../../../../native/ffi/libc.js';
 import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../../../native/ffi/netlink-message.js';
 import { Poller } from '../../../../native/ffi/poller.js';
+import { HELD_ORIGIN } from '../../../net/service-addresses.js';
 import * as wire from '../../../net/wire.js';
 import type { RouterSettings } from '../settings.js';
 import type { Interfaces } from './interfaces.js';
-
-/** IFA_PROTO of addresses that move between units: `V`. Those of services have `W`. */
-export const HELD_ORIGIN = 0x56;
 
 type Report = (subject: string, message: string | null) => void;
 interface Step {
@@ -121,21 +119,29 @@ export class HeldAddresses {
   }
 }
 
-/** Takes off what a speaker left that did not end by itself. Returns how many. Throws SystemError. */
+/** Takes off all addresses of this tier, or those of them that fit. Returns how many. Throws SystemError. */
+export async function takeOffHeldAddresses(
+  socket: NetlinkSocket,
+  fits: (address: wire.InterfaceAddress) => boolean = () => true,
+): Promise<number> {
+  const found = await socket.dump(wire.RTM_GETADDR, wire.encodeDump(wire.RTM_GETADDR));
+  const left = found
+    .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
+    .filter((address) => address.origin === HELD_ORIGIN && fits(address));
+  const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
+  for (const answer of answers) {
+    if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
+  }
+  return left.length;
+}
+
+/** What a speaker left that did not end by itself. Returns how many. Throws SystemError. */
 export async function removeHeldAddresses(): Promise<number> {
   const poller = new Poller();
   try {
     const socket = NetlinkSocket.open({ poller });
     try {
-      const found = await socket.dump(wire.RTM_GETADDR, wire.encodeDump(wire.RTM_GETADDR));
-      const left = found
-        .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
-        .filter(({ origin }) => origin === HELD_ORIGIN);
-      const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
-      for (const answer of answers) {
-        if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
-      }
-      return left.length;
+      return await takeOffHeldAddresses(socket);
     } finally {
       socket.close();
     }

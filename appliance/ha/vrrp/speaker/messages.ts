@@ -7,9 +7,11 @@ import { z } from 'zod';
 import { formatAddress, readAddress } from '../../../config/address-codec.js';
 import type { RouterStatus } from '../engine.js';
 import { CENTISECOND, LONGEST_INTERVAL, MOST_ADDRESSES, SECOND } from '../packet.js';
+import type { PathSettings, PathsSettings } from '../paths/settings.js';
 import type { Rejection } from '../rejections.js';
 import type { GroupSettings, RouterSettings } from '../settings.js';
 import type { Role } from '../virtual-router.js';
+import type { PathStatus } from './pair-paths.js';
 
 /** Settings with addresses and passwords as text. */
 type Text<T> = {
@@ -24,8 +26,19 @@ export type GroupText = Omit<GroupSettings, 'routers'> & {
   readonly routers: readonly RouterText[];
 };
 
+/** Addresses as text; the key as 64 or more hexadecimal digits. */
+export type PathsText = Omit<PathsSettings, 'key' | 'paths'> & {
+  readonly key: string;
+  readonly paths: readonly (Omit<PathSettings, 'local' | 'remote'> & {
+    readonly local: string;
+    readonly remote: string;
+  })[];
+};
+
 export type ToSpeaker =
-  /** Groups as JSON, GroupText[], in the descriptor beside the message: these, and no others. */
+  /** Said by who adopts it. Answered by `loaded`, the roles, and what goes wrong. */
+  | { readonly kind: 'adopt' }
+  /** SettingsText as JSON in the descriptor beside the message: these, and no others. */
   | { readonly kind: 'configure' }
   /** Something that is tracked is well, or is not. */
   | { readonly kind: 'track'; readonly name: string; readonly well: boolean }
@@ -36,6 +49,17 @@ export type ToSpeaker =
   /** Give up everything and end. */
   | { readonly kind: 'stop' };
 
+export interface SettingsText {
+  readonly groups: readonly GroupText[];
+  /** Null: there is no other unit that heartbeats would go to. */
+  readonly paths: PathsText | null;
+}
+
+export interface Settings {
+  readonly groups: readonly GroupSettings[];
+  readonly paths: PathsSettings | null;
+}
+
 export type FromSpeaker =
   /** It listens. `wishes`: what this machine did not allow, as sentences. */
   | { readonly kind: 'loaded'; readonly wishes: readonly string[] }
@@ -44,6 +68,8 @@ export type FromSpeaker =
   /** The settings are not followed: the former ones hold. */
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'role'; readonly router: string; readonly role: Role; readonly why: string }
+  /** Paths to the other unit, of which one has come or gone. */
+  | { readonly kind: 'paths'; readonly paths: readonly PathStatus[] }
   /** Something goes wrong; null: it no longer does. */
   | { readonly kind: 'problem'; readonly subject: string; readonly message: string | null }
   /** As many messages as it takes; `last` says which is it. */
@@ -53,6 +79,12 @@ export type FromSpeaker =
       readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
       readonly last: boolean;
     };
+
+/** Besides, for the parent's end alone (speaker-process.ts). */
+export type SaidBySpeaker =
+  | FromSpeaker
+  /** Which process guards it; null: none. */
+  | { readonly kind: 'guard'; readonly pid: number | null };
 
 const address = z.string().transform((text, context) => {
   const read = readAddress(text);
@@ -135,14 +167,51 @@ const groups = z
     }
   });
 
+const paths = z
+  .strictObject({
+    key: z
+      .string()
+      .regex(/^([0-9a-f]{2}){32,}$/)
+      .transform((text) => Buffer.from(text, 'hex')),
+    port: z.int().min(1).max(65_535),
+    interval: z.number().min(1),
+    lost: z.number(),
+    paths: z
+      .array(
+        z.strictObject({
+          name: z.string().min(1),
+          interface: z.string().min(1).max(15),
+          family: z.literal([4, 6]),
+          local: address,
+          remote: address,
+        }),
+      )
+      .max(8),
+  })
+  .superRefine(({ interval, lost, paths: all }, context) => {
+    const refuse = (message: string): void => {
+      context.addIssue({ code: 'custom', message });
+    };
+    if (lost < 3 * interval) refuse('a path is lost after three heartbeats at the soonest');
+    if (new Set(all.map(({ name }) => name)).size < all.length) refuse('a path is there twice');
+    for (const { name, family, local, remote } of all) {
+      const size = family === 4 ? 4 : 16;
+      if (local.length !== size || remote.length !== size) refuse(`${name}: not of one family`);
+    }
+  })
+  .nullable();
+
+const settings = z.strictObject({ groups, paths });
+
 /** The settings, or a sentence that says why they are none. */
-export function parseGroups(said: unknown): readonly GroupSettings[] | string {
-  const result = groups.safeParse(said);
+export function parseSettings(said: unknown): Settings | string {
+  const result = settings.safeParse(said);
   if (result.success) return result.data;
   return result.error.issues.map(({ path, message }) => [...path, message].join(' ')).join('; ');
 }
 
 const toSpeaker = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('adopt') }),
   z.strictObject({ kind: z.literal('configure') }),
   z.strictObject({ kind: z.literal('track'), name: z.string(), well: z.boolean() }),
   z.strictObject({ kind: z.literal('ask') }),

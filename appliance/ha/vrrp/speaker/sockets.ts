@@ -13,7 +13,7 @@ import type { Arrival } from '../acceptance.js';
 import { VRRP_HOP_LIMIT, VRRP_PROTOCOL, vrrpGroups } from '../packet.js';
 
 /** Precedence "internetwork control" (RFC 791 §3.1), CS6. */
-const TRAFFIC_CLASS = 0xc0;
+export const TRAFFIC_CLASS = 0xc0;
 /** More than a socket's buffer holds: one turn takes all that has come. */
 const MOST_PACKETS = 4096;
 

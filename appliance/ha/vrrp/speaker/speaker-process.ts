@@ -1,13 +1,13 @@
 /**
- * The speaker process as its parent sees it: started, told what to do, listened to, ended.
+ * The speaker process as its parent sees it: started or adopted, told what to do, listened to,
+ * ended or left to the next parent.
  *
  * Invariants:
  * - `onExit` is called once, when the process is gone and no address of it is left on the unit,
- *   whatever ended it.
+ *   whatever ended it. After release() it is not called.
  * - One that stands still is ended: other units take its addresses over, so they must not stay here.
+ *   Its guard (guard.ts) does so first; this is for when the guard cannot.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
 import { close, SystemError } from '../../../../native/ffi/libc.js';
 import {
   packetPair,
@@ -15,14 +15,29 @@ import {
   sealedCopy,
   sendPacket,
 } from '../../../../native/ffi/packet-channel.js';
+import { openProcess, signalProcess } from '../../../../native/ffi/pidfd.js';
 import type { Poller } from '../../../../native/ffi/poller.js';
 import { removeHeldAddresses } from './addresses.js';
-import type { FromSpeaker, GroupText, ToSpeaker } from './messages.js';
+import { findSpeaker, forgetSpeaker } from './adoption.js';
+import type {
+  FromSpeaker,
+  GroupText,
+  PathsText,
+  SaidBySpeaker,
+  SettingsText,
+  ToSpeaker,
+} from './messages.js';
+import { leftProcess, startedProcess, type ProcessHandle } from './process-handle.js';
 
 export interface SpeakerProcessOptions {
   readonly poller: Poller;
   /** Milliseconds without an answer after which it is ended. */
   readonly patience?: number;
+  /**
+   * A file in the run directory, by which another parent finds it (adoption.ts). Without it the
+   * speaker ends with its parent.
+   */
+  readonly stateFile?: string;
   readonly onMessage: (message: FromSpeaker) => void;
   /** A line that the process wrote. */
   readonly onOutput: (line: string) => void;
@@ -30,76 +45,93 @@ export interface SpeakerProcessOptions {
   readonly onExit: (how: string, left: number) => void;
 }
 
-const entry = join(import.meta.dirname, 'main.js');
-/**
- * A small young generation: what is collected at once is little, so no pause is long. And no thread
- * helps with it: the main thread, in real time, would wait for one that is not.
- */
-const NODE_OPTIONS = ['--max-semi-space-size=1', '--single-threaded-gc'];
 /**
  * Between two questions whether it is alive. The usual patience is above what garbage or a busy
  * machine cost: to end one that is well costs the addresses for a moment.
  */
 const ASK_MS = 250;
 const PATIENCE_MS = 2000;
-/** Longest line that is passed on. */
-const LINE = 4096;
+const SIGKILL = 9;
 
 export class SpeakerProcess {
   readonly #options: SpeakerProcessOptions;
-  readonly #child: ChildProcess;
+  readonly #process: ProcessHandle;
   #channel: number;
   #exited = false;
+  /** The guard's pidfd, so that one that stands still is not there when the next speaker begins. */
+  #guard = -1;
   #watch: NodeJS.Timeout | null = null;
   /** When it last said something, and when that was last looked at. */
   #heardAt = 0;
   #lookedAt = 0;
 
-  /** Throws SystemError when there are no descriptors for it. */
-  constructor(options: SpeakerProcessOptions) {
+  /** Starts one. Throws SystemError when there are no descriptors for it. */
+  constructor(options: SpeakerProcessOptions);
+  constructor(options: SpeakerProcessOptions, left: { process: ProcessHandle; channel: number });
+  constructor(
+    options: SpeakerProcessOptions,
+    left?: { readonly process: ProcessHandle; readonly channel: number },
+  ) {
     this.#options = options;
-    const [ours, theirs] = packetPair();
-    this.#channel = ours;
-    try {
-      this.#child = spawn(process.execPath, [...NODE_OPTIONS, entry], {
-        stdio: ['ignore', 'pipe', 'pipe', theirs],
-        // A terminal's signals to the group are for the parent, which ends it in order.
-        detached: true,
-      });
-    } catch (error) {
-      close(ours);
-      throw error;
-    } finally {
-      close(theirs);
+    if (left !== undefined) ({ process: this.#process, channel: this.#channel } = left);
+    else {
+      const [ours, theirs] = packetPair();
+      this.#channel = ours;
+      try {
+        this.#process = startedProcess(theirs, options);
+      } catch (error) {
+        close(ours);
+        throw error;
+      } finally {
+        close(theirs);
+      }
     }
-    const { pid } = this.#child;
-    this.#child.on('error', (error) => {
-      // Also of a signal that could not be sent; then it lives.
-      if (pid === undefined) this.#gone(`cannot be started: ${error.message}`);
-    });
-    this.#child.once('exit', (code, signal) => {
-      this.#gone(signal === null ? `ended with status ${code ?? 0}` : `was ended by ${signal}`);
-    });
-    for (const stream of [this.#child.stdout, this.#child.stderr]) {
-      stream?.setEncoding('utf8');
-      // A pipe that breaks has nothing more to tell; the end of the process is told by itself.
-      stream?.on('error', () => undefined);
-      stream?.on('data', (text: string) => {
-        for (const line of text.split('\n')) {
-          if (line !== '') options.onOutput(line.slice(0, LINE));
-        }
-      });
+    this.#process.onGone((how) => this.#gone(how));
+    options.poller.add(this.#channel, () => this.#read());
+  }
+
+  /**
+   * The speaker that an earlier parent left (`stateFile`), which goes on holding what it holds; it
+   * says `loaded`, and what it is, as a new one would. Null: there is none, or it was of another
+   * build and has given everything up in order; then start one. Throws SystemError.
+   */
+  static async adopt(
+    options: SpeakerProcessOptions & { readonly stateFile: string },
+  ): Promise<SpeakerProcess | null> {
+    const left = findSpeaker(options.stateFile);
+    if (left === null) {
+      forgetSpeaker(options.stateFile);
+      return null;
     }
-    options.poller.add(ours, () => this.#read());
+    const { pid, pidfd, channel, sameBuild } = left;
+    const process = leftProcess(pid, pidfd, options.poller);
+    if (sameBuild) {
+      const adopted = new SpeakerProcess(options, { process, channel });
+      adopted.#beginToWatch();
+      adopted.#send({ kind: 'adopt' });
+      return adopted;
+    }
+    const { poller, stateFile, onOutput } = options;
+    onOutput(`process ${pid} is of another build: it gives everything up`);
+    await new Promise<void>((resolve) => {
+      const other = new SpeakerProcess(
+        { poller, stateFile, onOutput, onMessage: () => undefined, onExit: () => resolve() },
+        { process, channel },
+      );
+      other.#beginToWatch();
+      other.stop();
+    });
+    return null;
   }
 
   get pid(): number {
-    return this.#child.pid ?? 0;
+    return this.#process.pid;
   }
 
-  /** These groups from now on, and no others. It answers `configured` or `refused`. */
-  configure(groups: readonly GroupText[]): void {
-    const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(groups)));
+  /** These groups, and these paths to the other unit, from now on, and no others. It answers `configured` or `refused`. */
+  configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
+    const text: SettingsText = { groups, paths };
+    const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(text)));
     try {
       this.#send({ kind: 'configure' }, [settings]);
     } finally {
@@ -120,6 +152,17 @@ export class SpeakerProcess {
     this.#send({ kind: 'stop' });
   }
 
+  /**
+   * Leaves it: it goes on, for as long as it does without a parent, for another one to adopt it.
+   * Without a `stateFile` it ends. Nothing more is heard of it here.
+   */
+  release(): void {
+    if (this.#exited) return;
+    this.#exited = true;
+    this.#forget();
+    this.#process.leave();
+  }
+
   /** One that does not listen any more is ended: it would be replaced. */
   #send(message: ToSpeaker, descriptors: readonly number[] = []): void {
     if (this.#channel < 0) return;
@@ -135,7 +178,7 @@ export class SpeakerProcess {
   }
 
   kill(): void {
-    if (!this.#exited) this.#child.kill('SIGKILL');
+    if (!this.#exited) this.#process.kill();
   }
 
   #read(): void {
@@ -149,15 +192,21 @@ export class SpeakerProcess {
       }
       for (const fd of packet.descriptors) close(fd);
       // Both are of one build, and the other one has the same rights.
-      const message = JSON.parse(packet.data.toString()) as FromSpeaker;
+      const message = JSON.parse(packet.data.toString()) as SaidBySpeaker;
       this.#heardAt = performance.now();
-      if (message.kind === 'loaded') this.#beginToWatch();
-      if (message.kind !== 'alive') this.#options.onMessage(message);
+      if (message.kind === 'loaded' && this.#watch === null) this.#beginToWatch();
+      if (message.kind === 'guard') this.#guardedBy(message.pid);
+      else if (message.kind !== 'alive') this.#options.onMessage(message);
     }
   }
 
+  #guardedBy(pid: number | null): void {
+    if (this.#guard >= 0) close(this.#guard);
+    this.#guard = (pid === null ? null : openProcess(pid)) ?? -1;
+  }
+
   #beginToWatch(): void {
-    this.#lookedAt = performance.now();
+    this.#lookedAt = this.#heardAt = performance.now();
     this.#watch = setInterval(() => this.#look(), ASK_MS).unref();
   }
 
@@ -182,17 +231,30 @@ export class SpeakerProcess {
     this.#channel = -1;
   }
 
+  #forget(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#closeChannel();
+    this.#guardedBy(null);
+  }
+
   #gone(how: string): void {
     if (this.#exited) return;
     // What it said last may still be in the channel.
     this.#read();
     this.#exited = true;
-    if (this.#watch !== null) clearInterval(this.#watch);
-    this.#closeChannel();
-    removeHeldAddresses().then(
-      (left) => this.#options.onExit(how, left),
-      (error: unknown) =>
-        this.#options.onExit(`${how}, and its addresses are still there: ${String(error)}`, 0),
-    );
+    const { stateFile, onExit } = this.#options;
+    if (stateFile !== undefined) forgetSpeaker(stateFile);
+    removeHeldAddresses()
+      .then(
+        (left) => [how, left] as const,
+        (error: unknown) =>
+          [`${how}, and its addresses are still there: ${String(error)}`, 0] as const,
+      )
+      .then(([said, left]) => {
+        if (this.#guard >= 0) signalProcess(this.#guard, SIGKILL);
+        this.#forget();
+        onExit(said, left);
+      })
+      .catch((error: unknown) => onExit(`${how}: ${String(error)}`, 0));
   }
 }

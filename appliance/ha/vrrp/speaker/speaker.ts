@@ -5,32 +5,40 @@
  * Invariants:
  * - Every wake reads all that has come before the engine acts on time (engine.ts).
  * - An address is announced after it is held, and never once it was given up.
- * - Without a parent it gives up everything and ends: nobody could tell it anything any more.
+ * - While it holds anything its lease is renewed with every turn, from before the first address is
+ *   put on until after the last one is off.
+ * - Without a parent it gives up everything and ends, at once or after a time (parent.ts): nobody
+ *   could tell it anything any more.
  */
 import { readFileSync } from 'node:fs';
-import { close as closeDescriptor, SystemError } from '../../../../native/ffi/libc.js';
-import { receivePacket, sendPacket } from '../../../../native/ffi/packet-channel.js';
+import { SystemError } from '../../../../native/ffi/libc.js';
 import { FrameSender } from '../../../../native/ffi/packet-socket.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
 import { formatAddress } from '../../../config/address-codec.js';
-import { ADDRESS_ORIGIN } from '../../../net/service-addresses.js';
+import { movesByItself } from '../../../net/service-addresses.js';
 import type { InterfaceAddress } from '../../../net/wire.js';
 import { gratuitousArp, unsolicitedAdvertisement } from '../announcement.js';
 import { VrrpEngine, type LinkState } from '../engine.js';
 import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../settings.js';
-import { HELD_ORIGIN, HeldAddresses } from './addresses.js';
+import { HeldAddresses } from './addresses.js';
 import { Interfaces } from './interfaces.js';
-import { parseGroups, parseToSpeaker, type FromSpeaker } from './messages.js';
+import { GuardProcess } from './guard-process.js';
+import { parseSettings, type FromSpeaker } from './messages.js';
+import { PairPaths } from './pair-paths.js';
+import { Parent, type Told } from './parent.js';
 import { Sockets } from './sockets.js';
 
 /** An address that somebody takes off while it is held comes back this much later. */
 const PUT_BACK_MS = 1000;
+/** The longest that putting on or taking off addresses may take without a turn in between. */
+const PLACING_MS = 200;
 /** A status takes a few hundred bytes, a message 64 KiB. */
 const ROUTERS_A_MESSAGE = 50;
 
 export class Speaker {
-  readonly #channel: number;
+  readonly #parent: Parent;
+  readonly #guard: GuardProcess;
   readonly #poller = new Poller();
   readonly #timer = new Timer();
   readonly #frames = new FrameSender();
@@ -38,21 +46,42 @@ export class Speaker {
   readonly #interfaces: Interfaces;
   readonly #addresses: HeldAddresses;
   readonly #sockets: Sockets;
+  readonly #paths: PairPaths;
   #groups: readonly GroupSettings[] = [];
   readonly #linkTexts = new Map<string, string>();
   /** What was told of and is not over. */
   readonly #problems = new Map<string, string>();
   #held = '';
   #placed: Promise<void> = Promise.resolve();
+  /** Addresses are being put on or taken off. */
+  #placing = 0;
+  #wishes: readonly string[] = [];
+  #guardPid: number | null = null;
   #announcements: { readonly router: RouterSettings; readonly round: number }[] = [];
   #putBack: NodeJS.Timeout | null = null;
   #ended = false;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
 
-  /** `channel`: the descriptor that leads to the parent. Throws SystemError. */
-  constructor(channel: number) {
-    this.#channel = channel;
+  /**
+   * `channel`: the descriptor that leads to the parent. `stateFile`: where it says how another one
+   * can adopt it; null: nobody can. Throws SystemError.
+   */
+  constructor(channel: number, stateFile: string | null) {
+    this.#parent = new Parent({
+      poller: this.#poller,
+      channel,
+      stateFile,
+      onMessage: (message, beside) => this.#obey(message, beside),
+      onGone: (why) => this.stop(why),
+    });
+    this.#guard = new GuardProcess({
+      report: (message) => this.#report('guard', message),
+      onChange: (pid) => {
+        this.#guardPid = pid;
+        this.#parent.tell({ kind: 'guard', pid });
+      },
+    });
     const report = (subject: string, message: string | null): void => {
       this.#report(subject, message);
     };
@@ -79,6 +108,12 @@ export class Speaker {
       onFailure: (error) => this.#fail(error),
     });
     this.#addresses = new HeldAddresses(this.#interfaces, report);
+    this.#paths = new PairPaths({
+      poller: this.#poller,
+      interfaces: this.#interfaces,
+      onReady: () => this.#turn(),
+      report,
+    });
     this.#sockets = new Sockets({ poller: this.#poller, onReady: () => this.#turn(), report });
   }
 
@@ -87,6 +122,8 @@ export class Speaker {
     await this.#interfaces.read();
     // What one left that was killed: this one begins as a backup.
     await this.#addresses.hold([]);
+    await this.#guard.start();
+    this.#wishes = wishes;
     this.#poller.ref();
     const ended = new Promise<void>((resolve, reject) => {
       this.#end = resolve;
@@ -98,8 +135,8 @@ export class Speaker {
       this.#timer.rest();
       this.#turn();
     });
+    this.#parent.listen();
     this.#tell({ kind: 'loaded', wishes });
-    this.#poller.add(this.#channel, () => this.#obey());
     try {
       await ended;
     } finally {
@@ -116,46 +153,49 @@ export class Speaker {
   }
 
   async #close(): Promise<void> {
+    this.#parent.close();
+    this.#guard.close();
     if (this.#putBack !== null) clearTimeout(this.#putBack);
     await this.#addresses.hold([]);
     this.#sockets.close();
+    this.#paths.close();
     this.#interfaces.close();
     this.#frames.close();
     this.#poller.close();
     this.#timer.close();
   }
 
-  #obey(): void {
-    for (;;) {
-      const packet = receivePacket(this.#channel);
-      if (packet === null || this.#ended) return;
-      if (packet === 'ended') {
-        this.#poller.remove(this.#channel);
-        this.stop('its parent has gone');
-        return;
-      }
-      const beside = packet.descriptors.map((fd) => {
-        const text = readFileSync(fd, 'utf8');
-        closeDescriptor(fd);
-        return text;
-      });
-      const message = parseToSpeaker(packet.data);
-      switch (message.kind) {
-        case 'configure':
-          this.#configure(JSON.parse(beside[0] ?? 'null'));
-          break;
-        case 'track':
-          this.#act((now) => this.#engine.track(message.name, message.well, now));
-          break;
-        case 'ask':
-          this.#tell({ kind: 'alive' });
-          break;
-        case 'status':
-          this.#tellStatus();
-          break;
-        case 'stop':
-          this.stop('it was told to');
-      }
+  #obey(message: Told, beside: readonly string[]): void {
+    switch (message.kind) {
+      case 'adopt':
+        this.#tellAll();
+        break;
+      case 'configure':
+        this.#configure(JSON.parse(beside[0] ?? 'null'));
+        break;
+      case 'track':
+        this.#act((now) => this.#engine.track(message.name, message.well, now));
+        break;
+      case 'ask':
+        this.#tell({ kind: 'alive' });
+        break;
+      case 'status':
+        this.#tellStatus();
+        break;
+      case 'stop':
+        this.stop('it was told to');
+    }
+  }
+
+  /** What the last parent knew. */
+  #tellAll(): void {
+    this.#parent.tell({ kind: 'guard', pid: this.#guardPid });
+    this.#tell({ kind: 'loaded', wishes: this.#wishes });
+    for (const { router, role } of this.#engine.status()) {
+      this.#tell({ kind: 'role', router, role, why: 'it was so when this daemon came' });
+    }
+    for (const [subject, message] of this.#problems) {
+      this.#tell({ kind: 'problem', subject, message });
     }
   }
 
@@ -170,15 +210,16 @@ export class Speaker {
   }
 
   #configure(said: unknown): void {
-    const groups = parseGroups(said);
-    if (typeof groups === 'string') {
-      this.#tell({ kind: 'refused', reason: groups });
+    const settings = parseSettings(said);
+    if (typeof settings === 'string') {
+      this.#tell({ kind: 'refused', reason: settings });
       return;
     }
-    this.#groups = groups;
+    this.#groups = settings.groups;
+    this.#paths.configure(settings.paths);
     this.#act((now) => {
       this.#followInterfaces(now);
-      this.#engine.configure(groups, now);
+      this.#engine.configure(settings.groups, now);
     });
     this.#tell({ kind: 'configured' });
   }
@@ -187,12 +228,15 @@ export class Speaker {
     if (this.#ended) return;
     this.#act(() => {
       const arrivals = this.#sockets.drain();
-      this.#engine.turn(monotonicNow(), arrivals);
+      const now = monotonicNow();
+      const news = this.#paths.drain(this.#engine.report(), now);
+      this.#engine.turn(now, arrivals, news);
     });
   }
 
   #networkChanged(): void {
     if (this.#ended) return;
+    this.#paths.follow();
     this.#act((now) => this.#followInterfaces(now));
     this.#putBackLater();
   }
@@ -201,13 +245,16 @@ export class Speaker {
   #act(decide: (now: number) => void): void {
     if (this.#ended) return;
     decide(monotonicNow());
+    this.#paths.tell(this.#engine.report(), monotonicNow());
+    const paths = this.#paths.changes();
+    if (paths !== null) this.#tell({ kind: 'paths', paths });
     const held = this.#engine.held();
     const text = JSON.stringify(held.map(placesOf));
     if (text !== this.#held) {
       this.#held = text;
-      this.#placed = this.#addresses.hold(held);
-      this.#placed.catch((error: unknown) => this.#fail(error));
+      this.#place(held);
     }
+    this.#renewLease();
     const announcements = this.#announcements;
     this.#announcements = [];
     if (announcements.length > 0) {
@@ -219,7 +266,34 @@ export class Speaker {
         () => undefined,
       );
     }
-    this.#timer.set(this.#engine.deadline);
+    this.#timer.set(Math.min(this.#engine.deadline, this.#paths.deadline));
+  }
+
+  #place(held: readonly RouterSettings[]): void {
+    this.#placing += 1;
+    this.#guard.farewells = this.#engine.farewells().flatMap(({ router, ends, message }) => {
+      const link = this.#interfaces.named(router.interface);
+      const { family, interface: name } = router;
+      return link === null
+        ? []
+        : [{ interface: { name, index: link.index }, family, ...ends, message }];
+    });
+    this.#placed = this.#addresses.hold(held);
+    this.#placed.then(
+      () => {
+        this.#placing -= 1;
+        this.#renewLease();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #renewLease(): void {
+    const own = this.#engine.leasedUntil;
+    // Heard by the other unit in more than one way, it lives for the one that notices first.
+    const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
+    if (this.#placing === 0) this.#guard.renew(until);
+    else this.#guard.renew(Math.max(until === Infinity ? 0 : until, monotonicNow() + PLACING_MS));
   }
 
   /** Sockets and what the engine knows of interfaces follow the kernel. */
@@ -233,8 +307,8 @@ export class Speaker {
       })),
     );
     const moving = new Set(routers.flatMap(({ addresses }) => addresses.map(formatAddress)));
-    const movable = ({ address, origin }: InterfaceAddress): boolean =>
-      origin === HELD_ORIGIN || origin === ADDRESS_ORIGIN || moving.has(address);
+    const movable = (address: InterfaceAddress): boolean =>
+      movesByItself(address) || moving.has(address.address);
     for (const name of new Set(routers.map((router) => router.interface))) {
       const state = this.#interfaces.stateOf(name, movable) ?? NO_INTERFACE;
       const text = JSON.stringify([state.running, ...Object.values(state.sources).map(String)]);
@@ -283,13 +357,7 @@ export class Speaker {
   }
 
   #tell(message: FromSpeaker): void {
-    try {
-      // A parent that does not read misses what it could ask for again (`status`).
-      sendPacket(this.#channel, Buffer.from(JSON.stringify(message)));
-    } catch (error) {
-      // It has gone, which the channel tells by itself.
-      if (!(error instanceof SystemError)) throw error;
-    }
+    this.#parent.tell(message);
   }
 }
 

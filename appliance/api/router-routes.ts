@@ -1,0 +1,25 @@
+/**
+ * The paths of the API for virtual routers.
+ * Invariant: as in routes.ts, nothing is decided here.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { DaemonPort } from './port.js';
+import { parseFailover, parseQuery } from './requests.js';
+
+export function addRouters(
+  app: FastifyInstance,
+  {
+    daemon,
+    authorOf,
+  }: { readonly daemon: DaemonPort; readonly authorOf: (request: FastifyRequest) => string },
+): void {
+  app.get('/v1/routers', (request) => {
+    parseQuery.none(request.query);
+    return daemon.routers();
+  });
+
+  app.post('/v1/routers/failover', (request) => {
+    parseQuery.none(request.query);
+    return daemon.failover({ ...parseFailover(request.body), author: authorOf(request) });
+  });
+}

@@ -1,0 +1,105 @@
+/** `show routers`: which unit holds which addresses, and why. Invariant: as `show`. */
+import type { Command } from 'commander';
+import type { RouterRow } from '../api/contract.js';
+import { examples } from './arguments.js';
+import { answer, clientOf, type Context } from './context.js';
+import { duration, plural, type Colour } from './format.js';
+import { table, type Column } from './table.js';
+
+export function addRouters(show: Command, context: Context): void {
+  show
+    .command('routers')
+    .summary('virtual routers: which addresses this unit holds')
+    .description(
+      'Lists the virtual routers of this unit: group, interface, id, role, priority now, since when,\n' +
+        'the master that was heard last, why it has its role, and addresses. Routers of one group move\n' +
+        'together. Even and odd are the shares of service addresses of a pair.',
+    )
+    .option('--wide', 'every column in full, however wide the terminal is')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir show routers', 'who holds what?'],
+        ['weir show events --kind role-changed', 'what became of them'],
+        ['weir pair failover --all', 'let the other unit have everything'],
+      ),
+    )
+    .action(async ({ wide }: { readonly wide?: boolean }, command: Command) => {
+      const rows = await clientOf(command, context).json<RouterRow[]>({ path: '/v1/routers' });
+      await answer(command, context, rows, () => routerText(context, rows, wide === true));
+    });
+}
+
+export function routerText(context: Context, rows: readonly RouterRow[], wide: boolean): string {
+  const none =
+    'There are no virtual routers: this unit is alone, and holds its service addresses itself.';
+  return table(rows, columns(context), context.look, { width: context.width, wide }, none);
+}
+
+const COLOURS: Readonly<Record<RouterRow['role'], Colour | null>> = {
+  master: 'green',
+  backup: null,
+  down: 'red',
+};
+
+function columns(context: Context): Column<RouterRow>[] {
+  return [
+    { title: 'ROUTER', value: ({ router }) => router, shrinkTo: 8 },
+    { title: 'GROUP', value: ({ group }) => group, shrinkTo: 6, dispensable: 3 },
+    { title: 'INTERFACE', value: (row) => row.interface },
+    { title: 'ID', align: 'right', value: ({ id }) => String(id) },
+    { title: 'ROLE', value: ({ role }) => role, colour: ({ role }) => COLOURS[role] },
+    {
+      title: 'PRIO',
+      align: 'right',
+      value: ({ priority }) => (priority === null ? '-' : String(priority)),
+      colour: (row) =>
+        row.priority !== null && row.priority < row.configuredPriority ? 'yellow' : null,
+    },
+    {
+      title: 'SINCE',
+      align: 'right',
+      value: ({ since }) => (since === null ? '-' : duration(context.now() - since)),
+    },
+    {
+      title: 'MASTER',
+      value: ({ role, master }) =>
+        role === 'master'
+          ? 'this unit'
+          : master === null
+            ? '-'
+            : `${master.address} (${master.priority})`,
+    },
+    { title: 'WHY', value: whyText, shrinkTo: 10, dispensable: 1 },
+    {
+      title: 'ADDRESSES',
+      value: ({ addresses }) => addresses.join(' '),
+      shrinkTo: 12,
+      dispensable: 2,
+    },
+  ];
+}
+
+function whyText({ why, failover, unwell }: RouterRow): string {
+  const more = [
+    ...(failover ? ['failover was asked for'] : []),
+    ...unwell.map((name) => `${name} not well`),
+  ];
+  return [why, ...more].join('; ');
+}
+
+/** One line of `weir status`; null: there are none. */
+export function routerLine(counts: {
+  readonly master: number;
+  readonly backup: number;
+  readonly down: number;
+}): string | null {
+  const { master, backup, down } = counts;
+  const total = master + backup + down;
+  if (total === 0) return null;
+  const rest = [
+    ...(backup > 0 ? [`backup of ${backup}`] : []),
+    ...(down > 0 ? [`${down} down`] : []),
+  ];
+  return [`master of ${master} of ${plural(total, 'virtual router')}`, ...rest].join(', ');
+}

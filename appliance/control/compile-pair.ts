@@ -1,0 +1,243 @@
+/**
+ * Which virtual routers this unit takes part in, and which service addresses so belong to the
+ * speaker and not to the network tier. Pure.
+ *
+ * Invariant: a service address belongs to one of the two, never to both; and two units with the same
+ * document, that know each other's names, come to the same routers with opposite preferences.
+ */
+import { readAddress, type Family } from '../config/address-codec.js';
+import { familyOf } from '../config/addresses.js';
+import { usualPair, type Pair, type TrackingEffect, type VirtualRouter } from '../config/pair.js';
+import type { Intent } from '../config/schema.js';
+import { quote } from '../config/words.js';
+import { MOST_ADDRESSES } from '../ha/vrrp/packet.js';
+import type { Tracked } from '../ha/vrrp/settings.js';
+import type { GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
+
+/** What is tracked, besides interfaces (`interfaceSubject`) and a failover (`failoverSubject`). */
+export const TRACKED = ['datapath', 'workers', 'pools'] as const;
+/** Of the unit that is to be in front, and of the other one. */
+const PREFERRED = 200;
+const OTHER = 100;
+/** Takes any priority down to the least that a master may have. */
+const UNFIT = 253;
+const INTERVAL_MS = 30;
+const INTERVAL_2_MS = 1000;
+
+export interface PairTables {
+  /** What the speaker is told; without any it need not run. */
+  readonly groups: readonly GroupText[];
+  /** Service addresses that the speaker answers for, or nobody does: in canonical text. */
+  readonly shared: readonly string[];
+  /** Sentences for people. */
+  readonly problems: readonly string[];
+}
+
+export const NO_PAIR: PairTables = { groups: [], shared: [], problems: [] };
+
+export interface PairInput {
+  readonly intent: Intent;
+  /** Of the services that are served. */
+  readonly addresses: readonly string[];
+  /** The other unit's name; null: this one is not paired. */
+  readonly peer: string | null;
+  /** The interface whose network holds an address; null: none does. */
+  readonly interfaceOf: (address: string) => string | null;
+}
+
+export function interfaceSubject(name: string): string {
+  return `interface ${name}`;
+}
+
+export function failoverSubject(group: string): string {
+  return `failover of ${group}`;
+}
+
+export function compilePair(input: PairInput): PairTables {
+  const { intent, peer } = input;
+  const pair = intent.pair ?? usualPair;
+  const explicit = Object.entries(pair['virtual-routers']);
+  if (peer === null && explicit.length === 0) return NO_PAIR;
+  const problems: string[] = [];
+  const services = new Set(input.addresses);
+  const assigned = new Set(explicit.flatMap(([, { addresses }]) => addresses));
+  const groups = explicitGroups(input, pair, problems);
+  const shared = [...services].filter((address) => assigned.has(address));
+  if (peer !== null) {
+    const free = [...services].filter((address) => !assigned.has(address));
+    if (peer === intent.unit.name) {
+      problems.push(
+        `both units of the pair have the name ${quote(peer)}, so no address moves: give one of them another unit.name`,
+      );
+    } else {
+      groups.push(...shares(input, pair, free, peer, problems));
+      shared.push(...free);
+    }
+  }
+  return { groups, shared: shared.sort(), problems };
+}
+
+/** The addresses that no virtual router of the document has. */
+function shares(
+  { intent, interfaceOf }: PairInput,
+  pair: Pair,
+  addresses: readonly string[],
+  peer: string,
+  problems: string[],
+): GroupText[] {
+  const own = intent.unit.name;
+  const first = firstUnit(pair, own, peer);
+  if (pair.prefer !== undefined && pair.prefer !== own && pair.prefer !== peer) {
+    problems.push(
+      `pair.prefer names ${quote(pair.prefer)}, and the units are ${quote(own)} and ${quote(peer)}: ${quote(first)} is preferred`,
+    );
+  }
+  const names = pair.mode === 'active-active' ? (['even', 'odd'] as const) : (['all'] as const);
+  return names.flatMap((name, share): GroupText[] => {
+    const places = new Map<string, { on: string; family: Family; addresses: string[] }>();
+    for (const address of [...addresses].sort()) {
+      if (name !== 'all' && shareOf(address) !== name) continue;
+      const on = interfaceOf(address) ?? intent.unit.interfaces?.[0] ?? null;
+      if (on === null) {
+        problems.push(
+          `service address ${address} is in no network of this unit, so nobody holds it: name an interface in unit.interfaces, or give the unit an address of that network`,
+        );
+        continue;
+      }
+      const family = familyOf(address);
+      const key = `${name}/${on}/ipv${family}`;
+      const place = places.get(key) ?? { on, family, addresses: [] };
+      places.set(key, place);
+      if (place.addresses.length < MOST_ADDRESSES) place.addresses.push(address);
+      else {
+        problems.push(
+          `${address} is one more than the ${MOST_ADDRESSES} that ${key} has room for, so nobody holds it: give it a virtual router of its own in pair.virtual-routers`,
+        );
+      }
+    }
+    if (places.size === 0) return [];
+    const preferred = (share === 0) === (first === own);
+    const routers = [...places].map(([key, place]) =>
+      routerText(pair, {
+        name: key,
+        interface: place.on,
+        vrid: pair['first-id'] + share,
+        family: place.family,
+        addresses: place.addresses,
+      }),
+    );
+    return [groupText(pair, `shared/${name}`, routers, preferred ? PREFERRED : OTHER)];
+  });
+}
+
+function explicitGroups(
+  { intent, peer, interfaceOf }: PairInput,
+  pair: Pair,
+  problems: string[],
+): GroupText[] {
+  const own = intent.unit.name;
+  const members = new Map<string, { priority: number; routers: RouterText[] }>();
+  for (const [name, router] of Object.entries(pair['virtual-routers'])) {
+    const on = router.interface ?? interfaceOf(router.addresses[0] ?? '');
+    if (on === null) {
+      problems.push(
+        `no network of this unit holds the first address of the virtual router ${quote(name)}: write its interface`,
+      );
+      continue;
+    }
+    const families = ([4, 6] as const).filter((family) =>
+      router.addresses.some((address) => familyOf(address) === family),
+    );
+    const group = router.group === undefined ? name : `group/${router.group}`;
+    const known = members.get(group) ?? {
+      priority: priorityOf(router, pair, own, peer),
+      routers: [],
+    };
+    members.set(group, known);
+    for (const family of families) {
+      known.routers.push({
+        ...routerText(pair, {
+          name: families.length === 1 ? name : `${name}/ipv${family}`,
+          interface: on,
+          vrid: router.id,
+          family,
+          addresses: router.addresses.filter((address) => familyOf(address) === family).sort(),
+          version: router.version,
+          interval: router['advertisement-interval'],
+        }),
+        checksum: router.checksum,
+        peers: router.peers,
+      });
+    }
+  }
+  return [...members].map(([name, { priority, routers }]) =>
+    groupText(pair, name, routers, priority),
+  );
+}
+
+function routerText(
+  pair: Pair,
+  router: Pick<RouterText, 'name' | 'interface' | 'vrid' | 'family' | 'addresses'> & {
+    readonly version?: 2 | 3 | undefined;
+    readonly interval?: number | undefined;
+  },
+): RouterText {
+  // Version 2 has no IPv6.
+  const spoken = router.version ?? pair.version;
+  const usual = spoken === 2 ? INTERVAL_2_MS : INTERVAL_MS;
+  return {
+    ...router,
+    version: router.family === 6 ? 3 : spoken,
+    interval: router.interval ?? pair['advertisement-interval'] ?? usual,
+    checksum: 'message',
+    password: null,
+    peers: [],
+    // The units are changed one after the other.
+    otherAddresses: 'accept',
+  };
+}
+
+function groupText(
+  pair: Pair,
+  name: string,
+  routers: readonly RouterText[],
+  priority: number,
+): GroupText {
+  return {
+    name,
+    routers,
+    priority,
+    preempt: pair.preempt,
+    preemptDelay: pair['preempt-delay'],
+    tracked: [
+      ...TRACKED.flatMap((what) => tracked(what, pair.tracking[what])),
+      ...Object.entries(pair.tracking.interfaces).flatMap(([on, effect]) =>
+        tracked(interfaceSubject(on), effect),
+      ),
+      ...tracked(failoverSubject(name), 'yield'),
+    ],
+  };
+}
+
+function tracked(name: string, effect: TrackingEffect): Tracked[] {
+  if (effect === 'ignore') return [];
+  return [{ name, weight: effect === 'fault' ? 'fault' : UNFIT }];
+}
+
+function priorityOf(router: VirtualRouter, pair: Pair, own: string, peer: string | null): number {
+  if (router.priorities !== undefined) return router.priorities[own] ?? OTHER;
+  const preferred =
+    router.prefer ?? (peer === null ? pair.prefer : firstUnit(pair, own, peer)) ?? null;
+  return preferred === own ? PREFERRED : OTHER;
+}
+
+/** The one that has the even addresses. By code units, so that both come to the same. */
+function firstUnit({ prefer }: Pair, own: string, peer: string): string {
+  if (prefer === own || prefer === peer) return prefer;
+  return own < peer ? own : peer;
+}
+
+function shareOf(address: string): 'even' | 'odd' {
+  const last = readAddress(address)?.bytes.at(-1) ?? 0;
+  return last % 2 === 0 ? 'even' : 'odd';
+}

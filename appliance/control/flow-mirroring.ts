@@ -1,0 +1,123 @@
+/**
+ * Joins the flow mirror (ha/flows) to the fast path, the network and the pair.
+ *
+ * Invariant: which half of full nat's ports a unit takes follows from who invited whom, so the two of a
+ * pair never take the same port of one address.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { formatAddress } from '../config/address-codec.js';
+import { FlowMirror, type FlowMirrorNews } from '../ha/flows/flow-mirror.js';
+import type { Pair } from '../ha/pair/pair.js';
+import type { OwnWay } from '../l4/mirror-ways.js';
+import type { L4Tier } from '../l4/tier.js';
+import { carrierOf } from '../net/carriers.js';
+import type { InterfaceAddress, Link } from '../net/wire.js';
+import type { NewEvent } from '../telemetry/event-log.js';
+
+export interface FlowMirroringOptions {
+  readonly tier: L4Tier;
+  readonly network: {
+    links(): readonly Link[];
+    addresses(): readonly InterfaceAddress[];
+    onChange(listener: (change: { readonly interfaces: boolean }) => void): () => void;
+  };
+  readonly pair: Pair;
+  /** Keeps which tables of the other unit flows here are of; lives as long as the kernel does. */
+  readonly file: string;
+  readonly onEvent: (event: NewEvent) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Goes by the pair from now on. `close` it before the tier. */
+export function mirrorFlows(options: FlowMirroringOptions): FlowMirror {
+  const { tier, network, pair, file, onEvent, onError } = options;
+  tier.mirror.waysFrom(() => waysOf(network.links(), network.addresses()));
+  const mirror = new FlowMirror({
+    table: tier.mirror,
+    remembered: rememberedIn(file, onError),
+    onNews: (news) => {
+      onEvent(flowEvent(news, pair.state().peer?.name ?? 'the other unit'));
+    },
+    onError,
+  });
+  network.onChange(({ interfaces }) => {
+    if (interfaces) mirror.describe();
+  });
+  pair.onSession((session) => {
+    tier.setPortHalf(pair.state().peer?.role === 'joiner' ? 1 : 0);
+    mirror.attach(session);
+  });
+  return mirror;
+}
+
+/** Where frames of each network are met, and where they may leave. */
+export function waysOf(links: readonly Link[], addresses: readonly InterfaceAddress[]): OwnWay[] {
+  const byIndex = new Map(links.map((link) => [link.index, link]));
+  const found = new Map<string, { way: Omit<OwnWay, 'networks'>; networks: Set<string> }>();
+  for (const { interfaceIndex, bytes, prefixLength } of addresses) {
+    const link = byIndex.get(interfaceIndex);
+    if (link === undefined || link.loopback || !isNetwork(bytes, prefixLength)) continue;
+    const carrier = carrierOf(link, (index) => byIndex.get(index));
+    if ('unresolved' in carrier || carrier.device.mac.length !== 6) continue;
+    const { device, vlan } = carrier;
+    // A frame for a bond is met at one of its ports.
+    const ports = links.filter(({ master }) => device.bond !== null && master === device.index);
+    for (const { index } of [device, ...ports]) {
+      const key = `${index} ${vlan.join(' ')}`;
+      const before = found.get(key) ?? {
+        way: { interface: index, vlan, mac: device.mac },
+        networks: new Set<string>(),
+      };
+      before.networks.add(networkText(bytes, prefixLength));
+      found.set(key, before);
+    }
+  }
+  return [...found.values()].map(({ way, networks }) => ({ ...way, networks: [...networks] }));
+}
+
+/** Not one address alone, and not what every link has. */
+function isNetwork(bytes: Uint8Array, prefixLength: number): boolean {
+  const linkLocal = bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
+  return prefixLength > 0 && prefixLength < bytes.length * 8 && !linkLocal;
+}
+
+function networkText(bytes: Uint8Array, prefixLength: number): string {
+  const masked = bytes.map((byte, index) => {
+    const bits = Math.max(0, Math.min(8, prefixLength - 8 * index));
+    return byte & (0xff << (8 - bits));
+  });
+  return `${formatAddress(masked)}/${prefixLength}`;
+}
+
+function flowEvent(news: FlowMirrorNews, peer: string): NewEvent {
+  const messages: Readonly<Record<FlowMirrorNews['what'], string>> = {
+    synchronised: `${peer} knows all flows of this unit`,
+    complete: `this unit knows all flows of ${peer}`,
+    adopted: `${peer} had lost its flows: ${'count' in news ? news.count : 0} are this unit’s now`,
+  };
+  return { kind: 'pair', severity: 'info', message: messages[news.what], subject: { peer } };
+}
+
+function rememberedIn(
+  file: string,
+  onError: (error: unknown) => void,
+): { get(): string | null; set(table: string): void } {
+  let table: string | null = null;
+  try {
+    table = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onError(error);
+  }
+  return {
+    get: () => table,
+    set: (next) => {
+      table = next;
+      try {
+        writeFileSync(file, next, { mode: 0o600 });
+      } catch (error) {
+        // Should this daemon be restarted and the other unit lose its tables meanwhile, idle flows of it are dropped.
+        onError(error);
+      }
+    },
+  };
+}

@@ -1,0 +1,389 @@
+/**
+ * The owner of the VRRP speaker in the daemon: starts it while there are virtual routers, tells it
+ * what it is to do, hears what becomes of them, and begins anew when it dies.
+ *
+ * Invariants:
+ * - While no speaker runs, this unit holds none of the shared addresses: a speaker that ends leaves
+ *   none (SpeakerProcess), and the network tier does not place them (compile-pair.ts).
+ * - What the speaker is told is what was compiled last; what is tracked is told before it.
+ */
+import type { FailoverResult, RouterRow } from '../api/router-contract.js';
+import type { Alarm } from '../api/contract.js';
+import { PortError } from '../api/port.js';
+import { nearest, quote } from '../config/words.js';
+import type { RouterStatus } from '../ha/vrrp/engine.js';
+import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
+import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
+import type { Role } from '../ha/vrrp/virtual-router.js';
+import type { EventLog } from '../telemetry/event-log.js';
+import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
+import type { RolesPort } from './ports.js';
+
+export type Speaker = Pick<SpeakerProcess, 'configure' | 'track' | 'askStatus' | 'stop'>;
+
+export interface RolesOptions {
+  /** The other unit's name; null: this one is not paired. */
+  readonly peer: () => string | null;
+  readonly events: Pick<EventLog, 'append'>;
+  readonly log: { info(text: string): void; warn(text: string): void };
+  /** Throws SystemError when no process can be started. */
+  readonly start: (
+    hears: Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>,
+  ) => Speaker;
+}
+
+interface Known {
+  readonly role: Role;
+  readonly why: string;
+  readonly since: number;
+}
+
+/** After the first death, and at most. */
+const BACK_OFF_MS = 200;
+const LONGEST_BACK_OFF_MS = 10_000;
+/** One that ran for so long did not die of what it was told. */
+const SETTLED_MS = 30_000;
+/** Nobody waits longer for a speaker that says nothing. */
+const PATIENCE_MS = 2000;
+
+export class Roles implements RolesPort {
+  readonly #options: RolesOptions;
+  #speaker: Speaker | null = null;
+  #state: 'none' | 'starting' | 'running' | 'stopping' = 'none';
+  #startedAt = 0;
+  #backOff = BACK_OFF_MS;
+  #retry: NodeJS.Timeout | null = null;
+  #wanted: PairTables = NO_PAIR;
+  /** What the speaker was told. */
+  #told = '';
+  readonly #tracked = new Map<string, boolean>();
+  readonly #failovers = new Set<string>();
+  readonly #known = new Map<string, Known>();
+  readonly #problems = new Map<string, { readonly message: string; readonly since: number }>();
+  #status: ReadonlyMap<string, RouterStatus> = new Map();
+  #parts: RouterStatus[] = [];
+  /** Called with whatever happens. */
+  readonly #waiting = new Set<() => void>();
+  /** Complete answers to questions for the status. */
+  #answered = 0;
+  #closed = false;
+
+  constructor(options: RolesOptions) {
+    this.#options = options;
+  }
+
+  peer(): string | null {
+    return this.#options.peer();
+  }
+
+  /** Before the network gives up what the speaker is to hold: waits until there is one. */
+  async prepare({ groups }: PairTables): Promise<void> {
+    if (groups.length === 0 || this.#closed || this.#retry !== null) return;
+    if (this.#state === 'none') this.#start();
+    await this.#until(() => this.#state === 'running' || this.#retry !== null);
+  }
+
+  follow(pair: PairTables): void {
+    this.#wanted = pair;
+    if (this.#closed) return;
+    const names = new Set(pair.groups.map(({ name }) => name));
+    for (const group of this.#failovers) if (!names.has(group)) this.#failovers.delete(group);
+    if (pair.groups.length > 0) {
+      if (this.#state === 'none' && this.#retry === null) this.#start();
+      else this.#tell();
+      return;
+    }
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    this.#problems.clear();
+    if (this.#state === 'starting' || this.#state === 'running') this.#stop();
+  }
+
+  /** Something that is tracked is well, or is not. */
+  track(name: string, well: boolean): void {
+    if ((this.#tracked.get(name) ?? true) === well) return;
+    this.#tracked.set(name, well);
+    if (this.#state === 'running') this.#speaker?.track(name, well);
+  }
+
+  /** One row for each virtual router, with figures as of now. */
+  async rows(): Promise<RouterRow[]> {
+    await this.#askStatus();
+    return this.#rows();
+  }
+
+  /** What the status of the unit says of them, from memory. */
+  get summary(): { readonly master: number; readonly backup: number; readonly down: number } {
+    const count = { master: 0, backup: 0, down: 0 };
+    for (const { role } of this.#rows()) count[role] += 1;
+    return count;
+  }
+
+  alarms(): Alarm[] {
+    return [...this.#problems.values()].map(({ message, since }) => ({
+      code: 'virtual-router',
+      severity: 'error',
+      message,
+      since,
+    }));
+  }
+
+  /**
+   * Gives up what these hold and stays a backup (`cancel`: no longer), as long as another unit is
+   * there. `router`: its name or its group's; null: all. Answers when others have taken over, or
+   * nobody did in time. Throws PortError: not-found, conflict, unavailable.
+   */
+  async failover(request: {
+    readonly router: string | null;
+    readonly cancel: boolean;
+    readonly author: string;
+  }): Promise<FailoverResult> {
+    const groups = this.#groupsOf(request.router);
+    if (this.#state !== 'running') {
+      throw new PortError(
+        'unavailable',
+        'The VRRP speaker does not run just now, so this unit holds no shared address: try again.',
+      );
+    }
+    for (const { name } of groups) {
+      if (request.cancel) this.#failovers.delete(name);
+      else this.#failovers.add(name);
+      this.track(failoverSubject(name), request.cancel);
+    }
+    const names = groups.map(({ name }) => name).join(', ');
+    this.#options.events.append({
+      kind: 'role-changed',
+      severity: 'info',
+      message: `${request.author}: ${request.cancel ? 'ended the failover of' : 'failover of'} ${names}`,
+      subject: { author: request.author },
+    });
+    const routers = new Set(groups.flatMap((group) => group.routers.map(({ name }) => name)));
+    if (!request.cancel) {
+      const slowest = Math.max(
+        ...groups.flatMap((group) => group.routers.map(({ interval }) => interval)),
+      );
+      // A backup takes over when it heard nobody better for about four intervals.
+      await this.#until(
+        () => [...routers].every((name) => this.#known.get(name)?.role !== 'master'),
+        PATIENCE_MS + 5 * slowest,
+      );
+    }
+    const rows = (await this.rows()).filter(({ router }) => routers.has(router));
+    return {
+      routers: rows,
+      remaining: request.cancel
+        ? []
+        : rows.filter(({ role }) => role === 'master').map(({ router }) => router),
+    };
+  }
+
+  /** Gives up everything; resolves when no address is left. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
+    if (this.#state === 'starting' || this.#state === 'running') this.#stop();
+    await this.#until(() => this.#state === 'none');
+  }
+
+  #groupsOf(router: string | null): readonly GroupText[] {
+    const { groups } = this.#wanted;
+    if (groups.length === 0) {
+      throw new PortError(
+        'conflict',
+        'This unit has no virtual routers: pair it (weir pair), or write pair.virtual-routers.',
+      );
+    }
+    if (router === null) return groups;
+    const found = groups.filter(
+      ({ name, routers }) => name === router || routers.some((one) => one.name === router),
+    );
+    if (found.length > 0) return found;
+    const names = groups.flatMap(({ name, routers }) => [name, ...routers.map((one) => one.name)]);
+    const near = nearest(router, names);
+    throw new PortError(
+      'not-found',
+      `There is no virtual router ${quote(router)}${near === undefined ? '' : ` (did you mean ${quote(near)}?)`}: weir show routers lists them.`,
+    );
+  }
+
+  #start(): void {
+    this.#state = 'starting';
+    this.#startedAt = performance.now();
+    this.#told = '';
+    try {
+      this.#speaker = this.#options.start({
+        onMessage: (message) => this.#hear(message),
+        onOutput: (line) => this.#options.log.warn(`VRRP speaker: ${line}`),
+        onExit: (how, left) => this.#gone(how, left),
+      });
+    } catch (error) {
+      this.#gone(error instanceof Error ? error.message : String(error), 0);
+    }
+  }
+
+  #stop(): void {
+    this.#state = 'stopping';
+    this.#speaker?.stop();
+  }
+
+  #hear(message: FromSpeaker): void {
+    switch (message.kind) {
+      case 'loaded':
+        for (const wish of message.wishes) this.#options.log.info(`VRRP speaker: ${wish}`);
+        if (this.#state === 'starting') this.#state = 'running';
+        this.#problems.delete('speaker');
+        this.#tell();
+        break;
+      case 'configured':
+        this.#problems.delete('settings');
+        break;
+      case 'refused':
+        this.#problem('settings', `The VRRP speaker refuses its settings: ${message.reason}`);
+        break;
+      case 'role':
+        this.#changed(message.router, message.role, message.why);
+        break;
+      case 'problem':
+        this.#problem(message.subject, message.message);
+        break;
+      case 'status':
+        this.#parts.push(...message.routers);
+        if (!message.last) break;
+        this.#status = new Map(this.#parts.map((row) => [row.router, row]));
+        this.#parts = [];
+        this.#answered += 1;
+        break;
+      case 'paths':
+      case 'alive':
+        break;
+    }
+    this.#wake();
+  }
+
+  #tell(): void {
+    const { groups } = this.#wanted;
+    if (this.#state !== 'running' || this.#speaker === null || groups.length === 0) return;
+    const text = JSON.stringify(groups);
+    if (text === this.#told) return;
+    this.#told = text;
+    const names = new Set(groups.flatMap(({ tracked }) => tracked.map(({ name }) => name)));
+    for (const name of names) this.#speaker.track(name, this.#tracked.get(name) ?? true);
+    this.#speaker.configure(groups);
+  }
+
+  #changed(router: string, role: Role, why: string): void {
+    const before = this.#known.get(router)?.role ?? 'down';
+    this.#known.set(router, { role, why, since: Date.now() });
+    const configured = this.#router(router) !== undefined;
+    this.#options.events.append({
+      kind: 'role-changed',
+      severity: role === 'down' && configured && this.#state === 'running' ? 'warning' : 'info',
+      message: `virtual router ${router} is ${role}: ${why}`,
+      subject: { router, before, after: role },
+    });
+    if (!configured) this.#known.delete(router);
+  }
+
+  #router(name: string): RouterText | undefined {
+    return this.#wanted.groups
+      .flatMap(({ routers }) => routers)
+      .find((router) => router.name === name);
+  }
+
+  #problem(subject: string, message: string | null): void {
+    if (message === null) this.#problems.delete(subject);
+    else {
+      this.#problems.set(subject, { message, since: Date.now() });
+      this.#options.log.warn(`VRRP: ${message}`);
+    }
+  }
+
+  #gone(how: string, left: number): void {
+    const asked = this.#state === 'stopping';
+    this.#state = 'none';
+    this.#speaker = null;
+    this.#problems.clear();
+    this.#parts = [];
+    this.#status = new Map();
+    for (const [router, { role }] of [...this.#known]) {
+      if (role !== 'down') this.#changed(router, 'down', 'the VRRP speaker ended');
+    }
+    this.#known.clear();
+    if (!asked && !this.#closed) {
+      if (performance.now() - this.#startedAt > SETTLED_MS) this.#backOff = BACK_OFF_MS;
+      const message = `the VRRP speaker ended (${how}), so this unit holds none of the shared addresses; it is started again in ${this.#backOff} ms`;
+      this.#problem('speaker', message);
+      this.#options.events.append({
+        kind: 'role-changed',
+        severity: 'error',
+        message: left === 0 ? message : `${message}; ${left} addresses were taken off after it`,
+      });
+      this.#retry = setTimeout(() => {
+        this.#retry = null;
+        if (this.#wanted.groups.length > 0 && this.#state === 'none') this.#start();
+      }, this.#backOff);
+      this.#backOff = Math.min(2 * this.#backOff, LONGEST_BACK_OFF_MS);
+    } else if (!this.#closed && this.#wanted.groups.length > 0) this.#start();
+    this.#wake();
+  }
+
+  #rows(): RouterRow[] {
+    return this.#wanted.groups.flatMap((group) =>
+      group.routers.map((router): RouterRow => {
+        const known = this.#known.get(router.name);
+        const status = this.#status.get(router.name);
+        return {
+          router: router.name,
+          group: group.name,
+          interface: router.interface,
+          family: router.family,
+          id: router.vrid,
+          role: known?.role ?? 'down',
+          priority: status?.priority ?? null,
+          configuredPriority: group.priority,
+          since: known?.since ?? null,
+          why: known?.why ?? 'no VRRP speaker runs',
+          addresses: router.addresses,
+          master: status?.master ?? null,
+          failover: this.#failovers.has(group.name),
+          unwell: group.tracked
+            .map(({ name }) => name)
+            .filter(
+              (name) => name !== failoverSubject(group.name) && this.#tracked.get(name) === false,
+            ),
+          sent: status?.sent ?? 0,
+          received: status?.received ?? 0,
+          takeovers: status?.takeovers ?? 0,
+        };
+      }),
+    );
+  }
+
+  async #askStatus(): Promise<void> {
+    if (this.#state !== 'running') return;
+    const before = this.#answered;
+    this.#speaker?.askStatus();
+    await this.#until(() => this.#answered > before || this.#state !== 'running');
+  }
+
+  #until(reached: () => boolean, patience = PATIENCE_MS): Promise<void> {
+    if (reached()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(deadline);
+        this.#waiting.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (reached()) done();
+      };
+      const deadline = setTimeout(done, patience);
+      this.#waiting.add(look);
+    });
+  }
+
+  #wake(): void {
+    for (const look of [...this.#waiting]) look();
+  }
+}

@@ -1,0 +1,33 @@
+/** The ways between two speakers of a pair, besides the networks of their virtual routers. */
+import type { Family } from '../../../config/address-codec.js';
+
+export interface PathSettings {
+  /** Unique in this unit. */
+  readonly name: string;
+  readonly interface: string;
+  readonly family: Family;
+  /** 4 or 16 bytes, as `family` says. */
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+}
+
+export interface PathsSettings {
+  /** At least 32 bytes that nobody but the two units has. */
+  readonly key: Uint8Array;
+  /** UDP port on both units. */
+  readonly port: number;
+  /** Milliseconds between two heartbeats on a path, and of silence after which it is lost. */
+  readonly interval: number;
+  readonly lost: number;
+  readonly paths: readonly PathSettings[];
+}
+
+/**
+ * Heartbeats that go with an interval of advertisements, in milliseconds. The silence of all paths
+ * is what a dead unit is known by first: two of its advertisements at the usual intervals, less at
+ * the shortest, where four heartbeats are lost before.
+ */
+export function heartbeats(interval: number): { readonly interval: number; readonly lost: number } {
+  const every = Math.max(3, Math.min(interval / 3, 100));
+  return { interval: every, lost: Math.max(4 * every, Math.min(2 * interval, 600)) };
+}
