@@ -78,6 +78,8 @@ export class Replication {
   /** The daemon executes its configuration: from now on the other unit is listened to. */
   start(): void {
     this.#stop = this.#options.pair.onSession((session) => {
+      // A new pair has a session of its own.
+      if (this.#transport !== null) this.#replicator.linkDown();
       this.#transport?.close();
       this.#transport = new Transport(session, {
         onMessage: (message) => {

@@ -96,15 +96,16 @@ export class Replicator {
         `Revision ${pending.revision}, which is of this unit alone, waits to be confirmed: run "weir confirm" or "weir rollback ${pending.previous}" first.`,
       );
     }
+    const before = this.#options.store.log.head()?.id ?? null;
     for (let attempt = 0; attempt < 2 && this.#partner.up; attempt += 1) {
       if (!this.#partner.inStep) await this.#partner.catchUp();
-      this.#checkBase(step);
+      this.#checkBase(step, before);
       if (!this.#partner.up || !this.#partner.inStep) break;
       const done = await this.#propose(step, peer);
       if (done !== 'elsewhere') return done;
       partner.forget();
     }
-    this.#checkBase(step);
+    this.#checkBase(step, before);
     const entry = this.#draft(step, peer);
     const value = step.write({ entry, peerHas: false });
     if (this.#partner.up) await this.#partner.catchUp();
@@ -203,9 +204,11 @@ export class Replicator {
     return log.draft({ kind, unit, author, comment, time, confirmBy, digest }, peer.key);
   }
 
-  #checkBase({ base }: Pick<Step<unknown>, 'base'>): void {
-    const head = this.#options.store.head();
-    if ((head?.number ?? 0) === base) return;
+  /** A confirmation by the other unit's author is a new head, and the same revision. */
+  #checkBase({ base }: Pick<Step<unknown>, 'base'>, before: string | null): void {
+    const { store } = this.#options;
+    const overtaken = before !== null && before !== store.log.head()?.id;
+    if (!overtaken && (store.head()?.number ?? 0) === base) return;
     throw new ReplicationError('conflict', 'It was overtaken.', this.#catalogue.rival(base));
   }
 
@@ -241,10 +244,11 @@ export class Replicator {
     outcome: Parameters<Outstanding['settle']>[0],
     peer: PeerIdentity,
   ): Done<T> | 'elsewhere' {
+    const before = entry.parent === peer.key ? null : entry.parent;
     switch (outcome.what) {
       case 'taken':
       case 'away': {
-        this.#checkBase(step);
+        this.#checkBase(step, before);
         const peerHas = outcome.what === 'taken';
         const value = step.write({ entry, peerHas });
         if (peerHas) this.#partner.stands(entry.id);
@@ -255,7 +259,7 @@ export class Replicator {
         return 'elsewhere';
       case 'conflict':
         // The other one may be here by now, and tell more.
-        this.#checkBase(step);
+        this.#checkBase(step, before);
         throw new ReplicationError('conflict', 'It was overtaken.', outcome.rival);
       case 'refused':
         throw new ReplicationError('refused', outcome.reason);
