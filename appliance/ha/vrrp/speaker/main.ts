@@ -6,19 +6,26 @@
 import { SystemError } from '../../../../native/ffi/libc.js';
 import { runAsOthers, runInRealTime } from '../../../../native/ffi/realtime.js';
 import { Speaker } from './speaker.js';
-import { wishes } from './wishes.js';
+import { collectAll, wishes } from './wishes.js';
 
 const CHANNEL = 3;
 /** Above what others ask for seldom, below threads of the kernel that interrupts wait for (50). */
 const PRIORITY = 40;
+/** What becomes garbage slowly is collected this often, while it is little. */
+const COLLECT_MS = 600_000;
 
 // They lead to the parent, and break when it ends.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
+let configured = false;
 const missing = wishes(PRIORITY);
 // What a process does for the first time takes long: that must keep no other speaker from its CPU.
 runAsOthers();
 const speaker = new Speaker(CHANNEL, process.argv[2] ?? null, () => {
+  if (configured) return;
+  configured = true;
+  collectAll();
+  setInterval(collectAll, COLLECT_MS).unref();
   try {
     runInRealTime(PRIORITY);
   } catch (error) {
