@@ -38,11 +38,9 @@ export class Feed {
   #gathering: NodeJS.Timeout | null = null;
   #stale = false;
   #retryMs = FIRST_RETRY_MS;
-  #since: number;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    this.#since = options.now();
   }
 
   /** Until `stop`. */
@@ -88,15 +86,11 @@ export class Feed {
   }
 
   #tell(state: LinkState['state'], why: string): void {
-    const now = this.#options.now();
-    if (state === 'up') this.#since = now;
-    const heard = this.#since;
-    this.#options.dispatch({ type: 'link', link: { state, since: now, heard, why } });
+    const { dispatch, now } = this.#options;
+    dispatch({ type: 'link', link: { state, since: now(), why } });
   }
 
   #hear(message: StreamMessage): void {
-    const { dispatch, now } = this.#options;
-    this.#since = now();
     switch (message.type) {
       case 'hello':
         this.#retryMs = FIRST_RETRY_MS;
@@ -110,11 +104,8 @@ export class Feed {
         this.#gather();
         return;
       case 'counters':
-        dispatch({ type: 'heard', now: this.#since });
-        this.refresh();
-        return;
       case 'heartbeat':
-        dispatch({ type: 'heard', now: this.#since });
+        this.refresh();
         return;
       default:
       // A newer daemon may send more.

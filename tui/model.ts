@@ -83,8 +83,6 @@ export interface LinkState {
   /** `up`: the stream is open. */
   readonly state: 'connecting' | 'up' | 'lost';
   readonly since: number;
-  /** When the daemon last said anything. */
-  readonly heard: number;
   readonly why: string;
 }
 
@@ -163,7 +161,7 @@ export function firstModel(of: {
 }): Model {
   return {
     ...of,
-    link: { state: 'connecting', since: of.now, heard: of.now, why: '' },
+    link: { state: 'connecting', since: of.now, why: '' },
     data: {},
     events: [],
     history: new History(),

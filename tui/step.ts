@@ -17,8 +17,6 @@ export type Action =
   | { readonly type: 'size'; readonly size: Size }
   | { readonly type: 'tick'; readonly now: number }
   | { readonly type: 'link'; readonly link: LinkState }
-  /** The daemon said something. */
-  | { readonly type: 'heard'; readonly now: number }
   | AnswerAction
   /** `past`: all that the daemon remembers, in place of what was known. */
   | { readonly type: 'events'; readonly rows: readonly EventRow[]; readonly past: boolean }
@@ -56,8 +54,6 @@ export function step(model: Model, action: Action): Step {
     }
     case 'link':
       return just({ ...model, link: action.link });
-    case 'heard':
-      return just({ ...model, now: action.now, link: { ...model.link, heard: action.now } });
     case 'answer':
       remember(model, action);
       return just({

@@ -117,14 +117,14 @@ function lastLine(model: Model): Line {
 }
 
 /** In words, with the age of what is seen once it is not fresh. */
-export function linkState({ link, now, look }: Pick<Model, 'link' | 'now' | 'look'>): {
-  readonly text: string;
-} {
+function linkState({ link, now, look, data }: Model): { readonly text: string } {
   const sign = (shape: string, ascii: string): string => (look.unicode ? shape : ascii);
-  const silent = now - link.heard;
+  const silent = now - (data.status?.at ?? link.since);
   if (link.state === 'connecting') return { text: `${sign('◐', '-')} connecting` };
   if (link.state === 'lost') {
-    return { text: `${sign('✖', 'x')} NOT CONNECTED, seen ${duration(silent)} ago` };
+    return {
+      text: `${sign('✖', 'x')} NOT CONNECTED${data.status === undefined ? '' : `, seen ${duration(silent)} ago`}`,
+    };
   }
   if (silent > SLOW_MS) return { text: `${sign('▲', '!')} daemon SILENT for ${duration(silent)}` };
   if (silent > AGE_SHOWN_MS)

@@ -100,7 +100,7 @@ export function world(of: World = {}): Model {
   const topics = Object.keys(answers) as Topic[];
   return after(
     first,
-    { type: 'link', link: { state: 'up', since: THEN, heard: THEN, why: '' } },
+    { type: 'link', link: { state: 'up', since: THEN, why: '' } },
     ...before,
     ...topics.map((topic) => answer(topic, answers[topic], place)),
     { type: 'events', rows: [event(1), event(2)], past: true },
