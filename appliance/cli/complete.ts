@@ -98,7 +98,7 @@ function walk(program: Command, words: readonly string[]): Place {
       if (found?.long === '--socket' && value !== undefined) socket = value;
     } else {
       const next =
-        before.length === 0 ? command.commands.find((one) => one.name() === word) : undefined;
+        before.length === 0 ? command.commands.find((one) => isCalled(one, word)) : undefined;
       if (next === undefined) before.push(word);
       else {
         command = next;
@@ -137,6 +137,11 @@ async function offer(place: Place, typed: string, names: NameSource): Promise<Ca
     known[before.length] ?? (last?.variadic === true && last.name() === 'file' ? last : undefined);
   if (argument?.name() === 'command') return visible(root(command)).map(asCandidate);
   return argument === undefined ? [] : values(argument.name(), argument.argChoices, before, names);
+}
+
+/** By its name or by another one of it. */
+export function isCalled(command: Command, word: string): boolean {
+  return command.name() === word || command.aliases().includes(word);
 }
 
 function asCandidate(command: Command): Candidate {

@@ -12,6 +12,7 @@ import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { examples } from './arguments.js';
 import { addCertCommands } from './cert.js';
+import { isCalled } from './complete.js';
 import { addCompletionCommands } from './completion.js';
 import type { Context } from './context.js';
 import { addDaemonCommand } from './daemon.js';
@@ -27,6 +28,7 @@ import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
+import { addTuiCommand } from './tui.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -69,6 +71,7 @@ export function createProgram(context: Context): Command {
 
   program.commandsGroup('Look:');
   addStatusCommand(program, context);
+  addTuiCommand(program, context);
   addShowCommands(program, context);
   addTestCommands(program, context);
   addHardwareCommand(program, context);
@@ -111,7 +114,7 @@ function addHelpCommand(program: Command): void {
     .action((words: readonly string[]) => {
       let command = program;
       for (const word of words) {
-        const next = command.commands.find((one) => one.name() === word);
+        const next = command.commands.find((one) => isCalled(one, word));
         if (next === undefined) {
           const known = command.createHelp().visibleCommands(command);
           const names = known.map((one) => one.name()).join(', ');

@@ -1,0 +1,79 @@
+/**
+ * The dashboard against a real daemon: a killed member is seen, a member is drained by a key, and the
+ * daemon may go and come back.
+ */
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { MemberRow } from '../../appliance/api/contract.js';
+import { needs } from '../support/needs.js';
+import { withTerminal, type Screen } from '../support/terminal.js';
+import { everyPath } from './configuration.js';
+import { addressesOf, Lab } from './lab.js';
+import { until } from './unit.js';
+
+const test = suite('dashboard');
+const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
+
+async function withDashboard(act: (lab: Lab, screen: Screen) => Promise<void>): Promise<void> {
+  const lab = await Lab.open(everyPath);
+  try {
+    await withTerminal(
+      {
+        command: [process.execPath, program, 'tui'],
+        environment: { TERM: 'xterm-256color', LC_ALL: 'C.UTF-8', WEIR_SOCKET: lab.unit.socket },
+        columns: 160,
+        rows: 48,
+      },
+      (screen) => act(lab, screen),
+    );
+  } finally {
+    await lab.close();
+  }
+}
+
+needs.lab(test)(
+  'a killed member is seen, one is drained by key, a daemon goes and comes back',
+  () =>
+    withDashboard(async (lab, screen) => {
+      await screen.until('all is well', (text) => text.includes('All is well'));
+      const [address = ''] = addressesOf('member-1');
+      await lab.members.kill('member-1');
+      await lab.unit.untilMembers([address], ['DOWN']);
+      const known = performance.now();
+      await screen.until('what is wrong', (text) =>
+        text.includes(`Member ${address} of pool direct4 is down`),
+      );
+      const seenAfter = performance.now() - known;
+      // Some 200 ms; the bound is for a machine that does something else.
+      assert.ok(
+        seenAfter < 2000,
+        `the dashboard said it ${seenAfter.toFixed(0)} ms after the daemon`,
+      );
+
+      const [other = ''] = addressesOf('member-2');
+      screen.send('4');
+      await screen.until('members', (text) => text.includes('[4 Members]') && text.includes(other));
+      screen.send(`/${other} up\r`);
+      await screen.until('the filter', (text) => text.includes("match '"));
+      screen.send('d');
+      await screen.until('the question', (text) => text.includes(`Drain member ${other}`));
+      screen.send('y');
+      await screen.until('what came of it', (text) => text.includes('is set to draining'));
+      await until('the daemon drains it', 10_000, async () => {
+        const rows = await lab.unit.get<MemberRow[]>('/v1/members');
+        const states = rows.filter((row) => row.address === other).map(({ state }) => state);
+        return states.includes('DRAINING') || states.join();
+      });
+      screen.send('\u001b1');
+      await lab.unit.end('SIGKILL');
+      await screen.until('that the daemon is gone', (text) => text.includes('NOT CONNECTED'));
+      await lab.unit.start();
+      await screen.until('the daemon again', (text) => text.includes('● connected'));
+      screen.send('q');
+      await screen.ended;
+      assert.is(screen.alternate(), false);
+    }),
+);
+
+test.run();

@@ -1,0 +1,157 @@
+/**
+ * A terminal for tests: a process on a pseudoterminal (of `script`, util-linux), and the screen that an
+ * emulator (xterm.js without a display) makes of what it writes.
+ *
+ * Invariant: the process and its terminal are gone when `withTerminal` ends, also after a failure.
+ */
+import xterm from '@xterm/headless';
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+
+export interface TerminalRun {
+  /** The command and its words. */
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export interface Screen {
+  /** Lines as they are seen, without blanks at their ends. */
+  text(): string[];
+  /** Whether the alternate screen is shown. */
+  alternate(): boolean;
+  cell(x: number, y: number): Cell;
+  send(keys: string): void;
+  /** Resolves once the screen is so; fails with what is seen instead. */
+  until(what: string, condition: (text: string) => boolean, limitMs?: number): Promise<void>;
+  resize(columns: number, rows: number): void;
+  /** Of the process itself. */
+  readonly pid: number;
+  /** What it wrote so far, in bytes. */
+  written(): number;
+  /** All of it, as sent. */
+  sent(): string;
+  readonly ended: Promise<void>;
+}
+
+export interface Cell {
+  readonly character: string;
+  readonly bold: boolean;
+  readonly inverse: boolean;
+  /** Of the palette; null: the terminal's own. */
+  readonly colour: number | null;
+}
+
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
+export async function withTerminal(
+  run: TerminalRun,
+  act: (screen: Screen) => Promise<void>,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-terminal-'));
+  const { columns, rows } = run;
+  const facts = join(folder, 'facts');
+  const line = [
+    `stty rows ${rows} cols ${columns}`,
+    `echo "$$ $(tty)" > ${quoted(facts)}`,
+    `exec ${run.command.map(quoted).join(' ')}`,
+  ].join('; ');
+  const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
+    env: { PATH: process.env['PATH'] ?? '', SHELL: '/bin/sh', TZ: 'UTC', ...run.environment },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', () => resolve());
+  });
+  const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
+  const chunks: Buffer[] = [];
+  let changed: () => void = () => undefined;
+  child.stdout.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
+    terminal.write(chunk, () => changed());
+  });
+  // The process may be gone before it read all.
+  child.stdin.on('error', () => undefined);
+  let pid = 0;
+  let tty = '';
+  const until: Screen['until'] = async (what, condition, limitMs = 20_000) => {
+    const end = Date.now() + limitMs;
+    while (!condition(textOf(terminal).join('\n'))) {
+      const left = end - Date.now();
+      if (left <= 0) {
+        throw new Error(
+          `waited ${limitMs} ms in vain for ${what}; seen:\n${textOf(terminal).join('\n')}`,
+        );
+      }
+      // The emulator's next write, or the end of the time.
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, 200));
+        changed = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  };
+  try {
+    await until('a first screen', (text) => text.trim() !== '');
+    const [first = '', second = ''] = (await readFile(facts, 'utf8')).trim().split(' ');
+    pid = Number(first);
+    tty = second;
+    await act({
+      text: () => textOf(terminal),
+      alternate: () => terminal.buffer.active.type === 'alternate',
+      cell: (x, y) => cellOf(terminal, x, y),
+      send: (keys) => void child.stdin.write(keys),
+      until,
+      resize: (width, height) => {
+        terminal.resize(width, height);
+        spawnSync('stty', ['-F', tty, 'rows', String(height), 'cols', String(width)]);
+      },
+      pid,
+      written: () => chunks.reduce((sum, { length }) => sum + length, 0),
+      sent: () => Buffer.concat(chunks).toString('utf8'),
+      ended,
+    });
+  } finally {
+    if (pid > 0) signalled(pid);
+    child.kill('SIGKILL');
+    await ended;
+    terminal.dispose();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** It may be gone already, as it should. */
+function signalled(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+function textOf(terminal: xterm.Terminal): string[] {
+  const { active } = terminal.buffer;
+  return Array.from(
+    { length: terminal.rows },
+    (_, row) => active.getLine(active.baseY + row)?.translateToString(true) ?? '',
+  );
+}
+
+function cellOf(terminal: xterm.Terminal, x: number, y: number): Cell {
+  const { active } = terminal.buffer;
+  const cell = active.getLine(active.baseY + y)?.getCell(x);
+  if (cell === undefined) throw new Error(`there is no cell ${x},${y}`);
+  return {
+    character: cell.getChars(),
+    bold: cell.isBold() !== 0,
+    inverse: cell.isInverse() !== 0,
+    colour: cell.isFgDefault() ? null : cell.getFgColor(),
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * Every screen at 80×24 and 160×48, in UTF-8 and in ASCII, as it is in golden/NAME.txt
+ * (WEIR_UPDATE_GOLDEN=1 writes them). Below each the styles of its cells, a letter for each.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Alarm } from '../../../appliance/api/contract.js';
+import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
+import type { Model, Place } from '../../../tui/model.js';
+import { view } from '../../../tui/view.js';
+import { STATUS } from '../api/fake-daemon.js';
+import {
+  after,
+  ASCII,
+  keys,
+  LARGE,
+  SMALL,
+  stylesOf,
+  THEN,
+  UTF8,
+  world,
+  type World,
+} from './world.js';
+
+const test = suite('tui: screens');
+const folder = fileURLToPath(new URL('../../../../test/unit/tui/golden/', import.meta.url));
+
+const at = (screen: Place['screen'], name = '', pool = ''): Place => ({ screen, name, pool });
+
+const ALARMS: readonly Alarm[] = Array.from({ length: 9 }, (_, index) => ({
+  code: 'member-down',
+  severity: index === 4 ? 'error' : 'warning',
+  message: `web: 10.0.1.${index + 20}:8080 is down: connection refused`,
+  since: THEN - 60_000 * (index + 1),
+}));
+
+const SCREENS: readonly {
+  readonly name: string;
+  readonly of: World;
+  readonly typed?: readonly string[];
+}[] = [
+  { name: 'overview', of: {} },
+  { name: 'overview-well', of: { answers: { status: { ...STATUS, alarms: [] } } } },
+  { name: 'overview-many-alarms', of: { answers: { status: { ...STATUS, alarms: ALARMS } } } },
+  {
+    name: 'overview-empty',
+    of: { answers: { status: { ...STATUS, revision: null, alarms: [] }, services: [] } },
+  },
+  { name: 'services', of: { place: at('services') } },
+  { name: 'pools', of: { place: at('pools') } },
+  { name: 'members', of: { place: at('members') } },
+  { name: 'members-sorted', of: { place: at('members') }, typed: ['sss', 'Down'] },
+  { name: 'members-filtered', of: { place: at('members') }, typed: ['/web dis'] },
+  { name: 'members-drain', of: { place: at('members') }, typed: ['Down', 'Down', 'd'] },
+  { name: 'members-weight', of: { place: at('members') }, typed: ['w999', 'Enter'] },
+  { name: 'member', of: { place: at('member', '10.0.1.12:8080', 'web') } },
+  { name: 'pool', of: { place: at('pool', 'web') } },
+  { name: 'service', of: { place: at('service', 'shop') } },
+  { name: 'events', of: { place: at('events') } },
+  { name: 'tiers', of: { place: at('tiers') } },
+  { name: 'help', of: { place: at('members') }, typed: ['?'] },
+  { name: 'palette', of: {}, typed: [':dr'] },
+];
+
+const VARIANTS: readonly { readonly name: string; readonly size: Size; readonly look: Look }[] = [
+  { name: '80x24', size: SMALL, look: UTF8 },
+  { name: '80x24 in ASCII', size: SMALL, look: ASCII },
+  { name: '160x48', size: LARGE, look: UTF8 },
+  { name: '160x48 in ASCII', size: LARGE, look: ASCII },
+];
+
+function drawn(of: World, typed: readonly string[], size: Size, look: Look): Model {
+  return after(world({ ...of, size, look }), ...keys(...typed));
+}
+
+for (const { name, of, typed = [] } of SCREENS) {
+  test(`${name} is the one in golden/${name}.txt`, () => {
+    const seen = VARIANTS.map((variant) => {
+      const lines = view(drawn(of, typed, variant.size, variant.look));
+      const styles = variant.look.unicode ? `styles:\n${stylesOf(lines)}` : '';
+      return `== ${variant.name}\n${textOf(lines)}${styles}`;
+    }).join('\n');
+    const golden = `${folder}${name}.txt`;
+    if (process.env['WEIR_UPDATE_GOLDEN'] === '1') writeFileSync(golden, seen);
+    assert.fixture(seen, readFileSync(golden, 'utf8'));
+  });
+
+  test(`${name} fills its size exactly, whatever the size`, () => {
+    for (const [columns, rows] of [
+      [60, 15],
+      [80, 24],
+      [81, 25],
+      [119, 30],
+      [120, 30],
+      [200, 60],
+      [10, 3],
+      [1, 1],
+    ] as const) {
+      const lines = view(drawn(of, typed, { columns, rows }, UTF8));
+      assert.is(
+        lines.length,
+        rows,
+        `${columns}x${rows}: expected ${rows} lines, seen ${lines.length}`,
+      );
+      for (const [index, line] of lines.entries()) {
+        const width = widthOf(line);
+        assert.is(width, columns, `${columns}x${rows}, line ${index + 1}: ${width} cells`);
+      }
+    }
+  });
+
+  test(`${name} in ASCII has nothing else`, () => {
+    const text = textOf(view(drawn(of, typed, SMALL, ASCII)));
+    const other = [...text].filter((sign) => sign !== '\n' && (sign < ' ' || sign > '~'));
+    assert.equal(other, []);
+  });
+}
+
+test.run();

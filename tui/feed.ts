@@ -1,0 +1,193 @@
+/**
+ * Brings what the daemon says: the stream of events and counters, whose beat once a second has the
+ * answers that the screen shows asked for again; and sends changes.
+ *
+ * Invariant: however slow the daemon is, one question of a kind is under way at most, and nothing
+ * waits for it. When the daemon goes, the stream's end says so; it is tried again ever more rarely,
+ * and at once when its socket appears.
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import type { EventRow, StreamMessage } from '../appliance/api/contract.js';
+import type { Call, Client } from '../appliance/cli/client.js';
+import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
+import type { LinkState, Topic } from './model.js';
+import { isFlowKind } from './screens/overview.js';
+import type { Action, AnswerAction } from './step.js';
+
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 5000;
+/** Events of a moment are handed on together, and ask for fresh answers once. */
+const GATHER_MS = 100;
+const EVENTS_ASKED = 500;
+
+export interface FeedOptions {
+  readonly client: Client;
+  readonly dispatch: (action: Action) => void;
+  /** What the screen shows now. */
+  readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
+  readonly now: () => number;
+}
+
+export class Feed {
+  readonly #options: FeedOptions;
+  readonly #aborter = new AbortController();
+  /** Questions under way; true: ask again, since something changed meanwhile. */
+  readonly #asking = new Map<string, boolean>();
+  #events: EventRow[] = [];
+  #gathering: NodeJS.Timeout | null = null;
+  #stale = false;
+  #retryMs = FIRST_RETRY_MS;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  /** Until `stop`. */
+  async run(): Promise<void> {
+    const { signal } = this.#aborter;
+    const { client } = this.#options;
+    while (!signal.aborted) {
+      let why = 'The daemon ended the connection.';
+      try {
+        await client.stream({ path: '/v1/stream' }, (message) => this.#hear(message), signal);
+      } catch (error) {
+        if (!(error instanceof CliError) && !(error instanceof SyntaxError)) throw error;
+        why = error.message;
+      }
+      if (signal.aborted) return;
+      this.#tell('lost', why);
+      await this.#pause();
+    }
+  }
+
+  stop(): void {
+    this.#aborter.abort();
+    if (this.#gathering !== null) clearTimeout(this.#gathering);
+  }
+
+  refresh(): void {
+    for (const { topic, path } of this.#options.wanted()) void this.#ask(topic, path);
+  }
+
+  async act(call: Call, done: string): Promise<void> {
+    const { client, dispatch } = this.#options;
+    try {
+      const result = await client.json<{ readonly warnings?: readonly string[] }>(call);
+      const warnings = (result.warnings ?? []).join(' ');
+      dispatch({ type: 'done', text: warnings === '' ? done : `${done} ${warnings}` });
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      const details = (error.body.error.details ?? []).map(
+        ({ path, message }) => `${path}: ${message}`,
+      );
+      dispatch({ type: 'failed', text: [error.message, ...details].join('\n') });
+    }
+  }
+
+  #tell(state: LinkState['state'], why: string): void {
+    const { dispatch, now } = this.#options;
+    dispatch({ type: 'link', link: { state, since: now(), why } });
+  }
+
+  #hear(message: StreamMessage): void {
+    switch (message.type) {
+      case 'hello':
+        this.#retryMs = FIRST_RETRY_MS;
+        this.#tell('up', '');
+        void this.#past();
+        this.refresh();
+        return;
+      case 'event':
+        this.#events.push(message.event);
+        this.#stale ||= !isFlowKind(message.event.kind);
+        this.#gather();
+        return;
+      case 'counters':
+      case 'heartbeat':
+        this.refresh();
+        return;
+      default:
+      // A newer daemon may send more.
+    }
+  }
+
+  #gather(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = null;
+      const rows = this.#events;
+      const stale = this.#stale;
+      this.#events = [];
+      this.#stale = false;
+      this.#options.dispatch({ type: 'events', rows, past: false });
+      if (stale) this.refresh();
+    }, GATHER_MS);
+  }
+
+  async #past(): Promise<void> {
+    const { client, dispatch } = this.#options;
+    try {
+      const rows = await client.json<EventRow[]>({
+        path: '/v1/events',
+        query: { limit: EVENTS_ASKED },
+      });
+      dispatch({ type: 'events', rows, past: true });
+    } catch (error) {
+      // The stream's end says that the daemon went.
+      if (!(error instanceof CliError)) throw error;
+    }
+  }
+
+  async #ask(topic: Topic, path: string): Promise<void> {
+    if (this.#asking.has(path)) {
+      this.#asking.set(path, true);
+      return;
+    }
+    this.#asking.set(path, false);
+    const { client, dispatch, now } = this.#options;
+    let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
+    try {
+      answer = { value: await client.json<unknown>({ path }), problem: null };
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      // What was seen stays seen while the daemon is away; the last line says how old it is.
+      if (error.code !== EXIT.unreachable) answer = { value: null, problem: error.message };
+    }
+    const again = this.#asking.get(path) === true;
+    this.#asking.delete(path);
+    if (this.#aborter.signal.aborted) return;
+    if (answer !== null) {
+      // What contract.ts promises for this path.
+      dispatch({ type: 'answer', topic, answer: { path, at: now(), ...answer } } as AnswerAction);
+      if (again) void this.#ask(topic, path);
+    }
+  }
+
+  /** Until the next try is due, or the socket's folder changes. */
+  #pause(): Promise<void> {
+    const { signal } = this.#aborter;
+    const { socket } = this.#options.client;
+    const waitMs = this.#retryMs;
+    this.#retryMs = Math.min(LAST_RETRY_MS, waitMs * 2);
+    return new Promise((resolve) => {
+      let watcher: FSWatcher | null = null;
+      const end = (): void => {
+        clearTimeout(timer);
+        watcher?.close();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, waitMs);
+      signal.addEventListener('abort', end);
+      try {
+        watcher = watch(dirname(socket), (_event, name) => {
+          if (name === basename(socket)) end();
+        });
+        watcher.on('error', () => watcher?.close());
+      } catch {
+        // No such folder yet, or none that may be watched: the timer will do.
+        watcher = null;
+      }
+    });
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * Runs the dashboard: joins the model, the terminal and the daemon.
+ *
+ * Invariant: the terminal is given back before anything else is printed, at every end: by key, by
+ * signal, when the terminal goes, and after a defect.
+ */
+import { Client } from '../appliance/cli/client.js';
+import { Feed } from './feed.js';
+import type { Look } from './frame.js';
+import { firstModel, pathOf, wanted, type Effect, type Model } from './model.js';
+import { step, type Action } from './step.js';
+import { openTerminal, type Terminal } from './terminal.js';
+import { view } from './view.js';
+
+export interface DashboardOptions {
+  readonly socket: string;
+  readonly look: Look;
+  /** As TERM names it. */
+  readonly terminal: string;
+}
+
+export type RunDashboard = (options: DashboardOptions) => Promise<number>;
+
+/** A daemon that is silent for so long is tried anew. */
+const SILENCE_MS = 20_000;
+const TICK_MS = 1000;
+/** Frames follow each other no faster, so that a flood of events costs one of them. */
+const FRAME_MS = 50;
+
+/** By signal(7) and the shell's custom: 128 and the signal's number. */
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Resolves with the exit status once the person leaves. */
+export const runDashboard: RunDashboard = (options) =>
+  new Promise((resolve, reject) => {
+    const { look, socket } = options;
+    const client = new Client(socket, SILENCE_MS);
+    let frame: NodeJS.Timeout | null = null;
+    let ended = false;
+
+    const end = (status: number): void => {
+      if (ended) return;
+      ended = true;
+      tidy();
+      resolve(status);
+    };
+    const failed = (error: unknown): void => {
+      if (ended) return;
+      ended = true;
+      tidy();
+      reject(error instanceof Error ? error : new Error(String(error)));
+    };
+    const terminal: Terminal = openTerminal({
+      ...{ name: options.terminal, look },
+      onKey: (key) => guarded(() => dispatch({ type: 'key', key })),
+      onSize: () => guarded(() => dispatch({ type: 'size', size: terminal.size() })),
+      onGone: () => end(SIGNALS.SIGHUP),
+    });
+    let model: Model = firstModel({ now: Date.now(), size: terminal.size(), look, socket });
+    const feed = new Feed({
+      client,
+      dispatch: (action) => guarded(() => dispatch(action)),
+      wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
+      now: Date.now,
+    });
+
+    /** A defect must not leave a terminal behind that nobody can use. */
+    function guarded(act: () => void): void {
+      if (ended) return;
+      try {
+        act();
+      } catch (error) {
+        failed(error);
+      }
+    }
+
+    function dispatch(action: Action): void {
+      const next = step(model, action);
+      model = next.model;
+      for (const effect of next.effects) perform(effect);
+      // A key is answered at once.
+      if (action.type === 'key' || action.type === 'size') draw();
+      else frame ??= setTimeout(() => guarded(draw), FRAME_MS);
+    }
+
+    function draw(): void {
+      if (frame !== null) clearTimeout(frame);
+      frame = null;
+      if (!ended) terminal.draw(view(model));
+    }
+
+    function perform(effect: Effect): void {
+      switch (effect.type) {
+        case 'quit':
+          end(0);
+          return;
+        case 'suspend':
+          suspend();
+          return;
+        case 'redraw':
+          terminal.forget();
+          return;
+        case 'refresh':
+          feed.refresh();
+          return;
+        case 'act':
+          feed.act(effect.call, effect.done).catch(failed);
+          return;
+      }
+    }
+
+    function suspend(): void {
+      // Its own action is the one that stops.
+      process.off('SIGTSTP', suspend);
+      terminal.suspend(() =>
+        guarded(() => {
+          process.on('SIGTSTP', suspend);
+          dispatch({ type: 'size', size: terminal.size() });
+        }),
+      );
+    }
+
+    const tick = setInterval(
+      () => guarded(() => dispatch({ type: 'tick', now: Date.now() })),
+      TICK_MS,
+    );
+    const handlers = Object.entries(SIGNALS).map(([signal, status]) => ({
+      signal: signal as keyof typeof SIGNALS,
+      heard: () => end(status),
+    }));
+    for (const { signal, heard } of handlers) process.on(signal, heard);
+    process.on('SIGTSTP', suspend);
+    process.on('uncaughtException', failed);
+    process.on('unhandledRejection', failed);
+
+    function tidy(): void {
+      clearInterval(tick);
+      if (frame !== null) clearTimeout(frame);
+      feed.stop();
+      terminal.close();
+      for (const { signal, heard } of handlers) process.off(signal, heard);
+      process.off('SIGTSTP', suspend);
+      process.off('uncaughtException', failed);
+      process.off('unhandledRejection', failed);
+    }
+
+    draw();
+    feed.run().catch(failed);
+  });

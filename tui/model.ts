@@ -1,0 +1,244 @@
+/**
+ * All that the dashboard knows: what the daemon said and when, where the person is, and what is open
+ * over the screen.
+ *
+ * Invariant: a value; nothing in it is changed in place but `history`, which only `step` adds to.
+ */
+import type {
+  CertificateRow,
+  DropRow,
+  EventRow,
+  FlowRow,
+  MemberDetail,
+  MemberRow,
+  PoolDetail,
+  PoolRow,
+  RevisionRow,
+  ServiceDetail,
+  ServiceRow,
+  Status,
+  TierRow,
+  WorkerRow,
+} from '../appliance/api/contract.js';
+import type { Call } from '../appliance/cli/client.js';
+import type { Look, Size } from './frame.js';
+import { History } from './history.js';
+import { FRESH_TABLE, type TableState } from './table.js';
+
+/** What the daemon is asked for, and what it answers. */
+export interface Answers {
+  readonly status: Status;
+  readonly services: readonly ServiceRow[];
+  readonly pools: readonly PoolRow[];
+  readonly members: readonly MemberRow[];
+  readonly tiers: readonly TierRow[];
+  readonly workers: readonly WorkerRow[];
+  readonly drops: readonly DropRow[];
+  readonly revisions: readonly RevisionRow[];
+  readonly certificates: readonly CertificateRow[];
+  readonly service: ServiceDetail;
+  readonly pool: PoolDetail;
+  readonly member: MemberDetail;
+  readonly flows: readonly FlowRow[];
+}
+
+export type Topic = keyof Answers;
+
+export interface Answer<T> {
+  /** What it answers: path and query. */
+  readonly path: string;
+  /** Null when the daemon refused; `problem` says why. */
+  readonly value: T | null;
+  readonly problem: string | null;
+  readonly at: number;
+}
+
+export type Data = { readonly [T in Topic]?: Answer<Answers[T]> };
+
+export type ScreenName =
+  | 'overview'
+  | 'services'
+  | 'pools'
+  | 'members'
+  | 'events'
+  | 'tiers'
+  | 'revisions'
+  | 'certificates'
+  | 'service'
+  | 'pool'
+  | 'member';
+
+/** A screen, and what it is about. */
+export interface Place {
+  readonly screen: ScreenName;
+  /** Of `service`, `pool` and `member`. */
+  readonly name: string;
+  /** Of `member`: its pool. */
+  readonly pool: string;
+}
+
+export const OVERVIEW: Place = { screen: 'overview', name: '', pool: '' };
+
+export interface LinkState {
+  /** `up`: the stream is open. */
+  readonly state: 'connecting' | 'up' | 'lost';
+  readonly since: number;
+  readonly why: string;
+}
+
+/** What is open over the screen and takes the keys. */
+export type Overlay =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'palette'; readonly text: string; readonly choice: number }
+  | { readonly kind: 'filter'; readonly text: string; readonly before: string }
+  | {
+      readonly kind: 'confirm';
+      readonly question: string;
+      /** What happens on yes. */
+      readonly effects: readonly Effect[];
+    }
+  | {
+      readonly kind: 'prompt';
+      readonly question: string;
+      readonly text: string;
+      readonly problem: string;
+      readonly pool: string;
+      readonly member: string;
+    }
+  | { readonly kind: 'message'; readonly title: string; readonly text: string };
+
+export type Effect =
+  | { readonly type: 'quit' }
+  | { readonly type: 'suspend' }
+  /** Draw everything again: something else wrote on the terminal. */
+  | { readonly type: 'redraw' }
+  /** Ask the daemon again for what the screen shows. */
+  | { readonly type: 'refresh' }
+  /** Change something; `done` says what, once it is. */
+  | { readonly type: 'act'; readonly call: Call; readonly done: string };
+
+export interface Notice {
+  readonly text: string;
+  readonly at: number;
+}
+
+export interface EventsState {
+  /** Those of single flows too. */
+  readonly flows: boolean;
+  readonly severity: 'info' | 'warning' | 'error';
+  readonly filter: string;
+  /** Lines above the newest; 0 follows. */
+  readonly back: number;
+}
+
+export interface Model {
+  readonly now: number;
+  readonly size: Size;
+  readonly look: Look;
+  readonly socket: string;
+  readonly link: LinkState;
+  readonly data: Data;
+  readonly events: readonly EventRow[];
+  readonly history: History;
+  readonly place: Place;
+  /** Where Esc goes back to, the newest last. */
+  readonly trail: readonly Place[];
+  readonly tables: Readonly<Record<string, TableState>>;
+  readonly eventsState: EventsState;
+  /** First line that is seen of screens that are text. */
+  readonly scroll: number;
+  readonly overlay: Overlay | null;
+  /** A change that the daemon has not answered yet. */
+  readonly pending: string | null;
+  readonly notice: Notice | null;
+}
+
+export function firstModel(of: {
+  readonly now: number;
+  readonly size: Size;
+  readonly look: Look;
+  readonly socket: string;
+}): Model {
+  return {
+    ...of,
+    link: { state: 'connecting', since: of.now, why: '' },
+    data: {},
+    events: [],
+    history: new History(),
+    place: OVERVIEW,
+    trail: [],
+    tables: {},
+    eventsState: { flows: false, severity: 'info', filter: '', back: 0 },
+    scroll: 0,
+    overlay: null,
+    pending: null,
+    notice: null,
+  };
+}
+
+/** Name of the table of a place: each keeps its own sorting, filter and selection. */
+export function tableName({ screen, name, pool }: Place): string {
+  return name === '' ? screen : `${screen} ${pool} ${name}`;
+}
+
+export function tableState(model: Model): TableState {
+  return model.tables[tableName(model.place)] ?? FRESH_TABLE;
+}
+
+/** The answer to what the screen asks now; another one's is none. */
+export function answerOf<T extends Topic>(
+  model: Model,
+  topic: T,
+): { readonly value: Answers[T] | null; readonly problem: string | null } {
+  const answer: Answer<Answers[T]> | undefined = model.data[topic];
+  if (answer === undefined || answer.path !== pathOf(topic, model.place)) {
+    return { value: null, problem: null };
+  }
+  return answer;
+}
+
+const FLOWS_SHOWN = 200;
+
+export function memberPath(pool: string, member: string): string {
+  return `/v1/pools/${encodeURIComponent(pool)}/members/${encodeURIComponent(member)}`;
+}
+
+export function pathOf(topic: Topic, place: Place): string {
+  switch (topic) {
+    case 'service':
+      return `/v1/services/${encodeURIComponent(place.name)}`;
+    case 'pool':
+      return `/v1/pools/${encodeURIComponent(place.name)}`;
+    case 'member':
+      return memberPath(place.pool, place.name);
+    case 'flows': {
+      const of = place.screen === 'service' ? 'service' : 'member';
+      const named = place.name === '' ? '' : `&${of}=${encodeURIComponent(place.name)}`;
+      return `/v1/flows?limit=${FLOWS_SHOWN}${named}`;
+    }
+    case 'drops':
+      return '/v1/drops?samples=0';
+    default:
+      return `/v1/${topic}`;
+  }
+}
+
+/** What a screen shows, besides status and services, which are asked for always. */
+const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
+  overview: ['tiers'],
+  services: [],
+  pools: ['pools'],
+  members: ['members'],
+  events: [],
+  tiers: ['tiers', 'workers', 'drops'],
+  revisions: ['revisions'],
+  certificates: ['certificates'],
+  service: ['service', 'flows'],
+  pool: ['pool'],
+  member: ['member', 'flows'],
+};
+
+export function wanted({ place, overlay }: Pick<Model, 'place' | 'overlay'>): Topic[] {
+  const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
+  return [...new Set<Topic>(['status', 'services', ...SHOWN[place.screen], ...named])];
+}

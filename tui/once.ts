@@ -1,0 +1,79 @@
+/**
+ * The overview as plain text, for scripts, logs and screen readers: no charts, nothing side by side,
+ * nothing left out.
+ */
+import { Client } from '../appliance/cli/client.js';
+import type { EventRow } from '../appliance/api/contract.js';
+import { duration } from '../appliance/cli/format.js';
+import { serviceColumns } from './columns.js';
+import { heading, span, textOf, type Line, type Look } from './frame.js';
+import { firstModel, OVERVIEW, pathOf, type Answers, type Model } from './model.js';
+import { byHealth, eventLine, problemLines } from './screens/overview.js';
+import { carried, whole } from './screens/tiers.js';
+
+const EVENTS_SHOWN = 10;
+
+export interface OnceOptions {
+  readonly socket: string;
+  readonly look: Look;
+  readonly columns: number;
+  readonly now: number;
+}
+
+export type PrintOverview = (options: OnceOptions) => Promise<string>;
+
+/** Errors: `CliError`, when the daemon is not there. */
+export const overviewText: PrintOverview = async ({ socket, look, columns, now }) => {
+  const client = new Client(socket);
+  const ask = <T extends 'status' | 'services' | 'tiers'>(topic: T): Promise<Answers[T]> =>
+    client.json<Answers[T]>({ path: pathOf(topic, OVERVIEW) });
+  const [status, services, tiers, events] = await Promise.all([
+    ask('status'),
+    ask('services'),
+    ask('tiers'),
+    client.json<EventRow[]>({ path: '/v1/events', query: { limit: 200 } }),
+  ]);
+  const first = firstModel({ now, size: { columns, rows: 0 }, look, socket });
+  const answer = <T>(path: string, value: T) => ({ path, value, problem: null, at: now });
+  const model: Model = {
+    ...first,
+    data: {
+      status: answer('/v1/status', status),
+      services: answer('/v1/services', services),
+      tiers: answer('/v1/tiers', tiers),
+    },
+  };
+  const head: Line[] = [
+    [
+      span(look, `${status.unit || '(no name yet)'} (${status.role})`),
+      span(look, status.revision === null ? '' : `, revision ${status.revision}`),
+      span(look, `, Weir ${status.version}, up for ${duration(status.uptimeMs)}`),
+    ],
+    ...problemLines(model, status, columns, Infinity),
+  ];
+  const columnsShown = serviceColumns(model).filter(({ title }) => !title.startsWith('BITS, LAST'));
+  return textOf([
+    ...head,
+    [],
+    heading(look, 'Services', columns),
+    ...(services.length === 0
+      ? [[span(look, "None: add one to the document and 'weir apply' it.")]]
+      : whole(model, byHealth(services), columnsShown, columns)),
+    [],
+    heading(look, 'Tiers', columns),
+    ...carried(model, services),
+    [],
+    heading(look, 'Newest events', columns),
+    ...eventsShown(look, events),
+  ]);
+};
+
+function eventsShown(look: Look, events: readonly EventRow[]): Line[] {
+  const rows = events
+    .filter(({ kind }) => kind !== 'flow-new' && kind !== 'flow-moved' && kind !== 'drop')
+    .slice(-EVENTS_SHOWN)
+    .reverse();
+  return rows.length === 0
+    ? [[span(look, 'None since the daemon started.')]]
+    : rows.map((row) => eventLine(look, row));
+}

@@ -1,0 +1,125 @@
+/**
+ * What happens when something happens: the model before, one action, the model after and what is to
+ * be done outside. Pure but for the history, which it adds to.
+ */
+import type { EventRow, MemberRow } from '../appliance/api/contract.js';
+import { trackOf } from './columns.js';
+import type { Size } from './frame.js';
+import { sampleOf, sum } from './history.js';
+import type { Key } from './keys.js';
+import type { Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
+import { overlayKey } from './overlay-keys.js';
+import { screenKey } from './screen-keys.js';
+import { isFlowKind } from './screens/overview.js';
+
+export type Action =
+  | { readonly type: 'key'; readonly key: Key }
+  | { readonly type: 'size'; readonly size: Size }
+  | { readonly type: 'tick'; readonly now: number }
+  | { readonly type: 'link'; readonly link: LinkState }
+  | AnswerAction
+  /** `past`: all that the daemon remembers, in place of what was known. */
+  | { readonly type: 'events'; readonly rows: readonly EventRow[]; readonly past: boolean }
+  | { readonly type: 'done'; readonly text: string }
+  | { readonly type: 'failed'; readonly text: string };
+
+/** One member a topic, so that topic and answer go together. */
+export type AnswerAction = {
+  [T in Topic]: { readonly type: 'answer'; readonly topic: T; readonly answer: Answer<Answers[T]> };
+}[Topic];
+
+export interface Step {
+  readonly model: Model;
+  readonly effects: readonly Effect[];
+}
+
+/** Events that are remembered; of single flows, which are many, apart. */
+const EVENTS_KEPT = 1000;
+const FLOW_EVENTS_KEPT = 500;
+const NOTICE_MS = 8000;
+
+export function step(model: Model, action: Action): Step {
+  switch (action.type) {
+    case 'key':
+      return model.overlay === null
+        ? screenKey(model, action.key)
+        : overlayKey(model, model.overlay, action.key);
+    case 'size':
+      return just({ ...model, size: action.size });
+    case 'tick': {
+      const { notice } = model;
+      const over = notice !== null && action.now - notice.at > NOTICE_MS;
+      model.history.forget(action.now);
+      return just({ ...model, now: action.now, notice: over ? null : notice });
+    }
+    case 'link':
+      return just({ ...model, link: action.link });
+    case 'answer':
+      remember(model, action);
+      return just({
+        ...model,
+        now: Math.max(model.now, action.answer.at),
+        data: { ...model.data, [action.topic]: action.answer },
+      });
+    case 'events':
+      return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
+    case 'done':
+      return {
+        model: { ...model, pending: null, notice: { text: action.text, at: model.now } },
+        effects: [{ type: 'refresh' }],
+      };
+    case 'failed':
+      return just({
+        ...model,
+        pending: null,
+        overlay: { kind: 'message', title: 'Refused', text: action.text },
+      });
+  }
+}
+
+function just(model: Model): Step {
+  return { model, effects: [] };
+}
+
+/** Sequence numbers decide, since the past and the stream may both bring an event. */
+function joined(before: readonly EventRow[], rows: readonly EventRow[]): EventRow[] {
+  const last = before.at(-1)?.sequence ?? -1;
+  const all = [...before, ...rows.filter(({ sequence }) => sequence > last)];
+  const flows = all.filter(({ kind }) => isFlowKind(kind)).length;
+  let flowsGo = Math.max(0, flows - FLOW_EVENTS_KEPT);
+  let othersGo = Math.max(0, all.length - flows - EVENTS_KEPT);
+  if (flowsGo === 0 && othersGo === 0) return all;
+  return all.filter(({ kind }) => {
+    if (isFlowKind(kind)) return flowsGo-- <= 0;
+    return othersGo-- <= 0;
+  });
+}
+
+/** Adds what an answer says of traffic to the history. */
+function remember({ history }: Model, { topic, answer }: AnswerAction): void {
+  if (answer.value === null) return;
+  const { at } = answer;
+  const members = (rows: readonly MemberRow[]): void => {
+    for (const row of rows) history.add(trackOf.member(row.pool, row.member), at, sampleOf(row));
+  };
+  switch (topic) {
+    case 'services':
+      for (const row of answer.value) history.add(trackOf.service(row.name), at, sampleOf(row));
+      history.add('total', at, sum(answer.value.map(sampleOf)));
+      break;
+    case 'pools':
+      for (const row of answer.value) history.add(trackOf.pool(row.name), at, sampleOf(row));
+      break;
+    case 'members':
+      members(answer.value);
+      break;
+    case 'pool':
+      history.add(trackOf.pool(answer.value.name), at, sampleOf(answer.value));
+      members(answer.value.members);
+      break;
+    case 'member':
+      members([answer.value]);
+      break;
+    default:
+  }
+}
