@@ -20,6 +20,8 @@ const LAST_RETRY_MS = 5000;
 /** Events of a moment are handed on together, and ask for fresh answers once. */
 const GATHER_MS = 100;
 const EVENTS_ASKED = 500;
+const SELDOM: ReadonlySet<Topic> = new Set<Topic>(['tiers', 'revisions', 'certificates']);
+const SELDOM_MS = 5000;
 
 export interface FeedOptions {
   readonly client: Client;
@@ -34,6 +36,8 @@ export class Feed {
   readonly #aborter = new AbortController();
   /** Questions under way; true: ask again, since something changed meanwhile. */
   readonly #asking = new Map<string, boolean>();
+  /** When a path was asked last. */
+  readonly #asked = new Map<string, number>();
   #events: EventRow[] = [];
   #gathering: NodeJS.Timeout | null = null;
   #stale = false;
@@ -68,6 +72,15 @@ export class Feed {
 
   refresh(): void {
     for (const { topic, path } of this.#options.wanted()) void this.#ask(topic, path);
+  }
+
+  /** What seldom changes without an event that says so need not be asked each second. */
+  #beat(): void {
+    const now = this.#options.now();
+    for (const { topic, path } of this.#options.wanted()) {
+      const fresh = now - (this.#asked.get(path) ?? 0) < SELDOM_MS;
+      if (!fresh || !SELDOM.has(topic)) void this.#ask(topic, path);
+    }
   }
 
   async act(call: Call, done: string): Promise<void> {
@@ -105,7 +118,7 @@ export class Feed {
         return;
       case 'counters':
       case 'heartbeat':
-        this.refresh();
+        this.#beat();
         return;
       default:
       // A newer daemon may send more.
@@ -144,6 +157,7 @@ export class Feed {
       return;
     }
     this.#asking.set(path, false);
+    this.#asked.set(path, this.#options.now());
     const { client, dispatch, now } = this.#options;
     let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
     try {
