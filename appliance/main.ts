@@ -24,6 +24,7 @@ import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -138,12 +139,14 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pairStore.close();
     });
+    let sharing: Sharing | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
+        sharing?.heard(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -180,6 +183,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         },
       }),
       standby: () => standbyIntent(store),
+      shared: async (name, waiting) => sharing?.certificate(name, waiting) ?? null,
       onError: (err) => {
         log.error({ err }, 'cannot look at the certificates');
       },
@@ -224,9 +228,22 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    const cookies = CookieSecret.open(options.stateDir);
+    sharing = new Sharing({
+      pair,
+      certificates: stored,
+      tickets,
+      cookies,
+      events,
+      onCookies: () => daemon?.accessChanged(null),
+      onError: (err) => {
+        log.error({ err }, 'cannot share with the other unit');
+      },
+    });
+    closing.push(() => sharing?.close());
     daemon = new Daemon({
       store,
-      cookies: CookieSecret.open(options.stateDir),
+      cookies,
       tier,
       proxy,
       network,
