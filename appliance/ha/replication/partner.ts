@@ -178,7 +178,8 @@ export class Partner {
       if (outcome.what === 'taken') this.stands(last.id);
       this.answer(number, outcome);
       // This unit has more, or the other one left something out.
-      if (outcome.what === 'elsewhere' || log.head()?.id !== last.id) this.greet(true);
+      const more = outcome.what === 'taken' && log.head()?.id !== last.id;
+      if (outcome.what === 'elsewhere' || more) this.greet(true);
       if (this.inStep) this.#tell();
       return;
     }
