@@ -25,6 +25,8 @@ const SELDOM_MS = 5000;
 
 export interface FeedOptions {
   readonly client: Client;
+  /** Asks again and again, and may keep its connections: a question that is lost is asked anew. */
+  readonly asker: Client;
   readonly dispatch: (action: Action) => void;
   /** What the screen shows now. */
   readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
@@ -158,10 +160,10 @@ export class Feed {
     }
     this.#asking.set(path, false);
     this.#asked.set(path, this.#options.now());
-    const { client, dispatch, now } = this.#options;
+    const { asker, dispatch, now } = this.#options;
     let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
     try {
-      answer = { value: await client.json<unknown>({ path }), problem: null };
+      answer = { value: await asker.json<unknown>({ path }), problem: null };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
       // What was seen stays seen while the daemon is away; the last line says how old it is.

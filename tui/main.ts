@@ -4,6 +4,7 @@
  * Invariant: the terminal is given back before anything else is printed, at every end: by key, by
  * signal, when the terminal goes, and after a defect.
  */
+import { Agent } from 'node:http';
 import { Client } from '../appliance/cli/client.js';
 import { Feed } from './feed.js';
 import type { Look } from './frame.js';
@@ -36,6 +37,8 @@ export const runDashboard: RunDashboard = (options) =>
   new Promise((resolve, reject) => {
     const { look, socket } = options;
     const client = new Client(socket, SILENCE_MS);
+    const agent = new Agent({ keepAlive: true });
+    const asker = new Client(socket, SILENCE_MS, agent);
     let frame: NodeJS.Timeout | null = null;
     let ended = false;
     let drawn = 0;
@@ -60,7 +63,7 @@ export const runDashboard: RunDashboard = (options) =>
     });
     let model: Model = firstModel({ now: Date.now(), size: terminal.size(), look, socket });
     const feed = new Feed({
-      client,
+      ...{ client, asker },
       dispatch: (action) => guarded(() => dispatch(action)),
       wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
       now: Date.now,
@@ -141,6 +144,7 @@ export const runDashboard: RunDashboard = (options) =>
       clearInterval(tick);
       if (frame !== null) clearTimeout(frame);
       feed.stop();
+      agent.destroy();
       terminal.close();
       for (const { signal, heard } of handlers) process.off(signal, heard);
       process.off('SIGTSTP', suspend);
