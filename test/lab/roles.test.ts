@@ -131,8 +131,19 @@ needs.lab(test)(
       await untilHeld(lab, [gateway, forwarded]);
       await served(lab);
 
+      const takeovers = async (): Promise<(number | undefined)[]> =>
+        (await lab.b.get<RouterRow[]>('/v1/routers')).map((row) => row.takeovers);
+      const before = await takeovers();
       await lab.b.end('SIGTERM');
-      await untilHeld(lab, addresses);
+      await lab.b.start();
+      await untilHeld(lab, [gateway, forwarded]);
+      assert.equal(await takeovers(), before, 'the next daemon finds the speaker as it was');
+
+      lab.killAll('unit-b');
+      await until('unit-a has everything', PATIENCE, async () => {
+        const seen = await held(lab, 'unit-a');
+        return seen.length === addresses.length || seen.join(' ');
+      });
       await served(lab);
       const alone = await lab.a.weir('pair', 'failover', 'site');
       assert.is(alone.status, 8, `nobody else is there: ${alone.stdout}`);
