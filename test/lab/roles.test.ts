@@ -131,13 +131,17 @@ needs.lab(test)(
       await untilHeld(lab, [gateway, forwarded]);
       await served(lab);
 
-      const takeovers = async (): Promise<(number | undefined)[]> =>
+      const takeovers = async (): Promise<number[]> =>
         (await lab.b.get<RouterRow[]>('/v1/routers')).map((row) => row.takeovers);
       const before = await takeovers();
       await lab.b.end('SIGTERM');
       await lab.b.start();
       await untilHeld(lab, [gateway, forwarded]);
-      assert.equal(await takeovers(), before, 'the next daemon finds the speaker as it was');
+      const after = await takeovers();
+      assert.ok(
+        before.every((count, index) => count > 0 && (after[index] ?? 0) >= count),
+        `the speaker that the first daemon left counts on: before ${before.join(' ')}, after ${after.join(' ')}`,
+      );
 
       lab.killAll('unit-b');
       await until('unit-a has everything', PATIENCE, async () => {
