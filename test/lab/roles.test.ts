@@ -131,8 +131,23 @@ needs.lab(test)(
       await untilHeld(lab, [gateway, forwarded]);
       await served(lab);
 
+      const takeovers = async (): Promise<number[]> =>
+        (await lab.b.get<RouterRow[]>('/v1/routers')).map((row) => row.takeovers);
+      const before = await takeovers();
       await lab.b.end('SIGTERM');
-      await untilHeld(lab, addresses);
+      await lab.b.start();
+      await untilHeld(lab, [gateway, forwarded]);
+      const after = await takeovers();
+      assert.ok(
+        before.every((count, index) => count > 0 && (after[index] ?? 0) >= count),
+        `the speaker that the first daemon left counts on: before ${before.join(' ')}, after ${after.join(' ')}`,
+      );
+
+      lab.killAll('unit-b');
+      await until('unit-a has everything', PATIENCE, async () => {
+        const seen = await held(lab, 'unit-a');
+        return seen.length === addresses.length || seen.join(' ');
+      });
       await served(lab);
       const alone = await lab.a.weir('pair', 'failover', 'site');
       assert.is(alone.status, 8, `nobody else is there: ${alone.stdout}`);
