@@ -40,8 +40,10 @@ function documentOf(pair: object): object {
   };
 }
 
+// A speaker that the machine holds up for three intervals is ended by its guard.
 const twoUnits = documentOf({
   'preempt-delay': '500ms',
+  'advertisement-interval': '300ms',
   'virtual-routers': {
     inside: { id: 10, interface: 'eth0', addresses: [gateway], prefer: 'unit-a', group: 'nat' },
     outside: { id: 11, addresses: [forwarded], prefer: 'unit-a', group: 'nat' },
