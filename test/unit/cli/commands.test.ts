@@ -580,7 +580,7 @@ for (const [words, says] of [
   [['rollback', 'latest'], /whole number/],
   [['set', 'member', 'web', '10.0.0.1:80', 'dead'], /enabled, draining, disabled/],
   [['completion', 'csh'], /bash, zsh, fish/],
-  [['help', 'shw'], /^weir: There is no command 'shw'\. There are status, show, /],
+  [['help', 'shw'], /^weir: There is no command 'shw'\. There are status, tui, show, /],
   [['nothing'], /^weir: unknown command 'nothing'\nSee 'weir --help'/],
   [[], /Usage: weir/],
 ] as const) {
