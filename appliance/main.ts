@@ -27,6 +27,7 @@ import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
+import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -143,6 +144,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       pairStore.close();
     });
     let replication: Replication | null = null;
+    let sharing: Sharing | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
@@ -151,6 +153,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events.append(pairEvent(news));
         daemon?.pairChanged();
         replication?.pairNews(news);
+        sharing?.heard(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -197,6 +200,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         },
       }),
       standby: () => standbyIntent(store),
+      shared: async (name, waiting) => sharing?.certificate(name, waiting) ?? null,
       onError: (err) => {
         log.error({ err }, 'cannot look at the certificates');
       },
@@ -251,9 +255,22 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => roles.close());
     await roles.begin();
+    const cookies = CookieSecret.open(options.stateDir);
+    sharing = new Sharing({
+      pair,
+      certificates: stored,
+      tickets,
+      cookies,
+      events,
+      onCookies: () => daemon?.accessChanged(null),
+      onError: (err) => {
+        log.error({ err }, 'cannot share with the other unit');
+      },
+    });
+    closing.push(() => sharing?.close());
     daemon = new Daemon({
       store,
-      cookies: CookieSecret.open(options.stateDir),
+      cookies,
       tier,
       proxy,
       network,

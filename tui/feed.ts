@@ -20,9 +20,13 @@ const LAST_RETRY_MS = 5000;
 /** Events of a moment are handed on together, and ask for fresh answers once. */
 const GATHER_MS = 100;
 const EVENTS_ASKED = 500;
+const SELDOM: ReadonlySet<Topic> = new Set<Topic>(['tiers', 'revisions', 'certificates']);
+const SELDOM_MS = 5000;
 
 export interface FeedOptions {
   readonly client: Client;
+  /** Asks again and again, and may keep its connections: a question that is lost is asked anew. */
+  readonly asker: Client;
   readonly dispatch: (action: Action) => void;
   /** What the screen shows now. */
   readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
@@ -34,6 +38,8 @@ export class Feed {
   readonly #aborter = new AbortController();
   /** Questions under way; true: ask again, since something changed meanwhile. */
   readonly #asking = new Map<string, boolean>();
+  /** When a path was asked last. */
+  readonly #asked = new Map<string, number>();
   #events: EventRow[] = [];
   #gathering: NodeJS.Timeout | null = null;
   #stale = false;
@@ -68,6 +74,15 @@ export class Feed {
 
   refresh(): void {
     for (const { topic, path } of this.#options.wanted()) void this.#ask(topic, path);
+  }
+
+  /** What seldom changes without an event that says so need not be asked each second. */
+  #beat(): void {
+    const now = this.#options.now();
+    for (const { topic, path } of this.#options.wanted()) {
+      const fresh = now - (this.#asked.get(path) ?? 0) < SELDOM_MS;
+      if (!fresh || !SELDOM.has(topic)) void this.#ask(topic, path);
+    }
   }
 
   async act(call: Call, done: string): Promise<void> {
@@ -105,7 +120,7 @@ export class Feed {
         return;
       case 'counters':
       case 'heartbeat':
-        this.refresh();
+        this.#beat();
         return;
       default:
       // A newer daemon may send more.
@@ -144,10 +159,11 @@ export class Feed {
       return;
     }
     this.#asking.set(path, false);
-    const { client, dispatch, now } = this.#options;
+    this.#asked.set(path, this.#options.now());
+    const { asker, dispatch, now } = this.#options;
     let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
     try {
-      answer = { value: await client.json<unknown>({ path }), problem: null };
+      answer = { value: await asker.json<unknown>({ path }), problem: null };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
       // What was seen stays seen while the daemon is away; the last line says how old it is.

@@ -4,6 +4,7 @@
  * Invariant: the terminal is given back before anything else is printed, at every end: by key, by
  * signal, when the terminal goes, and after a defect.
  */
+import { Agent } from 'node:http';
 import { Client } from '../appliance/cli/client.js';
 import { Feed } from './feed.js';
 import type { Look } from './frame.js';
@@ -23,9 +24,10 @@ export type RunDashboard = (options: DashboardOptions) => Promise<number>;
 
 /** A daemon that is silent for so long is tried anew. */
 const SILENCE_MS = 20_000;
-const TICK_MS = 1000;
+/** A frame that old is drawn anew, for the ages in it. */
+const TICK_MS = 1500;
 /** Frames follow each other no faster, so that a flood of events costs one of them. */
-const FRAME_MS = 50;
+const FRAME_MS = 80;
 
 /** By signal(7) and the shell's custom: 128 and the signal's number. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -35,8 +37,11 @@ export const runDashboard: RunDashboard = (options) =>
   new Promise((resolve, reject) => {
     const { look, socket } = options;
     const client = new Client(socket, SILENCE_MS);
+    const agent = new Agent({ keepAlive: true });
+    const asker = new Client(socket, SILENCE_MS, agent);
     let frame: NodeJS.Timeout | null = null;
     let ended = false;
+    let drawn = 0;
 
     const end = (status: number): void => {
       if (ended) return;
@@ -58,7 +63,7 @@ export const runDashboard: RunDashboard = (options) =>
     });
     let model: Model = firstModel({ now: Date.now(), size: terminal.size(), look, socket });
     const feed = new Feed({
-      client,
+      ...{ client, asker },
       dispatch: (action) => guarded(() => dispatch(action)),
       wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
       now: Date.now,
@@ -86,6 +91,7 @@ export const runDashboard: RunDashboard = (options) =>
     function draw(): void {
       if (frame !== null) clearTimeout(frame);
       frame = null;
+      drawn = Date.now();
       if (!ended) terminal.draw(view(model));
     }
 
@@ -120,10 +126,11 @@ export const runDashboard: RunDashboard = (options) =>
       );
     }
 
-    const tick = setInterval(
-      () => guarded(() => dispatch({ type: 'tick', now: Date.now() })),
-      TICK_MS,
-    );
+    // Only ages change by themselves; where answers come, they bring the time along.
+    const tick = setInterval(() => {
+      const now = Date.now();
+      if (now - drawn >= TICK_MS) guarded(() => dispatch({ type: 'tick', now }));
+    }, TICK_MS / 2);
     const handlers = Object.entries(SIGNALS).map(([signal, status]) => ({
       signal: signal as keyof typeof SIGNALS,
       heard: () => end(status),
@@ -137,6 +144,7 @@ export const runDashboard: RunDashboard = (options) =>
       clearInterval(tick);
       if (frame !== null) clearTimeout(frame);
       feed.stop();
+      agent.destroy();
       terminal.close();
       for (const { signal, heard } of handlers) process.off(signal, heard);
       process.off('SIGTSTP', suspend);

@@ -46,21 +46,16 @@ export function step(model: Model, action: Action): Step {
         : overlayKey(model, model.overlay, action.key);
     case 'size':
       return just({ ...model, size: action.size });
-    case 'tick': {
-      const { notice } = model;
-      const over = notice !== null && action.now - notice.at > NOTICE_MS;
-      model.history.forget(action.now);
-      return just({ ...model, now: action.now, notice: over ? null : notice });
-    }
+    case 'tick':
+      return just(aged(model, action.now));
     case 'link':
       return just({ ...model, link: action.link });
-    case 'answer':
+    case 'answer': {
       remember(model, action);
-      return just({
-        ...model,
-        now: Math.max(model.now, action.answer.at),
-        data: { ...model.data, [action.topic]: action.answer },
-      });
+      const { topic, answer } = action;
+      const later = aged(model, Math.max(model.now, answer.at));
+      return just({ ...later, data: { ...model.data, [topic]: answer } });
+    }
     case 'events':
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
     case 'done':
@@ -75,6 +70,13 @@ export function step(model: Model, action: Action): Step {
         overlay: { kind: 'message', title: 'Refused', text: action.text },
       });
   }
+}
+
+/** What is over when it is so late. */
+function aged(model: Model, now: number): Model {
+  const { notice } = model;
+  model.history.forget(now);
+  return { ...model, now, notice: notice !== null && now - notice.at > NOTICE_MS ? null : notice };
 }
 
 function just(model: Model): Step {

@@ -5,7 +5,7 @@
  * Invariant: every failure becomes a `CliError` that says what to do; what comes
  * back is the daemon's answer unchanged, which is why `--json` is stable.
  */
-import { request, type IncomingMessage } from 'node:http';
+import { request, type Agent, type IncomingMessage } from 'node:http';
 import { BODY_LIMIT_BYTES, type ErrorBody, type StreamMessage } from '../api/contract.js';
 import { CliError, EXIT, refusal } from './exit-codes.js';
 
@@ -29,11 +29,16 @@ export interface Call {
 export class Client {
   readonly socket: string;
   readonly #timeoutMs: number;
+  readonly #agent: Agent | false;
 
-  /** `timeoutMs` is the longest silence of the daemon; applying a large document takes a while. */
-  constructor(socket: string, timeoutMs = 60_000) {
+  /**
+   * `timeoutMs` is the longest silence of the daemon; applying a large document takes a while.
+   * `agent` keeps connections for those who ask every second.
+   */
+  constructor(socket: string, timeoutMs = 60_000, agent: Agent | false = false) {
     this.socket = socket;
     this.#timeoutMs = timeoutMs;
+    this.#agent = agent;
   }
 
   /** The answer's JSON. `T` is what contract.ts promises for this path. */
@@ -132,7 +137,7 @@ export class Client {
           method: call.method ?? 'GET',
           path: call.path + queryString(call.query ?? {}),
           headers,
-          agent: false,
+          agent: this.#agent,
           timeout: this.#timeoutMs,
           ...(signal === undefined ? {} : { signal }),
         },

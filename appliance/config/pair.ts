@@ -90,8 +90,10 @@ const trackingSchema = z
       .default('yield')
       .describe('There are proxied services, and no worker process serves them.'),
     pools: effect()
-      .default('yield')
-      .describe('A pool that serves has members, and none of them can serve.'),
+      .default('ignore')
+      .describe(
+        'A pool that serves has members, and none of them can serve. For pools that one unit may lose alone: where both lose one, addresses move for nothing.',
+      ),
     interfaces: z
       .record(interfaceName(), z.enum(['yield', 'fault']))
       .default({})

@@ -57,6 +57,11 @@ export interface CertificatesOptions {
   /** Obtains certificates by ACME; left out: this build does not. */
   readonly acme?: Issuer;
   readonly clock?: Clock;
+  /**
+   * Resolves when the other unit of the pair has the certificate (or request) as it is here, or not soon:
+   * then with a sentence.
+   */
+  readonly shared?: (name: string, waiting: boolean) => Promise<string | null>;
   /** What may come back by itself: its certificates are not removed either. */
   readonly standby?: () => Intent | null;
 }
@@ -171,7 +176,7 @@ export class Certificates implements CertificatesPort {
           const known = leaf === undefined ? null : store.keyFor(name, leaf);
           const key = material.key ?? known ?? (authority ? 'none' : null);
           if (key === null) throw new CertificateError('invalid', 'There is no private key.');
-          return this.#put(
+          return await this.#put(
             { name, kind, chain: material.chain, key, source: 'imported', author },
             'imported',
             material.warnings,
@@ -257,7 +262,7 @@ export class Certificates implements CertificatesPort {
       const key = await makeKey(request.key);
       const der = await makeRequest(key, { names, subject, clientAuth });
       const made = { name, kind: 'request', chain: [der], source: 'imported', author } as const;
-      this.#putMade(made, key, 'requested', []);
+      await this.#putMade(made, key, 'requested', []);
       return this.#detail(this.#known(name));
     });
   }
@@ -301,6 +306,7 @@ export class Certificates implements CertificatesPort {
       }
       store.remove(name, info.kind === 'request' ? 'request' : 'certificate');
       store.prune();
+      await this.#options.shared?.(name, info.kind === 'request');
       const what = info.kind === 'request' ? 'the request of certificate' : info.kind;
       events.append({
         kind: 'certificate',
@@ -413,21 +419,25 @@ export class Certificates implements CertificatesPort {
     }
   }
 
-  #putMade(
+  async #putMade(
     fresh: Omit<NewCertificate, 'key'>,
     key: KeyObject,
     how: string,
     warnings: readonly string[],
-  ): CertificateResult {
+  ): Promise<CertificateResult> {
     const plain = pkcs8Of(key);
     try {
-      return this.#put({ ...fresh, key: plain }, how, warnings);
+      return await this.#put({ ...fresh, key: plain }, how, warnings);
     } finally {
       plain.fill(0);
     }
   }
 
-  #put(fresh: NewCertificate, how: string, warnings: readonly string[]): CertificateResult {
+  async #put(
+    fresh: NewCertificate,
+    how: string,
+    warnings: readonly string[],
+  ): Promise<CertificateResult> {
     const { store, events } = this.#options;
     const { name, author, kind } = fresh;
     const info = store.put(fresh);
@@ -439,7 +449,11 @@ export class Certificates implements CertificatesPort {
       subject: { author, certificate: name },
     });
     if (kind !== 'request') tellExpiries(this.#options, this.#intent, this.#clock.now());
-    return { certificate: this.#row(info), warnings };
+    const apart = (await this.#options.shared?.(name, kind === 'request')) ?? null;
+    return {
+      certificate: this.#row(info),
+      warnings: apart === null ? warnings : [...warnings, apart],
+    };
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

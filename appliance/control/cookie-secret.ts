@@ -3,35 +3,78 @@
  * first starts and keeps it in a file of its own: it is no part of the configuration, so no export,
  * history or difference ever shows it. Each service has a key of its own, by HKDF (RFC 5869).
  *
- * Invariant: an existing file is never replaced, since that would make every cookie worthless.
+ * Invariant: an existing file is replaced by the other unit's older one only (shared/cookie-shelf.ts),
+ * since that makes every cookie worthless.
  */
-import { hkdfSync, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { createHash, hkdfSync, randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  futimesSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 export const COOKIE_SECRET_FILE = 'cookie-secret';
 const BYTES = 32;
 
 export class CookieSecret {
-  readonly #secret: Buffer;
+  #secret: Buffer;
+  #made: number;
+  readonly #path: string | null;
 
-  constructor(secret: Buffer) {
-    if (secret.length !== BYTES) throw new RangeError(`a secret has ${BYTES} bytes`);
-    this.#secret = secret;
+  /** `made`: milliseconds since 1970; without a path it is kept nowhere. */
+  constructor(secret: Buffer, made = 0, path: string | null = null) {
+    this.#secret = checked(secret);
+    this.#made = made;
+    this.#path = path;
+  }
+
+  /** When the pair's older unit made it, milliseconds since 1970. */
+  get made(): number {
+    return this.#made;
+  }
+
+  /** SHA-256 of it, hexadecimal: equal secrets are told by it. */
+  get digest(): string {
+    return createHash('sha256').update('weir cookie secret ').update(this.#secret).digest('hex');
+  }
+
+  /** The caller wipes it. */
+  copy(): Buffer {
+    return Buffer.from(this.#secret);
+  }
+
+  /** Takes that of the other unit, and keeps it. @throws RangeError, or what the file system says */
+  replace(secret: Buffer, made: number): void {
+    const copy = Buffer.from(checked(secret));
+    if (this.#path !== null) write(this.#path, copy, made);
+    this.#secret.fill(0);
+    this.#secret = copy;
+    this.#made = made;
   }
 
   /** The secret of a state directory, made when there is none. One process at a time. */
   static open(directory: string): CookieSecret {
     const path = join(directory, COOKIE_SECRET_FILE);
     const known = readIfThere(path);
-    if (known === null) return new CookieSecret(make(path));
+    if (known === null) {
+      const made = Date.now();
+      const fresh = randomBytes(BYTES);
+      write(path, fresh, made);
+      return new CookieSecret(fresh, made, path);
+    }
     const secret = Buffer.from(known, 'base64');
     if (secret.length !== BYTES) {
       throw new Error(
         `${path} is damaged: it should have ${BYTES} bytes in base64; restore it, or remove it to have a new one, by which clients may come to other members`,
       );
     }
-    return new CookieSecret(secret);
+    return new CookieSecret(secret, Math.round(statSync(path).mtimeMs), path);
   }
 
   /** The key of one service: 32 bytes in base64, the same each time. */
@@ -50,17 +93,21 @@ function readIfThere(path: string): string | null {
   }
 }
 
-/** Whole or not at all: what a crash leaves is the file beside it. */
-function make(path: string): Buffer {
-  const secret = randomBytes(BYTES);
+function checked(secret: Buffer): Buffer {
+  if (secret.length !== BYTES) throw new RangeError(`a secret has ${BYTES} bytes`);
+  return secret;
+}
+
+/** Whole or not at all: what a crash leaves is the file beside it. Its time is that of the secret. */
+function write(path: string, secret: Buffer, made: number): void {
   const beside = `${path}.new`;
   const file = openSync(beside, 'w', 0o600);
   try {
     writeSync(file, `${secret.toString('base64')}\n`);
+    futimesSync(file, made / 1000, made / 1000);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
   renameSync(beside, path);
-  return secret;
 }

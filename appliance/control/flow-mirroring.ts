@@ -5,8 +5,9 @@
  * pair never take the same port of one address.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { z } from 'zod';
 import { formatAddress } from '../config/address-codec.js';
-import { FlowMirror, type FlowMirrorNews } from '../ha/flows/flow-mirror.js';
+import { FlowMirror, type FlowMirrorNews, type Remembered } from '../ha/flows/flow-mirror.js';
 import type { Pair } from '../ha/pair/pair.js';
 import type { OwnWay } from '../l4/mirror-ways.js';
 import type { L4Tier } from '../l4/tier.js';
@@ -19,10 +20,9 @@ export interface FlowMirroringOptions {
   readonly network: {
     links(): readonly Link[];
     addresses(): readonly InterfaceAddress[];
-    onChange(listener: (change: { readonly interfaces: boolean }) => void): () => void;
   };
   readonly pair: Pair;
-  /** Keeps which tables of the other unit flows here are of; lives as long as the kernel does. */
+  /** Keeps what stays known of the other unit; lives as long as the kernel does. */
   readonly file: string;
   readonly onEvent: (event: NewEvent) => void;
   readonly onError: (error: unknown) => void;
@@ -36,12 +36,10 @@ export function mirrorFlows(options: FlowMirroringOptions): FlowMirror {
     table: tier.mirror,
     remembered: rememberedIn(file, onError),
     onNews: (news) => {
+      if (news.what === 'addresses') return;
       onEvent(flowEvent(news, pair.state().peer?.name ?? 'the other unit'));
     },
     onError,
-  });
-  network.onChange(({ interfaces }) => {
-    if (interfaces) mirror.describe();
   });
   pair.onSession((session) => {
     tier.setPortHalf(pair.state().peer?.role === 'joiner' ? 1 : 0);
@@ -89,8 +87,8 @@ function networkText(bytes: Uint8Array, prefixLength: number): string {
   return `${formatAddress(masked)}/${prefixLength}`;
 }
 
-function flowEvent(news: FlowMirrorNews, peer: string): NewEvent {
-  const messages: Readonly<Record<FlowMirrorNews['what'], string>> = {
+function flowEvent(news: Exclude<FlowMirrorNews, { what: 'addresses' }>, peer: string): NewEvent {
+  const messages: Readonly<Record<typeof news.what, string>> = {
     synchronised: `${peer} knows all flows of this unit`,
     complete: `this unit knows all flows of ${peer}`,
     adopted: `${peer} had lost its flows: ${'count' in news ? news.count : 0} are this unit’s now`,
@@ -98,22 +96,24 @@ function flowEvent(news: FlowMirrorNews, peer: string): NewEvent {
   return { kind: 'pair', severity: 'info', message: messages[news.what], subject: { peer } };
 }
 
+const remembered = z.strictObject({ table: z.string(), natAddresses: z.array(z.string()) });
+
 function rememberedIn(
   file: string,
   onError: (error: unknown) => void,
-): { get(): string | null; set(table: string): void } {
-  let table: string | null = null;
+): { get(): Remembered | null; set(other: Remembered): void } {
+  let known: Remembered | null = null;
   try {
-    table = readFileSync(file, 'utf8');
+    known = remembered.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onError(error);
   }
   return {
-    get: () => table,
-    set: (next) => {
-      table = next;
+    get: () => known,
+    set: (other) => {
+      known = other;
       try {
-        writeFileSync(file, next, { mode: 0o600 });
+        writeFileSync(file, JSON.stringify(other), { mode: 0o600 });
       } catch (error) {
         // Should this daemon be restarted and the other unit lose its tables meanwhile, idle flows of it are dropped.
         onError(error);

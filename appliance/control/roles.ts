@@ -157,12 +157,7 @@ export class Roles implements RolesPort {
     readonly author: string;
   }): Promise<FailoverResult> {
     const groups = this.#groupsOf(request.router);
-    if (this.#state !== 'running') {
-      throw new PortError(
-        'unavailable',
-        'The VRRP speaker does not run just now, so this unit holds no shared address: try again.',
-      );
-    }
+    this.#mustRun();
     for (const { name } of groups) {
       if (request.cancel) this.#failovers.delete(name);
       else this.#failovers.add(name);
@@ -187,6 +182,8 @@ export class Roles implements RolesPort {
       );
     }
     const rows = (await this.rows()).filter(({ router }) => routers.has(router));
+    // It may have ended meanwhile.
+    this.#mustRun();
     return {
       routers: rows,
       remaining: request.cancel
@@ -208,6 +205,14 @@ export class Roles implements RolesPort {
     this.#speaker = null;
     this.#state = 'none';
     this.#wake();
+  }
+
+  #mustRun(): void {
+    if (this.#state === 'running') return;
+    throw new PortError(
+      'unavailable',
+      'The VRRP speaker does not run just now, so this unit holds no shared address: try again.',
+    );
   }
 
   #groupsOf(router: string | null): readonly GroupText[] {

@@ -63,6 +63,7 @@ export class MirrorTable implements FlowTable {
   #hashed = new Map<string, string>();
   /** Rows of the unit's own addresses of full nat, by their bytes. */
   #natRows = new Map<string, number>();
+  #natAddresses: readonly string[] = [];
   #pass = 0;
   #walkBegan = 0n;
   /** Where records are put together: most looks find none. */
@@ -105,6 +106,7 @@ export class MirrorTable implements FlowTable {
       hashed.set(serviceName(service), service.pool);
     }
     this.#hashed = hashed;
+    this.#natAddresses = tables.unit.natAddresses;
     const rows = new Map<string, number>();
     for (const six of [false, true]) {
       tables.unit.natAddresses
@@ -122,7 +124,10 @@ export class MirrorTable implements FlowTable {
   }
 
   describe(): Description {
-    return { table: this.id, ways: this.#ways.describe() };
+    return {
+      ...{ table: this.id, natAddresses: this.#natAddresses },
+      ways: this.#ways.describe(),
+    };
   }
 
   meet(other: Description | null): void {

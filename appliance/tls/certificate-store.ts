@@ -17,6 +17,7 @@ import {
   type CertificateKind,
   type CertificateRow,
   type CertificateSource,
+  type Removed,
   type Retry,
 } from './certificate-table.js';
 import { CertificateError } from './errors.js';
@@ -66,6 +67,11 @@ interface Entry {
   readonly sealed: Buffer | null;
 }
 
+/** When a certificate or request came to be as it is, and what it is; digest empty: it was removed. */
+export interface StoredVersion extends Removed {
+  readonly digest: string;
+}
+
 export interface CertificateStoreOptions {
   readonly busyTimeout?: number;
   readonly now?: () => number;
@@ -78,7 +84,9 @@ export class CertificateStore {
   readonly #onListenerError: (error: unknown) => void;
   readonly #live = new Map<string, Entry>();
   readonly #waiting = new Map<string, Entry>();
-  readonly #listeners = new Set<(name: string) => void>();
+  readonly #listeners = new Set<(name: string, waiting: boolean) => void>();
+  /** When what is no longer there was removed, by `place`. */
+  readonly #removed = new Map<string, Removed>();
   #machineKey: MachineKey | CertificateError;
 
   private constructor(
@@ -91,6 +99,7 @@ export class CertificateStore {
     this.#now = options.now ?? Date.now;
     this.#onListenerError = options.onListenerError;
     for (const row of table.rows()) this.#keep(row);
+    for (const one of table.removed()) this.#removed.set(placeOf(one.name, one.waiting), one);
   }
 
   /**
@@ -186,11 +195,19 @@ export class CertificateStore {
     if (fresh.key === 'none') {
       if (kind !== 'authority') throw new CertificateError('invalid', 'There is no private key.');
       const row = this.#table.put(
-        { name, kind, chain: packChain(chain), key: null, source, changed: this.#now(), author },
+        {
+          name,
+          kind,
+          chain: packChain(chain),
+          key: null,
+          source,
+          changed: this.#time(name),
+          author,
+        },
         false,
       );
       const entry = this.#keep(row);
-      this.#tell(name);
+      this.#tell(name, false);
       return entry.info;
     }
     const key = this.#key();
@@ -208,28 +225,116 @@ export class CertificateStore {
     } finally {
       if (plain !== fresh.key) plain.fill(0);
     }
+    const endsRequest = fresh.key === 'waiting' && kind !== 'request';
+    const changed = this.#time(name);
     const row = this.#table.put(
-      { name, kind, chain: packChain(chain), key: sealed, source, changed: this.#now(), author },
-      fresh.key === 'waiting' && kind !== 'request',
+      { name, kind, chain: packChain(chain), key: sealed, source, changed, author },
+      endsRequest,
     );
-    if (fresh.key === 'waiting' && kind !== 'request') this.#waiting.delete(name);
     const entry = this.#keep(row);
-    this.#tell(name);
+    if (endsRequest) {
+      this.#waiting.delete(name);
+      this.#removed.set(placeOf(name, true), { name, waiting: true, at: changed });
+      this.#tell(name, true);
+    }
+    this.#tell(name, kind === 'request');
     return entry.info;
   }
 
   /** Whether there was one. `request`: that which waits, else the certificate. */
   remove(name: string, what: 'certificate' | 'request' = 'certificate'): boolean {
     const waiting = what === 'request';
-    const there = this.#table.remove(name, waiting);
-    (waiting ? this.#waiting : this.#live).delete(name);
-    if (there) this.#tell(name);
-    return there;
+    const at = this.#time(name);
+    if (!this.#table.remove(name, waiting, at)) return false;
+    this.#drop(name, waiting, at);
+    return true;
   }
 
-  /** Hears the name of whatever was put or removed. Returns what ends that. */
-  onChange(listener: (name: string) => void): () => void {
-    const entry = (name: string): void => listener(name);
+  /** Of all that is here or was removed, for the other unit of a pair. */
+  versions(): StoredVersion[] {
+    return [
+      ...[...this.#live.values(), ...this.#waiting.values()].map(versionOf),
+      ...[...this.#removed.values()].map((one) => ({ ...one, digest: '' })),
+    ];
+  }
+
+  version(name: string, waiting: boolean): StoredVersion | undefined {
+    const entry = (waiting ? this.#waiting : this.#live).get(name);
+    if (entry !== undefined) return versionOf(entry);
+    const removed = this.#removed.get(placeOf(name, waiting));
+    return removed && { ...removed, digest: '' };
+  }
+
+  /** As `put` would take it, with a key that the caller wipes; undefined: it is not there. @throws CertificateError */
+  stored(
+    name: string,
+    waiting: boolean,
+  ): (NewCertificate & { readonly changed: number }) | undefined {
+    const entry = (waiting ? this.#waiting : this.#live).get(name);
+    if (entry === undefined) return undefined;
+    const { kind, source, author, changed } = entry.info;
+    const key = entry.sealed === null ? 'none' : this.#key().unseal(name, entry.sealed);
+    return { name, kind, chain: entry.chain, key, source, author, changed };
+  }
+
+  /**
+   * Takes what the other unit has, with the time of its change there.
+   *
+   * @throws CertificateError when it is damaged, or cannot be encrypted
+   */
+  takeStored(fresh: NewCertificate & { readonly changed: number }): void {
+    const { name, kind, chain, source, author, changed } = fresh;
+    const { key } = fresh;
+    if (key === 'none' ? kind !== 'authority' : typeof key === 'string') {
+      throw new CertificateError('invalid', 'There is no private key.');
+    }
+    let sealed: Buffer | null = null;
+    try {
+      describe(kind, chain);
+      if (typeof key !== 'string') {
+        checkPair(kind, chain, key);
+        sealed = this.#key().seal(name, key);
+      }
+    } catch (error) {
+      if (error instanceof CertificateError) throw error;
+      throw new CertificateError('invalid', 'It is no certificate with its key.', error);
+    }
+    const waiting = kind === 'request';
+    const packed = packChain(chain);
+    const row = this.#table.put(
+      { name, kind, chain: packed, key: sealed, source, changed, author },
+      false,
+      true,
+    );
+    this.#keep(row);
+    this.#tell(name, waiting);
+  }
+
+  /** Takes that the other unit has removed it. */
+  takeRemoval(name: string, waiting: boolean, at: number): void {
+    this.#table.remove(name, waiting, at, true);
+    this.#drop(name, waiting, at);
+  }
+
+  /** Whether the other unit of a pair has had it since it changed last. */
+  isShared(name: string, waiting: boolean): boolean {
+    return this.#table.isShared(name, waiting);
+  }
+
+  /** The other unit has it as it is. */
+  setShared(name: string, waiting: boolean): void {
+    this.#table.setShared(name, waiting, true);
+  }
+
+  /** A new pair: the other unit has nothing of this one, and what was removed before is not its business. */
+  forgetPair(): void {
+    this.#table.forgetPair();
+    this.#removed.clear();
+  }
+
+  /** Hears the name of whatever was put or removed, and whether it is a request. Returns what ends that. */
+  onChange(listener: (name: string, waiting: boolean) => void): () => void {
+    const entry = (name: string, waiting: boolean): void => listener(name, waiting);
     this.#listeners.add(entry);
     return () => this.#listeners.delete(entry);
   }
@@ -293,6 +398,7 @@ export class CertificateStore {
   #keep(row: CertificateRow): Entry {
     const entry = this.#entry(row);
     (row.kind === 'request' ? this.#waiting : this.#live).set(row.name, entry);
+    this.#removed.delete(placeOf(row.name, row.kind === 'request'));
     return entry;
   }
 
@@ -335,15 +441,50 @@ export class CertificateStore {
     };
   }
 
-  #tell(name: string): void {
+  #drop(name: string, waiting: boolean, at: number): void {
+    (waiting ? this.#waiting : this.#live).delete(name);
+    this.#removed.set(placeOf(name, waiting), { name, waiting, at });
+    this.#tell(name, waiting);
+  }
+
+  /** Now, and later than all that there was of this name: the order of changes outlives a clock set back. */
+  #time(name: string): number {
+    const before = [false, true].map((waiting) => this.version(name, waiting)?.at ?? -1);
+    return Math.max(this.#now(), Math.max(...before) + 1);
+  }
+
+  #tell(name: string, waiting: boolean): void {
     for (const listener of [...this.#listeners]) {
       try {
-        listener(name);
+        listener(name, waiting);
       } catch (error) {
         this.#onListenerError(error);
       }
     }
   }
+}
+
+function placeOf(name: string, waiting: boolean): string {
+  return `${waiting ? 'request' : 'certificate'} ${name}`;
+}
+
+function versionOf({ info, chain }: Entry): StoredVersion {
+  const { name, kind, changed, source, hasKey } = info;
+  const digest = contentDigest({ kind, source, hasKey, chain });
+  return { name, waiting: kind === 'request', at: changed, digest };
+}
+
+/** The same on both units of a pair: SHA-256, hexadecimal. A key is that of its chain. */
+export function contentDigest(content: {
+  readonly kind: CertificateKind;
+  readonly source: CertificateSource;
+  readonly hasKey: boolean;
+  readonly chain: readonly Buffer[];
+}): string {
+  const { kind, source, hasKey, chain } = content;
+  const hash = createHash('sha256').update(`${kind} ${source} ${hasKey}\n`);
+  for (const der of chain) hash.update(der);
+  return hash.digest('hex');
 }
 
 /** What the key of an account is bound to; no certificate has such a name. */

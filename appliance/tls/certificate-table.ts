@@ -81,7 +81,30 @@ const migrations: readonly Migration[] = [
       `);
     },
   },
+  {
+    version: 3,
+    title: 'what was removed, and what the other unit of a pair does not have yet',
+    migrate(database) {
+      database.exec(`
+        CREATE TABLE removed (
+          name    TEXT NOT NULL,
+          waiting INTEGER NOT NULL,
+          at      INTEGER NOT NULL,                         -- ms since 1970
+          PRIMARY KEY (name, waiting)
+        ) STRICT;
+        CREATE TABLE unshared (
+          name    TEXT NOT NULL,
+          waiting INTEGER NOT NULL,
+          PRIMARY KEY (name, waiting)
+        ) STRICT;
+        INSERT INTO unshared SELECT name, waiting FROM certificates;
+      `);
+    },
+  },
 ];
+
+/** Of what was removed, the latest are remembered. */
+const MOST_REMOVED = 5000;
 
 /** A certificate that could not be obtained, and when that is tried again. */
 export interface Retry {
@@ -99,6 +122,14 @@ export interface Retry {
 export interface AccountRow {
   readonly key: Buffer;
   readonly url: string | null;
+}
+
+/** A certificate, or a request, that was removed. */
+export interface Removed {
+  readonly name: string;
+  readonly waiting: boolean;
+  /** Milliseconds since 1970. */
+  readonly at: number;
 }
 
 type NewRow = Omit<CertificateRow, 'generation'>;
@@ -125,8 +156,11 @@ export class CertificateTable {
       .all();
   }
 
-  /** Puts a row in the place of the one with its name; a certificate ends the request that led to it. */
-  put(row: NewRow, endsRequest: boolean): CertificateRow {
+  /**
+   * Puts a row in the place of the one with its name; a certificate ends the request that led to it.
+   * `shared`: it came from the other unit.
+   */
+  put(row: NewRow, endsRequest: boolean, shared = false): CertificateRow {
     return this.#database
       .transaction(() => {
         const { lastInsertRowid } = this.#database
@@ -134,24 +168,69 @@ export class CertificateTable {
           .run();
         this.#database.prepare('DELETE FROM generations WHERE id < ?').run(lastInsertRowid);
         const whole: CertificateRow = { ...row, generation: Number(lastInsertRowid) };
-        if (endsRequest) this.remove(row.name, true);
+        const waiting = row.kind === 'request' ? 1 : 0;
+        if (endsRequest) this.remove(row.name, true, row.changed);
+        this.#database
+          .prepare('DELETE FROM removed WHERE name = ? AND waiting = ?')
+          .run(row.name, waiting);
+        this.setShared(row.name, waiting === 1, shared);
         this.#database
           .prepare(
             `INSERT OR REPLACE INTO certificates VALUES
              (@name, @kind, @waiting, @chain, @key, @source, @changed, @author, @generation)`,
           )
-          .run({ ...whole, waiting: row.kind === 'request' ? 1 : 0 });
+          .run({ ...whole, waiting });
         return whole;
       })
       .immediate();
   }
 
-  /** Whether there was one. */
-  remove(name: string, waiting: boolean): boolean {
-    const { changes } = this.#database
-      .prepare('DELETE FROM certificates WHERE name = ? AND waiting = ?')
-      .run(name, waiting ? 1 : 0);
-    return changes > 0;
+  /** Whether there was one. That there is none since `at` is remembered. */
+  remove(name: string, waiting: boolean, at: number, shared = false): boolean {
+    return this.#database.transaction(() => {
+      const key = [name, waiting ? 1 : 0] as const;
+      const { changes } = this.#database
+        .prepare('DELETE FROM certificates WHERE name = ? AND waiting = ?')
+        .run(...key);
+      if (changes === 0 && !shared) return false;
+      this.#database.prepare('INSERT OR REPLACE INTO removed VALUES (?, ?, ?)').run(...key, at);
+      this.#database
+        .prepare(
+          'DELETE FROM removed WHERE rowid IN (SELECT rowid FROM removed ORDER BY at DESC LIMIT -1 OFFSET ?)',
+        )
+        .run(MOST_REMOVED);
+      this.setShared(name, waiting, shared);
+      return changes > 0;
+    })();
+  }
+
+  removed(): Removed[] {
+    return this.#database
+      .prepare<[], { name: string; waiting: number; at: number }>('SELECT * FROM removed')
+      .all()
+      .map((row) => ({ ...row, waiting: row.waiting === 1 }));
+  }
+
+  setShared(name: string, waiting: boolean, shared: boolean): void {
+    const statement = shared
+      ? 'DELETE FROM unshared WHERE name = ? AND waiting = ?'
+      : 'INSERT OR IGNORE INTO unshared VALUES (?, ?)';
+    this.#database.prepare(statement).run(name, waiting ? 1 : 0);
+  }
+
+  forgetPair(): void {
+    this.#database.exec(
+      'BEGIN; DELETE FROM removed; INSERT OR IGNORE INTO unshared SELECT name, waiting FROM certificates; COMMIT',
+    );
+  }
+
+  /** Whether the other unit has it, or has had it since the last change. */
+  isShared(name: string, waiting: boolean): boolean {
+    return (
+      this.#database
+        .prepare('SELECT 1 FROM unshared WHERE name = ? AND waiting = ?')
+        .get(name, waiting ? 1 : 0) === undefined
+    );
   }
 
   /** The least number of days that was told of a certificate; null for none. */

@@ -4,6 +4,8 @@
  * which is gone after a boot. Whoever has such a key can read what was resumed with it, so it is on
  * no disk and in no backup.
  *
+ * Two units of a pair each have the keys of both.
+ *
  * Invariant: the first key is at most `LIFETIME` old when it is given out, and no key is given out
  * after twice that.
  */
@@ -13,8 +15,10 @@ import { closeSync, fchmodSync, openSync, readFileSync, renameSync, writeSync } 
 const BYTES = 80;
 const LIFETIME = 12 * 3_600_000;
 const LOOK = 600_000;
+/** More than two units make in the life of a key; the newest are kept. */
+const MOST = 16;
 
-interface TicketKey {
+export interface TicketKey {
   readonly key: Buffer;
   /** Milliseconds since 1970. */
   readonly made: number;
@@ -45,6 +49,7 @@ export interface TicketKeysOptions {
 export class TicketKeys {
   readonly #options: TicketKeysOptions;
   readonly #timer: NodeJS.Timeout;
+  readonly #listeners = new Set<(key: TicketKey) => void>();
   #keys: readonly TicketKey[];
 
   constructor(options: TicketKeysOptions) {
@@ -62,21 +67,57 @@ export class TicketKeys {
     return this.#keys.map(({ key }) => key);
   }
 
+  /** Those of `keys` with their times, for the other unit of a pair. */
+  get all(): readonly TicketKey[] {
+    return this.#keys;
+  }
+
+  /**
+   * Takes a key of the other unit. One of a clock that is ahead of this one is as good as new.
+   *
+   * @throws RangeError when it has another length
+   */
+  add({ key, made }: TicketKey): void {
+    if (key.length !== BYTES) throw new RangeError(`A key of tickets has ${BYTES} bytes.`);
+    if (this.#keys.some((one) => one.key.equals(key))) return;
+    const { now = Date.now, onChange } = this.#options;
+    const added = { key, made: Math.min(made, now()) };
+    const keys = [...this.#keys, added].sort(
+      (a, b) => b.made - a.made || Buffer.compare(b.key, a.key),
+    );
+    this.#keys = keys.slice(0, MOST);
+    if (!this.#rotate()) this.#write();
+    onChange();
+  }
+
+  /** Hears each key that is made here. Returns what ends that. */
+  onNew(listener: (key: TicketKey) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
 
   #rotate(): boolean {
-    const { now = Date.now, file, onError } = this.#options;
+    const { now = Date.now } = this.#options;
     const keys = rotated(this.#keys, now());
-    if (keys.length === this.#keys.length && keys[0] === this.#keys[0]) return false;
+    const [first] = keys;
+    const isNew = first !== this.#keys[0];
+    if (keys.length === this.#keys.length && !isNew) return false;
     this.#keys = keys;
-    try {
-      write(file, keys);
-    } catch (error) {
-      onError(error);
-    }
+    this.#write();
+    if (isNew && first !== undefined) for (const listener of this.#listeners) listener(first);
     return true;
+  }
+
+  #write(): void {
+    try {
+      write(this.#options.file, this.#keys);
+    } catch (error) {
+      this.#options.onError(error);
+    }
   }
 }
 

@@ -11,12 +11,12 @@ const ADDRESS = '10.9.0.80';
 const BYTES = '0a090050';
 const everything = ['parent', 'speaker', 'guard'] as const;
 
-/** `a` is master, `b` backup, at the shortest interval. */
+/** `a` is master, `b` backup, at the default interval of a pair. */
 async function pair(stage: VrrpStage, patience?: number): Promise<{ a: WeirUnit; b: WeirUnit }> {
   const [a, b] = [stage.weir('a', patience), stage.weir('b')];
-  await a.configure([groupText({ interval: 10 }, { priority: 200 })]);
+  await a.configure([groupText({ interval: 30 }, { priority: 200 })]);
   await a.becomes('master');
-  await b.configure([groupText({ interval: 10 }, { priority: 100 })]);
+  await b.configure([groupText({ interval: 30 }, { priority: 100 })]);
   await b.becomes('backup');
   await stage.claim('a', BYTES);
   return { a, b };
@@ -109,8 +109,8 @@ function orders(parts: readonly UnitPart[]): UnitPart[][] {
 
 for (const [index, order] of orders(everything).entries()) {
   // A pause between two of them that the others can make use of, or none.
-  const gap = index % 2 === 0 ? 0 : 20;
-  const still = [30, 100, 400][index % 3] ?? 0;
+  const gap = index % 2 === 0 ? 0 : 5;
+  const still = [10, 30, 250][index % 3] ?? 0;
   lab(`a whole unit stands still and goes on, ${order.join(', ')}: few words, one owner`, () =>
     VrrpStage.run(async (stage) => {
       const { a, b } = await pair(stage);
@@ -126,7 +126,7 @@ for (const [index, order] of orders(everything).entries()) {
         await a.signal('SIGCONT', part).catch(ignoreEnded);
         await advertisements(stage, gap);
       }
-      await advertisements(stage, 300);
+      await advertisements(stage, 100);
       const frames = stage.frames.slice(frozen);
       const claims = frames.filter(({ kind }) => kind === 'claim').length;
       const roles = [...a.messages.slice(told.a), ...b.messages.slice(told.b)].flatMap((message) =>

@@ -1,6 +1,7 @@
 /**
- * A parent of a speaker, in a network namespace of a test: hands on what both say. Its argument is
- * how many milliseconds it waits for one that stands still.
+ * A parent of a speaker, in a network namespace of a test: hands on what both say. Its arguments are
+ * how many milliseconds it waits for one that stands still, and, for one that can be adopted, the
+ * file by which it is found.
  */
 import { Poller } from '../../native/ffi/poller.js';
 import type {
@@ -31,15 +32,21 @@ const tell = (message: FromParent, then: () => void = () => undefined): void => 
 
 const poller = new Poller();
 poller.ref();
-const speaker = new SpeakerProcess({
+const [patience, stateFile] = process.argv.slice(2);
+const options = {
   poller,
-  patience: Number(process.argv[2]),
-  onMessage: (message) => tell(message),
-  onOutput: (line) => tell({ kind: 'output', line }),
-  onExit: (how, left) => {
+  patience: Number(patience),
+  onMessage: (message: FromSpeaker) => tell(message),
+  onOutput: (line: string) => tell({ kind: 'output', line }),
+  onExit: (how: string, left: number) => {
     tell({ kind: 'exit', how, left }, () => process.exit(0));
   },
-});
+};
+const speaker =
+  stateFile === undefined
+    ? new SpeakerProcess(options)
+    : ((await SpeakerProcess.adopt({ ...options, stateFile })) ??
+      new SpeakerProcess({ ...options, stateFile }));
 tell({ kind: 'started', pid: speaker.pid });
 process.on('message', (message: ToParent) => {
   switch (message.kind) {

@@ -73,9 +73,10 @@ export class WeirUnit {
   readonly #child: ChildProcess;
   readonly #closed: Promise<void>;
 
-  constructor(namespace: string, patience: number) {
+  constructor(namespace: string, patience: number, stateFile: string | null = null) {
     const script = join(import.meta.dirname, 'vrrp-process.js');
     const words = [`--net=/run/netns/${namespace}`, process.execPath, script, String(patience)];
+    if (stateFile !== null) words.push(stateFile);
     this.#child = spawn('nsenter', words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', (message: FromParent) => {
       this.messages.push(message);
@@ -301,8 +302,8 @@ export class VrrpStage {
   }
 
   /** `patience`: that of its parent with a speaker that stands still, in milliseconds. */
-  weir(host: UnitName, patience = 60_000): WeirUnit {
-    const unit = new WeirUnit(this.namespace(host), patience);
+  weir(host: UnitName, patience = 60_000, stateFile: string | null = null): WeirUnit {
+    const unit = new WeirUnit(this.namespace(host), patience, stateFile);
     this.#ends.push(() => unit.end());
     return unit;
   }
@@ -352,6 +353,19 @@ export class VrrpStage {
   /** Cuts a unit off, or joins it again. */
   port(unit: UnitName, state: 'up' | 'down'): void {
     ip(`-n ${this.namespace('lan')} link set port-${unit} ${state}`);
+  }
+
+  /** A link of their own between the units: pair0, 10.9.9.1 and 10.9.9.2. */
+  cable(): void {
+    const [a, b] = [this.namespace('a'), this.namespace('b')];
+    ip(`-n ${a} link add pair0 type veth peer name pair0 netns ${b}`);
+    for (const [name, number] of [
+      [a, 1],
+      [b, 2],
+    ] as const) {
+      ip(`-n ${name} address add 10.9.9.${number}/24 dev pair0`);
+      ip(`-n ${name} link set pair0 up`);
+    }
   }
 
   /** The bridge drops everything of a unit, which cannot see that. */

@@ -25,6 +25,7 @@ export class PlayedFlowTable implements FlowTable {
   readonly others = new Map<number, number>();
   readonly met: (Description | null)[] = [];
   untold = 0;
+  natAddresses: string[] = [];
   walks = 0;
   most = 0;
   failNextWalk = false;
@@ -121,7 +122,7 @@ export class PlayedFlowTable implements FlowTable {
   }
 
   describe(): Description {
-    return { table: this.id, ways: [] };
+    return { table: this.id, natAddresses: this.natAddresses, ways: [] };
   }
 
   meet(other: Description | null): void {

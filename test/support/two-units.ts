@@ -16,6 +16,8 @@ export class PairUnit {
   /** The latest. */
   session: Session | null = null;
   pair: Pair;
+  /** Hears the news as they come. */
+  listener: (news: PairNews) => void = () => undefined;
   #store: PairStore;
   readonly #wakes = new Set<() => void>();
 
@@ -38,6 +40,7 @@ export class PairUnit {
       ...(this.invitationMs === undefined ? {} : { invitationMs: this.invitationMs }),
       onNews: (news) => {
         this.news.push(news);
+        this.listener(news);
         for (const wake of this.#wakes) wake();
       },
       onListenerError: (error) => this.errors.push(error),

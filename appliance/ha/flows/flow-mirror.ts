@@ -48,12 +48,17 @@ export type FlowMirrorNews =
   | { readonly what: 'synchronised' }
   /** This unit has taken everything of the other; once a session. */
   | { readonly what: 'complete' }
-  | { readonly what: 'adopted'; readonly count: number };
+  | { readonly what: 'adopted'; readonly count: number }
+  /** The other unit’s addresses of full nat, which this one has to hold while that one is dead. */
+  | { readonly what: 'addresses'; readonly addresses: readonly string[] };
+
+/** What stays known of the other unit while it is dead. */
+export type Remembered = Pick<Description, 'table' | 'natAddresses'>;
 
 export interface FlowMirrorOptions {
   readonly table: FlowTable;
-  /** The table of the other unit that flows here were told from; it outlives the daemon. */
-  readonly remembered: { get(): string | null; set(table: string): void };
+  /** Outlives the daemon, and not the tables. */
+  readonly remembered: { get(): Remembered | null; set(other: Remembered): void };
   readonly onNews?: (news: FlowMirrorNews) => void;
   readonly onError: (error: unknown) => void;
   readonly timing?: FlowMirrorTiming;
@@ -107,6 +112,8 @@ export class FlowMirror {
   #epoch = 0;
   #pass = 0;
   #reset = false;
+  /** What was said last of this unit. */
+  #greeting: Buffer = Buffer.alloc(0);
   #passBegan = 0;
   /** Everything of the pass is in the ring or sent … */
   #walked = false;
@@ -148,9 +155,9 @@ export class FlowMirror {
     this.#timer.unref();
   }
 
-  /** Tells the other unit anew what this one is, after that has changed. */
-  describe(): void {
-    if (this.#epoch !== 0) this.#send(encodeHello(this.#options.table.describe()), 0);
+  /** Addresses of full nat of the other unit, as far as it was ever heard. */
+  get otherNatAddresses(): readonly string[] {
+    return this.#options.remembered.get()?.natAddresses ?? [];
   }
 
   state(): FlowMirrorState {
@@ -193,6 +200,7 @@ export class FlowMirror {
     this.#other = null;
     this.#options.table.meet(null);
     this.#underWay.clear();
+    this.#greeting = Buffer.alloc(0);
     this.#synchronised = false;
     this.#announced = false;
     this.#complete = false;
@@ -218,8 +226,16 @@ export class FlowMirror {
     this.#forget();
     this.#epoch = epoch;
     if (epoch === 0) return;
-    this.#send(encodeHello(this.#options.table.describe()), 0);
+    this.#greet();
     this.#begin();
+  }
+
+  /** Says what this unit is, where that has changed. */
+  #greet(): void {
+    const greeting = encodeHello(this.#options.table.describe());
+    if (greeting.equals(this.#greeting)) return;
+    this.#greeting = greeting;
+    this.#send(greeting, 0);
   }
 
   /** Nothing waits in the table: time for a walk, or for the end of the pass. */
@@ -260,6 +276,7 @@ export class FlowMirror {
   }
 
   #walk(): void {
+    this.#greet();
     const pass = this.#pass;
     const reset = this.#reset;
     this.#reset = false;
@@ -327,12 +344,13 @@ export class FlowMirror {
       this.#other = message.description;
       this.#problem = null;
       table.meet(message.description);
+      const { table: name, natAddresses } = message.description;
       const before = remembered.get();
-      if (before !== message.description.table) {
-        remembered.set(message.description.table);
-        // Before anything that it tells now.
-        if (before !== null) this.#adopt();
-      }
+      const addresses = natAddresses.join(' ') !== (before?.natAddresses.join(' ') ?? '');
+      if (addresses || before?.table !== name) remembered.set({ table: name, natAddresses });
+      // Before anything that it tells now.
+      if (before !== null && before.table !== name) this.#adopt();
+      if (addresses) this.#tellNews({ what: 'addresses', addresses: natAddresses });
       return;
     }
     if (this.#other === null) {

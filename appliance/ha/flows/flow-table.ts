@@ -56,6 +56,8 @@ export type Outcomes = Readonly<Record<string, number>>;
 
 export interface Description {
   readonly table: string;
+  /** Addresses of the unit that full nat speaks from: the other one answers for them when it is dead. */
+  readonly natAddresses: readonly string[];
   /** Where frames come in, and which networks are there. */
   readonly ways: readonly Way[];
 }

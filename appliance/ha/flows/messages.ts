@@ -5,6 +5,7 @@
  * Invariant: whatever comes is checked whole before anything is done with it.
  */
 import { z } from 'zod';
+import { unicastAddress } from '../../config/fields.js';
 import { PASSES, type Description } from './flow-table.js';
 
 export const CHANNEL = 'flows';
@@ -18,6 +19,7 @@ const KIND = { hello: 1, records: 2, end: 3 } as const;
 const hello = z.strictObject({
   version: z.literal(VERSION),
   table: z.string().min(1).max(200),
+  natAddresses: z.array(unicastAddress()).max(128),
   ways: z
     .array(
       z.strictObject({
@@ -37,7 +39,7 @@ export type FlowMessage =
 
 export function encodeHello(description: Description): Buffer {
   const ways = description.ways.slice(0, MOST_WAYS);
-  const json = JSON.stringify({ version: VERSION, table: description.table, ways });
+  const json = JSON.stringify({ version: VERSION, ...description, ways });
   return Buffer.concat([Buffer.of(KIND.hello), Buffer.from(json)]);
 }
 
@@ -56,8 +58,8 @@ export function decode(body: Buffer, recordBytes: number): FlowMessage | null {
     case KIND.hello: {
       const parsed = hello.safeParse(json(content));
       if (!parsed.success) return null;
-      const { table, ways } = parsed.data;
-      return { kind: 'hello', description: { table, ways } };
+      const { table, natAddresses, ways } = parsed.data;
+      return { kind: 'hello', description: { table, natAddresses, ways } };
     }
     case KIND.records:
       return content.length > 0 && content.length % recordBytes === 0

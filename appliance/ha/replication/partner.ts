@@ -55,6 +55,8 @@ export class Partner {
   /** Why it does not take over this head. */
   #refusal: { readonly head: string; readonly reason: string } | null = null;
   #numbers = 0;
+  /** Why a part of the offer that is coming could not be written down. */
+  #unkept: string | null = null;
 
   constructor(options: PartnerOptions, catalogue: Catalogue) {
     this.#options = options;
@@ -173,12 +175,19 @@ export class Partner {
     if (last === undefined) return;
     if (goal === 'head') {
       const known = log.entry(last.id);
-      const outcome =
-        known?.main === true ? { what: 'taken' as const } : this.take(entries, remaining, peer);
+      const unkept = this.#unkept;
+      this.#unkept = null;
+      const outcome: Outcome =
+        known?.main === true
+          ? { what: 'taken' }
+          : unkept !== null
+            ? { what: 'refused', reason: unkept }
+            : this.take(entries, remaining, peer);
       if (outcome.what === 'taken') this.stands(last.id);
       this.answer(number, outcome);
       // This unit has more, or the other one left something out.
-      if (outcome.what === 'elsewhere' || log.head()?.id !== last.id) this.greet(true);
+      const more = outcome.what === 'taken' && log.head()?.id !== last.id;
+      if (outcome.what === 'elsewhere' || more) this.greet(true);
       if (this.inStep) this.#tell();
       return;
     }
@@ -188,6 +197,7 @@ export class Partner {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       if (goal === 'superseded') this.answer(number, { what: 'elsewhere' });
+      else if (error.code !== 'no-such-revision') this.#unkept = error.message;
       this.#options.onNews({ what: 'not-kept', peer: peer.name, reason: error.message });
       return;
     }

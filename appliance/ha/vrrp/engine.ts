@@ -377,7 +377,7 @@ export class VrrpEngine {
       },
       became: (role, why, at) => this.#became(entry, role, why, at),
       contested: (at) => announcer.contested(at),
-      mayPreempt: (at) => entry.group.mayPreempt(at),
+      mayPreempt: (at, sank) => entry.group.mayPreempt(at, sank),
       content: () => entry.group.content(),
     });
     const entry: Entry = {

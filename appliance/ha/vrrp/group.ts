@@ -28,9 +28,11 @@ export class Group {
     this.key = groupKey(settings.name);
   }
 
-  mayPreempt(now: number): boolean {
+  /** `sank`: the master has become weaker than it was, which nobody waits for. */
+  mayPreempt(now: number, sank: boolean): boolean {
     const { preempt, preemptDelay } = this.settings;
-    if (!preempt) return false;
+    if (sank) this.#weakerSince = -Infinity;
+    if (!preempt) return this.#weakerSince === -Infinity;
     this.#weakerSince ??= now;
     return now >= this.#weakerSince + preemptDelay;
   }

@@ -10,6 +10,8 @@
  *   and another one an interval later. So the stronger one, which may have won before it ever heard
  *   this one (a network that was in two parts), knows that hosts were told otherwise, and announces
  *   its addresses again. Of the least priority, because nobody shall take it for a master's.
+ * - A master that becomes weaker than it was is replaced at once, with Preempt_Mode false too: the
+ *   delay and the mode are for backups that begin (RFC 9568 §6.1).
  * - A master that was late for as long as others wait announces its addresses again too.
  *
  * Invariant: whoever calls has handed over every message that has come before it says that time has
@@ -37,8 +39,8 @@ export interface RouterPort {
   became(role: Role, why: string, now: number): void;
   /** Somebody else may have announced the addresses that it holds. */
   contested(now: number): void;
-  /** Whether a weaker master may be replaced now. */
-  mayPreempt(now: number): boolean;
+  /** Whether a weaker master may be replaced now. `sank`: it was stronger when it was last heard. */
+  mayPreempt(now: number, sank: boolean): boolean;
   /** A master was heard that is left alone. */
   content(): void;
 }
@@ -53,6 +55,8 @@ export class VirtualRouter {
   #priority: number;
   /** Active_Adver_Interval (RFC 9568 §6.1). */
   #masterInterval: number;
+  /** As backup, of the master that was heard last; 0: none was. */
+  #masterPriority = 0;
   /** Adver_Timer as master, Active_Down_Timer as backup. */
   #timer = Infinity;
   #farewellAt = Infinity;
@@ -106,6 +110,7 @@ export class VirtualRouter {
   start(now: number, own: boolean): void {
     this.#masterInterval = this.settings.interval;
     this.#role = 'backup';
+    this.#masterPriority = 0;
     this.#port.became('backup', 'it begins', now);
     if (own) {
       this.#silent = true;
@@ -147,6 +152,7 @@ export class VirtualRouter {
   yield(now: number, interval: number | null, why: string): void {
     this.#port.send(FAREWELL_PRIORITY);
     this.#role = 'backup';
+    this.#masterPriority = 0;
     this.#yielded = true;
     this.#masterInterval = interval ?? this.settings.interval;
     this.#farewellAt = now + this.settings.interval;
@@ -192,7 +198,9 @@ export class VirtualRouter {
       return;
     }
     this.#heardAt = now;
-    if (priority < this.#priority && this.#port.mayPreempt(now)) return;
+    const sank = priority < this.#masterPriority && priority !== FAREWELL_PRIORITY;
+    this.#masterPriority = priority;
+    if (priority < this.#priority && this.#port.mayPreempt(now, sank)) return;
     if (priority >= this.#priority) this.#port.content();
     this.#masterInterval = interval;
     this.#wait(now);

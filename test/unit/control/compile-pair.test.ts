@@ -124,7 +124,6 @@ test('usual settings, and those of the document', () => {
     [
       ['datapath', 253],
       ['workers', 253],
-      ['pools', 253],
       ['failover of shared/even', 253],
     ],
   );
@@ -132,7 +131,12 @@ test('usual settings, and those of the document', () => {
     version: 2,
     preempt: false,
     'first-id': 7,
-    tracking: { datapath: 'fault', workers: 'ignore', interfaces: { eth9: 'fault' } },
+    tracking: {
+      datapath: 'fault',
+      workers: 'ignore',
+      pools: 'yield',
+      interfaces: { eth9: 'fault' },
+    },
   });
   assert.equal(
     groups[0]?.routers.map(({ family, version, interval, vrid }) => [

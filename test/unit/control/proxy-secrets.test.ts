@@ -66,7 +66,7 @@ test('names of what is shown and of what is trusted, in services and pools', () 
 test('workers get keys of what is shown alone, again when it changes, and wiped after use', () => {
   const given: PackedSecrets[] = [];
   const lent: Buffer[] = [];
-  let changed: (name: string) => void = () => undefined;
+  let changed: (name: string, waiting: boolean) => void = () => undefined;
   let generation = 'one';
   const kinds: Record<string, CertificateInfo['kind']> = {
     shop: 'certificate',
@@ -108,10 +108,10 @@ test('workers get keys of what is shown alone, again when it changes, and wiped 
     'keys are wiped',
   );
   secrets.follow(tables({ tls }));
-  changed('other');
+  changed('other', false);
   assert.is(given.length, 1, 'nothing of what is used is another');
   generation = 'two';
-  changed('shop');
+  changed('shop', false);
   assert.is(packed(given[1])['shop'], 'two key of shop');
   secrets.follow(tables({ tls: { ...tls, clients: null } }));
   assert.equal(Object.keys(packed(given[2])).sort(), ['inner', 'shop', 'unit']);

@@ -188,6 +188,25 @@ test('preemption waits for its delay, silence does not', () => {
   assert.is(alone.role(), 'master', 'nobody was left to wait for');
 });
 
+test('a master that becomes weaker is not waited for, whatever is said of preemption', () => {
+  for (const settings of [{ preemptDelay: 60_000 }, { preempt: false }]) {
+    const bench = new Bench([groupOf(settings)]);
+    for (const [at, priority, deadline] of [
+      [1000, 200, 1000 + DOWN],
+      [2000, 50, 1000 + DOWN],
+      [3000, 50, 1000 + DOWN],
+      // It is well again.
+      [4000, 200, 4000 + DOWN],
+      // The farewell of one that yielded says nothing of a master.
+      [5000, 1, 5000 + DOWN],
+    ] as const) {
+      bench.pass(at);
+      bench.hear({ priority });
+      assert.is(bench.engine.deadline, deadline, `${JSON.stringify(settings)} at ${at}`);
+    }
+  }
+});
+
 test('a master that gives up is followed after the skew', () => {
   const bench = new Bench();
   bench.pass(1000);

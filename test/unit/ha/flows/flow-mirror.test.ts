@@ -5,7 +5,11 @@
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FlowMirror, type FlowChannel } from '../../../../appliance/ha/flows/flow-mirror.js';
+import {
+  FlowMirror,
+  type FlowChannel,
+  type Remembered,
+} from '../../../../appliance/ha/flows/flow-mirror.js';
 import {
   CHANNEL,
   decode,
@@ -33,7 +37,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 
 class Side {
   readonly errors: unknown[] = [];
-  remembered: string | null = null;
+  remembered: Remembered | null = null;
   mirror: FlowMirror;
 
   constructor(
@@ -48,7 +52,7 @@ class Side {
       table: this.table,
       remembered: {
         get: () => this.remembered,
-        set: (table) => (this.remembered = table),
+        set: (other) => (this.remembered = other),
       },
       onError: (error) => this.errors.push(error),
       timing,
@@ -168,6 +172,16 @@ test('a flood is told bit by bit, in bounded memory', () =>
     await until('their ends', () => same(b, numbers(0, 1000)));
   }, 512));
 
+test('a unit hears which addresses it has to hold for the other, and what becomes of them', () =>
+  withPair(async (a, b) => {
+    await until('both units', () => synchronised(a, b));
+    assert.equal(b.mirror.otherNatAddresses, []);
+    a.table.natAddresses = ['10.0.0.20', 'fd00::20'];
+    await until('them', () => b.mirror.otherNatAddresses.length === 2);
+    await b.restart();
+    assert.equal(b.mirror.otherNatAddresses, ['10.0.0.20', 'fd00::20'], 'known while A is silent');
+  }));
+
 test('a walk that fails is tried again', () =>
   withPair(async (a, b) => {
     a.table.failNextWalk = true;
@@ -256,7 +270,7 @@ test('nothing is taken before the other unit has said what it is', () =>
     channel.listener?.(encodeRecords(Buffer.concat([record, record])));
     channel.listener?.(encodeEnd(1, 2));
     assert.equal(mirror.state().received, { early: 3 });
-    channel.listener?.(encodeHello({ table: 'others', ways: [] }));
+    channel.listener?.(encodeHello({ table: 'others', natAddresses: [], ways: [] }));
     channel.listener?.(encodeRecords(record));
     assert.equal(table.known(), [9]);
     assert.is(mirror.state().complete, false);
@@ -268,15 +282,24 @@ test('nothing is taken before the other unit has said what it is', () =>
 test('what is no message is counted and does nothing', () =>
   withChannel(async (channel, table, mirror) => {
     await until('a session', () => mirror.state().pass > 0);
-    channel.listener?.(encodeHello({ table: 'others', ways: [] }));
+    channel.listener?.(encodeHello({ table: 'others', natAddresses: [], ways: [] }));
     const wrong = [
       Buffer.of(),
       Buffer.of(0),
       Buffer.of(9, 1, 2),
       Buffer.of(1),
-      Buffer.concat([Buffer.of(1), Buffer.from('{"version":2,"table":"x","ways":[]}')]),
-      Buffer.concat([Buffer.of(1), Buffer.from('{"version":1,"table":"","ways":[]}')]),
-      Buffer.concat([Buffer.of(1), Buffer.from('{"version":1,"table":"x","ways":[],"more":1}')]),
+      Buffer.concat([
+        Buffer.of(1),
+        Buffer.from('{"version":2,"table":"x","natAddresses":[],"ways":[]}'),
+      ]),
+      Buffer.concat([
+        Buffer.of(1),
+        Buffer.from('{"version":1,"table":"","natAddresses":[],"ways":[]}'),
+      ]),
+      Buffer.concat([
+        Buffer.of(1),
+        Buffer.from('{"version":1,"table":"x","natAddresses":[],"ways":[],"more":1}'),
+      ]),
       Buffer.concat([Buffer.of(1), Buffer.of(0xff, 0xfe)]),
       Buffer.of(2),
       Buffer.of(2, 1, 2, 3),

@@ -215,7 +215,7 @@ async function check(acts: readonly Act[]): Promise<void> {
 }
 
 test('both are equal in the end, and nothing that was acknowledged is lost', async () => {
-  const runs = Number(process.env['WEIR_PROPERTY_RUNS'] ?? 300);
+  const runs = Number(process.env['WEIR_PROPERTY_RUNS'] ?? 150);
   await fc.assert(
     fc.asyncProperty(fc.array(act, { minLength: 5, maxLength: 60, size: 'max' }), check),
     { numRuns: runs, includeErrorInReport: true, endOnFailure: true },

@@ -1,0 +1,140 @@
+/**
+ * What two units of a pair have in common beside the document: joins the shelves to the pair, and tells
+ * as events and sentences how that goes.
+ *
+ * Invariant: nothing of a key or secret is in an event, a sentence or an error.
+ */
+import { Replica, type ReplicaState, type SharedNews } from '../../ha/shared/replica.js';
+import type { Pair } from '../../ha/pair/pair.js';
+import type { PairNews } from '../../ha/pair/state.js';
+import type { EventLog } from '../../telemetry/event-log.js';
+import type { CertificateStore } from '../../tls/certificate-store.js';
+import type { TicketKeys } from '../../tls/ticket-keys.js';
+import type { CookieSecret } from '../cookie-secret.js';
+import { certificateKey, CertificateShelf } from './certificate-shelf.js';
+import { CookieShelf } from './cookie-shelf.js';
+import { TicketShelf } from './ticket-shelf.js';
+
+export interface SharingOptions {
+  readonly pair: Pick<Pair, 'onSession' | 'state'>;
+  readonly certificates: CertificateStore;
+  readonly tickets: TicketKeys;
+  readonly cookies: CookieSecret;
+  readonly events: Pick<EventLog, 'append'>;
+  /** Cookies are made with another secret now. */
+  readonly onCookies: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** How long somebody who changes something waits for the other unit. */
+const PATIENCE_MS = 3000;
+
+export class Sharing {
+  readonly #options: SharingOptions;
+  readonly #replica: Replica;
+  readonly #stop: () => void;
+
+  constructor(options: SharingOptions) {
+    this.#options = options;
+    const { pair, certificates, tickets, cookies, onError } = options;
+    this.#replica = new Replica({
+      shelves: [
+        new CertificateShelf({
+          store: certificates,
+          onConflict: (name, kept, fingerprint) => {
+            this.#tell(
+              'warning',
+              `both units had another certificate ${name}: the later one counts, and that of this unit, SHA-256 ${fingerprint}, is kept as ${kept}`,
+            );
+          },
+        }),
+        new TicketShelf(tickets),
+        new CookieShelf(cookies, () => {
+          this.#tell(
+            'warning',
+            'persistence cookies are made with the secret of the other unit now: those that this unit gave before are not known any more',
+          );
+          options.onCookies();
+        }),
+      ],
+      onNews: (news) => {
+        this.#heard(news);
+      },
+      onError,
+    });
+    this.#stop = pair.onSession((session) => {
+      this.#replica.attach(session);
+      if (session.links.length > 0) this.#replica.together();
+    });
+  }
+
+  get state(): ReplicaState {
+    return this.#replica.state;
+  }
+
+  /** What happens to the pair. */
+  heard(news: PairNews): void {
+    if (news.what === 'paired') this.#options.certificates.forgetPair();
+    if (news.what === 'together') this.#replica.together();
+    if (news.what === 'alone') this.#replica.apart();
+    if (news.what === 'left') this.#replica.attach(null);
+  }
+
+  /** Null: the other unit has it, or there is none; else a sentence that says that it does not. */
+  async certificate(name: string, waiting: boolean): Promise<string | null> {
+    if (this.#options.pair.state().peer === null) return null;
+    const told = await this.#replica.told(certificateKey(name, waiting), PATIENCE_MS);
+    const peer = this.#peer();
+    if (told === 'away') return `${peer} is away, and is given this when it is heard again`;
+    if (told === 'refused') return `${peer} could not take this: its events say why`;
+    return null;
+  }
+
+  close(): void {
+    this.#stop();
+    this.#replica.close();
+  }
+
+  #heard(news: SharedNews): void {
+    const peer = this.#peer();
+    switch (news.what) {
+      case 'equal': {
+        const { sent, taken } = news;
+        this.#tell(
+          'info',
+          `certificates and keys are shared with ${peer}: ${sent} given, ${taken} taken`,
+        );
+        return;
+      }
+      case 'not-taken':
+        this.#tell('error', `${nameOf(news.key)} of ${peer} could not be taken: ${news.why}`);
+        return;
+      case 'refused':
+        this.#tell('error', `${nameOf(news.key)} could not be given to ${peer}: ${news.why}`);
+        return;
+      case 'malformed':
+        this.#tell('error', `${peer} sent what is no message of what is shared: ${news.why}`);
+    }
+  }
+
+  #tell(severity: 'info' | 'warning' | 'error', message: string): void {
+    this.#options.events.append({
+      ...{ kind: 'pair', severity, message: message.replace(/\.$/, '') },
+      subject: { peer: this.#peer() },
+    });
+  }
+
+  #peer(): string {
+    return this.#options.pair.state().peer?.name ?? 'the other unit';
+  }
+}
+
+/** For people. Names of keys of tickets are digests, and mean nothing to them. */
+function nameOf(key: string): string {
+  const [shelf = '', ...rest] = key.split('/');
+  if (shelf === 'certificate') {
+    const [place, name = ''] = rest;
+    return `the ${place === 'request' ? 'request of ' : ''}certificate ${name}`;
+  }
+  return shelf === 'ticket-key' ? 'a key of session tickets' : 'the secret of cookies';
+}

@@ -1,0 +1,262 @@
+/** Two units with stores of their own over a real pair: what one has, both have, whatever happens. */
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { CookieSecret } from '../../../../appliance/control/cookie-secret.js';
+import { Sharing } from '../../../../appliance/control/shared/sharing.js';
+import { CHANNEL } from '../../../../appliance/ha/shared/messages.js';
+import type { NewEvent } from '../../../../appliance/telemetry/event-log.js';
+import { CertificateStore } from '../../../../appliance/tls/certificate-store.js';
+import { makeCertificate, makeRequest } from '../../../../appliance/tls/issue.js';
+import { makeKey } from '../../../../appliance/tls/keys.js';
+import { TicketKeys } from '../../../../appliance/tls/ticket-keys.js';
+import { freePort, PairUnit } from '../../../support/two-units.js';
+
+const test = suite('sharing of two units');
+const ends = ['127.0.0.1', '127.0.0.2'];
+
+class SharingUnit {
+  readonly events: NewEvent[] = [];
+  readonly pairUnit: PairUnit;
+  readonly certificates: CertificateStore;
+  readonly tickets: TicketKeys;
+  readonly cookies: CookieSecret;
+  sharing: Sharing;
+  now = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(name: string, port: number) {
+    this.pairUnit = new PairUnit(name, port);
+    const { folder } = this.pairUnit;
+    const raise = (error: unknown): never => {
+      throw error;
+    };
+    this.certificates = CertificateStore.open(folder, {
+      onListenerError: raise,
+      now: () => this.now,
+    });
+    this.tickets = new TicketKeys({
+      file: join(folder, 'tickets'),
+      onChange: () => undefined,
+      onError: raise,
+    });
+    this.cookies = CookieSecret.open(folder);
+    this.sharing = this.#share();
+    this.pairUnit.listener = (news) => {
+      this.sharing.heard(news);
+    };
+  }
+
+  #share(): Sharing {
+    return new Sharing({
+      pair: this.pairUnit.pair,
+      certificates: this.certificates,
+      tickets: this.tickets,
+      cookies: this.cookies,
+      events: {
+        append: (event) => {
+          this.events.push(event);
+          this.#wake();
+          return { subject: {}, ...event, sequence: this.events.length, time: 0 };
+        },
+      },
+      onCookies: () => undefined,
+      onError: (error) => this.pairUnit.errors.push(error),
+    });
+  }
+
+  /** Of the daemon. */
+  restart(): void {
+    this.sharing.close();
+    this.pairUnit.restart();
+    this.sharing = this.#share();
+  }
+
+  /** Resolves once an event says so, from the `from`-th on. */
+  async said(what: RegExp, from = 0): Promise<string> {
+    for (;;) {
+      const found = this.events.slice(from).find(({ message }) => what.test(message));
+      if (found !== undefined) return found.message;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  /** Everything in the store, and that each key fits its certificate. */
+  content(): string[] {
+    return this.certificates
+      .versions()
+      .map(({ name, waiting, at, digest }) => {
+        const info = waiting ? this.certificates.request(name) : this.certificates.get(name);
+        assert.is(info?.problem ?? null, null);
+        return `${name} ${waiting} ${at} ${digest}`;
+      })
+      .sort();
+  }
+
+  async put(name: string, at: number, key?: KeyObject, author = 'ada'): Promise<string> {
+    this.now = at;
+    const made = key ?? (await makeKey('ecdsa-p256'));
+    const leaf = await makeCertificate(
+      made,
+      { names: [`${name}.example`] },
+      { now: Date.now(), lifetimeMs: 86_400_000 },
+    );
+    const plain = made.export({ type: 'pkcs8', format: 'der' });
+    return this.certificates.put({
+      ...{ name, kind: 'certificate', chain: [leaf], key: plain, source: 'imported', author },
+    }).fingerprint;
+  }
+
+  close(): void {
+    this.sharing.close();
+    this.tickets.close();
+    this.certificates.close();
+    this.pairUnit.close();
+  }
+}
+
+async function withUnits(
+  work: (a: SharingUnit, b: SharingUnit) => Promise<void>,
+  options: { readonly before?: (a: SharingUnit, b: SharingUnit) => Promise<void> } = {},
+): Promise<void> {
+  const port = await freePort();
+  const [a, b] = [new SharingUnit('unit-a', port), new SharingUnit('unit-b', port)];
+  try {
+    await options.before?.(a, b);
+    const { code } = await a.pairUnit.pair.invite(ends);
+    await b.pairUnit.pair.join(code, ends[0] ?? '');
+    await Promise.all([a.said(/are shared/), b.said(/are shared/)]);
+    await work(a, b);
+    assert.equal([...a.pairUnit.errors, ...b.pairUnit.errors], []);
+  } finally {
+    a.close();
+    b.close();
+  }
+}
+
+const equal = (a: SharingUnit, b: SharingUnit): void => {
+  assert.equal(a.content(), b.content());
+};
+
+test('what each had before they were paired, both have then, keys too', () =>
+  withUnits(
+    async (a, b) => {
+      equal(a, b);
+      assert.is(a.content().length, 3);
+      const plain = b.certificates.privateKey('shop');
+      assert.ok(plain !== undefined);
+      const key = createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
+      assert.is(key.asymmetricKeyType, 'ec');
+      assert.equal(a.certificates.requestDer('wait'), b.certificates.requestDer('wait'));
+      assert.equal(a.tickets.keys, b.tickets.keys);
+      assert.is(a.tickets.keys.length, 2);
+      assert.is(a.cookies.keyOf('shop'), b.cookies.keyOf('shop'));
+    },
+    {
+      before: async (a, b) => {
+        await a.put('shop', 1000);
+        await b.put('mail', 2000);
+        const key = await makeKey('ecdsa-p256');
+        const der = await makeRequest(key, { names: ['wait.example'] });
+        b.certificates.put({
+          ...{ name: 'wait', kind: 'request', chain: [der], source: 'imported', author: 'ada' },
+          key: key.export({ type: 'pkcs8', format: 'der' }),
+        });
+      },
+    },
+  ));
+
+test('a change on either is on both when it is answered; so is a removal', () =>
+  withUnits(async (a, b) => {
+    await a.put('shop', 1000);
+    assert.is(await a.sharing.certificate('shop', false), null);
+    equal(a, b);
+    b.now = 500;
+    await b.put('shop', 500);
+    assert.is(await b.sharing.certificate('shop', false), null);
+    equal(a, b);
+    assert.is(a.certificates.get('shop')?.changed, 1001, 'later than what it replaced');
+    b.certificates.remove('shop');
+    assert.is(await b.sharing.certificate('shop', false), null);
+    assert.is(a.certificates.get('shop'), undefined);
+    equal(a, b);
+  }));
+
+test('while the other is away the answer says so; the later change wins, and the other key is kept', () =>
+  withUnits(async (a, b) => {
+    await a.put('shop', 1000);
+    await a.put('gone', 1000);
+    await Promise.all([a.sharing.certificate('shop', false), a.sharing.certificate('gone', false)]);
+    b.sharing.close();
+    b.pairUnit.stop();
+    await a.pairUnit.heard('alone');
+    const lost = await a.put('shop', 2000);
+    assert.match((await a.sharing.certificate('shop', false)) ?? '', /unit-b is away/);
+    a.now = 2000;
+    a.certificates.remove('gone');
+    const won = await b.put('shop', 3000);
+    const seen = [a.events.length, b.events.length] as const;
+    b.restart();
+    await Promise.all([a.said(/are shared/, seen[0]), b.said(/are shared/, seen[1])]);
+    assert.match(await a.said(/both units had another certificate shop/), new RegExp(lost));
+    const kept = a.certificates.list().find(({ name }) => name.startsWith('shop-conflict-'));
+    assert.is(kept?.fingerprint, lost);
+    assert.is(await a.sharing.certificate(kept?.name ?? '', false), null);
+    assert.is(b.certificates.get('shop')?.fingerprint, won);
+    assert.is(b.certificates.get('gone'), undefined);
+    equal(a, b);
+  }));
+
+test('nothing that is not as it should be is taken, and it is told', () =>
+  withUnits(async (a, b) => {
+    await a.put('shop', 1000);
+    await a.sharing.certificate('shop', false);
+    const before = b.content();
+    const header = (text: string, body: Uint8Array = Buffer.alloc(0), type = 2): Buffer => {
+      const length = Buffer.alloc(5);
+      length.writeUInt8(type);
+      length.writeUInt32BE(Buffer.byteLength(text), 1);
+      return Buffer.concat([length, Buffer.from(text), body]);
+    };
+    const entry = (more: object, body?: Uint8Array): Buffer =>
+      header(
+        JSON.stringify({
+          ...{ key: 'certificate/live/shop', at: 5000, digest: 'ab'.repeat(32) },
+          meta: { kind: 'certificate', source: 'imported', author: 'eve', chain: 4 },
+          ...more,
+        }),
+        body,
+      );
+    const malformed = [
+      Buffer.alloc(0),
+      Buffer.from([9, 0, 0, 0, 0]),
+      header('{}'),
+      header('{', undefined, 1),
+      Buffer.from([2, 255, 255, 255, 255]),
+      header(`{"first":true,"last":true,"versions":${'['.repeat(50_000)}`, undefined, 1),
+      entry({ at: 1e300 }),
+      entry({ more: 1 }),
+      entry({ key: 'nothing/x' }),
+      entry({ meta: null }),
+      header(JSON.stringify({ first: false, last: true, versions: [] }), undefined, 1),
+    ];
+    const notTaken = [
+      entry({}),
+      entry({}, Buffer.from([0, 0, 255, 0, 1, 2])),
+      entry({ key: 'certificate/live/../x' }),
+      entry({ key: 'certificate/live/__proto__' }),
+      entry({ meta: [] }),
+      entry({ key: 'ticket-key/x' }, Buffer.alloc(80)),
+      entry({ key: 'cookie-secret/', at: 2 ** 48 - 1 }, Buffer.alloc(3)),
+    ];
+    for (const body of [...malformed, ...notTaken]) await a.pairUnit.session?.send(CHANNEL, body);
+    assert.is(b.sharing.state.malformed, malformed.length);
+    assert.is(b.sharing.state.notTaken, notTaken.length);
+    assert.equal(b.content(), before);
+    await a.put('shop', 6000);
+    assert.is(await a.sharing.certificate('shop', false), null, 'and all goes on');
+    equal(a, b);
+  }));
+
+test.run();
