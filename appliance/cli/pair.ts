@@ -4,10 +4,10 @@
  * Invariant: the code of an invitation is never an argument unless who typed it wanted that: other
  * users of the machine see arguments. Without it, it is asked for, or read from stdin.
  */
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { PairInvited, PairLink, PairView } from '../api/contract.js';
 import { examples } from './arguments.js';
+import { askSecret, askYes, terminalThere } from './ask.js';
 import { readOctets } from './cert-files.js';
 import { answer, clientOf, type Context } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -89,7 +89,7 @@ function addJoin(pair: Command, context: Context): void {
         'The code is asked for, or read from stdin when that is no terminal; given on the command line,\n' +
         'other users of this machine may see it while the command runs. Root only.',
     )
-    .argument('<code-or-address>', 'the code, or the address alone')
+    .argument('<code-or-address>', "the code or '-', or the address alone")
     .argument('[address]', 'of the inviting unit, any that it printed')
     .addHelpText(
       'after',
@@ -101,7 +101,7 @@ function addJoin(pair: Command, context: Context): void {
     )
     .action(
       async (first: string, second: string | undefined, _options: object, command: Command) => {
-        const code = second === undefined ? await askCode(context) : first;
+        const code = second === undefined || first === '-' ? await readCode(context) : first;
         const address = second ?? first;
         const view = await clientOf(command, context).json<PairView>({
           method: 'POST',
@@ -122,23 +122,13 @@ function joinedText({ peer }: PairView): string {
   );
 }
 
-async function askCode(context: Context): Promise<string> {
-  if (process.stdin.isTTY !== true) {
-    const bytes = await readOctets(['-']);
-    const code = bytes.toString('utf8').trim();
-    bytes.fill(0);
-    if (code !== '') return code;
-    throw new CliError(EXIT.usage, 'There was no code on stdin: give the one that was printed.');
-  }
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return (await lines.question('Code: ')).trim();
-  } catch (error) {
-    context.err('\n');
-    throw new CliError(EXIT.usage, 'No code was given.', undefined, error);
-  } finally {
-    lines.close();
-  }
+async function readCode(context: Context): Promise<string> {
+  if (terminalThere()) return (await askSecret(context, 'Code (is not shown): ')).trim();
+  const bytes = await readOctets(['-']);
+  const code = bytes.toString('utf8').trim();
+  bytes.fill(0);
+  if (code !== '') return code;
+  throw new CliError(EXIT.usage, 'There was no code on stdin: give the one that was printed.');
 }
 
 function addStatus(pair: Command, context: Context): void {
@@ -231,12 +221,26 @@ function addLeave(pair: Command, context: Context): void {
     .summary('part this unit from the other one, or withdraw an invitation')
     .description(
       'Forgets the other unit and both keys; the other one does the same when it hears of it. Each keeps\n' +
-        'its configuration. To be a pair again they must be paired anew. Root only.',
+        'its configuration. To be a pair again they must be paired anew. On a terminal it asks first.\n' +
+        'Root only.',
     )
-    .addHelpText('after', examples(['weir pair leave', 'alone from now on']))
-    .action(async (_options: object, command: Command) => {
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      examples(
+        ['weir pair leave', 'alone from now on'],
+        ['weir pair leave --yes', 'without asking'],
+      ),
+    )
+    .action(async ({ yes }: { readonly yes?: boolean }, command: Command) => {
       const client = clientOf(command, context);
       const before = await client.json<PairView>({ path: '/v1/pair' });
+      if (before.peer !== null && yes !== true && terminalThere()) {
+        const question = `Part this unit from ${clean(before.peer.name)}?`;
+        if (!(await askYes(context, question))) {
+          throw new CliError(EXIT.failure, 'Nothing was changed.');
+        }
+      }
       const view = await client.json<PairView>({ method: 'DELETE', path: '/v1/pair' });
       await answer(command, context, view, () => leftText(before));
     });

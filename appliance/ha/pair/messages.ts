@@ -32,7 +32,14 @@ export const welcomeSchema = z.strictObject({
   addresses: z.array(unicastAddress()).min(1).max(MAX_LINKS),
 });
 export const emptySchema = z.strictObject({});
-export const refusedReasons = ['code', 'void', 'itself', 'same-name', 'unknown'] as const;
+export const refusedReasons = [
+  'code',
+  'void',
+  'itself',
+  'same-name',
+  'version',
+  'unknown',
+] as const;
 export type RefusedReason = (typeof refusedReasons)[number];
 export const refusedSchema = z.strictObject({ reason: z.enum(refusedReasons) });
 
@@ -40,7 +47,18 @@ export function encodeJson(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** @throws FrameError */
+/** The other unit speaks otherwise than this one, and says so. */
+export class VersionError extends FrameError {
+  constructor(version: number) {
+    super(
+      `its version of the pair's protocol is ${version}, this unit's is ${PROTOCOL_VERSION}: bring both units to the same version of Weir`,
+    );
+  }
+}
+
+const anyVersion = z.looseObject({ version: z.int().min(0) });
+
+/** @throws FrameError, VersionError */
 export function decodeJson<T>(schema: z.ZodType<T>, payload: Buffer): T {
   let value: unknown;
   try {
@@ -50,6 +68,10 @@ export function decodeJson<T>(schema: z.ZodType<T>, payload: Buffer): T {
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
+  const said = anyVersion.safeParse(value);
+  if (said.success && said.data.version !== PROTOCOL_VERSION) {
+    throw new VersionError(said.data.version);
+  }
   const at = parsed.error.issues[0]?.path.join('.') ?? '';
   throw new FrameError(`a control frame is not as it should be (${at === '' ? 'keys' : at})`);
 }

@@ -22,6 +22,7 @@ import {
   joinSchema,
   PROTOCOL_VERSION,
   refusedSchema,
+  VersionError,
   welcomeSchema,
   type RefusedReason,
 } from './messages.js';
@@ -184,6 +185,7 @@ class Talk {
   failure(error: unknown): unknown {
     if (!(error instanceof FrameError)) return error;
     this.#counts.malformed += 1;
+    if (error instanceof VersionError) this.send('refused', { reason: 'version' });
     return new PairError(
       'unavailable',
       `The other unit does not speak as this one: ${error.message}.`,
@@ -212,6 +214,8 @@ const SENTENCES: Readonly<Record<RefusedReason, string>> = {
   itself: 'At that address is this unit itself: name the other one’s.',
   'same-name':
     'Both units have the same name: give this one another in unit.name of its configuration, apply it, and join again.',
+  version:
+    'The other unit runs a version of Weir that pairs in another way: bring both units to the same version, and join again.',
   unknown:
     'The other unit has no invitation open, and does not know this one: run "weir pair invite" there.',
 };

@@ -6,7 +6,8 @@ import { PortError } from '../../../appliance/api/port.js';
 import { FINGERPRINT, INVITED, PAIRED } from '../api/fake-pair.js';
 import { withApi } from '../api/fixture.js';
 import { needs } from '../../support/needs.js';
-import { weir } from './weir.js';
+import { withTerminal, type Screen } from '../../support/terminal.js';
+import { program, weir } from './weir.js';
 
 const test = suite('cli: pair');
 const author = userInfo().username;
@@ -36,8 +37,11 @@ needs.root(test)('join takes the code as an argument or from stdin', () =>
     assert.match(given.out, /^Joined weir-b\.\nFingerprint {2}AA:/);
     const read = await weir(['pair', 'join', '10.0.0.1'], { socket, input: `${code}\n` });
     assert.is(read.code, 0);
+    const dash = await weir(['pair', 'join', '-', '10.0.0.1'], { socket, input: `${code}\n` });
+    assert.is(dash.code, 0);
     const argument = { code, address: '10.0.0.1', author };
     assert.equal(daemon.pair.asked, [
+      { method: 'join', argument },
       { method: 'join', argument },
       { method: 'join', argument },
     ]);
@@ -49,6 +53,60 @@ needs.root(test)('join takes the code as an argument or from stdin', () =>
     assert.is(wrong.code, 5);
     assert.match(wrong.err, /The code is wrong\./);
     assert.not.match(wrong.err, /abcde/);
+  }),
+);
+
+/** A command at a terminal of its own, and the words that end it. */
+function atTerminal(
+  socket: string,
+  words: readonly string[],
+  act: (screen: Screen) => Promise<void>,
+): Promise<void> {
+  const command = [process.execPath, program, '--socket', socket, ...words];
+  const environment = { LC_ALL: 'C.UTF-8', TERM: 'dumb' };
+  return withTerminal({ command, environment, columns: 80, rows: 24 }, act);
+}
+
+needs.root(test)('at a terminal, join asks for the code and does not show it', () =>
+  withApi(async ({ daemon, socket }) => {
+    const code = 'ABCDE-FGHJK-MNPQR-STVWX';
+    await atTerminal(socket, ['pair', 'join', '10.0.0.1'], async (screen) => {
+      await screen.until('the question', (text) => text.includes('Code (is not shown): '));
+      screen.send(`${code}\r`);
+      await screen.ended;
+      await screen.until('the answer', (text) => text.includes('Joined weir-b.'));
+      assert.not.match(screen.sent(), /ABCDE/);
+    });
+    const argument = { code, address: '10.0.0.1', author };
+    assert.equal(daemon.pair.asked, [{ method: 'join', argument }]);
+    await atTerminal(socket, ['pair', 'join', '10.0.0.1'], async (screen) => {
+      await screen.until('the question', (text) => text.includes('Code (is not shown): '));
+      screen.send('\u0003');
+      await screen.ended;
+      await screen.until('the end', (text) => text.includes('Nothing was answered.'));
+    });
+    assert.is(daemon.pair.asked.length, 1);
+  }),
+);
+
+needs.root(test)('at a terminal, leave asks first, and only yes is yes', () =>
+  withApi(async ({ daemon, socket }) => {
+    daemon.pair.current = PAIRED;
+    for (const [typed, seen] of [
+      ['\r', 'Nothing was changed.'],
+      ['yes\r', 'no pair any more'],
+    ] as const) {
+      assert.equal(daemon.pair.asked, []);
+      await atTerminal(socket, ['pair', 'leave'], async (screen) => {
+        await screen.until('the question', (text) => text.includes('from weir-b? [y/N]'));
+        screen.send(typed);
+        await screen.ended;
+        await screen.until(seen, (text) => text.includes(seen));
+      });
+    }
+    assert.equal(daemon.pair.asked, [{ method: 'leave', argument: { author } }]);
+    await atTerminal(socket, ['pair', 'leave', '--yes'], (screen) => screen.ended);
+    assert.is(daemon.pair.asked.length, 2);
   }),
 );
 

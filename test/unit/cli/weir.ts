@@ -6,7 +6,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('../../../appliance/cli/weir.js', import.meta.url));
+export const program = fileURLToPath(new URL('../../../appliance/cli/weir.js', import.meta.url));
 
 export interface Ran {
   readonly code: number | null;

@@ -228,6 +228,44 @@ test('one that answers without the code is not believed', async () => {
   }
 });
 
+test('units of two versions say so to each other', () =>
+  units(async (a, b) => {
+    await a.pair.invite(['127.0.0.1']);
+    const { context } = await identityIn(b.folder);
+    const frames = new FrameSocket(await dial('127.0.0.1', a.port, context), 1, noRefusals());
+    const refused = new Promise<string>((resolve) => {
+      frames.listen({
+        frame: ({ payload }) => resolve(payload.toString()),
+        closed: (reason) => resolve(reason),
+      });
+    });
+    frames.send('join', encodeJson({ version: 2, name: 'later', whatever: true }));
+    assert.is(await refused, '{"reason":"version"}');
+    assert.is(a.pair.state().refused.wrongCode, 0, 'it has cost no try');
+    a.stop();
+
+    const known = await identityIn(a.folder);
+    const server = createServer((raw) => {
+      serve(raw, known.context).once('secure', function (this: TLSSocket) {
+        const answers = new FrameSocket(this, 1, noRefusals());
+        answers.listen({
+          frame: ({ type }) => {
+            if (type === 'join') answers.send('welcome', encodeJson({ version: 2, name: 'later' }));
+          },
+          closed: () => undefined,
+        });
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(b.port, '127.0.0.1', resolve));
+    try {
+      const why = await refusalOf(b.pair.join(formatCode(makeSecret()), '127.0.0.1'));
+      assert.match(why, /version of the pair's protocol is 2, this unit's is 1: bring both/);
+    } finally {
+      server.close();
+      a.restart();
+    }
+  }));
+
 test('neither secret nor private key is in the files of a unit, and they are its owner’s alone', async () => {
   const [a, b] = await pairOf(['127.0.0.1']);
   try {
