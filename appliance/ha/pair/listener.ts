@@ -2,7 +2,8 @@
  * Where the inviter hears the other unit: one address and port.
  *
  * Invariant: strangers are few and do not stay. Who has not shown the other unit's key in time is
- * disconnected, and when there are too many, the one that has been there longest makes room.
+ * disconnected, and when there are too many, an address with most of them makes room, so that a crowd
+ * from one host does not keep the other unit out.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket, type SecureContext } from 'node:tls';
@@ -25,7 +26,8 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #server: Server;
-  readonly #strangers = new Set<Socket>();
+  /** With the addresses that they came from, the oldest first. */
+  readonly #strangers = new Map<Socket, string>();
   readonly #handshaking = new Set<Socket>();
 
   private constructor(options: ListenerOptions) {
@@ -56,11 +58,8 @@ export class Listener {
   }
 
   #accept(raw: Socket): void {
-    if (this.#strangers.size >= STRANGERS) {
-      const [oldest] = this.#strangers;
-      oldest?.destroy();
-    }
-    this.#strangers.add(raw);
+    this.#strangers.set(raw, raw.remoteAddress ?? '');
+    if (this.#strangers.size > STRANGERS) this.#makeRoom();
     this.#handshaking.add(raw);
     const { context, counts, onConnection, address } = this.#options;
     const socket = new TLSSocket(raw, {
@@ -91,6 +90,19 @@ export class Listener {
       this.#handshaking.delete(raw);
       if (onConnection(socket, pin, address)) this.#strangers.delete(raw);
     });
+  }
+
+  /** Ends the oldest of those from the address with most of them. */
+  #makeRoom(): void {
+    const counts = new Map<string, number>();
+    for (const from of this.#strangers.values()) counts.set(from, (counts.get(from) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    for (const [raw, from] of this.#strangers) {
+      if (counts.get(from) !== most) continue;
+      this.#strangers.delete(raw);
+      raw.destroy();
+      return;
+    }
   }
 }
 

@@ -1,19 +1,17 @@
 /** Two units come to know each other by a code, and nobody else does. */
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { join as path } from 'node:path';
-import { TLSSocket, type SecureContext } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formatCode, makeSecret } from '../../../../appliance/ha/pair/code.js';
 import { noRefusals } from '../../../../appliance/ha/pair/counts.js';
 import { dial } from '../../../../appliance/ha/pair/dial.js';
 import { FrameSocket } from '../../../../appliance/ha/pair/frame-socket.js';
-import { needIdentity, type Identity } from '../../../../appliance/ha/pair/identity.js';
 import { encodeJson } from '../../../../appliance/ha/pair/messages.js';
-import { PairStore } from '../../../../appliance/ha/pair/store.js';
-import { MachineKey } from '../../../../appliance/tls/machine-key.js';
+import { identityIn, Middle, serve } from '../../../support/pair-strangers.js';
 import { freePort, pairOf, PairUnit } from '../../../support/two-units.js';
 
 const test = suite('pairing');
@@ -120,69 +118,13 @@ test('before an invitation, and at other addresses, nothing listens', () =>
     );
   }));
 
-/** Of a unit that plays others. */
-async function identityIn(folder: string): Promise<Identity> {
-  const store = PairStore.open(folder);
-  try {
-    return await needIdentity(store, MachineKey.open(folder, true), 'another');
-  } finally {
-    store.close();
-  }
-}
-
-function serve(raw: Socket, secureContext: SecureContext): TLSSocket {
-  const socket = new TLSSocket(raw, {
-    isServer: true,
-    secureContext,
-    requestCert: true,
-    rejectUnauthorized: false,
-  });
-  return socket.on('error', () => undefined);
-}
-
-/** Ends TLS on both sides with a key of its own and passes on what it reads. */
-class Middle {
-  readonly folder = new PairUnit('middle', 0);
-  #server: Server | null = null;
-  passed = 0;
-
-  async open(port: number, target: number): Promise<void> {
-    const identity = await identityIn(this.folder.folder);
-    const server = createServer((raw) => {
-      const near = serve(raw, identity.context);
-      near.once('secure', () => {
-        void dial('127.0.0.1', target, identity.context).then((far) => {
-          far.on('error', () => undefined);
-          near.on('data', (bytes: Buffer) => {
-            this.passed += bytes.length;
-            far.write(bytes);
-          });
-          far.on('data', (bytes: Buffer) => {
-            this.passed += bytes.length;
-            near.write(bytes);
-          });
-          near.on('close', () => far.destroy());
-          far.on('close', () => near.destroy());
-        });
-      });
-    });
-    this.#server = server;
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  }
-
-  close(): void {
-    this.#server?.close();
-    this.folder.close();
-  }
-}
-
 test('who sits in the middle with another certificate on both sides does not come in', async () => {
   const [portA, portB] = [await freePort(), await freePort()];
   const [a, b] = [new PairUnit('unit-a', portA), new PairUnit('unit-b', portB)];
   const middle = new Middle();
   try {
     const { code } = await a.pair.invite(['127.0.0.1']);
-    await middle.open(portB, portA);
+    await middle.open(['127.0.0.1', portB], ['127.0.0.1', portA]);
     assert.match(await refusalOf(b.pair.join(code, '127.0.0.1')), /code is wrong/);
     assert.ok(middle.passed > 150, `${middle.passed} octets went through the middle`);
     assert.is(a.pair.state().refused.wrongCode, 1, 'the proof was for another connection');
@@ -286,6 +228,30 @@ test('neither secret nor private key is in the files of a unit, and they are its
     b.close();
   }
 });
+
+test('a crowd at the port makes room among its own, not for itself', () =>
+  units(async (a) => {
+    await a.pair.invite(['127.0.0.1']);
+    const from = (localAddress: string): Socket => {
+      const socket = connect({ port: a.port, host: '127.0.0.1', localAddress });
+      socket.on('error', () => undefined);
+      return socket.resume();
+    };
+    const alone = from('127.0.0.9');
+    const crowd: Socket[] = [];
+    try {
+      await new Promise<void>((resolve) => alone.once('connect', () => resolve()));
+      let ended = 0;
+      await new Promise<void>((resolve) => {
+        for (let one = 0; one < 100; one += 1) {
+          crowd.push(from('127.0.0.1').once('close', () => (ended += 1) >= 60 && resolve()));
+        }
+      });
+      assert.is(alone.closed, false, 'who came first, and alone, is still there');
+    } finally {
+      for (const socket of [alone, ...crowd]) socket.destroy();
+    }
+  }));
 
 test('random octets instead of TLS are a foreign connection', () =>
   units(async (a) => {
