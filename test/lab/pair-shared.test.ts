@@ -3,18 +3,25 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { CertificateRow } from '../../appliance/api/certificate-contract.js';
+import type { CertificateRow, RouterRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { TestAuthority } from '../support/tls-material.js';
 import { within } from './commands.js';
 import { PairLab } from './pair-lab.js';
-import { addressOf, labPaths, type UnitName } from './topology.js';
+import { addressAt, labPaths } from './topology.js';
 import { until, type Unit } from './unit.js';
 
 const test = suite('what a pair shares');
 
-/** Each unit serves at its own address, so that a client says which one it means. */
-const at = (unit: UnitName): string => `${addressOf(unit, 4, 'outside')}:443`;
+const serviceAddress = addressAt(90, 4, 'outside');
+
+/** Waits until a unit has the shared address, and the other one has not. */
+async function untilMaster(unit: Unit): Promise<void> {
+  await until(`${unit.name} is master`, 30_000, async () => {
+    const rows = await unit.get<RouterRow[]>('/v1/routers');
+    return rows.some(({ role }) => role === 'master') || JSON.stringify(rows);
+  });
+}
 
 const fingerprints = async (unit: Unit): Promise<string[]> =>
   (await unit.get<CertificateRow[]>('/v1/certificates'))
@@ -62,46 +69,40 @@ needs.lab(test)(
         await lab.b.must('cert', 'remove', 'early');
         assert.not.match(await lab.a.must('cert', 'list'), /^early /m);
 
-        for (const name of ['unit-a', 'unit-b'] as const) {
-          const [address, port] = at(name).split(':');
-          await lab.apply(name, {
-            pools: {
-              web: {
-                members: [1, 2, 3].map((index) => ({
-                  address: addressOf(`member-${index as 1 | 2 | 3}`, 4),
-                  port: 80,
-                })),
-              },
+        // An even address: unit-a has it while both are well.
+        await lab.apply('unit-a', {
+          pair: { 'preempt-delay': '500ms', 'advertisement-interval': '300ms' },
+          services: {
+            shop: {
+              listen: { address: serviceAddress, port: 443, protocol: 'https' },
+              certificates: ['shop'],
+              routes: [{ respond: { status: 200, body: 'here' } }],
             },
-            services: {
-              shop: {
-                listen: { address, port: Number(port), protocol: 'https' },
-                certificates: ['shop'],
-                routes: [{ respond: { status: 200, body: 'here' } }],
-              },
-            },
-          } as { readonly unit?: object });
-        }
+          },
+        } as { readonly unit?: object });
         const session = join(labPaths(process.pid).files, 'session');
+        const shake = (version: string, flag: string): string =>
+          client(lab, [
+            'sh',
+            '-c',
+            `printf 'GET / HTTP/1.1\\r\\nHost: shop.example\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -connect ${serviceAddress}:443 -servername shop.example ${version} -ign_eof ${flag} ${session}`,
+          ]);
+        const answered = async (version: string, flag: string): Promise<string> => {
+          let said = '';
+          await until(`an answer by ${version}`, 30_000, async () => {
+            said = shake(version, flag);
+            return /^(New|Reused), TLS/m.test(said) || said;
+          });
+          return said;
+        };
         for (const version of ['-tls1_3', '-tls1_2']) {
-          const shake = (unit: UnitName, flag: string): string =>
-            client(lab, [
-              'sh',
-              '-c',
-              `printf 'GET / HTTP/1.1\\r\\nHost: shop.example\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -connect ${at(unit)} -servername shop.example ${version} -ign_eof ${flag} ${session}`,
-            ]);
-          let first = '';
-          await until(`unit-a answers by ${version}`, 30_000, async () => {
-            first = shake('unit-a', '-sess_out');
-            return /^(New|Reused), TLS/m.test(first) || first;
-          });
-          assert.match(first, /^New, TLS/m);
-          let second = '';
-          await until(`unit-b answers by ${version}`, 30_000, async () => {
-            second = shake('unit-b', '-sess_in');
-            return /^(New|Reused), TLS/m.test(second) || second;
-          });
+          await untilMaster(lab.a);
+          assert.match(await answered(version, '-sess_out'), /^New, TLS/m);
+          await lab.a.must('pair', 'failover', '--all');
+          await untilMaster(lab.b);
+          const second = await answered(version, '-sess_in');
           assert.match(second, /^Reused, TLS/m, `${version}: unit-b goes on with it`);
+          await lab.a.must('pair', 'failover', '--all', '--cancel');
         }
 
         await lab.b.end('SIGKILL');
