@@ -16,7 +16,7 @@ import { CommandError, run, within } from './commands.js';
 import { PairLab, type Wire } from './pair-lab.js';
 import { httpPort } from './server-process.js';
 import { addressOf, memberNames, type UnitName } from './topology.js';
-import { pause, until } from './unit.js';
+import { pause, until, type Unit } from './unit.js';
 
 const test = suite('faults of a pair');
 const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 2 ** 32);
@@ -160,20 +160,21 @@ async function untilServed(lab: PairLab): Promise<void> {
   }
 }
 
+/** The entry of the shared log that a unit executes, and what it says of being in step. */
+async function standing(unit: Unit): Promise<string> {
+  const { replication } = await unit.status();
+  if (replication?.state !== 'in-step') return replication?.message ?? 'no pair';
+  const rows = await unit.get<RevisionRow[]>('/v1/revisions?limit=1000');
+  const newest = rows.find(({ shared }) => shared !== null && shared.state !== 'superseded');
+  return `in step at ${newest?.shared?.id ?? 'nothing'}`;
+}
+
 /** Both units say that they have the same configuration, and they have. */
 async function untilInStep(lab: PairLab): Promise<void> {
-  const shared: string[] = [];
-  for (const unit of [lab.a, lab.b]) {
-    await until(`${unit.name} is in step`, PATIENCE, async () => {
-      const { replication } = await unit.status();
-      return replication?.state === 'in-step' || (replication?.message ?? 'no pair');
-    });
-  }
-  for (const unit of [lab.a, lab.b]) {
-    const rows = await unit.get<RevisionRow[]>('/v1/revisions?limit=1000');
-    shared.push(rows.find((row) => row.shared !== null)?.shared?.id ?? 'none');
-  }
-  assert.is(shared[0], shared[1], 'the newest entry of the shared log on both units');
+  await until('both units are in step at the same entry', PATIENCE, async () => {
+    const [a, b] = await Promise.all([standing(lab.a), standing(lab.b)]);
+    return (a === b && a.startsWith('in step')) || `unit-a: ${a}; unit-b: ${b}`;
+  });
 }
 
 /** Every commit that was acknowledged is in the history of both units, superseded or not. */
