@@ -25,6 +25,8 @@ import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
+import { Standing } from './control/pair-standing.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { Sharing } from './control/shared/sharing.js';
@@ -252,6 +254,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       log,
       start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
       adopt: (hears) => SpeakerProcess.adopt({ ...speaker, ...hears }),
+      failovers: new Failovers(join(options.stateDir, FAILOVERS_FILE), (err) => {
+        log.error({ err }, 'what this unit was told to give up is not known any more');
+      }),
     });
     closing.push(() => roles.close());
     await roles.begin();
@@ -268,6 +273,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => sharing?.close());
+    const standing = new Standing({ store, replication, flows, shared: sharing, roles });
     daemon = new Daemon({
       store,
       cookies,
@@ -284,7 +290,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         unit: () => unitName(store.head()),
         addresses: () => linkAddresses(network.links(), network.addresses()),
         events,
+        standing: () => standing.view(),
       }),
+      standing,
       roles,
       log,
       profiles,

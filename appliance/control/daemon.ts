@@ -71,6 +71,7 @@ import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { fitness } from './fitness.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
+import type { Standing } from './pair-standing.js';
 import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
@@ -98,6 +99,7 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly standing: Standing;
   readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -183,6 +185,7 @@ export class Daemon implements DaemonPort {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
           this.#trackFitness();
+          parts.standing.sample();
           for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
