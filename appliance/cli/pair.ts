@@ -12,6 +12,7 @@ import { readOctets } from './cert-files.js';
 import { answer, clientOf, type Context } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
 import { clean, duration, milliseconds, paint, timestamp } from './format.js';
+import { addPairPrefer } from './pair-prefer.js';
 import { addPairRoles } from './pair-roles.js';
 import { standingLines } from './pair-standing.js';
 import { table, type Column } from './table.js';
@@ -38,6 +39,7 @@ export function addPairCommands(program: Command, context: Context): void {
   addJoin(pair, context);
   addStatus(pair, context);
   addPairRoles(pair, context);
+  addPairPrefer(pair, context);
   addLeave(pair, context);
 }
 

@@ -26,6 +26,7 @@ import type {
   MemberTest,
   PoolDetail,
   PoolRow,
+  PreferResult,
   RevisionDetail,
   RevisionRow,
   RouterRow,
@@ -69,6 +70,7 @@ import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { fitness } from './fitness.js';
+import { prefer, type PreferRequest } from './preference.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import type { Standing } from './pair-standing.js';
@@ -474,6 +476,11 @@ export class Daemon implements DaemonPort {
 
   failover(request: Parameters<DaemonPort['failover']>[0]): Promise<FailoverResult> {
     return this.#parts.roles.failover(request);
+  }
+
+  prefer(request: PreferRequest): Promise<PreferResult> {
+    const { store, roles } = this.#parts;
+    return prefer({ store, roles, changes: this.#changes, reconciler: this.#reconciler }, request);
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {
