@@ -27,6 +27,7 @@ import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
 import { Standing } from './control/pair-standing.js';
+import { PeerHealth } from './control/peer-health.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { Sharing } from './control/shared/sharing.js';
@@ -104,6 +105,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => tier.close());
     tier.startSweeping();
     let daemon: Daemon | null = null;
+    let peerHealth: PeerHealth | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -112,6 +114,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       log,
       probe: prober.probe,
       onChange: () => daemon?.healthChanged(),
+      onVerdict: (key, verdict) => peerHealth?.changed(key, verdict),
     });
     closing.push(() => monitors.close());
     const events = new EventLog({
@@ -156,6 +159,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         daemon?.pairChanged();
         replication?.pairNews(news);
         sharing?.heard(news);
+        peerHealth?.heard(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -273,6 +277,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => sharing?.close());
+    peerHealth = new PeerHealth({ pair, monitors, events });
+    closing.push(() => peerHealth?.close());
     const standing = new Standing({ store, replication, flows, shared: sharing, roles });
     daemon = new Daemon({
       store,
@@ -293,6 +299,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         standing: () => standing.view(),
       }),
       standing,
+      peerHealth,
       roles,
       log,
       profiles,

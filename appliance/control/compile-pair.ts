@@ -15,7 +15,7 @@ import type { Tracked } from '../ha/vrrp/settings.js';
 import type { GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 
 /** What is tracked, besides interfaces (`interfaceSubject`) and a failover (`failoverSubject`). */
-export const TRACKED = ['datapath', 'workers', 'pools'] as const;
+export const TRACKED = ['datapath', 'workers', 'members', 'pools'] as const;
 /** Of the unit that is to be in front, and of the other one. */
 export const PREFERRED = 200;
 export const OTHER = 100;

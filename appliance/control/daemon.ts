@@ -74,6 +74,7 @@ import { prefer, type PreferRequest } from './preference.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import type { Standing } from './pair-standing.js';
+import type { PeerHealth } from './peer-health.js';
 import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
@@ -102,6 +103,7 @@ export interface DaemonParts {
   readonly replication: Replication;
   readonly pair: Pairing;
   readonly standing: Standing;
+  readonly peerHealth: PeerHealth;
   readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -186,6 +188,8 @@ export class Daemon implements DaemonPort {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          const known = this.#reconciler.tables;
+          if (known !== undefined) parts.peerHealth.step(known);
           this.#trackFitness();
           parts.standing.sample();
           for (const event of this.#cookies.look(tier.cookies())) events.append(event);
@@ -601,6 +605,7 @@ export class Daemon implements DaemonPort {
     const well = fitness({
       ...{ intent, tables, outcomes: this.#lastRun?.outcomes ?? [] },
       proxy: this.#show.proxy.health,
+      reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
     });
     for (const [name, is] of well) roles.track(name, is);

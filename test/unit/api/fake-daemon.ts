@@ -254,6 +254,7 @@ export const MEMBER: MemberDetail = {
   ],
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
+  peerSees: { state: 'up', since: Date.UTC(2026, 0, 1) },
   quicServerId: null,
 };
 
