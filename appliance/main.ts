@@ -122,12 +122,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         log.error({ err }, 'a listener of the events failed');
       },
     });
+    const accessEntries = AccessEntries.open(join(options.stateDir, 'access.db'), {
+      busyTimeout: BUSY_MS,
+    });
     const access = new Access({
       files: new AccessFiles({
         directory: join(options.stateDir, 'access-lists'),
         onChange: (path) => daemon?.accessChanged(path),
       }),
-      entries: AccessEntries.open(join(options.stateDir, 'access.db'), { busyTimeout: BUSY_MS }),
+      entries: accessEntries,
       onChange: () => daemon?.accessChanged(null),
     });
     closing.push(() => {
@@ -270,6 +273,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       certificates: stored,
       tickets,
       cookies,
+      access: accessEntries,
+      onAccess: () => {
+        access.taken();
+      },
       events,
       onCookies: () => daemon?.accessChanged(null),
       onError: (err) => {
