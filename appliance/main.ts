@@ -30,6 +30,8 @@ import { Standing } from './control/pair-standing.js';
 import { PeerHealth } from './control/peer-health.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
+import { ChallengeExchange } from './control/shared/challenge-exchange.js';
+import { orderPatience } from './control/order-turn.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
@@ -106,6 +108,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     tier.startSweeping();
     let daemon: Daemon | null = null;
     let peerHealth: PeerHealth | null = null;
+    let challengeExchange: ChallengeExchange | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -163,6 +166,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         replication?.pairNews(news);
         sharing?.heard(news);
         peerHealth?.heard(news);
+        challengeExchange?.heard(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -192,6 +196,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => replication?.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
+      other: () => challengeExchange,
       intent: () => certificates.intent,
       publish: () => {
         secrets?.changed();
@@ -209,6 +214,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         },
       }),
       standby: () => standbyIntent(store),
+      patience: (spec, info) => orderPatience(pair.state(), spec, info, Date.now()),
       shared: async (name, waiting) => sharing?.certificate(name, waiting) ?? null,
       onError: (err) => {
         log.error({ err }, 'cannot look at the certificates');
@@ -254,6 +260,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    challengeExchange = new ChallengeExchange({
+      pair,
+      take: (id, challenge) => challenges.take(id, challenge),
+      drop: (id) => challenges.drop(id),
+      onError: (err) => {
+        log.error({ err }, 'cannot answer an authority for the other unit');
+      },
+    });
+    closing.push(() => challengeExchange?.close());
     const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
     const roles = new Roles({
       peer: () => pair.state().peer?.name ?? null,

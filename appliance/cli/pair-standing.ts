@@ -57,9 +57,20 @@ const SHARED: Readonly<Record<PairShared['state'], string>> = {
   away: 'the other unit is away',
 };
 
+const KINDS: Readonly<Record<string, readonly [one: string, many?: string]>> = {
+  certificate: ['certificate'],
+  'acme-account': ['ACME account'],
+  'ticket-key': ['ticket key'],
+  'cookie-secret': ['cookie secret'],
+  access: ['access entry', 'access entries'],
+};
+
 function sharedText({ state, waiting, notTaken, kinds }: PairShared): string {
+  const counts = kinds
+    .filter(({ entries }) => entries > 0)
+    .map(({ name, entries }) => plural(entries, ...(KINDS[name] ?? ([name] as const))));
   return [
-    `${SHARED[state]}: ${kinds.map(({ name, entries }) => plural(entries, name)).join(', ')}`,
+    `${SHARED[state]}: ${counts.join(', ')}`,
     ...(waiting > 0 ? [`${waiting} waiting`] : []),
     ...(notTaken > 0 ? [`${notTaken} refused: weir show events --kind pair`] : []),
   ].join('; ');

@@ -13,7 +13,9 @@ import type {
   PairView,
   RouterRow,
 } from '../../appliance/api/contract.js';
+import { joinNetworkNamespace } from '../../native/ffi/namespace.js';
 import { needs } from '../support/needs.js';
+import { Pebble } from '../support/pebble.js';
 import { TestAuthority } from '../support/tls-material.js';
 import { within } from './commands.js';
 import { PairLab } from './pair-lab.js';
@@ -59,7 +61,7 @@ function client(lab: PairLab, words: readonly string[]): string {
 const well: Readonly<Record<string, RegExp>> = {
   Config: /^Config +revision \d+ \(shared id [0-9a-f]{8}\): unit-b has the same configuration$/m,
   Flows: /^Flows +each unit knows those of the other, /m,
-  Shared: /^Shared +in step: 2 certificates, \d+ ticket-keys?, 1 cookie-secret, 1 access$/m,
+  Shared: /^Shared +in step: 2 certificates, \d+ ticket keys?, 1 cookie secret, 1 access entry$/m,
 };
 
 async function accessEntries({ a, b }: PairLab): Promise<void> {
@@ -212,6 +214,73 @@ needs.lab(test)(
         });
       } finally {
         authority.close();
+      }
+    }),
+);
+
+needs['acme-lab'](test)(
+  'one unit orders a certificate from an authority, the other one answers the challenge, both have it',
+  () =>
+    PairLab.run({}, async (lab) => {
+      await lab.pair();
+      // Whatever is started now is in the client's network.
+      const leave = joinNetworkNamespace(`/run/netns/${lab.topology.namespace('client')}`);
+      const pebble = await Pebble.start(
+        {},
+        {},
+        {
+          host: addressOf('client', 4, 'outside'),
+          unit: { address: serviceAddress, http: 80, tls: 443 },
+        },
+      ).finally(leave);
+      try {
+        const file = lab.file('pebble.pem', pebble.ca.toString('latin1'));
+        await lab.a.must('cert', 'import', 'pebble', file, '--authority');
+        const service = (port: number, protocol: string) => ({
+          listen: { address: serviceAddress, port, protocol },
+          routes: [{ respond: { status: 200, body: 'here' } }],
+        });
+        const base = {
+          pair: { 'preempt-delay': '500ms', 'advertisement-interval': '300ms' },
+          services: { plain: service(80, 'http') },
+        };
+        await lab.apply('unit-a', base as { readonly unit?: object });
+        await untilMaster(lab.a);
+        await lab.a.must('pair', 'failover', '--all');
+        await untilMaster(lab.b);
+        await lab.apply('unit-a', {
+          ...base,
+          certificates: {
+            shop: {
+              ...{ type: 'acme', names: ['shop.example'], directory: pebble.directory },
+              ...{ authorities: ['pebble'], 'terms-agreed': true },
+            },
+          },
+          services: {
+            ...base.services,
+            shop: { ...service(443, 'https'), certificates: ['shop'] },
+          },
+        } as { readonly unit?: object });
+        for (const unit of [lab.a, lab.b]) {
+          await until(`a certificate on ${unit.name}`, 30_000, async () => {
+            const list = await fingerprints(unit);
+            const found = list.find((line) => line.startsWith('shop '));
+            return found?.endsWith(' good') === true || (await unit.must('show', 'events'));
+          });
+        }
+        assert.equal(await fingerprints(lab.a), await fingerprints(lab.b));
+        const obtained = /certificate shop was obtained/;
+        assert.match(await lab.a.must('show', 'events'), obtained);
+        assert.not.match(await lab.b.must('show', 'events'), obtained, 'it was not its turn');
+        await until('the account on both units', 20_000, async () => {
+          const { standing } = await lab.b.get<PairView>('/v1/pair');
+          const kinds = standing?.shared.kinds ?? [];
+          return (
+            kinds.some(({ name, entries }) => name === 'acme-account' && entries === 1) || 'none'
+          );
+        });
+      } finally {
+        await pebble.end();
       }
     }),
 );

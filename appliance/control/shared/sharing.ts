@@ -12,6 +12,7 @@ import type { CertificateStore } from '../../tls/certificate-store.js';
 import type { TicketKeys } from '../../tls/ticket-keys.js';
 import type { CookieSecret } from '../cookie-secret.js';
 import type { AccessEntries } from '../../config/access-entries.js';
+import { AccountShelf } from './account-shelf.js';
 import { AccessShelf } from './access-shelf.js';
 import { certificateKey, CertificateShelf } from './certificate-shelf.js';
 import { CookieShelf } from './cookie-shelf.js';
@@ -53,6 +54,7 @@ export class Sharing {
             );
           },
         }),
+        new AccountShelf(certificates),
         new TicketShelf(tickets),
         new CookieShelf(cookies, () => {
           this.#tell(
@@ -155,6 +157,7 @@ function nameOf(key: string): string {
     const [place, name = ''] = rest;
     return `the ${place === 'request' ? 'request of ' : ''}certificate ${name}`;
   }
+  if (shelf === 'acme-account') return `the account at ${rest.join('/')}`;
   if (shelf === 'access') return `the temporary entry ${rest.join('/')}`.trimEnd();
   return shelf === 'ticket-key' ? 'a key of session tickets' : 'the secret of cookies';
 }

@@ -1,12 +1,12 @@
 /** Two units with stores of their own over a real pair: what one has, both have, whatever happens. */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AccessEntries, type AccessEntry } from '../../../../appliance/config/access-entries.js';
 import { CookieSecret } from '../../../../appliance/control/cookie-secret.js';
 import { Sharing } from '../../../../appliance/control/shared/sharing.js';
-import { CHANNEL } from '../../../../appliance/ha/shared/messages.js';
+import { CHANNEL, encode } from '../../../../appliance/ha/shared/messages.js';
 import type { NewEvent } from '../../../../appliance/telemetry/event-log.js';
 import { CertificateStore } from '../../../../appliance/tls/certificate-store.js';
 import { makeCertificate, makeRequest } from '../../../../appliance/tls/issue.js';
@@ -264,6 +264,51 @@ test('nothing that is not as it should be is taken, and it is told', () =>
     assert.is(await a.sharing.certificate('shop', false), null, 'and all goes on');
     equal(a, b);
   }));
+
+test('an account at an authority is one on both, the one that was made or changed last', () =>
+  withUnits(
+    async (a, b) => {
+      const accounts = [a, b].map(({ certificates }) => {
+        const account = certificates.account('https://acme.example/dir');
+        assert.ok(account !== null);
+        return [account.url, createHash('sha256').update(account.key).digest('hex')];
+      });
+      assert.equal(accounts[0], accounts[1]);
+      assert.is(accounts[0]?.[0], 'https://acme.example/account/b');
+      const from = a.events.length;
+      await b.pairUnit.session?.send(
+        CHANNEL,
+        encode({
+          type: 'entry',
+          entry: {
+            ...{ key: 'acme-account/https://other.example/', at: 5, digest: 'ab' },
+            ...{ meta: { url: null }, body: Buffer.from('no key') },
+          },
+        }),
+      );
+      assert.match(
+        await a.said(/could not be taken/, from),
+        /The key of the account at .* is none/,
+      );
+      assert.is(a.certificates.account('https://other.example/'), null);
+    },
+    {
+      before: async (a, b) => {
+        for (const [unit, name, at] of [
+          [a, 'a', 1000],
+          [b, 'b', 2000],
+        ] as const) {
+          const key = await makeKey('ecdsa-p256');
+          unit.now = at;
+          unit.certificates.putAccount(
+            'https://acme.example/dir',
+            key.export({ type: 'pkcs8', format: 'der' }),
+            `https://acme.example/account/${name}`,
+          );
+        }
+      },
+    },
+  ));
 
 const entry = (
   prefix: string,
