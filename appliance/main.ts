@@ -25,8 +25,13 @@ import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
+import { Standing } from './control/pair-standing.js';
+import { PeerHealth } from './control/peer-health.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
+import { ChallengeExchange } from './control/shared/challenge-exchange.js';
+import { orderPatience } from './control/order-turn.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Pair } from './ha/pair/pair.js';
@@ -102,6 +107,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => tier.close());
     tier.startSweeping();
     let daemon: Daemon | null = null;
+    let peerHealth: PeerHealth | null = null;
+    let challengeExchange: ChallengeExchange | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -110,6 +117,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       log,
       probe: prober.probe,
       onChange: () => daemon?.healthChanged(),
+      onVerdict: (key, verdict) => peerHealth?.changed(key, verdict),
     });
     closing.push(() => monitors.close());
     const events = new EventLog({
@@ -117,12 +125,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         log.error({ err }, 'a listener of the events failed');
       },
     });
+    const accessEntries = AccessEntries.open(join(options.stateDir, 'access.db'), {
+      busyTimeout: BUSY_MS,
+    });
     const access = new Access({
       files: new AccessFiles({
         directory: join(options.stateDir, 'access-lists'),
         onChange: (path) => daemon?.accessChanged(path),
       }),
-      entries: AccessEntries.open(join(options.stateDir, 'access.db'), { busyTimeout: BUSY_MS }),
+      entries: accessEntries,
       onChange: () => daemon?.accessChanged(null),
     });
     closing.push(() => {
@@ -154,6 +165,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         daemon?.pairChanged();
         replication?.pairNews(news);
         sharing?.heard(news);
+        peerHealth?.heard(news);
+        challengeExchange?.heard(news);
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -183,6 +196,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => replication?.close());
     const challenges: AcmeChallenges = new AcmeChallenges({
+      other: () => challengeExchange,
       intent: () => certificates.intent,
       publish: () => {
         secrets?.changed();
@@ -200,6 +214,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         },
       }),
       standby: () => standbyIntent(store),
+      patience: (spec, info) => orderPatience(pair.state(), spec, info, Date.now()),
       shared: async (name, waiting) => sharing?.certificate(name, waiting) ?? null,
       onError: (err) => {
         log.error({ err }, 'cannot look at the certificates');
@@ -245,6 +260,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => secrets?.close());
+    challengeExchange = new ChallengeExchange({
+      pair,
+      take: (id, challenge) => challenges.take(id, challenge),
+      drop: (id) => challenges.drop(id),
+      onError: (err) => {
+        log.error({ err }, 'cannot answer an authority for the other unit');
+      },
+    });
+    closing.push(() => challengeExchange?.close());
     const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
     const roles = new Roles({
       peer: () => pair.state().peer?.name ?? null,
@@ -252,6 +276,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       log,
       start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
       adopt: (hears) => SpeakerProcess.adopt({ ...speaker, ...hears }),
+      failovers: new Failovers(join(options.stateDir, FAILOVERS_FILE), (err) => {
+        log.error({ err }, 'what this unit was told to give up is not known any more');
+      }),
     });
     closing.push(() => roles.close());
     await roles.begin();
@@ -261,6 +288,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       certificates: stored,
       tickets,
       cookies,
+      access: accessEntries,
+      onAccess: () => {
+        access.taken();
+      },
       events,
       onCookies: () => daemon?.accessChanged(null),
       onError: (err) => {
@@ -268,6 +299,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => sharing?.close());
+    peerHealth = new PeerHealth({ pair, monitors, events });
+    closing.push(() => peerHealth?.close());
+    const standing = new Standing({ store, replication, flows, shared: sharing, roles });
     daemon = new Daemon({
       store,
       cookies,
@@ -284,7 +318,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         unit: () => unitName(store.head()),
         addresses: () => linkAddresses(network.links(), network.addresses()),
         events,
+        standing: () => standing.view(),
       }),
+      standing,
+      peerHealth,
       roles,
       log,
       profiles,

@@ -237,6 +237,8 @@ export interface MemberDetail extends MemberRow {
   readonly latenciesMs: readonly number[];
   /** Other members, as `POOL/MEMBER`, that the same probe speaks for. */
   readonly probeSharedWith: readonly string[];
+  /** What the other unit of the pair sees; null: nothing, or it is not heard. */
+  readonly peerSees: { readonly state: 'up' | 'down'; readonly since: number } | null;
   /** What names it in connection ids of QUIC; null when no service of its pool uses them. */
   readonly quicServerId: number | null;
 }

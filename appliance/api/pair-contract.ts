@@ -1,4 +1,5 @@
 /** What the control API answers about the pair, by the conventions of contract.ts. */
+import type { ReplicationView } from './contract.js';
 
 /** One link to the other unit: a connection to or from one address. */
 export interface PairLink {
@@ -51,6 +52,71 @@ export interface PairView {
   readonly refused: Readonly<Record<string, number>>;
   /** Why the stored pair cannot be used, a sentence. */
   readonly problem: string | null;
+  /** What the two units have in common; null without a pair. */
+  readonly standing: PairStanding | null;
+}
+
+export interface PairStanding {
+  readonly configuration: PairConfiguration;
+  readonly flows: PairFlows;
+  readonly shared: PairShared;
+  /** Virtual routers of this unit by role, … */
+  readonly routers: { readonly master: number; readonly backup: number; readonly down: number };
+  /** … and the groups that were told to give their addresses up. */
+  readonly failovers: readonly string[];
+}
+
+export interface PairConfiguration extends Omit<ReplicationView, 'peer'> {
+  /** Of this unit; null: nothing was applied yet. */
+  readonly revision: number | null;
+  /** Of the latest change that both units are to have: the same on both; null: there is none. */
+  readonly id: string | null;
+  /** Numbers of revisions that gave way and were not brought back, the newest first, few. */
+  readonly superseded: readonly SupersededRevision[];
+}
+
+export interface SupersededRevision {
+  readonly revision: number;
+  /** Where it was made; empty: on both. */
+  readonly unit: string;
+  readonly author: string;
+  readonly time: number;
+}
+
+/** How far either unit could go on with the flows of the other. */
+export interface PairFlows {
+  /** The other unit knows all flows of this one. */
+  readonly told: boolean;
+  /** This unit knows all flows of the other one. */
+  readonly complete: boolean;
+  /** Flows of the other unit that are known here; null: not counted yet. */
+  readonly known: number | null;
+  /** Records in the last second. */
+  readonly toldPerSecond: number;
+  readonly takenPerSecond: number;
+  /** Milliseconds that the oldest batch waits for its acknowledgement; 0: none waits. */
+  readonly lag: number;
+  /** Since the daemon started: ends of flows that could not be told, each is made up for by a pass. */
+  readonly untold: number;
+  /** Since the daemon started: records of the other unit that found no place here, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** Since the tables were made: flows of the other unit that this one went on with. */
+  readonly takenOver: number;
+  /** A sentence. */
+  readonly problem: string | null;
+}
+
+/** Certificates, keys and whatever else both units have beside the configuration. */
+export interface PairShared {
+  readonly state: 'in-step' | 'catching-up' | 'away';
+  /** Entries that the other unit is still to be given. */
+  readonly waiting: number;
+  /** Since the daemon started. */
+  readonly given: number;
+  readonly taken: number;
+  readonly notTaken: number;
+  /** Entries of each kind. */
+  readonly kinds: readonly { readonly name: string; readonly entries: number }[];
 }
 
 /** An open invitation, with its code: once, to who asked for it. */

@@ -32,6 +32,7 @@ import type {
   MemberSetting,
   PoolDetail,
   PoolRow,
+  PreferResult,
   RevisionDetail,
   RevisionRow,
   RouterRow,
@@ -181,6 +182,18 @@ export interface DaemonPort {
     readonly cancel: boolean;
     readonly author: string;
   }): Promise<FailoverResult>;
+
+  /**
+   * Another unit in front: of a share (`even`, `odd`), of a virtual router or group, or of all that
+   * moves by itself (null); `unit` null: none. Errors: not-found, and as `apply`.
+   */
+  prefer(
+    request: ChangeRequest & {
+      readonly unit: string | null;
+      readonly share: string | null;
+      readonly dryRun: boolean;
+    },
+  ): Promise<PreferResult>;
 
   workers(): Promise<WorkerRow[]>;
   /**

@@ -163,6 +163,17 @@ export function parseFailover(body: unknown): z.output<typeof failover> {
   return check(failover, jsonBody(body), 'body');
 }
 
+const preference = z.strictObject({
+  unit: z.string().min(1).max(200).nullable(),
+  share: z.string().min(1).max(200).nullable(),
+  'dry-run': z.boolean(),
+  comment: z.string().max(1000).optional(),
+});
+
+export function parsePreference(body: unknown): z.output<typeof preference> {
+  return check(preference, jsonBody(body), 'body');
+}
+
 /** Whole numbers in a query string. */
 function wholeNumber(min: number, max: number): z.ZodType<number> {
   return z

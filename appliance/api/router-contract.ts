@@ -1,4 +1,5 @@
 /** What the control API answers about virtual routers. Part of contract.ts. */
+import type { ApplyResult } from './contract.js';
 
 export type RouterRole = 'master' | 'backup' | 'down';
 
@@ -38,4 +39,22 @@ export interface FailoverResult {
   readonly routers: readonly RouterRow[];
   /** Of those: masters still, since no other unit took over. */
   readonly remaining: readonly string[];
+}
+
+/** An address that another unit is to have than the one that has it. */
+export interface AddressMove {
+  readonly address: string;
+  /** Null: this unit does not know of any. */
+  readonly from: string | null;
+  readonly to: string;
+}
+
+export interface PreferResult {
+  readonly change: ApplyResult;
+  /** While both units are well and none is told to give them up. */
+  readonly moves: readonly AddressMove[];
+  /** Whether they move by themselves, or only once the unit that has them yields, … */
+  readonly preempt: boolean;
+  /** … and after how many milliseconds. */
+  readonly preemptDelay: number;
 }

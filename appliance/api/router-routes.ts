@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { DaemonPort } from './port.js';
-import { parseFailover, parseQuery } from './requests.js';
+import { parseFailover, parsePreference, parseQuery } from './requests.js';
 
 export function addRouters(
   app: FastifyInstance,
@@ -21,5 +21,11 @@ export function addRouters(
   app.post('/v1/routers/failover', (request) => {
     parseQuery.none(request.query);
     return daemon.failover({ ...parseFailover(request.body), author: authorOf(request) });
+  });
+
+  app.post('/v1/routers/prefer', (request) => {
+    parseQuery.none(request.query);
+    const { unit, share, comment = '', 'dry-run': dryRun } = parsePreference(request.body);
+    return daemon.prefer({ unit, share, comment, dryRun, author: authorOf(request) });
   });
 }

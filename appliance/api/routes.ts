@@ -17,6 +17,7 @@
  *   POST   /v1/workers/restart                replaces them, and answers when that is done
  *   GET    /v1/routers                        virtual routers
  *   POST   /v1/routers/failover               gives up what one of them, or all, hold
+ *   POST   /v1/routers/prefer                 puts a unit in front, as a change of the document
  *   GET    /v1/pools/NAME                     one pool with its members, and how it is off
  *   GET    /v1/members                        ?pool=NAME
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers

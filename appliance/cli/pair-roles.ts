@@ -24,7 +24,7 @@ export function addPairRoles(pair: Command, context: Context): void {
     .description(
       'Gives up what this unit holds of a virtual router, with its group, or of all of them. The other\n' +
         'unit takes over while this one still serves, so nothing is lost; if no other unit is there, this\n' +
-        'one goes on. It stays a backup until the other one dies, --cancel, or a restart of the daemon.',
+        'one goes on. It stays a backup while the other one lives, until --cancel: restarts change nothing.',
     )
     .option('--all', 'all virtual routers')
     .option('--cancel', 'no longer: this unit takes its addresses back, after preempt-delay')

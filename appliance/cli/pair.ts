@@ -12,7 +12,9 @@ import { readOctets } from './cert-files.js';
 import { answer, clientOf, type Context } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
 import { clean, duration, milliseconds, paint, timestamp } from './format.js';
+import { addPairPrefer } from './pair-prefer.js';
 import { addPairRoles } from './pair-roles.js';
+import { standingLines } from './pair-standing.js';
 import { table, type Column } from './table.js';
 
 export function addPairCommands(program: Command, context: Context): void {
@@ -37,6 +39,7 @@ export function addPairCommands(program: Command, context: Context): void {
   addJoin(pair, context);
   addStatus(pair, context);
   addPairRoles(pair, context);
+  addPairPrefer(pair, context);
   addLeave(pair, context);
 }
 
@@ -134,13 +137,14 @@ async function readCode(context: Context): Promise<string> {
 function addStatus(pair: Command, context: Context): void {
   pair
     .command('status')
-    .summary('who the other unit is, and the links to it')
+    .summary('the other unit, the links to it, what both have')
     .description(
-      'Shows the other unit, the links to it, an open invitation, and what was refused on the port.',
+      'Shows the other unit, the links to it, how far both have the same configuration, flows, keys and\n' +
+        'certificates, who is master, an open invitation, and what was refused on the port.',
     )
     .option(
       '--check',
-      `end with exit status ${EXIT.attention} unless every link is up (or the unit is not paired)`,
+      `end with exit status ${EXIT.attention} unless every link is up and the configuration in step (or the unit is not paired)`,
     )
     .addHelpText(
       'after',
@@ -152,9 +156,13 @@ function addStatus(pair: Command, context: Context): void {
     .action(async ({ check }: { readonly check?: boolean }, command: Command) => {
       const view = await clientOf(command, context).json<PairView>({ path: '/v1/pair' });
       await answer(command, context, view, () => statusText(context, view));
-      const well = view.problem === null && view.links.every(({ up }) => up);
+      const well = view.problem === null && view.links.every(({ up }) => up) && inStep(view);
       if (check === true && !well) process.exitCode = EXIT.attention;
     });
+}
+
+function inStep({ standing }: PairView): boolean {
+  return standing === null || standing.configuration.state === 'in-step';
 }
 
 function statusText(context: Context, view: PairView): string {
@@ -165,6 +173,7 @@ function statusText(context: Context, view: PairView): string {
     lines.push(['Peer key', view.peer.fingerprint]);
     if (view.unacknowledged > 0) lines.push(['Waiting', `${view.unacknowledged} messages`]);
   }
+  if (view.standing !== null) lines.push(...standingLines(view.standing));
   if (view.invitation !== null) {
     const { expires, addresses, wrongCodes } = view.invitation;
     const tries = wrongCodes === 0 ? '' : `, ${wrongCodes} wrong codes`;

@@ -118,6 +118,11 @@ function monitorLines(context: Context, detail: MemberDetail): Line[] {
     ]);
   }
   if (health.agent !== null) lines.push(['Agent', agentText(health.agent)]);
+  const { peerSees: peer } = detail;
+  if (peer !== null) {
+    const since = duration(context.now() - peer.since);
+    lines.push(['Peer', `the other unit sees it ${peer.state.toUpperCase()}, known for ${since}`]);
+  }
   const shared = detail.probeSharedWith;
   if (shared.length > 0) lines.push(['Shared', `the same probe speaks for ${names(shared)}`]);
   return lines;

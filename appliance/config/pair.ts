@@ -89,6 +89,11 @@ const trackingSchema = z
     workers: effect()
       .default('yield')
       .describe('There are proxied services, and no worker process serves them.'),
+    members: effect()
+      .default('yield')
+      .describe(
+        'Of a pool that serves, this unit reaches less than half of the members that the other one reaches: its own way to them is broken.',
+      ),
     pools: effect()
       .default('ignore')
       .describe(

@@ -137,6 +137,17 @@ export class SharedLog {
     return this.#list('told = 0 AND height > ? ORDER BY height, revision LIMIT ?', 0, limit);
   }
 
+  /** Revisions that gave way, and whose documents did not hold again since, the newest first. */
+  superseded(limit: number): StoredEntry[] {
+    return this.#list(
+      `main = 0 AND kind = 'commit' AND revision > coalesce((
+         SELECT max(revision) FROM shared AS back WHERE main = 0 AND digest IN (
+           SELECT digest FROM shared AS held WHERE held.main = 1)), 0)
+       ORDER BY revision DESC LIMIT ?`,
+      limit,
+    );
+  }
+
   /** Names on the main line, from the head downwards in growing steps, for the other unit to find what both have. */
   locator(): string[] {
     const head = this.head();

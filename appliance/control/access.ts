@@ -208,13 +208,18 @@ export class Access {
   remove(prefix: string, service: string | null): void {
     const key = parsePrefixKey(prefix);
     if (!key.ok) throw new PortError('bad-request', `${key.message}.`);
-    if (!this.#parts.entries.remove(prefixText(key.value), service)) {
+    if (!this.#parts.entries.remove(prefixText(key.value), service, this.#now())) {
       const whose = service === null ? 'for every service' : `of the service ${service}`;
       throw new PortError(
         'not-found',
         `There is no temporary entry ${prefixText(key.value)} ${whose}: see "weir access show".`,
       );
     }
+    this.#changed();
+  }
+
+  /** The other unit of the pair has changed temporary entries. */
+  taken(): void {
     this.#changed();
   }
 

@@ -8,6 +8,7 @@
  * - Of a name there is one certificate for tls-alpn-01: a hello does not say whose challenge it asks for.
  */
 import type { Intent } from '../config/schema.js';
+import type { ChallengeExchange } from './shared/challenge-exchange.js';
 import { AcmeFailure } from '../tls/acme/failure.js';
 import type { Challenge, ChallengeResponder, ChallengeType } from '../tls/acme/issuer.js';
 
@@ -16,6 +17,8 @@ export interface AcmeChallengesOptions {
   readonly intent: () => Intent | null;
   /** Gives the workers what is shown now. Whether all have it. */
   readonly publish: () => Promise<boolean>;
+  /** Has the other unit of the pair answer too; null, or left out: there is none. */
+  readonly other?: () => Pick<ChallengeExchange, 'present' | 'withdraw'> | null;
 }
 
 const answering: Readonly<Record<ChallengeType, string>> = {
@@ -28,13 +31,34 @@ const answering: Readonly<Record<ChallengeType, string>> = {
 export class AcmeChallenges implements ChallengeResponder {
   readonly #options: AcmeChallengesOptions;
   readonly #shown = new Set<Challenge>();
+  /** Of the other unit's orders, by its names for them. */
+  readonly #foreign = new Map<string, Challenge>();
 
   constructor(options: AcmeChallengesOptions) {
     this.#options = options;
   }
 
   get shown(): readonly Challenge[] {
-    return [...this.#shown];
+    return [...this.#shown, ...this.#foreign.values()];
+  }
+
+  /** Answers for an order of the other unit. Whether all workers do. */
+  async take(id: string, challenge: Challenge): Promise<boolean> {
+    if (!answers(this.#options.intent(), challenge.type)) return false;
+    if (this.#foreign.get(id) === undefined) {
+      // One of this unit's own, which is under way, goes first.
+      if (challenge.type === 'tls-alpn-01' && this.#proves(challenge.domain)) return false;
+      this.#foreign.set(id, challenge);
+    }
+    return this.#options.publish();
+  }
+
+  /** Null: all of the other unit's. */
+  async drop(id: string | null): Promise<void> {
+    const some = id === null ? this.#foreign.size > 0 : this.#foreign.has(id);
+    if (id === null) this.#foreign.clear();
+    else this.#foreign.delete(id);
+    if (some) await this.#options.publish();
   }
 
   async present(challenge: Challenge): Promise<void> {
@@ -48,7 +72,11 @@ export class AcmeChallenges implements ChallengeResponder {
       );
     }
     this.#shown.add(challenge);
-    if (await this.#options.publish()) return;
+    const others = this.#options.other?.()?.present(challenge);
+    const published = await this.#options.publish();
+    // The authority may reach either: it is asked when both answer, or the other one cannot.
+    await others;
+    if (published) return;
     throw new AcmeFailure('the workers that would answer the authority did not take the answer', {
       passing: true,
     });
@@ -60,7 +88,9 @@ export class AcmeChallenges implements ChallengeResponder {
 
   async withdraw(challenge: Challenge): Promise<void> {
     // One that could not be presented is not there.
-    if (this.#shown.delete(challenge)) await this.#options.publish();
+    if (!this.#shown.delete(challenge)) return;
+    this.#options.other?.()?.withdraw(challenge);
+    await this.#options.publish();
   }
 }
 

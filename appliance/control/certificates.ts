@@ -33,7 +33,13 @@ import type {
 import { CertificateError } from '../tls/errors.js';
 import { importMaterial } from '../tls/import.js';
 import { makeAuthority, makeCertificate, makeRequest, type Signer } from '../tls/issue.js';
-import { CertificateKeeper, systemClock, type Clock, type Issuer } from '../tls/keeper.js';
+import {
+  CertificateKeeper,
+  systemClock,
+  type Clock,
+  type Issuer,
+  type KeeperOptions,
+} from '../tls/keeper.js';
 import { infoOf, makeKey, pkcs8Of } from '../tls/keys.js';
 import { writePem } from '../tls/pem.js';
 import { selfSignedIssuer } from '../tls/self-signed.js';
@@ -57,6 +63,8 @@ export interface CertificatesOptions {
   /** Obtains certificates by ACME; left out: this build does not. */
   readonly acme?: Issuer;
   readonly clock?: Clock;
+  /** As of the keeper: of two units one orders first. */
+  readonly patience?: KeeperOptions['patience'];
   /**
    * Resolves when the other unit of the pair has the certificate (or request) as it is here, or not soon:
    * then with a sentence.
@@ -85,6 +93,7 @@ export class Certificates implements CertificatesPort {
         'self-signed': selfSignedIssuer(this.#clock),
         ...(options.acme === undefined ? {} : { acme: options.acme }),
       },
+      ...(options.patience === undefined ? {} : { patience: options.patience }),
       onError: options.onError,
       onEvent: ({ name, severity, message }) => {
         events.append({ kind: 'certificate', severity, message, subject: { certificate: name } });

@@ -15,10 +15,10 @@ import type { Tracked } from '../ha/vrrp/settings.js';
 import type { GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 
 /** What is tracked, besides interfaces (`interfaceSubject`) and a failover (`failoverSubject`). */
-export const TRACKED = ['datapath', 'workers', 'pools'] as const;
+export const TRACKED = ['datapath', 'workers', 'members', 'pools'] as const;
 /** Of the unit that is to be in front, and of the other one. */
-const PREFERRED = 200;
-const OTHER = 100;
+export const PREFERRED = 200;
+export const OTHER = 100;
 /** Takes any priority down to the least that a master may have. */
 const UNFIT = 253;
 const INTERVAL_MS = 30;
@@ -224,7 +224,13 @@ function tracked(name: string, effect: TrackingEffect): Tracked[] {
   return [{ name, weight: effect === 'fault' ? 'fault' : UNFIT }];
 }
 
-function priorityOf(router: VirtualRouter, pair: Pair, own: string, peer: string | null): number {
+/** Of a unit for a virtual router of the document; `peer`: of the other one's name. */
+export function priorityOf(
+  router: VirtualRouter,
+  pair: Pair,
+  own: string,
+  peer: string | null,
+): number {
   if (router.priorities !== undefined) return router.priorities[own] ?? OTHER;
   const preferred =
     router.prefer ?? (peer === null ? pair.prefer : firstUnit(pair, own, peer)) ?? null;

@@ -26,6 +26,7 @@ import type {
   MemberTest,
   PoolDetail,
   PoolRow,
+  PreferResult,
   RevisionDetail,
   RevisionRow,
   RouterRow,
@@ -69,8 +70,11 @@ import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { fitness } from './fitness.js';
+import { prefer, type PreferRequest } from './preference.js';
 import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
+import type { Standing } from './pair-standing.js';
+import type { PeerHealth } from './peer-health.js';
 import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
@@ -98,6 +102,8 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly standing: Standing;
+  readonly peerHealth: PeerHealth;
   readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -182,7 +188,10 @@ export class Daemon implements DaemonPort {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
           this.#guardAttachments();
+          const known = this.#reconciler.tables;
+          if (known !== undefined) parts.peerHealth.step(known);
           this.#trackFitness();
+          parts.standing.sample();
           for (const event of this.#cookies.look(tier.cookies())) events.append(event);
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
@@ -473,6 +482,11 @@ export class Daemon implements DaemonPort {
     return this.#parts.roles.failover(request);
   }
 
+  prefer(request: PreferRequest): Promise<PreferResult> {
+    const { store, roles } = this.#parts;
+    return prefer({ store, roles, changes: this.#changes, reconciler: this.#reconciler }, request);
+  }
+
   subscribe(listener: (observation: Observation) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -591,6 +605,7 @@ export class Daemon implements DaemonPort {
     const well = fitness({
       ...{ intent, tables, outcomes: this.#lastRun?.outcomes ?? [] },
       proxy: this.#show.proxy.health,
+      reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
     });
     for (const [name, is] of well) roles.track(name, is);

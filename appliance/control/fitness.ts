@@ -16,6 +16,8 @@ export interface FitnessInput {
   /** Of the last attachment. */
   readonly outcomes: readonly AttachOutcome[];
   readonly proxy: Pick<TierHealth, 'unable' | 'failing' | 'places'>;
+  /** Whether this unit reaches about as many members as the other one (peer-health.ts). */
+  readonly reaches: boolean;
   readonly links: readonly Pick<Link, 'name' | 'running'>[];
 }
 
@@ -26,6 +28,7 @@ export function fitness(input: FitnessInput): ReadonlyMap<string, boolean> {
     datapath:
       tables.l4.services.size === 0 || outcomes.every(({ attachment }) => attachment !== null),
     workers: tables.l7.services.size === 0 || canServe(proxy),
+    members: input.reaches,
     pools: [...usedPools(tables)].every(
       ([, { members }]) =>
         // Taken out by the administrator: no unit can serve them.

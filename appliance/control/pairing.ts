@@ -5,7 +5,7 @@
  * Invariant: nothing of the code of an invitation is in an event or an error.
  */
 import { hostname } from 'node:os';
-import type { Alarm, PairInvited, PairView } from '../api/contract.js';
+import type { Alarm, PairInvited, PairStanding, PairView } from '../api/contract.js';
 import type { PairPort } from '../api/pair-port.js';
 import { PortError } from '../api/port.js';
 import { checkUnicast, parseAddress } from '../config/addresses.js';
@@ -67,6 +67,8 @@ export interface PairingParts {
   /** Where an invitation listens unless it is told: an address of each interface. */
   readonly addresses: () => readonly string[];
   readonly events: Pick<EventLog, 'append'>;
+  /** What the units have in common; null without a pair. */
+  readonly standing: () => PairStanding | null;
 }
 
 export class Pairing implements PairPort {
@@ -77,8 +79,8 @@ export class Pairing implements PairPort {
   }
 
   async view(): Promise<PairView> {
-    const { pair, unit } = this.#parts;
-    return viewOf(unit(), pair.state());
+    const { pair, unit, standing } = this.#parts;
+    return { ...viewOf(unit(), pair.state()), standing: standing() };
   }
 
   invite({ addresses, author }: Parameters<PairPort['invite']>[0]): Promise<PairInvited> {
@@ -143,7 +145,7 @@ export class Pairing implements PairPort {
   }
 }
 
-function viewOf(unit: string, state: PairState): PairView {
+function viewOf(unit: string, state: PairState): Omit<PairView, 'standing'> {
   const { fingerprint, port, invitation, peer, links, unacknowledged, refused, problem } = state;
   const together = links.some(({ up }) => up);
   return {

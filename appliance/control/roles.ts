@@ -17,6 +17,7 @@ import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/s
 import type { Role } from '../ha/vrrp/virtual-router.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
+import { Failovers } from './failovers.js';
 import type { RolesPort } from './ports.js';
 
 export type Speaker = Pick<
@@ -34,6 +35,8 @@ export interface RolesOptions {
   readonly start: (hears: Hears) => Speaker;
   /** The speaker that an earlier daemon left; null: there is none. Throws SystemError. */
   readonly adopt: (hears: Hears) => Promise<Speaker | null>;
+  /** What this unit was told to give up. Left out: remembered by this process alone. */
+  readonly failovers?: Failovers;
 }
 
 interface Known {
@@ -61,7 +64,7 @@ export class Roles implements RolesPort {
   /** What the speaker was told. */
   #told = '';
   readonly #tracked = new Map<string, boolean>();
-  readonly #failovers = new Set<string>();
+  readonly #failovers: Failovers;
   readonly #known = new Map<string, Known>();
   readonly #problems = new Map<string, { readonly message: string; readonly since: number }>();
   #status: ReadonlyMap<string, RouterStatus> = new Map();
@@ -79,6 +82,7 @@ export class Roles implements RolesPort {
 
   constructor(options: RolesOptions) {
     this.#options = options;
+    this.#failovers = options.failovers ?? new Failovers();
   }
 
   peer(): string | null {
@@ -104,8 +108,14 @@ export class Roles implements RolesPort {
   follow(pair: PairTables): void {
     this.#wanted = pair;
     if (this.#closed) return;
-    const names = new Set(pair.groups.map(({ name }) => name));
-    for (const group of this.#failovers) if (!names.has(group)) this.#failovers.delete(group);
+    const names = pair.groups.map(({ name }) => name);
+    try {
+      this.#failovers.follow(names, this.peer() !== null);
+    } catch (error) {
+      // Tried again with the next change.
+      this.#options.log.warn(`failovers cannot be kept: ${String(error)}`);
+    }
+    for (const name of names) this.track(failoverSubject(name), !this.#failovers.has(name));
     if (pair.groups.length > 0) {
       if (this.#state === 'none' && this.#retry === null) this.#start();
       else this.#tell();
@@ -137,6 +147,12 @@ export class Roles implements RolesPort {
     return count;
   }
 
+  /** Groups that this unit was told to give up. */
+  get failovers(): readonly string[] {
+    const names = this.#wanted.groups.map(({ name }) => name);
+    return names.filter((name) => this.#failovers.has(name));
+  }
+
   alarms(): Alarm[] {
     return [...this.#problems.values()].map(({ message, since }) => ({
       code: 'virtual-router',
@@ -158,11 +174,8 @@ export class Roles implements RolesPort {
   }): Promise<FailoverResult> {
     const groups = this.#groupsOf(request.router);
     this.#mustRun();
-    for (const { name } of groups) {
-      if (request.cancel) this.#failovers.delete(name);
-      else this.#failovers.add(name);
-      this.track(failoverSubject(name), request.cancel);
-    }
+    this.#keepFailover(groups, request);
+    for (const { name } of groups) this.track(failoverSubject(name), request.cancel);
     const names = groups.map(({ name }) => name).join(', ');
     this.#options.events.append({
       kind: 'role-changed',
@@ -205,6 +218,27 @@ export class Roles implements RolesPort {
     this.#speaker = null;
     this.#state = 'none';
     this.#wake();
+  }
+
+  #keepFailover(
+    groups: readonly GroupText[],
+    { router, cancel }: { readonly router: string | null; readonly cancel: boolean },
+  ): void {
+    const meant = groups.map(({ name }) => name);
+    const others = this.#wanted.groups
+      .map(({ name }) => name)
+      .filter((name) => !meant.includes(name));
+    try {
+      if (cancel) this.#failovers.remove(meant, others);
+      else this.#failovers.add(meant, router === null);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new PortError(
+        'unavailable',
+        `It cannot be kept for the next start of the daemon (${why}), so nothing was done: make room for it in the state directory.`,
+        { cause },
+      );
+    }
   }
 
   #mustRun(): void {

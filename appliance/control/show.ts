@@ -214,9 +214,7 @@ export class Show {
 
   member(name: NamedMember): MemberDetail {
     const view = this.#view();
-    const known = this.#parts.monitors;
-    const detail =
-      view === null ? null : memberDetail(view, canonical(name), (id) => known.record(id));
+    const detail = view === null ? null : memberDetail(view, canonical(name), this.#parts.monitors);
     if (detail === null) throw noSuchMember(name);
     return detail;
   }

@@ -21,7 +21,7 @@ import { answeringPools, poolsOf } from '../config/references.js';
 import { quicServerId } from '../config/quic-server-id.js';
 import { usesObservations } from '../balance/choice.js';
 import type { Intent, Pool } from '../config/schema.js';
-import type { HealthStatus, MemberRecord } from '../health/monitors.js';
+import type { HealthStatus, Monitors } from '../health/monitors.js';
 import { NO_COUNTERS, rateOf, rates, sum } from '../telemetry/rates.js';
 import { weightUnit } from './compile-pools.js';
 import type { L4Member, L4Pool, NextHop, Placement, Tables } from './tables.js';
@@ -168,16 +168,19 @@ function shown(weight: number): number {
 export function memberDetail(
   input: ViewInput,
   name: { readonly pool: string; readonly member: string },
-  record: (id: string) => MemberRecord | undefined,
+  monitors: Pick<Monitors, 'record' | 'bothViews'>,
 ): MemberDetail | null {
   const row = memberRows(input, name.pool).find(({ member }) => member === name.member);
   if (row === undefined) return null;
-  const known = record(`${name.pool}/${row.member}`);
+  const id = `${name.pool}/${row.member}`;
+  const known = monitors.record(id);
+  const peer = monitors.bothViews(id)?.peer;
   return {
     ...row,
     findings: known?.findings ?? [],
     latenciesMs: known?.latencies ?? [],
     probeSharedWith: known?.sharedWith ?? [],
+    peerSees: peer === undefined ? null : { state: peer.verdict, since: peer.since },
     quicServerId: quicIdOf(input, name.pool, row.member),
   };
 }

@@ -9,9 +9,11 @@
  * - onChange is called when something changed that tables depend on (the state, what an agent says,
  *   why nobody knows), after view() shows it, and never for a target that is no longer wanted.
  */
+import { createHash } from 'node:crypto';
 import type { BaseLogger } from 'pino';
 import type { MonitorTarget } from '../control/tables.js';
 import { Cancellation } from './cancellation.js';
+import { ownVerdict, PeerView, withPeer, type Seen, type Verdict } from './peer-view.js';
 import type { Probe } from './probe.js';
 import { HealthRecord, type Finding } from './record.js';
 import {
@@ -38,6 +40,8 @@ export interface MonitorsOptions {
   readonly onChange: (id: string, status: HealthStatus, previous: HealthStatus) => void;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
   readonly probe: Probe;
+  /** What the probes of this unit say has changed; null: nothing any more. For the other unit. */
+  readonly onVerdict?: (key: string, verdict: Verdict | null) => void;
   /** Epoch milliseconds. */
   readonly now?: () => number;
   /** Probes that may be under way at once; 8,192 unless told. */
@@ -51,11 +55,15 @@ export interface MonitorsOptions {
 /** One probe and everybody who wants its result. */
 interface Watched {
   readonly key: string;
+  /** What both units of a pair call it. */
+  readonly digest: string;
   /** One of the members; what is probed is the same for all. */
   target: MonitorTarget;
   readonly members: Set<string>;
   status: HealthStatus;
   readonly record: HealthRecord;
+  /** What was told of it last. */
+  told: Verdict | null;
   /** Cancels the probe in flight. */
   inFlight: Cancellation | null;
 }
@@ -68,6 +76,12 @@ export interface MemberRecord {
   readonly latencies: readonly number[];
   /** Other members, as `POOL/MEMBERKEY`, that the same probe speaks for. */
   readonly sharedWith: readonly string[];
+}
+
+/** What the probes of each unit say of a member; undefined: nothing. */
+export interface BothViews {
+  readonly own: Seen | undefined;
+  readonly peer: Seen | undefined;
 }
 
 /**
@@ -84,6 +98,9 @@ export class Monitors {
   readonly #probe: Probe;
   readonly #schedule: ProbeSchedule;
   readonly #watched = new Map<string, Watched>();
+  readonly #byDigest = new Map<string, Watched>();
+  readonly #onVerdict: NonNullable<MonitorsOptions['onVerdict']>;
+  readonly #peer = new PeerView();
   /** By `POOL/MEMBERKEY`. */
   readonly #members = new Map<
     string,
@@ -99,6 +116,7 @@ export class Monitors {
     this.#now = options.now ?? Date.now;
     this.#clock = options.clock ?? systemClock;
     this.#probe = options.probe;
+    this.#onVerdict = options.onVerdict ?? (() => undefined);
     this.#schedule = new ProbeSchedule({
       probe: (key) => this.#run(key),
       concurrency: options.concurrency ?? CONCURRENCY,
@@ -151,6 +169,42 @@ export class Monitors {
       watched.status = seededStatus(state, this.#now());
   }
 
+  /** What the probes of this unit say, by keys that both units have. */
+  *verdicts(): IterableIterator<readonly [key: string, verdict: Verdict]> {
+    for (const { digest, told } of this.#watched.values()) if (told !== null) yield [digest, told];
+  }
+
+  /** What the other unit sees now; null: nothing. */
+  hearPeer(changes: Iterable<readonly [key: string, verdict: Verdict | null]>): void {
+    const heard = [...changes];
+    for (const [key, verdict] of heard) {
+      // What is watched later may be known by then.
+      this.#peer.set(key, verdict, this.#now());
+    }
+    for (const [key] of heard) {
+      const watched = this.#byDigest.get(key);
+      if (watched === undefined) continue;
+      const previous = watched.status;
+      watched.status = this.#withPeer(watched, previous);
+      watched.record.change(previous, watched.status);
+      this.#tell(watched, previous);
+    }
+  }
+
+  /** The other unit is not heard: what it saw may be over. States that came from it stay. */
+  forgetPeer(): void {
+    this.#peer.clear();
+  }
+
+  /** What both units see of a member, each by itself. */
+  bothViews(id: string): BothViews | undefined {
+    const watched = this.#members.get(id)?.watched;
+    if (watched === undefined) return undefined;
+    const verdict = ownVerdict(watched.status);
+    const own = verdict === null ? undefined : { verdict, since: watched.status.since };
+    return { own, peer: this.#peer.get(watched.digest) };
+  }
+
   stats(): ScheduleStats {
     return this.#schedule.stats();
   }
@@ -171,6 +225,8 @@ export class Monitors {
     watched.members.delete(id);
     if (watched.members.size > 0) return;
     this.#watched.delete(watched.key);
+    this.#byDigest.delete(watched.digest);
+    if (watched.told !== null) this.#onVerdict(watched.digest, null);
     this.#schedule.delete(watched.key);
     watched.inFlight?.cancel();
   }
@@ -187,18 +243,23 @@ export class Monitors {
           ? initialStatus(now)
           : seededStatus(seed, now);
     const known = this.#watched.get(key);
-    const watched = known ?? {
+    const watched: Watched = known ?? {
       key,
+      digest: digestOf(key),
       target,
       members: new Set<string>(),
       status: expected,
       record: before?.record.copy() ?? new HealthRecord(),
+      told: null,
       inFlight: null,
     };
     watched.members.add(id);
     this.#members.set(id, { target, watched });
     if (known === undefined) {
       this.#watched.set(key, watched);
+      this.#byDigest.set(watched.digest, watched);
+      watched.status = this.#withPeer(watched, expected);
+      if (matters(expected, watched.status)) this.#onChange(id, watched.status, expected);
       this.#schedule.set(key, target.settings.interval);
     } else if (matters(expected, known.status)) {
       // Others were watching already: what they know holds for this one, too.
@@ -219,13 +280,31 @@ export class Monitors {
     if (cancellation.cancelled || this.#watched.get(key) !== watched) return;
     const previous = watched.status;
     const moment = { wall: this.#now(), monotonic: this.#clock.now() };
-    const status = afterProbe(previous, result, watched.target.settings, moment);
+    const probed = afterProbe(previous, result, watched.target.settings, moment);
+    const status = this.#withPeer(watched, probed);
     watched.status = status;
     watched.record.add(previous, result, status);
     if (result.outcome === 'inconclusive' && previous.reason !== status.reason) {
       for (const id of watched.members) {
         this.#log.warn({ monitor: id }, `cannot probe ${id}: ${result.reason}`);
       }
+    }
+    this.#tell(watched, previous);
+  }
+
+  #withPeer({ digest }: Watched, status: HealthStatus): HealthStatus {
+    return this.#peer.size === 0
+      ? status
+      : withPeer(status, this.#peer.credible(digest), this.#now());
+  }
+
+  /** Its status is another one than `previous`. */
+  #tell(watched: Watched, previous: HealthStatus): void {
+    const { status } = watched;
+    const own = ownVerdict(status);
+    if (own !== watched.told) {
+      watched.told = own;
+      this.#onVerdict(watched.digest, own);
     }
     if (!matters(previous, status)) return;
     const { state, reason } = status;
@@ -260,4 +339,9 @@ function probeKey({ address, port, settings }: MonitorTarget): string {
     settingsText.set(settings, text);
   }
   return `${address} ${settings.type === 'icmp' ? '' : port} ${text}`;
+}
+
+/** Short, since thousands cross the link. */
+function digestOf(key: string): string {
+  return createHash('sha256').update(key).digest('base64url').slice(0, 16);
 }

@@ -61,9 +61,13 @@ export class HealthRecord {
     }
     if (result.outcome === 'inconclusive') this.#note('trouble', result.reason, time);
     else if (now.lastOutcome === 'fail') this.#note('failure', bareReason(result, now), time);
-    if (now.state !== before.state) {
-      this.#note('change', `went from ${before.state} to ${now.state}: ${now.reason}`, time);
-    }
+    this.change(before, now, time);
+  }
+
+  /** Takes in what is now, if its state is another than before. `time`: epoch milliseconds. */
+  change(before: HealthStatus, now: HealthStatus, time = now.since): void {
+    if (now.state === before.state) return;
+    this.#note('change', `went from ${before.state} to ${now.state}: ${now.reason}`, time);
   }
 
   #note(kind: Finding['kind'], text: string, time: number): void {

@@ -5,6 +5,8 @@
  * - The first conclusive probe decides at once; afterwards a state changes only after `rise` good
  *   or `fall` failed probes in a row. What an agent says against its member needs no repetition.
  * - An inconclusive probe (the unit's own trouble) changes no state and no count.
+ * - A state that is the other unit's word (peer-view.ts) holds until the first conclusive probe, which
+ *   decides at once.
  * - `since` changes exactly when `state` does.
  */
 import { afterAgentLine, type AgentStatus, type AgentWords } from './agent-line.js';
@@ -48,6 +50,8 @@ export interface HealthStatus {
   readonly consecutive: number;
   /** Why the last probe could not be made, while that is so: the state may be an old one. */
   readonly blind?: string | undefined;
+  /** The state is what the other unit sees, while this one sees nothing. */
+  readonly borrowed?: boolean | undefined;
   /** What the member's agent has said; of the agent monitor. */
   readonly agent?: AgentStatus;
   /** The state by rise and fall alone, while damping is asked for. */
@@ -107,7 +111,10 @@ export function afterProbe(
     return {
       ...status,
       lastProbe: now.wall,
-      reason: `${result.reason} (the probe says nothing)`,
+      reason:
+        status.borrowed === true
+          ? borrowedReason(status.state, result.reason)
+          : `${result.reason} (the probe says nothing)`,
       blind: result.reason,
     };
   }
@@ -118,12 +125,13 @@ export function afterProbe(
   const outcome = against ? 'fail' : result.outcome;
   const reason = result.agent === undefined ? result.reason : (agent?.reason ?? result.reason);
   const consecutive = status.lastOutcome === outcome ? status.consecutive + 1 : 1;
-  const before = status.undamped ?? status.state;
+  const before = status.borrowed === true ? 'unknown' : (status.undamped ?? status.state);
   const decided = decide(before, outcome, consecutive, against ? { ...rule, fall: 1 } : rule);
   const observed: HealthStatus = {
     ...status,
     ...latency(status, result),
     ...(status.blind === undefined ? {} : { blind: undefined }),
+    ...(status.borrowed === undefined ? {} : { borrowed: undefined }),
     lastProbe: now.wall,
     lastOutcome: outcome,
     consecutive,
@@ -186,4 +194,10 @@ function latency(
   const sample = latencyMs * 1000;
   const next = average === undefined ? sample : average + (sample - average) * NEWEST_SHARE;
   return { latencyMs, responseTimeUs: Math.round(next) };
+}
+
+/** `blind`: why this unit cannot probe; undefined: it has not yet. */
+export function borrowedReason(state: HealthState, blind: string | undefined): string {
+  const why = blind === undefined ? 'has not probed it yet' : `cannot probe it: ${blind}`;
+  return `the other unit sees it ${state}; this one ${why}`;
 }

@@ -85,6 +85,7 @@ export class CertificateStore {
   readonly #live = new Map<string, Entry>();
   readonly #waiting = new Map<string, Entry>();
   readonly #listeners = new Set<(name: string, waiting: boolean) => void>();
+  readonly #accountListeners = new Set<(directory: string) => void>();
   /** When what is no longer there was removed, by `place`. */
   readonly #removed = new Map<string, Removed>();
   #machineKey: MachineKey | CertificateError;
@@ -362,7 +363,33 @@ export class CertificateStore {
   /** @throws CertificateError (unavailable) when the key cannot be encrypted */
   putAccount(directory: string, key: Buffer, url: string | null): void {
     const sealed = this.#key().seal(accountName(directory), key);
-    this.#table.putAccount(directory, { key: sealed, url });
+    const before = this.#table.account(directory)?.changed ?? -1;
+    const changed = Math.max(this.#now(), before + 1);
+    this.#table.putAccount(directory, { key: sealed, url, changed, digest: sha256(sealed) });
+    for (const listener of [...this.#accountListeners]) listener(directory);
+  }
+
+  /** Takes an account as the other unit has it. @throws as `putAccount` */
+  takeAccount(version: AccountVersion, key: Buffer, url: string | null): void {
+    const { directory, changed, digest } = version;
+    const sealed = this.#key().seal(accountName(directory), key);
+    this.#table.putAccount(directory, { key: sealed, url, changed, digest });
+  }
+
+  accountVersion(directory: string): AccountVersion | undefined {
+    const row = this.#table.account(directory);
+    // One from before there were versions is named by how it is encrypted here: never the other unit's.
+    return row && { directory, changed: row.changed, digest: row.digest || sha256(row.key) };
+  }
+
+  accountVersions(): AccountVersion[] {
+    return this.#table.accounts().flatMap((directory) => this.accountVersion(directory) ?? []);
+  }
+
+  /** Hears the directory of each account that is made or changed here. Returns what ends that. */
+  onAccount(listener: (directory: string) => void): () => void {
+    this.#accountListeners.add(listener);
+    return () => this.#accountListeners.delete(listener);
   }
 
   /** What could not be obtained and is to be tried again, by name; across restarts. */
@@ -485,6 +512,19 @@ export function contentDigest(content: {
   const hash = createHash('sha256').update(`${kind} ${source} ${hasKey}\n`);
   for (const der of chain) hash.update(der);
   return hash.digest('hex');
+}
+
+/** An account at an authority, as two units compare it. */
+export interface AccountVersion {
+  /** URL of the authority's directory. */
+  readonly directory: string;
+  /** Milliseconds since 1970. */
+  readonly changed: number;
+  readonly digest: string;
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 /** What the key of an account is bound to; no certificate has such a name. */

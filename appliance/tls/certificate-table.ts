@@ -101,6 +101,16 @@ const migrations: readonly Migration[] = [
       `);
     },
   },
+  {
+    version: 4,
+    title: 'versions of accounts, by which two units agree on one',
+    migrate(database) {
+      database.exec(`
+        ALTER TABLE accounts ADD COLUMN changed INTEGER NOT NULL DEFAULT 0; -- ms since 1970
+        ALTER TABLE accounts ADD COLUMN digest TEXT NOT NULL DEFAULT '';    -- names this content
+      `);
+    },
+  },
 ];
 
 /** Of what was removed, the latest are remembered. */
@@ -122,6 +132,10 @@ export interface Retry {
 export interface AccountRow {
   readonly key: Buffer;
   readonly url: string | null;
+  /** Milliseconds since 1970, and later than what it replaced; 0: not known. */
+  readonly changed: number;
+  /** Another one for each content; empty: not known. */
+  readonly digest: string;
 }
 
 /** A certificate, or a request, that was removed. */
@@ -254,14 +268,24 @@ export class CertificateTable {
 
   account(directory: string): AccountRow | undefined {
     return this.#database
-      .prepare<[string], AccountRow>('SELECT key, url FROM accounts WHERE directory = ?')
+      .prepare<[string], AccountRow>(
+        'SELECT key, url, changed, digest FROM accounts WHERE directory = ?',
+      )
       .get(directory);
   }
 
-  putAccount(directory: string, { key, url }: AccountRow): void {
+  /** Directories of the authorities that there are accounts at. */
+  accounts(): string[] {
+    return this.#database
+      .prepare<[], { directory: string }>('SELECT directory FROM accounts ORDER BY directory')
+      .all()
+      .map(({ directory }) => directory);
+  }
+
+  putAccount(directory: string, { key, url, changed, digest }: AccountRow): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)')
-      .run(directory, key, url);
+      .prepare('INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)')
+      .run(directory, key, url, changed, digest);
   }
 
   retries(): Map<string, Retry> {

@@ -63,6 +63,11 @@ export interface KeeperOptions {
   }) => void;
   /** After each look, at least once an hour. */
   readonly onLook: () => void;
+  /**
+   * Milliseconds that somebody else has to obtain what is due, before this unit does; left out: 0.
+   * `info`: the certificate that there is.
+   */
+  readonly patience?: (spec: Declared, info: CertificateInfo | undefined) => number;
   /** What was not written down: a restart will not know of it. */
   readonly onError: (error: unknown) => void;
 }
@@ -79,6 +84,8 @@ export class CertificateKeeper {
   readonly #options: KeeperOptions;
   readonly #retries: Map<string, Retry>;
   readonly #working = new Map<string, Work>();
+  /** Since when each is due. */
+  readonly #dueSince = new Map<string, number>();
   #declared: Readonly<Record<string, Declared>> = {};
   /** What needs others waits until the document is executed: they ask its services for proof. */
   #held = true;
@@ -233,7 +240,7 @@ export class CertificateKeeper {
     const info = store.get(name);
     const retry = this.#retries.get(name);
     if (retry !== undefined) return retryAt(retry.at, clock.now());
-    if (whyDue(name, spec, info, clock.now()) !== null) return clock.now();
+    if (whyDue(name, spec, info, clock.now()) !== null) return this.#turn(name, spec, info);
     return info?.kind === 'certificate' && info.source === spec.type
       ? renewAt(info, name)
       : Infinity;
@@ -246,7 +253,17 @@ export class CertificateKeeper {
     const retry = this.#retries.get(name);
     const now = clock.now();
     if (retry !== undefined && now < retryAt(retry.at, now)) return null;
-    return whyDue(name, spec, store.get(name), now);
+    const info = store.get(name);
+    const why = whyDue(name, spec, info, now);
+    if (why === null) this.#dueSince.delete(name);
+    return why !== null && now >= this.#turn(name, spec, info) ? why : null;
+  }
+
+  /** When this unit obtains what is due: at once, unless it is somebody else's turn first. */
+  #turn(name: string, spec: Declared, info: CertificateInfo | undefined): number {
+    const since = this.#dueSince.get(name) ?? this.#options.clock.now();
+    this.#dueSince.set(name, since);
+    return since + (this.#options.patience?.(spec, info) ?? 0);
   }
 
   #obtain(name: string, spec: Declared, issuer: Issuer, why: string): Promise<void> {

@@ -1,18 +1,30 @@
-/** Two daemons as a pair: certificates, TLS sessions and cookies of one are good at the other. */
+/**
+ * Two daemons as a pair: certificates, TLS sessions and cookies of one are good at the other, temporary
+ * access entries are on both, what one sees of members the other knows, and a failover holds.
+ */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { CertificateRow, RouterRow } from '../../appliance/api/contract.js';
+import type {
+  AccessView,
+  CertificateRow,
+  MemberDetail,
+  PairView,
+  RouterRow,
+} from '../../appliance/api/contract.js';
+import { joinNetworkNamespace } from '../../native/ffi/namespace.js';
 import { needs } from '../support/needs.js';
+import { Pebble } from '../support/pebble.js';
 import { TestAuthority } from '../support/tls-material.js';
 import { within } from './commands.js';
 import { PairLab } from './pair-lab.js';
-import { addressAt, labPaths } from './topology.js';
+import { addressAt, addressOf, labPaths, memberNames } from './topology.js';
 import { until, type Unit } from './unit.js';
 
 const test = suite('what a pair shares');
 
+const memberAddress = addressOf(memberNames[0], 4);
 const serviceAddress = addressAt(90, 4, 'outside');
 
 /** Waits until a unit has the shared address, and the other one has not. */
@@ -46,6 +58,74 @@ function client(lab: PairLab, words: readonly string[]): string {
   return stdout + stderr;
 }
 
+const well: Readonly<Record<string, RegExp>> = {
+  Config: /^Config +revision \d+ \(shared id [0-9a-f]{8}\): unit-b has the same configuration$/m,
+  Flows: /^Flows +each unit knows those of the other, /m,
+  Shared: /^Shared +in step: 2 certificates, \d+ ticket keys?, 1 cookie secret, 1 access entry$/m,
+};
+
+async function accessEntries({ a, b }: PairLab): Promise<void> {
+  const denied = async (unit: Unit): Promise<string[]> => {
+    const { temporary } = await unit.get<AccessView>('/v1/access');
+    return temporary.map(({ prefix, verdict }) => `${verdict} ${prefix}`);
+  };
+  await a.must('access', 'deny', '192.0.2.7', '--for', '1h');
+  await b.must('access', 'deny', '198.51.100.0/24', '--for', '1h');
+  for (const unit of [a, b]) {
+    await until(`both entries on ${unit.name}`, 20_000, async () => {
+      const seen = await denied(unit);
+      return seen.length === 2 || seen.join();
+    });
+  }
+  await b.must('access', 'remove', '192.0.2.7');
+  await until('one entry on unit-a', 20_000, async () => {
+    const seen = await denied(a);
+    return seen.join() === 'deny 198.51.100.0/24' || seen.join();
+  });
+}
+
+/** The way of unit-a to the members breaks and nothing shows it: the other unit takes over. */
+async function brokenWay(lab: PairLab): Promise<void> {
+  const peerSees = async (unit: Unit): Promise<string> => {
+    const path = `/v1/pools/web/members/${encodeURIComponent(`${memberAddress}:8080`)}`;
+    return (await unit.get<MemberDetail>(path)).peerSees?.state ?? 'nothing';
+  };
+  await until('unit-a knows that unit-b sees the member', 20_000, async () => {
+    const seen = await peerSees(lab.a);
+    return seen === 'up' || seen;
+  });
+  await untilMaster(lab.a);
+  await lab.cut('inside', { unit: 'unit-a', silent: true });
+  await untilMaster(lab.b);
+  assert.is(await peerSees(lab.b), 'down');
+  assert.match(
+    await lab.a.must('show', 'events', '--kind', 'pair'),
+    /unit-b reaches 1 member that this unit does not, so the way from here is broken/,
+  );
+  await lab.mend('inside', { unit: 'unit-a' });
+  await untilMaster(lab.a);
+}
+
+async function failoverHolds({ a, b }: PairLab): Promise<void> {
+  await a.must('pair', 'failover', '--all');
+  await untilMaster(b);
+  await a.end('SIGTERM');
+  await a.start();
+  await until('unit-a knows what it was told', 20_000, async () => {
+    const { standing } = await a.get<PairView>('/v1/pair');
+    return standing?.failovers.join() === 'shared/even' || JSON.stringify(standing);
+  });
+  assert.ok((await b.get<RouterRow[]>('/v1/routers')).some(({ role }) => role === 'master'));
+  await a.must('pair', 'failover', '--all', '--cancel');
+  await untilMaster(a);
+  const planned = await a.must('pair', 'prefer', 'unit-b', '--share', 'even', '--dry-run');
+  assert.match(planned, new RegExp(`^ {2}${serviceAddress} {2}unit-a (→|->) unit-b$`, 'm'));
+  await a.must('pair', 'prefer', 'unit-b', '--share', 'even');
+  await untilMaster(b);
+  await b.must('pair', 'prefer', 'none');
+  await untilMaster(a);
+}
+
 needs.lab(test)(
   'a certificate of one unit, its sessions and its cookies are good at the other',
   () =>
@@ -72,7 +152,19 @@ needs.lab(test)(
         // An even address: unit-a has it while both are well.
         await lab.apply('unit-a', {
           pair: { 'preempt-delay': '500ms', 'advertisement-interval': '300ms' },
+          pools: {
+            web: {
+              members: [{ address: memberAddress, port: 8080 }],
+              monitor: {
+                ...{ type: 'tcp', interval: '200ms', timeout: '200ms', rise: 2, fall: 2 },
+              },
+            },
+          },
           services: {
+            web: {
+              listen: { address: serviceAddress, port: 80, protocol: 'http' },
+              pool: 'web',
+            },
             shop: {
               listen: { address: serviceAddress, port: 443, protocol: 'https' },
               certificates: ['shop'],
@@ -105,6 +197,10 @@ needs.lab(test)(
           await lab.a.must('pair', 'failover', '--all', '--cancel');
         }
 
+        await accessEntries(lab);
+        await brokenWay(lab);
+        await failoverHolds(lab);
+
         await lab.b.end('SIGKILL');
         const alone = await lab.a.weir('cert', 'import', 'late', ...issue());
         assert.is(alone.status, 0, alone.stderr);
@@ -112,8 +208,79 @@ needs.lab(test)(
         await lab.b.start();
         await untilEqual(lab);
         assert.match(await lab.b.must('cert', 'list'), /^late /m);
+        await until('everything in step', 30_000, async () => {
+          const status = await lab.a.must('pair', 'status');
+          return ['Config', 'Flows', 'Shared'].every((name) => well[name]?.test(status)) || status;
+        });
       } finally {
         authority.close();
+      }
+    }),
+);
+
+needs['acme-lab'](test)(
+  'one unit orders a certificate from an authority, the other one answers the challenge, both have it',
+  () =>
+    PairLab.run({}, async (lab) => {
+      await lab.pair();
+      // Whatever is started now is in the client's network.
+      const leave = joinNetworkNamespace(`/run/netns/${lab.topology.namespace('client')}`);
+      const pebble = await Pebble.start(
+        {},
+        {},
+        {
+          host: addressOf('client', 4, 'outside'),
+          unit: { address: serviceAddress, http: 80, tls: 443 },
+        },
+      ).finally(leave);
+      try {
+        const file = lab.file('pebble.pem', pebble.ca.toString('latin1'));
+        await lab.a.must('cert', 'import', 'pebble', file, '--authority');
+        const service = (port: number, protocol: string) => ({
+          listen: { address: serviceAddress, port, protocol },
+          routes: [{ respond: { status: 200, body: 'here' } }],
+        });
+        const base = {
+          pair: { 'preempt-delay': '500ms', 'advertisement-interval': '300ms' },
+          services: { plain: service(80, 'http') },
+        };
+        await lab.apply('unit-a', base as { readonly unit?: object });
+        await untilMaster(lab.a);
+        await lab.a.must('pair', 'failover', '--all');
+        await untilMaster(lab.b);
+        await lab.apply('unit-a', {
+          ...base,
+          certificates: {
+            shop: {
+              ...{ type: 'acme', names: ['shop.example'], directory: pebble.directory },
+              ...{ authorities: ['pebble'], 'terms-agreed': true },
+            },
+          },
+          services: {
+            ...base.services,
+            shop: { ...service(443, 'https'), certificates: ['shop'] },
+          },
+        } as { readonly unit?: object });
+        for (const unit of [lab.a, lab.b]) {
+          await until(`a certificate on ${unit.name}`, 30_000, async () => {
+            const list = await fingerprints(unit);
+            const found = list.find((line) => line.startsWith('shop '));
+            return found?.endsWith(' good') === true || (await unit.must('show', 'events'));
+          });
+        }
+        assert.equal(await fingerprints(lab.a), await fingerprints(lab.b));
+        const obtained = /certificate shop was obtained/;
+        assert.match(await lab.a.must('show', 'events'), obtained);
+        assert.not.match(await lab.b.must('show', 'events'), obtained, 'it was not its turn');
+        await until('the account on both units', 20_000, async () => {
+          const { standing } = await lab.b.get<PairView>('/v1/pair');
+          const kinds = standing?.shared.kinds ?? [];
+          return (
+            kinds.some(({ name, entries }) => name === 'acme-account' && entries === 1) || 'none'
+          );
+        });
+      } finally {
+        await pebble.end();
       }
     }),
 );

@@ -11,6 +11,9 @@ import type { EventLog } from '../../telemetry/event-log.js';
 import type { CertificateStore } from '../../tls/certificate-store.js';
 import type { TicketKeys } from '../../tls/ticket-keys.js';
 import type { CookieSecret } from '../cookie-secret.js';
+import type { AccessEntries } from '../../config/access-entries.js';
+import { AccountShelf } from './account-shelf.js';
+import { AccessShelf } from './access-shelf.js';
 import { certificateKey, CertificateShelf } from './certificate-shelf.js';
 import { CookieShelf } from './cookie-shelf.js';
 import { TicketShelf } from './ticket-shelf.js';
@@ -20,9 +23,12 @@ export interface SharingOptions {
   readonly certificates: CertificateStore;
   readonly tickets: TicketKeys;
   readonly cookies: CookieSecret;
+  readonly access: AccessEntries;
   readonly events: Pick<EventLog, 'append'>;
   /** Cookies are made with another secret now. */
   readonly onCookies: () => void;
+  /** Temporary entries of access lists came, or went. */
+  readonly onAccess: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -36,7 +42,7 @@ export class Sharing {
 
   constructor(options: SharingOptions) {
     this.#options = options;
-    const { pair, certificates, tickets, cookies, onError } = options;
+    const { pair, certificates, tickets, cookies, access, onError } = options;
     this.#replica = new Replica({
       shelves: [
         new CertificateShelf({
@@ -48,6 +54,7 @@ export class Sharing {
             );
           },
         }),
+        new AccountShelf(certificates),
         new TicketShelf(tickets),
         new CookieShelf(cookies, () => {
           this.#tell(
@@ -55,6 +62,20 @@ export class Sharing {
             'persistence cookies are made with the secret of the other unit now: those that this unit gave before are not known any more',
           );
           options.onCookies();
+        }),
+        new AccessShelf({
+          entries: access,
+          onTaken: ({ prefix, service }, entry) => {
+            const what =
+              entry === null ? 'removed the temporary entry' : `${entry.author}: ${entry.verdict}`;
+            const until = entry === null ? '' : ` until ${new Date(entry.expires).toISOString()}`;
+            options.events.append({
+              ...{ kind: 'access', severity: 'info' },
+              message: `${this.#peer()}: ${what} ${prefix} for ${service ?? 'every service'}${until}`,
+              subject: { peer: this.#peer(), ...(service === null ? {} : { service }) },
+            });
+            options.onAccess();
+          },
         }),
       ],
       onNews: (news) => {
@@ -136,5 +157,7 @@ function nameOf(key: string): string {
     const [place, name = ''] = rest;
     return `the ${place === 'request' ? 'request of ' : ''}certificate ${name}`;
   }
+  if (shelf === 'acme-account') return `the account at ${rest.join('/')}`;
+  if (shelf === 'access') return `the temporary entry ${rest.join('/')}`.trimEnd();
   return shelf === 'ticket-key' ? 'a key of session tickets' : 'the secret of cookies';
 }

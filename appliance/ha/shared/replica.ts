@@ -45,6 +45,8 @@ export interface ReplicaOptions {
 }
 
 export interface ReplicaState {
+  /** Each unit was told what the other has, and has been given all of this one's. */
+  readonly inStep: boolean;
   /** Keys that the other unit is to be given. */
   readonly waiting: number;
   readonly sent: number;
@@ -53,6 +55,8 @@ export interface ReplicaState {
   readonly old: number;
   readonly notTaken: number;
   readonly malformed: number;
+  /** Entries of each shelf, without what was removed. */
+  readonly kinds: readonly { readonly name: string; readonly entries: number }[];
 }
 
 /** What became of a change: the other unit has it, would not take it, or is not there. */
@@ -78,6 +82,8 @@ export class Replica {
   #list: Map<string, Version> | null = null;
   /** Both lists are compared, and not all is sent. */
   #joining = false;
+  /** They were compared, and all was sent, since the other unit is heard. */
+  #joined = false;
   #count = { sent: 0, taken: 0, old: 0, notTaken: 0, malformed: 0 };
   #before = { sent: 0, taken: 0 };
 
@@ -92,7 +98,12 @@ export class Replica {
   }
 
   get state(): ReplicaState {
-    return { waiting: this.#due.size, ...this.#count };
+    const waiting = this.#due.size + (this.#underWay === null ? 0 : 1);
+    const kinds = this.#options.shelves.map((shelf) => ({
+      name: shelf.name,
+      entries: shelf.versions().filter(({ digest }) => digest !== '').length,
+    }));
+    return { inStep: this.#joined && waiting === 0, waiting, kinds, ...this.#count };
   }
 
   /** Goes by this session from now on; null: by none, this unit is in no pair. */
@@ -100,6 +111,7 @@ export class Replica {
     this.#silence?.();
     this.#channel = channel;
     this.#list = null;
+    this.#joined = false;
     this.#due.clear();
     this.#release('alone');
     this.#silence =
@@ -112,6 +124,7 @@ export class Replica {
   together(): void {
     const channel = this.#channel;
     if (channel === null) return;
+    this.#joined = false;
     this.#before = { sent: this.#count.sent, taken: this.#count.taken };
     const all = this.#options.shelves.flatMap((shelf) => shelf.versions());
     const versions = all.slice(0, MOST_VERSIONS);
@@ -126,6 +139,7 @@ export class Replica {
   /** No link to the other unit is left: nobody waits for it. */
   apart(): void {
     this.#joining = false;
+    this.#joined = false;
     this.#release('away');
   }
 
@@ -320,6 +334,7 @@ export class Replica {
   #tellEqual(): void {
     if (!this.#joining || this.#due.size > 0) return;
     this.#joining = false;
+    this.#joined = true;
     const { sent, taken } = this.#count;
     this.#options.onNews({
       what: 'equal',

@@ -29,6 +29,7 @@ import type {
   MemberTest,
   PoolDetail,
   PoolRow,
+  PreferResult,
   RevisionDetail,
   RevisionRow,
   RouterRow,
@@ -253,6 +254,7 @@ export const MEMBER: MemberDetail = {
   ],
   latenciesMs: [1.25, 12.5],
   probeSharedWith: ['api/10.0.1.12:8080'],
+  peerSees: { state: 'up', since: Date.UTC(2026, 0, 1) },
   quicServerId: null,
 };
 
@@ -636,6 +638,16 @@ export class FakeDaemon implements DaemonPort {
   failover(request: Parameters<DaemonPort['failover']>[0]): Promise<FailoverResult> {
     const remaining = request.cancel ? [] : ['even/eth0/ipv4'];
     return this.#answer('failover', request, { routers: ROUTERS, remaining });
+  }
+  prefer(request: Parameters<DaemonPort['prefer']>[0]): Promise<PreferResult> {
+    return this.#answer('prefer', request, {
+      change: {
+        ...{ revision: 12, dryRun: request.dryRun, warnings: [] },
+        changes: [{ kind: 'added', path: 'pair.prefer', after: request.unit }],
+      },
+      moves: [{ address: '10.0.0.81', from: 'weir-a', to: 'weir-b' }],
+      ...{ preempt: true, preemptDelay: 5000 },
+    });
   }
   pools(): Promise<PoolRow[]> {
     return this.#answer('pools', undefined, this.rows.pools);

@@ -7,6 +7,7 @@ export const FINGERPRINT = 'AA:'.repeat(31) + '01';
 export const ALONE: PairView = {
   ...{ unit: 'weir-a', fingerprint: null, port: 9347, invitation: null, peer: null },
   ...{ together: false, links: [], unacknowledged: 0, refused: { foreign: 0 }, problem: null },
+  standing: null,
 };
 
 export const PAIRED: PairView = {
@@ -36,6 +37,29 @@ export const PAIRED: PairView = {
     },
   ],
   refused: { foreign: 3, replayed: 0 },
+  standing: {
+    configuration: {
+      ...{ state: 'away', since: Date.UTC(2026, 0, 1), lacking: 2, revision: 12 },
+      ...{ id: 'c0ffee00'.repeat(8), message: 'weir-b is away; it lacks 2 changes of this unit' },
+      superseded: [
+        { revision: 10, unit: 'weir-b', author: 'bob', time: Date.UTC(2026, 0, 1) },
+        { revision: 9, unit: 'weir-b', author: 'bob', time: Date.UTC(2026, 0, 1) },
+      ],
+    },
+    flows: {
+      ...{ told: true, complete: false, known: 1200, toldPerSecond: 52, takenPerSecond: 0 },
+      ...{ lag: 0, untold: 3, refused: { member: 4 }, takenOver: 7, problem: null },
+    },
+    shared: {
+      ...{ state: 'catching-up', waiting: 2, given: 5, taken: 1, notTaken: 1 },
+      kinds: [
+        { name: 'certificate', entries: 3 },
+        { name: 'ticket-key', entries: 2 },
+      ],
+    },
+    routers: { master: 1, backup: 1, down: 0 },
+    failovers: ['shared/odd'],
+  },
 };
 
 export const INVITED: PairInvited = {

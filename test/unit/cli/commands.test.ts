@@ -126,6 +126,7 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /^10\.0\.1\.12:8080 of pool web {2}DOWN ✖\n {2}Reason +connection refused\n/,
       /Next hop +no MAC address known\n/,
       /Monitor +http: .*, last probe \d+\w* ago\n/,
+      /Peer +the other unit sees it UP, known for \w+\n/,
       /Response +1\.30 ms on average; last 1\.25 13\n/,
       /Shared +the same probe speaks for api\/10\.0\.1\.12:8080\n/,
       /History\n {4}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d {2}went from up to down: connection refused\n/,

@@ -47,7 +47,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ['weir show service ', ['shop', 'dns']],
   ['weir show routes s', ['shop']],
   ['weir restart ', ['workers']],
-  ['weir pair ', ['invite', 'join', 'status', 'failover', 'leave']],
+  ['weir pair ', ['invite', 'join', 'status', 'failover', 'prefer', 'leave']],
   ['weir pair leave --y', ['--yes']],
   ['weir show pool ', ['web', 'resolvers']],
   ['weir set member ', ['web', 'resolvers']],

@@ -110,6 +110,19 @@ needs.root(test)('at a terminal, leave asks first, and only yes is yes', () =>
   }),
 );
 
+test('--check wants the configuration in step too, and every link up', () =>
+  withApi(async ({ daemon, socket }) => {
+    const { standing } = PAIRED;
+    assert.ok(standing !== null);
+    const links = PAIRED.links.slice(0, 1);
+    const code = async (state: 'in-step' | 'away'): Promise<number | null> => {
+      const configuration = { ...standing.configuration, state };
+      daemon.pair.current = { ...PAIRED, links, standing: { ...standing, configuration } };
+      return (await weir(['pair', 'status', '--check'], { socket })).code;
+    };
+    assert.equal([await code('away'), await code('in-step')], [8, 0]);
+  }));
+
 test('status shows the other unit and each link in words, and --check judges', () =>
   withApi(async ({ daemon, socket }) => {
     const alone = await weir(['pair', 'status', '--check'], { socket });
@@ -122,6 +135,14 @@ test('status shows the other unit and each link in words, and --check judges', (
     assert.is(shown.code, 8, 'a link is down');
     assert.match(shown.out, /^Peer +weir-b, heard, paired since 2026-01-01 00:00:00$/m);
     assert.match(shown.out, /^Refused +foreign 3$/m);
+    const lines = [
+      'Config    revision 12 (shared id c0ffee00): weir-b is away; it lacks 2 changes of this unit',
+      'Gave way  revisions 10, 9 (the last by bob on weir-b): weir history --changes shows, weir rollback 10 brings back',
+      'Flows     this unit does not know all of the other one, 1.20k known, 52/s told, 0 taken, 3 ends untold, lost: member 4',
+      'Shared    catching up: 3 certificates, 2 ticket keys; 2 waiting; 1 refused: weir show events --kind pair',
+      'Roles     master of 1 of 2 virtual routers, backup of 1; told to give up shared/odd',
+    ];
+    for (const line of lines) assert.ok(shown.out.includes(`\n${line}\n`), `${line}\n${shown.out}`);
     assert.match(shown.out, /^LINK +STATE +SINCE +RTT +WHY$/m);
     assert.match(shown.out, /^10\.0\.0\.1 +up, in use +\S.* +-$/m);
     assert.match(shown.out, /^192\.168\.255\.1 +DOWN +- +- +nothing was heard for 2 s$/m);

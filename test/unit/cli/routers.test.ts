@@ -54,4 +54,25 @@ test('failover of nothing, or of one and all, is a wrong command line', () =>
     assert.is(none.code, 6);
   }));
 
+test('prefer says what it changed and what moves', () =>
+  withApi(async ({ daemon, socket }) => {
+    const dry = await weir(['pair', 'prefer', 'weir-b', '--dry-run'], { socket });
+    assert.equal([dry.code, dry.err], [0, '']);
+    assert.match(
+      dry.out,
+      /^Would make 1 change .*\n.*pair\.prefer.*\nWhat moves, while both .* 5s:\n/,
+    );
+    assert.match(dry.out, /^ {2}10\.0\.0\.81 {2}weir-a (→|->) weir-b$/m);
+    const done = await weir(['pair', 'prefer', 'none', '--share', 'odd', '--comment', 'x'], {
+      socket,
+    });
+    assert.equal([done.code, done.err], [0, '']);
+    assert.match(done.out, /^Set: revision 12, 1 change:/);
+    const { author, ...asked } = daemon.last('prefer') as { author: string };
+    assert.type(author, 'string');
+    assert.equal(asked, { unit: null, share: 'odd', comment: 'x', dryRun: false });
+    daemon.failures.set('prefer', new PortError('not-found', 'There is no unit x.'));
+    assert.is((await weir(['pair', 'prefer', 'x'], { socket })).code, 6);
+  }));
+
 test.run();

@@ -66,6 +66,37 @@ test('a challenge is presented when all workers have it, and withdrawn from all'
   assert.equal(published, [['http-01'], ['http-01', 'tls-alpn-01'], ['tls-alpn-01'], []]);
 });
 
+test('what the other unit proves is answered here too, but not in the place of an own proof', async () => {
+  const published: string[][] = [];
+  const challenges: AcmeChallenges = new AcmeChallenges({
+    intent: () => intent('https'),
+    publish: async () => {
+      published.push(challenges.shown.map(({ type, domain }) => `${type} ${domain}`));
+      return true;
+    },
+  });
+  await challenges.present(alpn);
+  assert.not.ok(await challenges.take('1', alpn), 'a hello does not say whose it asks for');
+  assert.ok(await challenges.take('2', http));
+  assert.ok(await challenges.take('3', { ...alpn, domain: 'other.example' }));
+  assert.match(
+    await failure(challenges.present({ ...alpn, domain: 'other.example' })),
+    /proved once/,
+  );
+  await challenges.drop('2');
+  await challenges.drop(null);
+  await challenges.drop(null);
+  const own = 'tls-alpn-01 shop.example';
+  const other = 'tls-alpn-01 other.example';
+  assert.equal(published, [
+    [own],
+    [own, 'http-01 shop.example'],
+    [own, 'http-01 shop.example', other],
+    [own, other],
+    [own],
+  ]);
+});
+
 test('where no service could answer, that is said before an authority asks', async () => {
   const published: string[] = [];
   for (const [protocol, challenge, expected] of [

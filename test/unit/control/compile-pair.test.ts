@@ -124,6 +124,7 @@ test('usual settings, and those of the document', () => {
     [
       ['datapath', 253],
       ['workers', 253],
+      ['members', 253],
       ['failover of shared/even', 253],
     ],
   );
@@ -133,6 +134,7 @@ test('usual settings, and those of the document', () => {
     'first-id': 7,
     tracking: {
       datapath: 'fault',
+      members: 'ignore',
       workers: 'ignore',
       pools: 'yield',
       interfaces: { eth9: 'fault' },

@@ -1,7 +1,11 @@
 /** The owner of the VRRP speaker: what it tells it and when, what it makes of what it hears. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PairTables } from '../../../appliance/control/compile-pair.js';
+import { Failovers } from '../../../appliance/control/failovers.js';
 import { Roles, type RolesOptions, type Speaker } from '../../../appliance/control/roles.js';
 import type { GroupText } from '../../../appliance/ha/vrrp/speaker/messages.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
@@ -69,14 +73,19 @@ async function withRoles(
     events: EventLog;
     started: () => Promise<FakeSpeaker>;
   }) => Promise<void>,
-  { left = false } = {},
+  {
+    left = false,
+    failovers,
+    peer = 'other',
+  }: { left?: boolean; failovers?: Failovers; peer?: string | null } = {},
 ): Promise<void> {
   const speakers: FakeSpeaker[] = [];
   let wake: () => void = () => undefined;
   const failures: unknown[] = [];
   const events = new EventLog({ onListenerError: (error) => failures.push(error) });
   const roles = new Roles({
-    ...{ peer: () => 'other', events },
+    ...{ peer: () => peer, events },
+    ...(failovers === undefined ? {} : { failovers }),
     log: { info: () => undefined, warn: () => undefined },
     adopt: async (hears) => {
       if (!left) return null;
@@ -239,5 +248,57 @@ test('failover: the group is made weaker, and the answer says who kept what', ()
     await roles.failover({ ...asked, router: null, cancel: true });
     assert.is(speaker.did.at(-1), 'track failover of front true');
   }));
+
+test('a failover holds over a restart of the daemon, for later groups too, until it is taken back', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-roles-'));
+  const file = join(folder, 'failovers.json');
+  const problems: unknown[] = [];
+  /** A run of the daemon, its speaker loaded. */
+  const run = (
+    groups: readonly GroupText[],
+    work: (roles: Roles, speaker: FakeSpeaker) => Promise<unknown>,
+    peer: string | null = 'other',
+  ): Promise<void> =>
+    withRoles(
+      async ({ roles, started }) => {
+        roles.follow(tables(...groups));
+        const speaker = await started();
+        speaker.hears.onMessage({ kind: 'loaded', wishes: [] });
+        await work(roles, speaker);
+      },
+      { failovers: new Failovers(file, (problem) => problems.push(problem)), peer },
+    );
+  const asked = { router: null, cancel: false, author: 'root' };
+  const [front, even, odd] = [group('front'), group('even'), group('odd')];
+  try {
+    await run([front], (roles) => roles.failover(asked));
+    await run([even, odd], async (roles, speaker) => {
+      assert.equal(roles.failovers, ['even', 'odd'], 'all of what there is now');
+      assert.ok(speaker.did.includes('track failover of even false'), speaker.did.join());
+      await roles.failover({ ...asked, router: 'even', cancel: true });
+    });
+    await run([even, odd], async (roles, speaker) => {
+      assert.equal(roles.failovers, ['odd']);
+      assert.ok(speaker.did.includes('track failover of even true'), speaker.did.join());
+      roles.follow(tables(even));
+      roles.follow(tables(even, odd));
+      assert.equal(roles.failovers, [], 'the group that was meant is over');
+      await roles.failover(asked);
+      roles.follow(tables());
+    });
+    await run([even], async (roles) => assert.equal(roles.failovers, ['even'], 'still a pair'));
+    writeFileSync(file, '{');
+    await run([even], async (roles) => assert.equal(roles.failovers, []));
+    assert.match(String(problems[0]), /failovers\.json is damaged: remove it/);
+    rmSync(folder, { recursive: true });
+    await run([even], async (roles) => {
+      const error: unknown = await roles.failover(asked).catch((e: unknown) => e);
+      assert.match(String(error), /so nothing was done/);
+      assert.equal(roles.failovers, []);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 test.run();

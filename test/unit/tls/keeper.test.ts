@@ -29,6 +29,8 @@ class Bench {
   readonly orders: { readonly at: number; readonly names: string; readonly signal: AbortSignal }[] =
     [];
   readonly events: string[] = [];
+  /** That the other unit of a pair has first. */
+  patience = 0;
   store!: CertificateStore;
   keeper!: CertificateKeeper;
   issue: (names: readonly string[], signal: AbortSignal) => Promise<Issued> = (names) =>
@@ -57,6 +59,7 @@ class Bench {
           },
         },
       },
+      patience: () => this.patience,
       onEvent: ({ severity, message }) => this.events.push(`${severity}: ${message}`),
       onLook: () => undefined,
       onError: fail,
@@ -125,6 +128,25 @@ test('nothing is ordered before what was declared is executed, and each only onc
   await bench.follow({ shop: acme() });
   assert.is(bench.orders.length, 1, 'expected no order for what is there');
   assert.equal(bench.events, ['info: certificate shop was obtained (there was none)']);
+});
+
+test('a unit whose turn is second orders only what is still due when it comes, or when it is told to', async ({
+  bench,
+}) => {
+  bench.patience = 10 * MINUTE;
+  await bench.follow({ shop: acme() });
+  await bench.pass(9);
+  assert.equal(bench.times, []);
+  const { chain, key } = await bench.certificate(['shop.example']);
+  const made = { kind: 'certificate', source: 'acme', author: 'weir' } as const;
+  bench.store.put({ name: 'shop', chain, key, ...made });
+  await bench.pass(60);
+  assert.equal(bench.times, [], 'the other one has obtained it');
+  await bench.follow({ shop: acme(), late: acme(['late.example']) });
+  await bench.pass(11);
+  assert.equal(bench.times, [79], 'ten minutes after it was due');
+  await bench.keeper.renew('shop');
+  assert.equal(bench.times, [79, 80]);
 });
 
 test('failures wait longer each time, as long as the authority asks, and are told once each', async ({

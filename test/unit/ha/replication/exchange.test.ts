@@ -168,6 +168,42 @@ test('what was committed while apart and cannot be taken over is told once, and 
     assert.is(pair.b.store.head()?.document.pools?.['web']?.members.length, 2);
   }));
 
+test('what gave way is listed until it, or what came after it, is brought back', () =>
+  twoUnits(async (pair) => {
+    pair.heal();
+    await pair.settle();
+    const first = done(pair.a, 1);
+    await pair.settle();
+    await first;
+    pair.cut();
+    await done(pair.a, 2);
+    await done(pair.b, 3, 'bob');
+    await done(pair.b, 4, 'bob');
+    await done(pair.a, 5);
+    await done(pair.a, 6);
+    pair.heal();
+    await pair.settle();
+    for (const unit of pair.units) {
+      const gone = unit.store.log.superseded(5);
+      assert.equal(
+        gone.map(({ author, revision }) => [
+          author,
+          unit.store.revision(revision).document.pools?.['web']?.members.length,
+        ]),
+        [
+          ['bob', 4],
+          ['bob', 3],
+        ],
+        unit.name,
+      );
+      assert.is(unit.store.log.superseded(1).length, 1);
+    }
+    const back = done(pair.a, 4);
+    await pair.settle();
+    await back;
+    for (const unit of pair.units) assert.equal(unit.store.log.superseded(5), [], unit.name);
+  }));
+
 test('a unit without a configuration takes that of the other, whoever invited', () =>
   twoUnits(async (pair) => {
     pair.b.store.commit({ document: pair.b.document(pools(3)), author: 'bob', comment: '' });

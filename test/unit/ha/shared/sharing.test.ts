@@ -1,11 +1,12 @@
 /** Two units with stores of their own over a real pair: what one has, both have, whatever happens. */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { AccessEntries, type AccessEntry } from '../../../../appliance/config/access-entries.js';
 import { CookieSecret } from '../../../../appliance/control/cookie-secret.js';
 import { Sharing } from '../../../../appliance/control/shared/sharing.js';
-import { CHANNEL } from '../../../../appliance/ha/shared/messages.js';
+import { CHANNEL, encode } from '../../../../appliance/ha/shared/messages.js';
 import type { NewEvent } from '../../../../appliance/telemetry/event-log.js';
 import { CertificateStore } from '../../../../appliance/tls/certificate-store.js';
 import { makeCertificate, makeRequest } from '../../../../appliance/tls/issue.js';
@@ -22,6 +23,7 @@ class SharingUnit {
   readonly certificates: CertificateStore;
   readonly tickets: TicketKeys;
   readonly cookies: CookieSecret;
+  readonly access: AccessEntries;
   sharing: Sharing;
   now = 0;
   #wake: () => void = () => undefined;
@@ -42,6 +44,7 @@ class SharingUnit {
       onError: raise,
     });
     this.cookies = CookieSecret.open(folder);
+    this.access = AccessEntries.open(join(folder, 'access.db'));
     this.sharing = this.#share();
     this.pairUnit.listener = (news) => {
       this.sharing.heard(news);
@@ -54,6 +57,8 @@ class SharingUnit {
       certificates: this.certificates,
       tickets: this.tickets,
       cookies: this.cookies,
+      access: this.access,
+      onAccess: () => undefined,
       events: {
         append: (event) => {
           this.events.push(event);
@@ -112,6 +117,7 @@ class SharingUnit {
     this.sharing.close();
     this.tickets.close();
     this.certificates.close();
+    this.access.close();
     this.pairUnit.close();
   }
 }
@@ -258,5 +264,107 @@ test('nothing that is not as it should be is taken, and it is told', () =>
     assert.is(await a.sharing.certificate('shop', false), null, 'and all goes on');
     equal(a, b);
   }));
+
+test('an account at an authority is one on both, the one that was made or changed last', () =>
+  withUnits(
+    async (a, b) => {
+      const accounts = [a, b].map(({ certificates }) => {
+        const account = certificates.account('https://acme.example/dir');
+        assert.ok(account !== null);
+        return [account.url, createHash('sha256').update(account.key).digest('hex')];
+      });
+      assert.equal(accounts[0], accounts[1]);
+      assert.is(accounts[0]?.[0], 'https://acme.example/account/b');
+      const from = a.events.length;
+      await b.pairUnit.session?.send(
+        CHANNEL,
+        encode({
+          type: 'entry',
+          entry: {
+            ...{ key: 'acme-account/https://other.example/', at: 5, digest: 'ab' },
+            ...{ meta: { url: null }, body: Buffer.from('no key') },
+          },
+        }),
+      );
+      assert.match(
+        await a.said(/could not be taken/, from),
+        /The key of the account at .* is none/,
+      );
+      assert.is(a.certificates.account('https://other.example/'), null);
+    },
+    {
+      before: async (a, b) => {
+        for (const [unit, name, at] of [
+          [a, 'a', 1000],
+          [b, 'b', 2000],
+        ] as const) {
+          const key = await makeKey('ecdsa-p256');
+          unit.now = at;
+          unit.certificates.putAccount(
+            'https://acme.example/dir',
+            key.export({ type: 'pkcs8', format: 'der' }),
+            `https://acme.example/account/${name}`,
+          );
+        }
+      },
+    },
+  ));
+
+const entry = (
+  prefix: string,
+  verdict: 'allow' | 'deny',
+  more: Partial<AccessEntry> = {},
+): AccessEntry => {
+  const now = Date.now();
+  return {
+    ...{ prefix, verdict, service: null, author: 'ada', comment: '' },
+    ...{ created: now - 1000, expires: now + 3_600_000, ...more },
+  };
+};
+const accessOf = ({ access }: SharingUnit): string[] =>
+  access
+    .list()
+    .map(({ prefix, service, verdict }) => `${verdict} ${prefix} ${service ?? 'all'}`)
+    .sort();
+
+test('temporary entries of access lists are on both, as they were last changed, and end on both', () =>
+  withUnits(
+    async (a, b) => {
+      assert.equal(accessOf(a), ['allow 192.0.2.7/32 all', 'deny 198.51.100.0/24 shop']);
+      assert.equal(accessOf(b), accessOf(a), 'of two the later one');
+      const [left] = b.access.list().filter(({ service }) => service === 'shop');
+      const over = Math.abs((left?.expires ?? 0) - Date.now() - 3_600_000);
+      assert.ok(over < 60_000, `it has the hour that is left, and not ${over} ms more or less`);
+      const removed = b.said(/removed the temporary entry 192\.0\.2\.7\/32 for every service/);
+      assert.ok(a.access.remove('192.0.2.7/32', null));
+      await removed;
+      assert.equal(accessOf(b), ['deny 198.51.100.0/24 shop']);
+      const back = a.said(/unit-b: ada: deny 192\.0\.2\.7\/32 for every service until/);
+      b.access.put(entry('192.0.2.7/32', 'deny'));
+      await back;
+      assert.equal(accessOf(a), ['deny 192.0.2.7/32 all', 'deny 198.51.100.0/24 shop']);
+      // What was removed while the units were apart stays removed, and comes back to nobody.
+      const from = a.events.length;
+      b.sharing.close();
+      b.pairUnit.stop();
+      await a.pairUnit.heard('alone');
+      assert.ok(a.access.remove('198.51.100.0/24', 'shop'));
+      const gone = b.said(/removed the temporary entry 198\.51/);
+      b.restart();
+      await Promise.all([gone, a.said(/are shared/, from)]);
+      assert.equal(accessOf(b), ['deny 192.0.2.7/32 all']);
+      assert.equal(accessOf(a), accessOf(b));
+    },
+    {
+      before: async (a, b) => {
+        const now = Date.now();
+        a.access.put(entry('192.0.2.7/32', 'deny', { created: now - 9000 }));
+        b.access.put(entry('192.0.2.7/32', 'allow', { created: now - 8000 }));
+        a.access.put(entry('198.51.100.0/24', 'deny', { service: 'shop' }));
+        a.access.put(entry('203.0.113.0/24', 'deny', { expires: now - 1 }));
+        a.access.prune(now);
+      },
+    },
+  ));
 
 test.run();

@@ -1,0 +1,77 @@
+/** What two units have in common, a line each: for `pair status`. */
+import type { PairFlows, PairShared, PairStanding } from '../api/contract.js';
+import { perSecond, plural, quantity } from './format.js';
+import { routerLine } from './show-routers.js';
+
+export function standingLines(standing: PairStanding): [string, string][] {
+  const { configuration, flows, shared, routers, failovers } = standing;
+  const { revision, id, message, superseded } = configuration;
+  const known = id === null ? '' : ` (shared id ${id.slice(0, 8)})`;
+  const lines: [string, string][] = [
+    ['Config', `revision ${revision ?? 'none'}${known}: ${message}`],
+  ];
+  const [last] = superseded;
+  if (last !== undefined) {
+    const where = last.unit === '' ? 'both units' : last.unit;
+    const list = superseded.map((one) => one.revision).join(', ');
+    lines.push([
+      'Gave way',
+      `${superseded.length === 1 ? 'revision' : 'revisions'} ${list} (the last by ${last.author} on ${where}): ` +
+        `weir history --changes shows, weir rollback ${last.revision} brings back`,
+    ]);
+  }
+  lines.push(['Flows', flowText(flows)], ['Shared', sharedText(shared)]);
+  const roles = [
+    routerLine(routers) ?? 'no virtual router',
+    ...(failovers.length > 0 ? [`told to give up ${failovers.join(', ')}`] : []),
+  ];
+  lines.push(['Roles', roles.join('; ')]);
+  return lines;
+}
+
+function flowText(flows: PairFlows): string {
+  const { told, complete, known, toldPerSecond, takenPerSecond, lag, untold, refused } = flows;
+  if (flows.problem !== null) return flows.problem;
+  const state =
+    told && complete
+      ? 'each unit knows those of the other'
+      : complete
+        ? 'the other unit does not know all of this one'
+        : told
+          ? 'this unit does not know all of the other one'
+          : 'neither unit knows all of the other';
+  const reasons = Object.entries(refused).map(([reason, count]) => `${reason} ${quantity(count)}`);
+  return [
+    state,
+    ...(known === null ? [] : [`${quantity(known)} known`]),
+    `${perSecond(toldPerSecond)} told, ${perSecond(takenPerSecond)} taken`,
+    ...(lag > 1000 ? [`the other unit is ${Math.round(lag / 1000)} s behind`] : []),
+    ...(untold > 0 ? [`${quantity(untold)} ends untold`] : []),
+    ...(reasons.length > 0 ? [`lost: ${reasons.join(', ')}`] : []),
+  ].join(', ');
+}
+
+const SHARED: Readonly<Record<PairShared['state'], string>> = {
+  'in-step': 'in step',
+  'catching-up': 'catching up',
+  away: 'the other unit is away',
+};
+
+const KINDS: Readonly<Record<string, readonly [one: string, many?: string]>> = {
+  certificate: ['certificate'],
+  'acme-account': ['ACME account'],
+  'ticket-key': ['ticket key'],
+  'cookie-secret': ['cookie secret'],
+  access: ['access entry', 'access entries'],
+};
+
+function sharedText({ state, waiting, notTaken, kinds }: PairShared): string {
+  const counts = kinds
+    .filter(({ entries }) => entries > 0)
+    .map(({ name, entries }) => plural(entries, ...(KINDS[name] ?? ([name] as const))));
+  return [
+    `${SHARED[state]}: ${counts.join(', ')}`,
+    ...(waiting > 0 ? [`${waiting} waiting`] : []),
+    ...(notTaken > 0 ? [`${notTaken} refused: weir show events --kind pair`] : []),
+  ].join('; ');
+}
