@@ -23,6 +23,7 @@ import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
+import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Roles } from './control/roles.js';
@@ -145,6 +146,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     let replication: Replication | null = null;
     let sharing: Sharing | null = null;
+    let roles: Roles | null = null;
+    let paths: HeartbeatPaths | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
@@ -153,6 +156,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events.append(pairEvent(news));
         daemon?.pairChanged();
         replication?.pairNews(news);
+        if (news.what === 'up') paths?.linked();
         sharing?.heard(news);
       },
       onListenerError: (err) => {
@@ -246,14 +250,25 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => secrets?.close());
     const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
-    const roles = new Roles({
+    paths = new HeartbeatPaths({
+      ...{ pair, network, store: pairStore },
+      machineKey: () => MachineKey.open(options.stateDir, false),
+      onChange: () => roles?.pathsChanged(),
+      onError: (err) => {
+        log.error({ err }, 'cannot agree with the other unit on heartbeats');
+      },
+    });
+    closing.push(() => paths?.close());
+    closing.push(network.onChange(() => paths?.networkChanged()));
+    roles = new Roles({
       peer: () => pair.state().peer?.name ?? null,
+      paths: () => paths?.current ?? null,
       events,
       log,
       start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
       adopt: (hears) => SpeakerProcess.adopt({ ...speaker, ...hears }),
     });
-    closing.push(() => roles.close());
+    closing.push(() => roles?.close());
     await roles.begin();
     const cookies = CookieSecret.open(options.stateDir);
     sharing = new Sharing({
@@ -283,6 +298,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         pair,
         unit: () => unitName(store.head()),
         addresses: () => linkAddresses(network.links(), network.addresses()),
+        paths: () => roles?.paths() ?? [],
+        onLeave: () => daemon?.pairChanged(),
         events,
       }),
       roles,

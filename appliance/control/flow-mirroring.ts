@@ -6,12 +6,12 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { formatAddress } from '../config/address-codec.js';
 import { FlowMirror, type FlowMirrorNews, type Remembered } from '../ha/flows/flow-mirror.js';
 import type { Pair } from '../ha/pair/pair.js';
 import type { OwnWay } from '../l4/mirror-ways.js';
 import type { L4Tier } from '../l4/tier.js';
 import { carrierOf } from '../net/carriers.js';
+import { networkText } from '../net/prefix.js';
 import type { InterfaceAddress, Link } from '../net/wire.js';
 import type { NewEvent } from '../telemetry/event-log.js';
 
@@ -77,14 +77,6 @@ export function waysOf(links: readonly Link[], addresses: readonly InterfaceAddr
 function isNetwork(bytes: Uint8Array, prefixLength: number): boolean {
   const linkLocal = bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
   return prefixLength > 0 && prefixLength < bytes.length * 8 && !linkLocal;
-}
-
-function networkText(bytes: Uint8Array, prefixLength: number): string {
-  const masked = bytes.map((byte, index) => {
-    const bits = Math.max(0, Math.min(8, prefixLength - 8 * index));
-    return byte & (0xff << (8 - bits));
-  });
-  return `${formatAddress(masked)}/${prefixLength}`;
 }
 
 function flowEvent(news: Exclude<FlowMirrorNews, { what: 'addresses' }>, peer: string): NewEvent {

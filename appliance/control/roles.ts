@@ -8,15 +8,18 @@
  * - What the speaker is told is what was compiled last; what is tracked is told before it.
  */
 import type { FailoverResult, RouterRow } from '../api/router-contract.js';
-import type { Alarm } from '../api/contract.js';
+import type { Alarm, PairPath } from '../api/contract.js';
 import { PortError } from '../api/port.js';
 import { nearest, quote } from '../config/words.js';
 import type { RouterStatus } from '../ha/vrrp/engine.js';
+import { heartbeats } from '../ha/vrrp/paths/settings.js';
 import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
 import type { Role } from '../ha/vrrp/virtual-router.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
+import type { PathsSource } from './heartbeat-paths.js';
+import { PathStates } from './path-states.js';
 import type { RolesPort } from './ports.js';
 
 export type Speaker = Pick<
@@ -28,6 +31,8 @@ type Hears = Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>;
 export interface RolesOptions {
   /** The other unit's name; null: this one is not paired. */
   readonly peer: () => string | null;
+  /** Ways to the other unit's speaker; null: none is known. */
+  readonly paths: () => PathsSource | null;
   readonly events: Pick<EventLog, 'append'>;
   readonly log: { info(text: string): void; warn(text: string): void };
   /** Throws SystemError when no process can be started. */
@@ -75,10 +80,12 @@ export class Roles implements RolesPort {
     onOutput: (line) => this.#options.log.warn(`VRRP speaker: ${line}`),
     onExit: (how, left) => this.#gone(how, left),
   };
+  readonly #paths: PathStates;
   #closed = false;
 
   constructor(options: RolesOptions) {
     this.#options = options;
+    this.#paths = new PathStates({ ...options, source: options.paths });
   }
 
   peer(): string | null {
@@ -122,6 +129,16 @@ export class Roles implements RolesPort {
     if ((this.#tracked.get(name) ?? true) === well) return;
     this.#tracked.set(name, well);
     if (this.#state === 'running') this.#speaker?.track(name, well);
+  }
+
+  /** Ways to the other unit's speaker are others than before. */
+  pathsChanged(): void {
+    this.#tell();
+  }
+
+  /** How each of them is. */
+  paths(): PairPath[] {
+    return this.#paths.rows();
   }
 
   /** One row for each virtual router, with figures as of now. */
@@ -280,6 +297,8 @@ export class Roles implements RolesPort {
         this.#answered += 1;
         break;
       case 'paths':
+        this.#paths.hear(message.paths);
+        break;
       case 'alive':
         break;
     }
@@ -289,12 +308,15 @@ export class Roles implements RolesPort {
   #tell(): void {
     const { groups } = this.#wanted;
     if (this.#state !== 'running' || this.#speaker === null || groups.length === 0) return;
-    const text = JSON.stringify(groups);
+    const source = this.#options.paths();
+    const intervals = groups.flatMap(({ routers }) => routers.map(({ interval }) => interval));
+    const paths = source && { ...source, ...heartbeats(Math.min(...intervals)) };
+    const text = JSON.stringify([groups, paths]);
     if (text === this.#told) return;
     this.#told = text;
     const names = new Set(groups.flatMap(({ tracked }) => tracked.map(({ name }) => name)));
     for (const name of names) this.#speaker.track(name, this.#tracked.get(name) ?? true);
-    this.#speaker.configure(groups);
+    this.#speaker.configure(groups, paths);
   }
 
   #changed(router: string, role: Role, why: string): void {
@@ -331,6 +353,7 @@ export class Roles implements RolesPort {
     this.#problems.clear();
     this.#parts = [];
     this.#status = new Map();
+    this.#paths.forget();
     for (const [router, { role }] of [...this.#known]) {
       if (role !== 'down') this.#changed(router, 'down', 'the VRRP speaker ended');
     }

@@ -1,9 +1,11 @@
 /** The owner of the VRRP speaker: what it tells it and when, what it makes of what it hears. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { heartbeats } from '../../../appliance/ha/vrrp/paths/settings.js';
+import type { PathsSource } from '../../../appliance/control/heartbeat-paths.js';
 import type { PairTables } from '../../../appliance/control/compile-pair.js';
 import { Roles, type RolesOptions, type Speaker } from '../../../appliance/control/roles.js';
-import type { GroupText } from '../../../appliance/ha/vrrp/speaker/messages.js';
+import type { GroupText, PathsText } from '../../../appliance/ha/vrrp/speaker/messages.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
 
 const test = suite('roles');
@@ -25,15 +27,31 @@ const group = (name: string, router = name): GroupText => ({
 });
 const tables = (...groups: GroupText[]): PairTables => ({ groups, shared: [], problems: [] });
 
+const source: PathsSource = {
+  ...{ key: 'ab'.repeat(32), port: 9348 },
+  paths: [
+    {
+      ...{ name: '10.9.9.0/24', interface: 'eth2', family: 4 },
+      ...{ local: '10.9.9.1', remote: '10.9.9.2' },
+    },
+    {
+      ...{ name: '10.0.0.0/24', interface: 'eth0', family: 4 },
+      ...{ local: '10.0.0.1', remote: '10.0.0.2' },
+    },
+  ],
+};
+
 class FakeSpeaker implements Speaker {
   readonly did: string[] = [];
+  paths: PathsText | null = null;
   readonly hears: Hears;
 
   constructor(hears: Hears) {
     this.hears = hears;
   }
 
-  configure(groups: readonly GroupText[]): void {
+  configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
+    this.paths = paths;
     this.did.push(`configure ${groups.map(({ name }) => name).join(' ')}`);
     this.hears.onMessage({ kind: 'configured' });
   }
@@ -69,14 +87,14 @@ async function withRoles(
     events: EventLog;
     started: () => Promise<FakeSpeaker>;
   }) => Promise<void>,
-  { left = false } = {},
+  { left = false, paths = (): PathsSource | null => null } = {},
 ): Promise<void> {
   const speakers: FakeSpeaker[] = [];
   let wake: () => void = () => undefined;
   const failures: unknown[] = [];
   const events = new EventLog({ onListenerError: (error) => failures.push(error) });
   const roles = new Roles({
-    ...{ peer: () => 'other', events },
+    ...{ peer: () => 'other', events, paths },
     log: { info: () => undefined, warn: () => undefined },
     adopt: async (hears) => {
       if (!left) return null;
@@ -239,5 +257,57 @@ test('failover: the group is made weaker, and the answer says who kept what', ()
     await roles.failover({ ...asked, router: null, cancel: true });
     assert.is(speaker.did.at(-1), 'track failover of front true');
   }));
+
+test('the speaker is told of paths as they change; how they are is rows and events', async () => {
+  let current: PathsSource | null = null;
+  await withRoles(
+    async ({ roles, events, started }) => {
+      roles.follow(tables(group('front')));
+      const speaker = await started();
+      speaker.hears.onMessage({ kind: 'loaded', wishes: [] });
+      assert.is(speaker.paths, null);
+      assert.equal(roles.paths(), []);
+      current = source;
+      roles.pathsChanged();
+      assert.equal(speaker.paths, { ...source, ...heartbeats(30) });
+      const told = speaker.did.length;
+      roles.pathsChanged();
+      assert.is(speaker.did.length, told, 'the same once');
+
+      const [cable = '', lan = ''] = source.paths.map(({ name }) => name);
+      const say = (one: boolean, other: boolean): void => {
+        speaker.hears.onMessage({
+          kind: 'paths',
+          paths: [
+            { path: cable, alive: one },
+            { path: lan, alive: other },
+          ],
+        });
+      };
+      say(false, false);
+      assert.is(events.latest(9).length, 0, 'nothing is missed before it was heard');
+      say(true, true);
+      say(false, true);
+      assert.equal(
+        roles.paths().map(({ path, heard, local }) => [path, heard, local]),
+        [
+          [cable, false, '10.9.9.1'],
+          [lan, true, '10.0.0.1'],
+        ],
+      );
+      const [event] = events.latest(1);
+      assert.equal(
+        [event?.severity, event?.message],
+        ['warning', `heartbeats of other no longer come by eth2 (${cable})`],
+      );
+      speaker.hears.onExit('killed', 0);
+      assert.equal(
+        roles.paths().map(({ heard }) => heard),
+        [null, null],
+      );
+    },
+    { paths: () => current },
+  );
+});
 
 test.run();
