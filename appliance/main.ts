@@ -30,6 +30,7 @@ import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import type { FlowMirror } from './ha/flows/flow-mirror.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
 import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
@@ -148,16 +149,21 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     let sharing: Sharing | null = null;
     let roles: Roles | null = null;
     let paths: HeartbeatPaths | null = null;
+    let flows: FlowMirror | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
-        daemon?.pairChanged();
         replication?.pairNews(news);
-        if (news.what === 'up') paths?.linked();
+        if (news.what === 'up') {
+          paths?.linked();
+          flows?.linked();
+        }
+        if (news.what === 'alone') flows?.parted();
         sharing?.heard(news);
+        daemon?.pairChanged();
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -166,16 +172,17 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
-    const flows = mirrorFlows({
+    flows = mirrorFlows({
       ...{ tier, network, pair, file: join(options.runDir, 'flows-of') },
       onEvent: (event) => {
         events.append(event);
       },
+      onChange: () => daemon?.pairChanged(),
       onError: (err) => {
         log.error({ err }, 'cannot mirror flows; trying again');
       },
     });
-    closing.push(() => flows.close());
+    closing.push(() => flows?.close());
     replication = new Replication({
       store,
       pair,
@@ -261,7 +268,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => paths?.close());
     closing.push(network.onChange(() => paths?.networkChanged()));
     roles = new Roles({
-      peer: () => pair.state().peer?.name ?? null,
+      other: () => {
+        const name = pair.state().peer?.name;
+        if (name === undefined) return null;
+        return {
+          name,
+          natAddresses: flows?.otherNatAddresses ?? [],
+          flowsKnown: flows?.state().complete ?? false,
+        };
+      },
       paths: () => paths?.current ?? null,
       events,
       log,

@@ -25,17 +25,20 @@ export interface FlowMirroringOptions {
   /** Keeps what stays known of the other unit; lives as long as the kernel does. */
   readonly file: string;
   readonly onEvent: (event: NewEvent) => void;
+  /** The other unit's addresses of full nat are others, or all its flows are known. */
+  readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
 }
 
 /** Goes by the pair from now on. `close` it before the tier. */
 export function mirrorFlows(options: FlowMirroringOptions): FlowMirror {
-  const { tier, network, pair, file, onEvent, onError } = options;
+  const { tier, network, pair, file, onEvent, onChange, onError } = options;
   tier.mirror.waysFrom(() => waysOf(network.links(), network.addresses()));
   const mirror = new FlowMirror({
     table: tier.mirror,
     remembered: rememberedIn(file, onError),
     onNews: (news) => {
+      if (news.what === 'addresses' || news.what === 'complete') onChange();
       if (news.what === 'addresses') return;
       onEvent(flowEvent(news, pair.state().peer?.name ?? 'the other unit'));
     },

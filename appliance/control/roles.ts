@@ -17,7 +17,7 @@ import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/mess
 import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
 import type { Role } from '../ha/vrrp/virtual-router.js';
 import type { EventLog } from '../telemetry/event-log.js';
-import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
+import { failoverSubject, NO_PAIR, type OtherUnit, type PairTables } from './compile-pair.js';
 import type { PathsSource } from './heartbeat-paths.js';
 import { PathStates } from './path-states.js';
 import type { RolesPort } from './ports.js';
@@ -29,8 +29,8 @@ export type Speaker = Pick<
 type Hears = Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>;
 
 export interface RolesOptions {
-  /** The other unit's name; null: this one is not paired. */
-  readonly peer: () => string | null;
+  /** Null: this one is not paired. */
+  readonly other: () => OtherUnit | null;
   /** Ways to the other unit's speaker; null: none is known. */
   readonly paths: () => PathsSource | null;
   readonly events: Pick<EventLog, 'append'>;
@@ -52,6 +52,8 @@ const BACK_OFF_MS = 200;
 const LONGEST_BACK_OFF_MS = 10_000;
 /** One that ran for so long did not die of what it was told. */
 const SETTLED_MS = 30_000;
+/** Of a unit that is not to be in front (RFC 9568 §5.2.4). */
+const USUAL = 100;
 /** Nobody waits longer for a speaker that says nothing. */
 const PATIENCE_MS = 2000;
 
@@ -85,11 +87,14 @@ export class Roles implements RolesPort {
 
   constructor(options: RolesOptions) {
     this.#options = options;
-    this.#paths = new PathStates({ ...options, source: options.paths });
+    this.#paths = new PathStates({
+      ...{ source: options.paths, events: options.events },
+      peer: () => options.other()?.name ?? null,
+    });
   }
 
-  peer(): string | null {
-    return this.#options.peer();
+  other(): OtherUnit | null {
+    return this.#options.other();
   }
 
   /** Takes up the speaker that an earlier daemon left, with what it holds. Before anything else. */
@@ -376,6 +381,12 @@ export class Roles implements RolesPort {
     this.#wake();
   }
 
+  /** Why a unit that would be in front is not. */
+  #awaits(group: GroupText, role: Role | undefined): string {
+    const waits = this.#wanted.awaitsFlows && role === 'backup' && group.priority > USUAL;
+    return waits ? '; it waits until it knows all flows of the other unit' : '';
+  }
+
   #rows(): RouterRow[] {
     return this.#wanted.groups.flatMap((group) =>
       group.routers.map((router): RouterRow => {
@@ -391,7 +402,7 @@ export class Roles implements RolesPort {
           priority: status?.priority ?? null,
           configuredPriority: group.priority,
           since: known?.since ?? null,
-          why: known?.why ?? 'no VRRP speaker runs',
+          why: (known?.why ?? 'no VRRP speaker runs') + this.#awaits(group, known?.role),
           addresses: router.addresses,
           master: status?.master ?? null,
           failover: this.#failovers.has(group.name),

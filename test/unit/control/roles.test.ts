@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { heartbeats } from '../../../appliance/ha/vrrp/paths/settings.js';
 import type { PathsSource } from '../../../appliance/control/heartbeat-paths.js';
-import type { PairTables } from '../../../appliance/control/compile-pair.js';
+import { NO_PAIR, type PairTables } from '../../../appliance/control/compile-pair.js';
 import { Roles, type RolesOptions, type Speaker } from '../../../appliance/control/roles.js';
 import type { GroupText, PathsText } from '../../../appliance/ha/vrrp/speaker/messages.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
@@ -25,7 +25,8 @@ const group = (name: string, router = name): GroupText => ({
     { name: `failover of ${name}`, weight: 253 },
   ],
 });
-const tables = (...groups: GroupText[]): PairTables => ({ groups, shared: [], problems: [] });
+const tables = (...groups: GroupText[]): PairTables => ({ ...NO_PAIR, groups });
+const other = { name: 'other', natAddresses: [], flowsKnown: true };
 
 const source: PathsSource = {
   ...{ key: 'ab'.repeat(32), port: 9348 },
@@ -94,7 +95,7 @@ async function withRoles(
   const failures: unknown[] = [];
   const events = new EventLog({ onListenerError: (error) => failures.push(error) });
   const roles = new Roles({
-    ...{ peer: () => 'other', events, paths },
+    ...{ other: () => other, events, paths },
     log: { info: () => undefined, warn: () => undefined },
     adopt: async (hears) => {
       if (!left) return null;
