@@ -23,6 +23,7 @@ import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
+import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
 import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
@@ -34,6 +35,7 @@ import { ChallengeExchange } from './control/shared/challenge-exchange.js';
 import { orderPatience } from './control/order-turn.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import type { FlowMirror } from './ha/flows/flow-mirror.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
 import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
@@ -156,17 +158,25 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     let replication: Replication | null = null;
     let sharing: Sharing | null = null;
+    let roles: Roles | null = null;
+    let paths: HeartbeatPaths | null = null;
+    let flows: FlowMirror | null = null;
     const pair = new Pair({
       store: pairStore,
       machineKey: () => MachineKey.open(options.stateDir, false),
       unit: () => unitName(store.head()),
       onNews: (news) => {
         events.append(pairEvent(news));
-        daemon?.pairChanged();
         replication?.pairNews(news);
+        if (news.what === 'up') {
+          paths?.linked();
+          flows?.linked();
+        }
+        if (news.what === 'alone') flows?.parted();
         sharing?.heard(news);
         peerHealth?.heard(news);
         challengeExchange?.heard(news);
+        daemon?.pairChanged();
       },
       onListenerError: (err) => {
         log.error({ err }, 'what came from the other unit could not be taken');
@@ -175,16 +185,17 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pair.close();
     });
-    const flows = mirrorFlows({
+    flows = mirrorFlows({
       ...{ tier, network, pair, file: join(options.runDir, 'flows-of') },
       onEvent: (event) => {
         events.append(event);
       },
+      onChange: () => daemon?.pairChanged(),
       onError: (err) => {
         log.error({ err }, 'cannot mirror flows; trying again');
       },
     });
-    closing.push(() => flows.close());
+    closing.push(() => flows?.close());
     replication = new Replication({
       store,
       pair,
@@ -270,8 +281,27 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => challengeExchange?.close());
     const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
-    const roles = new Roles({
-      peer: () => pair.state().peer?.name ?? null,
+    paths = new HeartbeatPaths({
+      ...{ pair, network, store: pairStore },
+      machineKey: () => MachineKey.open(options.stateDir, false),
+      onChange: () => roles?.pathsChanged(),
+      onError: (err) => {
+        log.error({ err }, 'cannot agree with the other unit on heartbeats');
+      },
+    });
+    closing.push(() => paths?.close());
+    closing.push(network.onChange(() => paths?.networkChanged()));
+    roles = new Roles({
+      other: () => {
+        const name = pair.state().peer?.name;
+        if (name === undefined) return null;
+        return {
+          name,
+          natAddresses: flows?.otherNatAddresses ?? [],
+          flowsKnown: flows?.state().complete ?? false,
+        };
+      },
+      paths: () => paths?.current ?? null,
       events,
       log,
       start: (hears) => new SpeakerProcess({ ...speaker, ...hears }),
@@ -280,7 +310,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         log.error({ err }, 'what this unit was told to give up is not known any more');
       }),
     });
-    closing.push(() => roles.close());
+    closing.push(() => roles?.close());
     await roles.begin();
     const cookies = CookieSecret.open(options.stateDir);
     sharing = new Sharing({
@@ -317,6 +347,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         pair,
         unit: () => unitName(store.head()),
         addresses: () => linkAddresses(network.links(), network.addresses()),
+        paths: () => roles?.paths() ?? [],
+        onLeave: () => daemon?.pairChanged(),
         events,
         standing: () => standing.view(),
       }),

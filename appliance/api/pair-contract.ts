@@ -16,6 +16,19 @@ export interface PairLink {
   readonly reason: string | null;
 }
 
+/** One way by which heartbeats of the other unit's VRRP speaker come: a network that both are in. */
+export interface PairPath {
+  /** The network. */
+  readonly path: string;
+  readonly interface: string;
+  readonly local: string;
+  readonly remote: string;
+  /** Null: no speaker has listened there yet. */
+  readonly heard: boolean | null;
+  /** When it came to be so, milliseconds since 1970, as far as this daemon knows. */
+  readonly since: number | null;
+}
+
 export interface PairPeer {
   readonly name: string;
   /** SHA-256 of its public key, hexadecimal with colons. */
@@ -46,6 +59,7 @@ export interface PairView {
   /** Whether any link to it is up. */
   readonly together: boolean;
   readonly links: readonly PairLink[];
+  readonly paths: readonly PairPath[];
   /** Messages that the other unit has not acknowledged. */
   readonly unacknowledged: number;
   /** What was refused on the port since the daemon started, by reason. */

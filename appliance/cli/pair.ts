@@ -5,7 +5,7 @@
  * users of the machine see arguments. Without it, it is asked for, or read from stdin.
  */
 import type { Command } from 'commander';
-import type { PairInvited, PairLink, PairView } from '../api/contract.js';
+import type { PairInvited, PairLink, PairPath, PairView } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { askSecret, askYes, terminalThere } from './ask.js';
 import { readOctets } from './cert-files.js';
@@ -140,11 +140,13 @@ function addStatus(pair: Command, context: Context): void {
     .summary('the other unit, the links to it, what both have')
     .description(
       'Shows the other unit, the links to it, how far both have the same configuration, flows, keys and\n' +
-        'certificates, who is master, an open invitation, and what was refused on the port.',
+        'certificates, who is master, an open invitation, and what was refused on the port; and the paths\n' +
+        'by which heartbeats come (UDP port 9348), one for each network that both are in. By these a unit\n' +
+        'knows within milliseconds that the other one is dead.',
     )
     .option(
       '--check',
-      `end with exit status ${EXIT.attention} unless every link is up and the configuration in step (or the unit is not paired)`,
+      `end with exit status ${EXIT.attention} unless every link is up, every path heard and the configuration in step (or the unit is not paired)`,
     )
     .addHelpText(
       'after',
@@ -156,7 +158,11 @@ function addStatus(pair: Command, context: Context): void {
     .action(async ({ check }: { readonly check?: boolean }, command: Command) => {
       const view = await clientOf(command, context).json<PairView>({ path: '/v1/pair' });
       await answer(command, context, view, () => statusText(context, view));
-      const well = view.problem === null && view.links.every(({ up }) => up) && inStep(view);
+      const well =
+        view.problem === null &&
+        view.links.every(({ up }) => up) &&
+        view.paths.every(({ heard }) => heard !== false) &&
+        inStep(view);
       if (check === true && !well) process.exitCode = EXIT.attention;
     });
 }
@@ -189,7 +195,29 @@ function statusText(context: Context, view: PairView): string {
     view.problem === null ? '' : `${paint(context.look, 'red', `error: ${clean(view.problem)}`)}\n`;
   if (view.peer === null) return text + problem;
   const room = { width: context.width };
-  return `${text}${problem}\n${table(view.links, columns(context), context.look, room, 'No links.')}`;
+  const links = table(view.links, columns(context), context.look, room, 'No links.');
+  const none =
+    'No heartbeats yet: both units must have been heard once, in a network that both are in.';
+  return `${text}${problem}\n${links}\n${table(view.paths, pathColumns(context), context.look, room, none)}`;
+}
+
+function pathColumns(context: Context): readonly Column<PairPath>[] {
+  return [
+    { title: 'PATH', value: ({ path }) => path, shrinkTo: 10 },
+    { title: 'INTERFACE', value: (row) => row.interface },
+    {
+      title: 'STATE',
+      value: ({ heard }) => (heard === null ? '-' : heard ? 'heard' : 'SILENT'),
+      colour: ({ heard }) => (heard === null ? null : heard ? 'green' : 'red'),
+    },
+    {
+      title: 'SINCE',
+      value: ({ since }) => (since === null ? '-' : duration(Math.max(0, context.now() - since))),
+      align: 'right',
+    },
+    { title: 'FROM', value: ({ remote }) => remote },
+    { title: 'TO', value: ({ local }) => local },
+  ];
 }
 
 function peerText({ peer, together, problem }: PairView): string {

@@ -1,9 +1,9 @@
 /** `show routers`: which unit holds which addresses, and why. Invariant: as `show`. */
 import type { Command } from 'commander';
-import type { RouterRow } from '../api/contract.js';
+import type { PairView, RouterRow } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { answer, clientOf, type Context } from './context.js';
-import { duration, plural, type Colour } from './format.js';
+import { clean, duration, plural, type Colour } from './format.js';
 import { table, type Column } from './table.js';
 
 export function addRouters(show: Command, context: Context): void {
@@ -13,7 +13,8 @@ export function addRouters(show: Command, context: Context): void {
     .description(
       'Lists the virtual routers of this unit: group, interface, id, role, priority now, since when,\n' +
         'the master that was heard last, why it has its role, and addresses. Routers of one group move\n' +
-        'together. Even and odd are the shares of service addresses of a pair.',
+        'together. Even and odd are the shares of service addresses of a pair. The last line says by\n' +
+        'which paths heartbeats of the other unit come (weir pair status).',
     )
     .option('--wide', 'every column in full, however wide the terminal is')
     .addHelpText(
@@ -25,8 +26,15 @@ export function addRouters(show: Command, context: Context): void {
       ),
     )
     .action(async ({ wide }: { readonly wide?: boolean }, command: Command) => {
-      const rows = await clientOf(command, context).json<RouterRow[]>({ path: '/v1/routers' });
-      await answer(command, context, rows, () => routerText(context, rows, wide === true));
+      const client = clientOf(command, context);
+      const rows = await client.json<RouterRow[]>({ path: '/v1/routers' });
+      const pair = await client.json<PairView>({ path: '/v1/pair' });
+      await answer(
+        command,
+        context,
+        rows,
+        () => routerText(context, rows, wide === true) + pathLine(pair),
+      );
     });
 }
 
@@ -34,6 +42,14 @@ export function routerText(context: Context, rows: readonly RouterRow[], wide: b
   const none =
     'There are no virtual routers: this unit is alone, and holds its service addresses itself.';
   return table(rows, columns(context), context.look, { width: context.width, wide }, none);
+}
+
+/** Nothing where no speaker listens. */
+function pathLine({ peer, paths }: PairView): string {
+  const known = paths.filter(({ heard }) => heard !== null);
+  if (peer === null || known.length === 0) return '';
+  const list = known.map((one) => `${one.interface} (${one.path})${one.heard ? '' : ' SILENT'}`);
+  return `\nHeartbeats of ${clean(peer.name)}: ${list.join(', ')}\n`;
 }
 
 const COLOURS: Readonly<Record<RouterRow['role'], Colour | null>> = {

@@ -372,7 +372,7 @@ function checkInterfaces(intent: Intent): Problem[] {
   ];
 }
 
-/** An address that full nat speaks from stays with its unit, so it does not move. */
+/** An address that full nat speaks from has a virtual router by itself. */
 function checkPair({ pair, unit }: Intent): Problem[] {
   const problems: Problem[] = [];
   const own = unit['nat-addresses'] ?? [];
@@ -382,7 +382,7 @@ function checkPair({ pair, unit }: Intent): Problem[] {
     problems.push({
       code: 'conflict',
       path: ['pair', 'virtual-routers', name, 'addresses', index],
-      message: 'is in unit.nat-addresses, which do not move between units: remove it here or there',
+      message: 'is in unit.nat-addresses, which move by themselves: remove it here or there',
     });
   }
   return problems;

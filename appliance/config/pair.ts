@@ -11,6 +11,8 @@ import { familyOf } from './addresses.js';
 import { duration, refuseRepeats, unicastAddress } from './fields.js';
 import { quote } from './words.js';
 
+/** Ids that follow first-id, itself among them. */
+const OWN_IDS = 4;
 const interval = () => duration({ min: '10ms', max: '40s' });
 const version = () => z.literal([3, 2]);
 const unitPriority = z.int().min(1).max(254);
@@ -141,10 +143,10 @@ export const pairSchema = z
     'first-id': z
       .int()
       .min(1)
-      .max(254)
+      .max(255 - OWN_IDS + 1)
       .default(201)
       .describe(
-        'Virtual router id of the even addresses, or of all; that of the odd ones is the next.',
+        'Virtual router id of the even addresses, or of all; that of the odd ones is the next, and the two after it are for nat-addresses.',
       ),
     tracking: trackingSchema.prefault({}),
     'virtual-routers': z
@@ -184,7 +186,7 @@ export const pairSchema = z
           'conflict',
           `${router.id} is already the id of ${quote(other)}${on === '' ? '' : ` on ${on}`}: choose another from 1 to 255`,
         );
-      } else if (router.id === first || router.id === first + 1) {
+      } else if (router.id >= first && router.id < first + OWN_IDS) {
         refuse(
           [...path, 'id'],
           'conflict',

@@ -1,6 +1,6 @@
 /**
- * Which virtual routers this unit takes part in, and which service addresses so belong to the
- * speaker and not to the network tier. Pure.
+ * Which virtual routers this unit takes part in, and which addresses of services and of full nat so
+ * belong to the speaker and not to the network tier. Pure.
  *
  * Invariant: a service address belongs to one of the two, never to both; and two units with the same
  * document, that know each other's names, come to the same routers with opposite preferences.
@@ -21,32 +21,50 @@ export const PREFERRED = 200;
 export const OTHER = 100;
 /** Takes any priority down to the least that a master may have. */
 const UNFIT = 253;
+/** Ids of the routers of nat addresses, from the first one on: the first unit's, the other's. */
+const NAT_ID = 2;
+const INTERFACE = 'interface ';
 const INTERVAL_MS = 30;
 const INTERVAL_2_MS = 1000;
 
 export interface PairTables {
   /** What the speaker is told; without any it need not run. */
   readonly groups: readonly GroupText[];
-  /** Service addresses that the speaker answers for, or nobody does: in canonical text. */
+  /** Addresses that the speaker answers for, or nobody does: in canonical text. */
   readonly shared: readonly string[];
+  /** Interfaces whose links are tracked. */
+  readonly interfaces: readonly string[];
+  /** This unit takes nothing from the other one: it does not know all of its flows. */
+  readonly awaitsFlows: boolean;
   /** Sentences for people. */
   readonly problems: readonly string[];
 }
 
-export const NO_PAIR: PairTables = { groups: [], shared: [], problems: [] };
+export const NO_PAIR: PairTables = {
+  ...{ groups: [], shared: [], interfaces: [], awaitsFlows: false, problems: [] },
+};
+
+/** What is known of the other unit of the pair, also while it is silent. */
+export interface OtherUnit {
+  readonly name: string;
+  /** That full nat speaks from there, canonical. */
+  readonly natAddresses: readonly string[];
+  /** It is heard, and this unit knows all of its flows. */
+  readonly flowsKnown: boolean;
+}
 
 export interface PairInput {
   readonly intent: Intent;
   /** Of the services that are served. */
   readonly addresses: readonly string[];
-  /** The other unit's name; null: this one is not paired. */
-  readonly peer: string | null;
+  /** Null: this one is not paired. */
+  readonly other: OtherUnit | null;
   /** The interface whose network holds an address; null: none does. */
   readonly interfaceOf: (address: string) => string | null;
 }
 
 export function interfaceSubject(name: string): string {
-  return `interface ${name}`;
+  return `${INTERFACE}${name}`;
 }
 
 export function failoverSubject(group: string): string {
@@ -54,38 +72,54 @@ export function failoverSubject(group: string): string {
 }
 
 export function compilePair(input: PairInput): PairTables {
-  const { intent, peer } = input;
+  const { intent, other } = input;
   const pair = intent.pair ?? usualPair;
   const explicit = Object.entries(pair['virtual-routers']);
-  if (peer === null && explicit.length === 0) return NO_PAIR;
+  if (other === null && explicit.length === 0) return NO_PAIR;
   const problems: string[] = [];
   const services = new Set(input.addresses);
   const assigned = new Set(explicit.flatMap(([, { addresses }]) => addresses));
   const groups = explicitGroups(input, pair, problems);
   const shared = [...services].filter((address) => assigned.has(address));
-  if (peer !== null) {
+  if (other !== null) {
     const free = [...services].filter((address) => !assigned.has(address));
+    const peer = other.name;
     if (peer === intent.unit.name) {
       problems.push(
         `both units of the pair have the name ${quote(peer)}, so no address moves: give one of them another unit.name`,
       );
     } else {
       groups.push(...shares(input, pair, free, peer, problems));
-      shared.push(...free);
+      const used = new Set([...services, ...assigned]);
+      const links = new Set(groups.flatMap(({ routers }) => routers.map((one) => one.interface)));
+      const nat = natGroups(input, pair, other, { used, links: [...links].sort() }, problems);
+      groups.push(...nat.groups);
+      shared.push(...free, ...nat.addresses);
     }
   }
-  return { groups, shared: shared.sort(), problems };
+  const awaitsFlows = other !== null && !other.flowsKnown;
+  const interfaces = groups.flatMap(({ tracked: all }) =>
+    all.flatMap(({ name }) => (name.startsWith(INTERFACE) ? [name.slice(INTERFACE.length)] : [])),
+  );
+  return {
+    // What the other one holds has flows that would be lost here.
+    groups: awaitsFlows ? groups.map((group) => ({ ...group, preempt: false })) : groups,
+    shared: shared.sort(),
+    interfaces: [...new Set(interfaces)].sort(),
+    awaitsFlows,
+    problems,
+  };
 }
 
 /** The addresses that no virtual router of the document has. */
 function shares(
-  { intent, interfaceOf }: PairInput,
+  input: PairInput,
   pair: Pair,
   addresses: readonly string[],
   peer: string,
   problems: string[],
 ): GroupText[] {
-  const own = intent.unit.name;
+  const own = input.intent.unit.name;
   const first = firstUnit(pair, own, peer);
   if (pair.prefer !== undefined && pair.prefer !== own && pair.prefer !== peer) {
     problems.push(
@@ -94,48 +128,99 @@ function shares(
   }
   const names = pair.mode === 'active-active' ? (['even', 'odd'] as const) : (['all'] as const);
   return names.flatMap((name, share): GroupText[] => {
-    const places = new Map<string, { on: string; family: Family; addresses: string[] }>();
-    for (const address of [...addresses].sort()) {
-      if (name !== 'all' && shareOf(address) !== name) continue;
-      const on = interfaceOf(address) ?? intent.unit.interfaces?.[0] ?? null;
-      if (on === null) {
-        problems.push(
-          `service address ${address} is in no network of this unit, so nobody holds it: name an interface in unit.interfaces, or give the unit an address of that network`,
-        );
-        continue;
-      }
-      const family = familyOf(address);
-      const key = `${name}/${on}/ipv${family}`;
-      const place = places.get(key) ?? { on, family, addresses: [] };
-      places.set(key, place);
-      if (place.addresses.length < MOST_ADDRESSES) place.addresses.push(address);
-      else {
-        problems.push(
-          `${address} is one more than the ${MOST_ADDRESSES} that ${key} has room for, so nobody holds it: give it a virtual router of its own in pair.virtual-routers`,
-        );
-      }
-    }
-    if (places.size === 0) return [];
+    const some = addresses.filter((address) => name === 'all' || shareOf(address) === name);
+    const vrid = pair['first-id'] + share;
+    const routers = placed(input, pair, { name, what: 'service', vrid }, some, problems);
+    if (routers.length === 0) return [];
     const preferred = (share === 0) === (first === own);
-    const routers = [...places].map(([key, place]) =>
-      routerText(pair, {
-        name: key,
-        interface: place.on,
-        vrid: pair['first-id'] + share,
-        family: place.family,
-        addresses: place.addresses,
-      }),
-    );
     return [groupText(pair, `shared/${name}`, routers, preferred ? PREFERRED : OTHER)];
   });
 }
 
+/**
+ * The addresses that full nat speaks from: each unit's are its own while it is well, and the other's
+ * when it is not, for the flows that have them. `links`: where clients come from; answers of members
+ * would end at a unit that has lost one of these.
+ */
+function natGroups(
+  input: PairInput,
+  pair: Pair,
+  other: OtherUnit,
+  { used, links }: { readonly used: ReadonlySet<string>; readonly links: readonly string[] },
+  problems: string[],
+): { readonly groups: readonly GroupText[]; readonly addresses: readonly string[] } {
+  const own = input.intent.unit.name;
+  const mine = input.intent.unit['nat-addresses'] ?? [];
+  const first = firstUnit(pair, own, other.name);
+  const lists = [
+    { unit: own, addresses: mine },
+    { unit: other.name, addresses: other.natAddresses },
+  ].sort((a) => (a.unit === first ? -1 : 1));
+  // An address that both units name is the first one's.
+  const taken = new Set(used);
+  const groups = lists.flatMap(({ unit, addresses }, index): GroupText[] => {
+    const free = addresses.filter((address) => !taken.has(address));
+    for (const address of free) taken.add(address);
+    const place = { name: `nat/${unit}`, what: 'nat', vrid: pair['first-id'] + NAT_ID + index };
+    const routers = placed(input, pair, place, free, problems);
+    if (routers.length === 0) return [];
+    const priority = unit === own ? PREFERRED : OTHER;
+    const group = groupText(pair, `nat-addresses/${unit}`, routers, priority);
+    const known = new Set(group.tracked.map(({ name }) => name));
+    const more = links.map(interfaceSubject).filter((name) => !known.has(name));
+    return [
+      { ...group, tracked: [...group.tracked, ...more.flatMap((one) => tracked(one, 'yield'))] },
+    ];
+  });
+  return { groups, addresses: [...taken].filter((address) => !used.has(address)) };
+}
+
+/** A router for each interface and family that has some of the addresses. */
+function placed(
+  { intent, interfaceOf }: PairInput,
+  pair: Pair,
+  { name, what, vrid }: { readonly name: string; readonly what: string; readonly vrid: number },
+  addresses: readonly string[],
+  problems: string[],
+): RouterText[] {
+  const places = new Map<string, { on: string; family: Family; addresses: string[] }>();
+  for (const address of [...addresses].sort()) {
+    const on = interfaceOf(address) ?? intent.unit.interfaces?.[0] ?? null;
+    if (on === null) {
+      problems.push(
+        `${what} address ${address} is in no network of this unit, so nobody holds it: name an interface in unit.interfaces, or give the unit an address of that network`,
+      );
+      continue;
+    }
+    const family = familyOf(address);
+    const key = `${name}/${on}/ipv${family}`;
+    const place = places.get(key) ?? { on, family, addresses: [] };
+    places.set(key, place);
+    if (place.addresses.length < MOST_ADDRESSES) place.addresses.push(address);
+    else {
+      problems.push(
+        `${address} is one more than the ${MOST_ADDRESSES} that ${key} has room for, so nobody holds it: give it a virtual router of its own in pair.virtual-routers`,
+      );
+    }
+  }
+  return [...places].map(([key, place]) =>
+    routerText(pair, {
+      name: key,
+      interface: place.on,
+      vrid,
+      family: place.family,
+      addresses: place.addresses,
+    }),
+  );
+}
+
 function explicitGroups(
-  { intent, peer, interfaceOf }: PairInput,
+  { intent, other, interfaceOf }: PairInput,
   pair: Pair,
   problems: string[],
 ): GroupText[] {
   const own = intent.unit.name;
+  const peer = other?.name ?? null;
   const members = new Map<string, { priority: number; routers: RouterText[] }>();
   for (const [name, router] of Object.entries(pair['virtual-routers'])) {
     const on = router.interface ?? interfaceOf(router.addresses[0] ?? '');

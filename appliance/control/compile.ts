@@ -32,7 +32,7 @@ export interface CompileInput extends PoolInput, Pick<L7Input, 'cookieKey'> {
   /** What access lists hold beside the document; left out: only that. */
   readonly access?: AccessView;
   /** Left out: nothing here moves addresses between units. */
-  readonly pair?: Pick<PairInput, 'peer' | 'interfaceOf'>;
+  readonly pair?: Pick<PairInput, 'other' | 'interfaceOf'>;
 }
 
 export function compile(input: CompileInput, previous?: Tables): Tables {

@@ -469,7 +469,7 @@ export class Daemon implements DaemonPort {
     return this.#parts.pair;
   }
 
-  /** Who the other unit is has changed. */
+  /** Who the other unit is, or what is known of it, has changed. */
   pairChanged(): void {
     this.#reconciler.request();
   }
@@ -599,11 +599,11 @@ export class Daemon implements DaemonPort {
 
   /** What virtual routers track. */
   #trackFitness(): void {
-    const { intent, tables } = this.#reconciler;
-    if (intent === null || tables === undefined || tables.pair.groups.length === 0) return;
+    const { tables } = this.#reconciler;
+    if (tables === undefined || tables.pair.groups.length === 0) return;
     const { roles, network } = this.#parts;
     const well = fitness({
-      ...{ intent, tables, outcomes: this.#lastRun?.outcomes ?? [] },
+      ...{ tables, outcomes: this.#lastRun?.outcomes ?? [] },
       proxy: this.#show.proxy.health,
       reaches: this.#parts.peerHealth.reaches,
       links: network.links(),

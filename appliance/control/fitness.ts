@@ -2,7 +2,6 @@
  * What the daemon knows of the unit that virtual routers track: whether it could serve if it had the
  * addresses. Pure.
  */
-import type { Intent } from '../config/schema.js';
 import type { AttachOutcome } from '../l4/attach.js';
 import type { TierHealth } from '../l7/supervisor/worker-tier.js';
 import type { Link } from '../net/wire.js';
@@ -11,7 +10,6 @@ import type { Tables } from './tables.js';
 import { usedPools } from './used-pools.js';
 
 export interface FitnessInput {
-  readonly intent: Intent;
   readonly tables: Tables;
   /** Of the last attachment. */
   readonly outcomes: readonly AttachOutcome[];
@@ -23,7 +21,7 @@ export interface FitnessInput {
 
 /** Whether each that can be tracked is well. */
 export function fitness(input: FitnessInput): ReadonlyMap<string, boolean> {
-  const { intent, tables, outcomes, proxy, links } = input;
+  const { tables, outcomes, proxy, links } = input;
   const wellness: Readonly<Record<(typeof TRACKED)[number], boolean>> = {
     datapath:
       tables.l4.services.size === 0 || outcomes.every(({ attachment }) => attachment !== null),
@@ -39,9 +37,7 @@ export function fitness(input: FitnessInput): ReadonlyMap<string, boolean> {
   const running = new Set(links.filter((link) => link.running).map(({ name }) => name));
   return new Map<string, boolean>([
     ...TRACKED.map((what) => [what, wellness[what]] as const),
-    ...Object.keys(intent.pair?.tracking.interfaces ?? {}).map(
-      (name) => [interfaceSubject(name), running.has(name)] as const,
-    ),
+    ...tables.pair.interfaces.map((name) => [interfaceSubject(name), running.has(name)] as const),
   ]);
 }
 

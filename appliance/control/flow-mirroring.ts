@@ -6,12 +6,12 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { formatAddress } from '../config/address-codec.js';
 import { FlowMirror, type FlowMirrorNews, type Remembered } from '../ha/flows/flow-mirror.js';
 import type { Pair } from '../ha/pair/pair.js';
 import type { OwnWay } from '../l4/mirror-ways.js';
 import type { L4Tier } from '../l4/tier.js';
 import { carrierOf } from '../net/carriers.js';
+import { networkText } from '../net/prefix.js';
 import type { InterfaceAddress, Link } from '../net/wire.js';
 import type { NewEvent } from '../telemetry/event-log.js';
 
@@ -25,17 +25,20 @@ export interface FlowMirroringOptions {
   /** Keeps what stays known of the other unit; lives as long as the kernel does. */
   readonly file: string;
   readonly onEvent: (event: NewEvent) => void;
+  /** The other unit's addresses of full nat are others, or all its flows are known. */
+  readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
 }
 
 /** Goes by the pair from now on. `close` it before the tier. */
 export function mirrorFlows(options: FlowMirroringOptions): FlowMirror {
-  const { tier, network, pair, file, onEvent, onError } = options;
+  const { tier, network, pair, file, onEvent, onChange, onError } = options;
   tier.mirror.waysFrom(() => waysOf(network.links(), network.addresses()));
   const mirror = new FlowMirror({
     table: tier.mirror,
     remembered: rememberedIn(file, onError),
     onNews: (news) => {
+      if (news.what === 'addresses' || news.what === 'complete') onChange();
       if (news.what === 'addresses') return;
       onEvent(flowEvent(news, pair.state().peer?.name ?? 'the other unit'));
     },
@@ -77,14 +80,6 @@ export function waysOf(links: readonly Link[], addresses: readonly InterfaceAddr
 function isNetwork(bytes: Uint8Array, prefixLength: number): boolean {
   const linkLocal = bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
   return prefixLength > 0 && prefixLength < bytes.length * 8 && !linkLocal;
-}
-
-function networkText(bytes: Uint8Array, prefixLength: number): string {
-  const masked = bytes.map((byte, index) => {
-    const bits = Math.max(0, Math.min(8, prefixLength - 8 * index));
-    return byte & (0xff << (8 - bits));
-  });
-  return `${formatAddress(masked)}/${prefixLength}`;
 }
 
 function flowEvent(news: Exclude<FlowMirrorNews, { what: 'addresses' }>, peer: string): NewEvent {

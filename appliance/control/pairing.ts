@@ -5,7 +5,7 @@
  * Invariant: nothing of the code of an invitation is in an event or an error.
  */
 import { hostname } from 'node:os';
-import type { Alarm, PairInvited, PairStanding, PairView } from '../api/contract.js';
+import type { Alarm, PairInvited, PairPath, PairStanding, PairView } from '../api/contract.js';
 import type { PairPort } from '../api/pair-port.js';
 import { PortError } from '../api/port.js';
 import { checkUnicast, parseAddress } from '../config/addresses.js';
@@ -14,6 +14,7 @@ import { MAX_LINKS } from '../ha/pair/messages.js';
 import type { Pair } from '../ha/pair/pair.js';
 import type { PairNews, PairState } from '../ha/pair/state.js';
 import type { EventLog, NewEvent } from '../telemetry/event-log.js';
+import { HEARTBEAT_PORT } from './heartbeat-paths.js';
 
 /** That of the document, or the host's while there is none. */
 export function unitName(
@@ -66,6 +67,10 @@ export interface PairingParts {
   readonly unit: () => string;
   /** Where an invitation listens unless it is told: an address of each interface. */
   readonly addresses: () => readonly string[];
+  /** Of heartbeats. */
+  readonly paths: () => readonly PairPath[];
+  /** This unit has left the other one, of which `Pair` tells nobody here. */
+  readonly onLeave: () => void;
   readonly events: Pick<EventLog, 'append'>;
   /** What the units have in common; null without a pair. */
   readonly standing: () => PairStanding | null;
@@ -79,8 +84,8 @@ export class Pairing implements PairPort {
   }
 
   async view(): Promise<PairView> {
-    const { pair, unit, standing } = this.#parts;
-    return { ...viewOf(unit(), pair.state()), standing: standing() };
+    const { pair, unit, paths, standing } = this.#parts;
+    return { ...viewOf(unit(), pair.state(), paths()), standing: standing() };
   }
 
   invite({ addresses, author }: Parameters<PairPort['invite']>[0]): Promise<PairInvited> {
@@ -113,6 +118,7 @@ export class Pairing implements PairPort {
   leave({ author }: Parameters<PairPort['leave']>[0]): Promise<PairView> {
     return asPort(async () => {
       const name = this.#parts.pair.leave();
+      this.#parts.onLeave();
       this.#tell(author, name === '' ? 'withdrew the invitation' : `parted this unit from ${name}`);
       return this.view();
     });
@@ -123,17 +129,35 @@ export class Pairing implements PairPort {
     if (problem !== null) {
       return [{ code: 'peer-lost', severity: 'error', message: problem, since: null }];
     }
+    if (peer === null) return [];
     const down = links.filter(({ up }) => !up);
-    if (peer === null || down.length === 0) return [];
+    const silent = this.#silentPaths(peer.name);
+    if (down.length === 0) return silent;
     if (down.length === links.length) {
       const times = down.map(({ since }) => since);
       const since = times.includes(null) ? null : Math.max(...times.map(Number));
       const message = `The other unit, ${peer.name}, is heard by no link: ${down[0]?.reason ?? 'no answer yet'}.`;
       return [{ code: 'peer-lost', severity: 'error', message, since }];
     }
-    return down.map(({ address, reason, since }) => ({
+    const told = down.map(({ address, reason, since }): Alarm => {
+      const message = `The link ${address} to ${peer.name} is down: ${reason ?? 'no answer yet'}.`;
+      return { code: 'pair-link-down', severity: 'warning', message, since };
+    });
+    return [...told, ...silent];
+  }
+
+  /** While a link is up: the other daemon is heard, so its speaker should be. */
+  #silentPaths(peer: string): Alarm[] {
+    const paths = this.#parts.paths();
+    const silent = paths.filter(({ heard }) => heard === false);
+    if (silent.length > 0 && silent.length === paths.length) {
+      const where = silent.map((one) => `${one.remote} to ${one.local}`).join(', ');
+      const message = `No heartbeat of ${peer} comes (${where}), so a unit that dies is noticed later, and by its advertisements alone: let UDP port ${HEARTBEAT_PORT} pass between the units.`;
+      return [{ code: 'pair-link-down', severity: 'error', message, since: null }];
+    }
+    return silent.map(({ path, interface: on, since }) => ({
       ...{ code: 'pair-link-down', severity: 'warning', since },
-      message: `The link ${address} to ${peer.name} is down: ${reason ?? 'no answer yet'}.`,
+      message: `Heartbeats of ${peer} do not come by ${on} (${path}).`,
     }));
   }
 
@@ -145,12 +169,16 @@ export class Pairing implements PairPort {
   }
 }
 
-function viewOf(unit: string, state: PairState): Omit<PairView, 'standing'> {
+function viewOf(
+  unit: string,
+  state: PairState,
+  paths: readonly PairPath[],
+): Omit<PairView, 'standing'> {
   const { fingerprint, port, invitation, peer, links, unacknowledged, refused, problem } = state;
   const together = links.some(({ up }) => up);
   return {
     ...{ unit, fingerprint, port, invitation, peer, together },
-    ...{ links, unacknowledged, refused, problem },
+    ...{ links, paths, unacknowledged, refused, problem },
   };
 }
 

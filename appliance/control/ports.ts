@@ -8,7 +8,7 @@ import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import type { ProgramReport } from '../l4/programmer.js';
 import type { Intent } from '../config/schema.js';
 import type { L7Tables } from '../l7/tables.js';
-import type { PairTables } from './compile-pair.js';
+import type { OtherUnit, PairTables } from './compile-pair.js';
 import type { InfluenceView } from './compile-pools.js';
 import type { L4Tables, MonitorTarget, NetTables, NextHop, Tables } from './tables.js';
 
@@ -54,8 +54,8 @@ export interface ProxyPort {
 
 /** The speaker that moves addresses between the units of a pair. */
 export interface RolesPort {
-  /** The other unit's name; null: this one is not paired. */
-  peer(): string | null;
+  /** Null: this one is not paired. */
+  other(): OtherUnit | null;
   /** Before the network gives up what the speaker is to hold: resolves once there is a speaker. */
   prepare(pair: PairTables): Promise<void>;
   follow(pair: PairTables): void;

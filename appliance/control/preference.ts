@@ -23,7 +23,7 @@ export interface PreferenceParts {
   readonly store: Pick<ConfigStore, 'head'>;
   readonly changes: Pick<Changes, 'apply'>;
   readonly reconciler: Pick<Reconciler, 'preview'>;
-  readonly roles: Pick<Roles, 'peer' | 'rows'>;
+  readonly roles: Pick<Roles, 'other' | 'rows'>;
 }
 
 /** @throws PortError: not-found, conflict, and as `Changes.apply` */
@@ -35,7 +35,7 @@ export async function prefer(
   if (head === null) throw new PortError('not-found', 'No configuration was applied yet.');
   const { unit, share } = request;
   const own = head.document.unit.name;
-  const peer = roles.peer();
+  const peer = roles.other()?.name ?? null;
   const edited = withPreference(head.document, { unit, share }, [own, peer]);
   if (!edited.ok) throw new PortError('not-found', edited.message);
   const { document } = edited;

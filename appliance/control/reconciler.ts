@@ -210,7 +210,7 @@ export class Reconciler {
         ? {}
         : {
             pair: {
-              peer: this.#ports.roles.peer(),
+              other: this.#ports.roles.other(),
               interfaceOf: (address: string) => this.#ports.network.interfaceOf(address),
             },
           }),

@@ -8,16 +8,19 @@
  * - What the speaker is told is what was compiled last; what is tracked is told before it.
  */
 import type { FailoverResult, RouterRow } from '../api/router-contract.js';
-import type { Alarm } from '../api/contract.js';
+import type { Alarm, PairPath } from '../api/contract.js';
 import { PortError } from '../api/port.js';
 import { nearest, quote } from '../config/words.js';
 import type { RouterStatus } from '../ha/vrrp/engine.js';
+import { heartbeats } from '../ha/vrrp/paths/settings.js';
 import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
 import type { Role } from '../ha/vrrp/virtual-router.js';
 import type { EventLog } from '../telemetry/event-log.js';
-import { failoverSubject, NO_PAIR, type PairTables } from './compile-pair.js';
+import { failoverSubject, NO_PAIR, type OtherUnit, type PairTables } from './compile-pair.js';
 import { Failovers } from './failovers.js';
+import type { PathsSource } from './heartbeat-paths.js';
+import { PathStates } from './path-states.js';
 import type { RolesPort } from './ports.js';
 
 export type Speaker = Pick<
@@ -27,8 +30,10 @@ export type Speaker = Pick<
 type Hears = Pick<SpeakerProcessOptions, 'onMessage' | 'onOutput' | 'onExit'>;
 
 export interface RolesOptions {
-  /** The other unit's name; null: this one is not paired. */
-  readonly peer: () => string | null;
+  /** Null: this one is not paired. */
+  readonly other: () => OtherUnit | null;
+  /** Ways to the other unit's speaker; null: none is known. */
+  readonly paths: () => PathsSource | null;
   readonly events: Pick<EventLog, 'append'>;
   readonly log: { info(text: string): void; warn(text: string): void };
   /** Throws SystemError when no process can be started. */
@@ -50,6 +55,8 @@ const BACK_OFF_MS = 200;
 const LONGEST_BACK_OFF_MS = 10_000;
 /** One that ran for so long did not die of what it was told. */
 const SETTLED_MS = 30_000;
+/** Of a unit that is not to be in front (RFC 9568 §5.2.4). */
+const USUAL = 100;
 /** Nobody waits longer for a speaker that says nothing. */
 const PATIENCE_MS = 2000;
 
@@ -78,15 +85,20 @@ export class Roles implements RolesPort {
     onOutput: (line) => this.#options.log.warn(`VRRP speaker: ${line}`),
     onExit: (how, left) => this.#gone(how, left),
   };
+  readonly #paths: PathStates;
   #closed = false;
 
   constructor(options: RolesOptions) {
     this.#options = options;
     this.#failovers = options.failovers ?? new Failovers();
+    this.#paths = new PathStates({
+      ...{ source: options.paths, events: options.events },
+      peer: () => options.other()?.name ?? null,
+    });
   }
 
-  peer(): string | null {
-    return this.#options.peer();
+  other(): OtherUnit | null {
+    return this.#options.other();
   }
 
   /** Takes up the speaker that an earlier daemon left, with what it holds. Before anything else. */
@@ -110,7 +122,7 @@ export class Roles implements RolesPort {
     if (this.#closed) return;
     const names = pair.groups.map(({ name }) => name);
     try {
-      this.#failovers.follow(names, this.peer() !== null);
+      this.#failovers.follow(names, this.other() !== null);
     } catch (error) {
       // Tried again with the next change.
       this.#options.log.warn(`failovers cannot be kept: ${String(error)}`);
@@ -132,6 +144,16 @@ export class Roles implements RolesPort {
     if ((this.#tracked.get(name) ?? true) === well) return;
     this.#tracked.set(name, well);
     if (this.#state === 'running') this.#speaker?.track(name, well);
+  }
+
+  /** Ways to the other unit's speaker are others than before. */
+  pathsChanged(): void {
+    this.#tell();
+  }
+
+  /** How each of them is. */
+  paths(): PairPath[] {
+    return this.#paths.rows();
   }
 
   /** One row for each virtual router, with figures as of now. */
@@ -314,6 +336,8 @@ export class Roles implements RolesPort {
         this.#answered += 1;
         break;
       case 'paths':
+        this.#paths.hear(message.paths);
+        break;
       case 'alive':
         break;
     }
@@ -323,12 +347,15 @@ export class Roles implements RolesPort {
   #tell(): void {
     const { groups } = this.#wanted;
     if (this.#state !== 'running' || this.#speaker === null || groups.length === 0) return;
-    const text = JSON.stringify(groups);
+    const source = this.#options.paths();
+    const intervals = groups.flatMap(({ routers }) => routers.map(({ interval }) => interval));
+    const paths = source && { ...source, ...heartbeats(Math.min(...intervals)) };
+    const text = JSON.stringify([groups, paths]);
     if (text === this.#told) return;
     this.#told = text;
     const names = new Set(groups.flatMap(({ tracked }) => tracked.map(({ name }) => name)));
     for (const name of names) this.#speaker.track(name, this.#tracked.get(name) ?? true);
-    this.#speaker.configure(groups);
+    this.#speaker.configure(groups, paths);
   }
 
   #changed(router: string, role: Role, why: string): void {
@@ -365,6 +392,7 @@ export class Roles implements RolesPort {
     this.#problems.clear();
     this.#parts = [];
     this.#status = new Map();
+    this.#paths.forget();
     for (const [router, { role }] of [...this.#known]) {
       if (role !== 'down') this.#changed(router, 'down', 'the VRRP speaker ended');
     }
@@ -387,6 +415,12 @@ export class Roles implements RolesPort {
     this.#wake();
   }
 
+  /** Why a unit that would be in front is not. */
+  #awaits(group: GroupText, role: Role | undefined): string {
+    const waits = this.#wanted.awaitsFlows && role === 'backup' && group.priority > USUAL;
+    return waits ? '; it waits until it knows all flows of the other unit' : '';
+  }
+
   #rows(): RouterRow[] {
     return this.#wanted.groups.flatMap((group) =>
       group.routers.map((router): RouterRow => {
@@ -402,7 +436,7 @@ export class Roles implements RolesPort {
           priority: status?.priority ?? null,
           configuredPriority: group.priority,
           since: known?.since ?? null,
-          why: known?.why ?? 'no VRRP speaker runs',
+          why: (known?.why ?? 'no VRRP speaker runs') + this.#awaits(group, known?.role),
           addresses: router.addresses,
           master: status?.master ?? null,
           failover: this.#failovers.has(group.name),

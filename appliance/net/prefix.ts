@@ -1,5 +1,5 @@
 /** Addresses and prefixes as bytes. Pure. */
-import type { IpAddress } from '../config/address-codec.js';
+import { formatAddress, type IpAddress } from '../config/address-codec.js';
 
 /** Whether the first `prefixLength` bits of both are the same; false across families. */
 export function inPrefix(address: Uint8Array, prefix: Uint8Array, prefixLength: number): boolean {
@@ -18,4 +18,13 @@ export function inPrefix(address: Uint8Array, prefix: Uint8Array, prefixLength: 
 export function isLinkLocal(address: Pick<IpAddress, 'family' | 'bytes'>): boolean {
   const [first = 0, second = 0] = address.bytes;
   return address.family === 6 && first === 0xfe && (second & 0xc0) === 0x80;
+}
+
+/** The network that an address is in: `192.0.2.0/24`. */
+export function networkText(bytes: Uint8Array, prefixLength: number): string {
+  const masked = bytes.map((byte, index) => {
+    const bits = Math.max(0, Math.min(8, prefixLength - 8 * index));
+    return byte & (0xff << (8 - bits));
+  });
+  return `${formatAddress(masked)}/${prefixLength}`;
 }

@@ -9,9 +9,10 @@ import * as assert from 'uvu/assert';
 import type { FailoverResult, RouterRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { CommandError, ended, run, start, within } from './commands.js';
+import { Holding } from './holding.js';
 import { PairLab } from './pair-lab.js';
 import { httpPort } from './server-process.js';
-import { addressOf, memberNames, type UnitName } from './topology.js';
+import { addressOf, memberNames } from './topology.js';
 import { until } from './unit.js';
 
 const test = suite('roles');
@@ -51,28 +52,6 @@ const twoUnits = documentOf({
   },
 });
 
-/** Which of these addresses the kernel of a unit has. */
-async function held(lab: PairLab, unit: UnitName): Promise<string[]> {
-  const text = await run('ip', ['-n', lab.topology.namespace(unit), '-json', '-4', 'addr']);
-  const links = JSON.parse(text) as { readonly addr_info: { readonly local: string }[] }[];
-  const there = new Set(links.flatMap(({ addr_info: own }) => own.map(({ local }) => local)));
-  return addresses.filter((address) => there.has(address));
-}
-
-/** Waits until unit-a has these addresses, and unit-b the rest, or whatever else is said of it. */
-function untilHeld(
-  lab: PairLab,
-  a: readonly string[],
-  b: readonly string[] = addresses.filter((address) => !a.includes(address)),
-): Promise<number> {
-  const text = (of: readonly (readonly string[])[]): string =>
-    of.map((s) => s.join(' ')).join(' | ');
-  return until(`unit-a | unit-b: ${text([a, b])}`, PATIENCE, async () => {
-    const seen = text([await held(lab, 'unit-a'), await held(lab, 'unit-b')]);
-    return seen === text([a, b]) || seen;
-  });
-}
-
 /** Whether the client is answered by a member at an address, with a connection of its own. */
 async function answers(lab: PairLab, address: string): Promise<true | string> {
   const words = ['curl', '-sS', '--max-time', '2', `http://${address}/`];
@@ -95,7 +74,8 @@ needs.lab(test)(
   'each address is on one unit, and moves when a unit dies, is back, or is told to',
   () =>
     PairLab.run({ members: true, gateway: 1, document: () => twoUnits }, async (lab) => {
-      await untilHeld(lab, [gateway, forwarded]);
+      const holding = new Holding(lab, addresses);
+      await holding.until([gateway, forwarded]);
       await served(lab);
       const status = await lab.a.status();
       assert.equal([status.role, status.routers], ['master', { master: 2, backup: 1, down: 0 }]);
@@ -111,26 +91,23 @@ needs.lab(test)(
 
       // What it had stays in its kernel, so only what the other one has says who took over.
       lab.killAll('unit-a');
-      await until('unit-b has everything', PATIENCE, async () => {
-        const seen = await held(lab, 'unit-b');
-        return seen.length === addresses.length || seen.join(' ');
-      });
+      await holding.untilAll('unit-b');
       await served(lab);
 
       await lab.a.end('SIGKILL');
       await lab.a.start();
-      await untilHeld(lab, [gateway, forwarded]);
+      await holding.until([gateway, forwarded]);
       await served(lab);
 
       const given = JSON.parse(
         await lab.a.must('pair', 'failover', '--all', '--json'),
       ) as FailoverResult;
       assert.equal(given.remaining, []);
-      await untilHeld(lab, []);
+      await holding.until([]);
       await served(lab);
       assert.match(await lab.a.must('show', 'routers'), /backup +2 .*failover was asked for/);
       await lab.a.must('pair', 'failover', '--all', '--cancel');
-      await untilHeld(lab, [gateway, forwarded]);
+      await holding.until([gateway, forwarded]);
       await served(lab);
 
       const takeovers = async (): Promise<number[]> =>
@@ -138,7 +115,7 @@ needs.lab(test)(
       const before = await takeovers();
       await lab.b.end('SIGTERM');
       await lab.b.start();
-      await untilHeld(lab, [gateway, forwarded]);
+      await holding.until([gateway, forwarded]);
       const after = await takeovers();
       assert.ok(
         before.every((count, index) => count > 0 && (after[index] ?? 0) >= count),
@@ -146,14 +123,11 @@ needs.lab(test)(
       );
 
       lab.killAll('unit-b');
-      await until('unit-a has everything', PATIENCE, async () => {
-        const seen = await held(lab, 'unit-a');
-        return seen.length === addresses.length || seen.join(' ');
-      });
+      await holding.untilAll('unit-a');
       await served(lab);
       const alone = await lab.a.weir('pair', 'failover', 'site');
       assert.is(alone.status, 8, `nobody else is there: ${alone.stdout}`);
-      assert.equal(await held(lab, 'unit-a'), addresses, 'so it goes on');
+      assert.equal(await holding.of('unit-a'), addresses, 'so it goes on');
       const kinds = await lab.a.must('show', 'events', '--kind', 'role-changed');
       assert.match(kinds, /virtual router site is master: no better master was heard/);
     }),
@@ -163,12 +137,13 @@ needs.lab(test)(
   'without virtual routers the unit holds its addresses itself, and so again after them',
   () =>
     PairLab.run({ members: true, gateway: 3 }, async (lab) => {
+      const holding = new Holding(lab, addresses);
       const plain = documentOf({});
       const one = documentOf({
         'virtual-routers': { both: { id: 9, addresses: [forwarded, proxied] } },
       });
       await lab.apply('unit-a', plain);
-      await untilHeld(lab, [forwarded, proxied], []);
+      await holding.until([forwarded, proxied], []);
       assert.is((await lab.a.status()).role, 'standalone');
       for (const [document, role] of [
         [one, 'master'],
@@ -179,7 +154,7 @@ needs.lab(test)(
           const status = await lab.a.status();
           return status.role === role || status.role;
         });
-        await untilHeld(lab, [forwarded, proxied], []);
+        await holding.until([forwarded, proxied], []);
         await served(lab);
       }
     }),
@@ -187,6 +162,7 @@ needs.lab(test)(
 
 needs.keepalived(test)('keepalived as the other unit', () =>
   PairLab.run({ members: true, gateway: 3 }, async (lab) => {
+    const holding = new Holding(lab, addresses);
     await lab.apply(
       'unit-a',
       documentOf({
@@ -209,18 +185,18 @@ needs.keepalived(test)('keepalived as the other unit', () =>
       ...['-p', file('pid'), '-r', file('vrrp.pid')],
     ]);
     try {
-      await untilHeld(lab, [forwarded, proxied], []);
+      await holding.until([forwarded, proxied], []);
       await served(lab);
       await lab.a.must('pair', 'failover', '--all');
-      await untilHeld(lab, [forwarded], [proxied]);
+      await holding.until([forwarded], [proxied]);
       await lab.a.must('pair', 'failover', '--all', '--cancel');
-      await untilHeld(lab, [forwarded, proxied], []);
+      await holding.until([forwarded, proxied], []);
       await served(lab);
       const [row] = await lab.a.get<RouterRow[]>('/v1/routers');
       assert.equal([row?.role, row?.takeovers], ['master', 2]);
       lab.killAll('unit-a');
       await until('keepalived has it', PATIENCE, async () => {
-        const seen = await held(lab, 'unit-b');
+        const seen = await holding.of('unit-b');
         return seen.includes(proxied) || seen.join(' ');
       });
     } finally {

@@ -14,7 +14,7 @@
  * Invariant: nothing is taken before the other unit has said what it is, and nothing is thrown away
  * that only this unit knows.
  */
-import { CHANNEL, decode, encodeEnd, encodeHello, encodeRecords } from './messages.js';
+import { CHANNEL, decode, encodeAsk, encodeEnd, encodeHello, encodeRecords } from './messages.js';
 import { PASSES, type Description, type FlowTable } from './flow-table.js';
 
 /** What the mirror needs of a session of the pair (ha/pair/session.ts). */
@@ -46,7 +46,7 @@ export const FLOW_TIMING: FlowMirrorTiming = {
 export type FlowMirrorNews =
   /** The other unit has taken everything; once a session. */
   | { readonly what: 'synchronised' }
-  /** This unit has taken everything of the other; once a session. */
+  /** This unit has taken everything of the other; once a session, and after each loss of it. */
   | { readonly what: 'complete' }
   | { readonly what: 'adopted'; readonly count: number }
   /** The other unit’s addresses of full nat, which this one has to hold while that one is dead. */
@@ -67,7 +67,7 @@ export interface FlowMirrorOptions {
 export interface FlowMirrorState {
   /** The other unit knows all flows of this one, but for the last moments. */
   readonly synchronised: boolean;
-  /** This unit knows all flows of the other one. */
+  /** The other unit is heard, and this one knows all of its flows, but for the last moments. */
   readonly complete: boolean;
   /** The running pass; 0: no session. */
   readonly pass: number;
@@ -130,6 +130,8 @@ export class FlowMirror {
   #walkDue = 0;
   #other: Description | null = null;
   #complete = false;
+  /** The other unit was not heard for a while: it is to tell everything anew. */
+  #asks = false;
   #passes = 0;
   #told = 0;
   #adopted = 0;
@@ -153,6 +155,18 @@ export class FlowMirror {
       this.#tick();
     }, this.#timing.tickMs);
     this.#timer.unref();
+  }
+
+  /** No link leads to the other unit: what becomes of its flows is not known here. */
+  parted(): void {
+    this.#complete = false;
+    this.#asks = true;
+  }
+
+  /** A link leads to it again. */
+  linked(): void {
+    this.#followEpoch();
+    this.#ask();
   }
 
   /** Addresses of full nat of the other unit, as far as it was ever heard. */
@@ -204,11 +218,23 @@ export class FlowMirror {
     this.#synchronised = false;
     this.#announced = false;
     this.#complete = false;
+    // A run that was not heard before tells everything by itself.
+    this.#asks = false;
+  }
+
+  /** Whoever was heard all the time has no reason to tell anything again. */
+  #ask(): void {
+    if (!this.#asks || this.#other === null) return;
+    this.#asks = false;
+    this.#send(encodeAsk(), 0, undefined, () => {
+      this.#asks = true;
+    });
   }
 
   #tick(): void {
     this.#followEpoch();
     if (this.#epoch === 0) return;
+    this.#ask();
     for (let batch = 0; batch < BATCHES_A_TICK && this.#underWay.size < WINDOW; batch++) {
       const records = this.#options.table.drain(BATCH);
       if (records.length === 0) {
@@ -299,7 +325,7 @@ export class FlowMirror {
       });
   }
 
-  #send(body: Buffer, records: number, delivered?: () => void): void {
+  #send(body: Buffer, records: number, delivered?: () => void, lost?: () => void): void {
     const channel = this.#channel;
     const epoch = this.#epoch;
     if (channel === null) return;
@@ -320,6 +346,7 @@ export class FlowMirror {
         // What was in it is told again.
         this.#again = true;
         this.#synchronised = false;
+        lost?.();
         const code = error instanceof Error && 'code' in error ? error.code : null;
         if (code === 'left') this.#detach();
         else if (code !== 'full' && code !== 'alone' && code !== 'restarted') {
@@ -353,14 +380,19 @@ export class FlowMirror {
       if (addresses) this.#tellNews({ what: 'addresses', addresses: natAddresses });
       return;
     }
+    if (message.kind === 'ask') {
+      this.#begin();
+      return;
+    }
     if (this.#other === null) {
       const many = message.kind === 'records' ? message.records.length / table.recordBytes : 1;
       this.#count('early', many);
       return;
     }
     if (message.kind === 'end') {
-      if (!this.#complete) this.#tellNews({ what: 'complete' });
+      const before = this.#complete;
       this.#complete = true;
+      if (!before) this.#tellNews({ what: 'complete' });
       table.dropTheirs(message.pass, message.next);
       return;
     }

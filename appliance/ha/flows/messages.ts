@@ -14,7 +14,7 @@ export const VERSION = 1;
 /** Interfaces and networks that a unit may tell of. */
 const MOST_WAYS = 256;
 
-const KIND = { hello: 1, records: 2, end: 3 } as const;
+const KIND = { hello: 1, records: 2, end: 3, ask: 4 } as const;
 
 const hello = z.strictObject({
   version: z.literal(VERSION),
@@ -35,7 +35,9 @@ export type FlowMessage =
   | { readonly kind: 'hello'; readonly description: Description }
   | { readonly kind: 'records'; readonly records: Buffer }
   /** All was told in the pass; what is told from now on is of the same or the next one. */
-  | { readonly kind: 'end'; readonly pass: number; readonly next: number };
+  | { readonly kind: 'end'; readonly pass: number; readonly next: number }
+  /** Everything is to be told, and its end. */
+  | { readonly kind: 'ask' };
 
 export function encodeHello(description: Description): Buffer {
   const ways = description.ways.slice(0, MOST_WAYS);
@@ -49,6 +51,10 @@ export function encodeRecords(records: Buffer): Buffer {
 
 export function encodeEnd(pass: number, next: number): Buffer {
   return Buffer.of(KIND.end, pass, next);
+}
+
+export function encodeAsk(): Buffer {
+  return Buffer.of(KIND.ask);
 }
 
 /** Null for what is no message. */
@@ -70,6 +76,8 @@ export function decode(body: Buffer, recordBytes: number): FlowMessage | null {
       if (content.length !== 2 || !isPass(pass) || !isPass(next)) return null;
       return { kind: 'end', pass, next };
     }
+    case KIND.ask:
+      return content.length === 0 ? { kind: 'ask' } : null;
     default:
       return null;
   }

@@ -40,6 +40,19 @@ const migrations: readonly Migration[] = [
       `);
     },
   },
+  {
+    version: 2,
+    title: 'what the heartbeats of the pair need',
+    migrate(database) {
+      database.exec(`
+        CREATE TABLE heartbeats (
+          id    INTEGER PRIMARY KEY CHECK (id = 1),
+          key   BLOB NOT NULL,                              -- encrypted
+          other TEXT NOT NULL                               -- addresses of the other unit, JSON
+        ) STRICT;
+      `);
+    },
+  },
 ];
 
 export interface StoredIdentity {
@@ -59,6 +72,13 @@ export interface Peer {
   readonly port: number;
   /** Milliseconds since 1970. */
   readonly since: number;
+}
+
+/** What a later layer keeps for as long as the pairing lasts (control/heartbeat-paths.ts). */
+export interface StoredHeartbeats {
+  /** Encrypted. */
+  readonly key: Buffer;
+  readonly other: string;
 }
 
 interface PeerRow extends Omit<Peer, 'addresses'> {
@@ -119,11 +139,21 @@ export class PairStore {
       .run({ ...peer, addresses: JSON.stringify(peer.addresses) });
   }
 
-  /** Forgets the other unit and the key that it knows. */
+  heartbeats(): StoredHeartbeats | undefined {
+    return this.#database.prepare<[], StoredHeartbeats>('SELECT key, other FROM heartbeats').get();
+  }
+
+  putHeartbeats(heartbeats: StoredHeartbeats): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO heartbeats VALUES (1, @key, @other)')
+      .run(heartbeats);
+  }
+
+  /** Forgets the other unit and the keys that it knows. */
   leave(): void {
     this.#database
       .transaction(() => {
-        this.#database.exec('DELETE FROM peer; DELETE FROM identity;');
+        this.#database.exec('DELETE FROM peer; DELETE FROM identity; DELETE FROM heartbeats;');
       })
       .immediate();
   }

@@ -6,7 +6,14 @@ export const FINGERPRINT = 'AA:'.repeat(31) + '01';
 
 export const ALONE: PairView = {
   ...{ unit: 'weir-a', fingerprint: null, port: 9347, invitation: null, peer: null },
-  ...{ together: false, links: [], unacknowledged: 0, refused: { foreign: 0 }, problem: null },
+  ...{
+    together: false,
+    links: [],
+    paths: [],
+    unacknowledged: 0,
+    refused: { foreign: 0 },
+    problem: null,
+  },
   standing: null,
 };
 
@@ -34,6 +41,16 @@ export const PAIRED: PairView = {
     {
       address: '192.168.255.1',
       ...{ up: false, since: null, rtt: null, active: false, reason: 'nothing was heard for 2 s' },
+    },
+  ],
+  paths: [
+    {
+      ...{ path: '10.0.0.0/24', interface: 'eth0', local: '10.0.0.1', remote: '10.0.0.2' },
+      ...{ heard: true, since: Date.UTC(2026, 0, 1) },
+    },
+    {
+      ...{ path: '192.168.255.0/24', interface: 'eth1', local: '192.168.255.1' },
+      ...{ remote: '192.168.255.2', heard: false, since: Date.UTC(2026, 0, 1) },
     },
   ],
   refused: { foreign: 3, replayed: 0 },

@@ -117,7 +117,10 @@ test('--check wants the configuration in step too, and every link up', () =>
     const links = PAIRED.links.slice(0, 1);
     const code = async (state: 'in-step' | 'away'): Promise<number | null> => {
       const configuration = { ...standing.configuration, state };
-      daemon.pair.current = { ...PAIRED, links, standing: { ...standing, configuration } };
+      daemon.pair.current = {
+        ...{ ...PAIRED, links, paths: [] },
+        standing: { ...standing, configuration },
+      };
       return (await weir(['pair', 'status', '--check'], { socket })).code;
     };
     assert.equal([await code('away'), await code('in-step')], [8, 0]);

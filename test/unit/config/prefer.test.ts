@@ -79,7 +79,10 @@ test('both units come to the same addresses for the same unit', () => {
     const checked = checkDocument(document(pair, own));
     if (!checked.ok) throw new Error(JSON.stringify(checked.errors));
     const { intent } = checked;
-    const tables = compilePair({ intent, addresses, peer, interfaceOf: () => 'eth0' });
+    const tables = compilePair({
+      ...{ intent, addresses, interfaceOf: () => 'eth0' },
+      other: { name: peer, natAddresses: [], flowsKnown: true },
+    });
     return [...preferred(intent, tables, peer)].sort();
   };
   const base = { 'virtual-routers': routers };

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { compile } from '../../../appliance/control/compile.js';
-import { compilePair, type PairTables } from '../../../appliance/control/compile-pair.js';
+import { compilePair, NO_PAIR, type PairTables } from '../../../appliance/control/compile-pair.js';
 import { intentSchema, type Document } from '../../../appliance/config/schema.js';
 import { parseSettings } from '../../../appliance/ha/vrrp/speaker/messages.js';
 
@@ -33,6 +33,8 @@ function interfaceOf(address: string): string | null {
   return third === undefined ? null : `eth${third}`;
 }
 
+const known = { natAddresses: [], flowsKnown: true };
+
 function compiled(
   unit: string,
   peer: string | null,
@@ -42,7 +44,7 @@ function compiled(
   const result = compilePair({
     intent: documentOf(unit, pair, addresses),
     addresses,
-    peer,
+    other: peer === null ? null : { ...known, name: peer },
     interfaceOf,
   });
   const read = parseSettings(JSON.parse(JSON.stringify({ groups: result.groups, paths: null })));
@@ -61,7 +63,7 @@ function brief({ groups }: PairTables) {
 }
 
 test('a unit alone holds its addresses without a speaker', () => {
-  assert.equal(compiled('weir-a', null, seven), { groups: [], shared: [], problems: [] });
+  assert.equal(compiled('weir-a', null, seven), NO_PAIR);
 });
 
 test('two units share the addresses by their last bit, each in front for one share', () => {
@@ -214,11 +216,74 @@ test("the network tier is told which addresses are the speaker's", () => {
   const input = { intent, health: new Map(), nextHop: () => ({ unresolved: 'not asked' }) };
   const alone = compile(input);
   assert.equal(alone.net.sharedAddresses, []);
-  const pair = { peer: 'b', interfaceOf };
+  const pair = { other: { ...known, name: 'b' }, interfaceOf };
   const paired = compile({ ...input, pair }, alone);
   assert.equal(paired.net.serviceAddresses, ['10.0.0.80', '10.0.0.81']);
   assert.equal(paired.net.sharedAddresses, ['10.0.0.80', '10.0.0.81']);
   assert.is(compile({ ...input, pair }, paired).pair, paired.pair, 'the same stays the same');
+});
+
+function withNat(
+  unit: string,
+  peer: string,
+  own: readonly string[],
+  other: readonly string[],
+  flowsKnown = true,
+): PairTables {
+  const intent = documentOf(unit, { tracking: { interfaces: { eth9: 'fault' } } }, ['10.0.1.90']);
+  return compilePair({
+    ...{ addresses: ['10.0.1.90'], interfaceOf },
+    intent: { ...intent, unit: { ...intent.unit, 'nat-addresses': [...own] } },
+    other: { name: peer, natAddresses: other, flowsKnown },
+  });
+}
+
+test('addresses of full nat move: each unit is in front for its own, with the links of clients', () => {
+  const [ofA, ofB] = [
+    ['10.0.0.11', 'fd00::11', '10.0.0.13'],
+    ['10.0.0.12', '10.0.0.13'],
+  ];
+  const a = withNat('a', 'b', ofA, ofB);
+  assert.equal(brief(a).slice(1), [
+    {
+      ...{ name: 'nat-addresses/a', priority: 200 },
+      routers: ['nat/a/eth0/ipv4 203 10.0.0.11 10.0.0.13', 'nat/a/eth0/ipv6 203 fd00::11'],
+    },
+    { name: 'nat-addresses/b', priority: 100, routers: ['nat/b/eth0/ipv4 204 10.0.0.12'] },
+  ]);
+  const b = withNat('b', 'a', ofB, ofA);
+  assert.equal(
+    brief(b).slice(1),
+    brief(a)
+      .slice(1)
+      .map((group) => ({ ...group, priority: 300 - group.priority })),
+    'the same groups, preferred the other way round',
+  );
+  assert.equal(a.shared, ['10.0.0.11', '10.0.0.12', '10.0.0.13', '10.0.1.90', 'fd00::11']);
+  assert.equal(
+    a.groups[1]?.tracked
+      .filter(({ name }) => name.startsWith('interface'))
+      .map(({ name, weight }) => [name, weight]),
+    [
+      ['interface eth9', 'fault'],
+      ['interface eth1', 253],
+    ],
+    'replies of members end at a unit whose clients are cut off',
+  );
+  assert.equal(a.interfaces, ['eth1', 'eth9']);
+});
+
+test('a unit takes nothing back before it knows the flows of the other one', () => {
+  const early = withNat('a', 'b', ['10.0.0.11'], [], false);
+  assert.equal(
+    [early.awaitsFlows, ...early.groups.map(({ preempt }) => preempt)],
+    [true, false, false],
+  );
+  const ready = withNat('a', 'b', ['10.0.0.11'], []);
+  assert.equal(
+    [ready.awaitsFlows, ...ready.groups.map(({ preempt }) => preempt)],
+    [false, true, true],
+  );
 });
 
 test.run();

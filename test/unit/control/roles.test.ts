@@ -4,10 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { PairTables } from '../../../appliance/control/compile-pair.js';
 import { Failovers } from '../../../appliance/control/failovers.js';
+import { heartbeats } from '../../../appliance/ha/vrrp/paths/settings.js';
+import type { PathsSource } from '../../../appliance/control/heartbeat-paths.js';
+import {
+  NO_PAIR,
+  type OtherUnit,
+  type PairTables,
+} from '../../../appliance/control/compile-pair.js';
 import { Roles, type RolesOptions, type Speaker } from '../../../appliance/control/roles.js';
-import type { GroupText } from '../../../appliance/ha/vrrp/speaker/messages.js';
+import type { GroupText, PathsText } from '../../../appliance/ha/vrrp/speaker/messages.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
 
 const test = suite('roles');
@@ -27,17 +33,34 @@ const group = (name: string, router = name): GroupText => ({
     { name: `failover of ${name}`, weight: 253 },
   ],
 });
-const tables = (...groups: GroupText[]): PairTables => ({ groups, shared: [], problems: [] });
+const tables = (...groups: GroupText[]): PairTables => ({ ...NO_PAIR, groups });
+const other = { name: 'other', natAddresses: [], flowsKnown: true };
+
+const source: PathsSource = {
+  ...{ key: 'ab'.repeat(32), port: 9348 },
+  paths: [
+    {
+      ...{ name: '10.9.9.0/24', interface: 'eth2', family: 4 },
+      ...{ local: '10.9.9.1', remote: '10.9.9.2' },
+    },
+    {
+      ...{ name: '10.0.0.0/24', interface: 'eth0', family: 4 },
+      ...{ local: '10.0.0.1', remote: '10.0.0.2' },
+    },
+  ],
+};
 
 class FakeSpeaker implements Speaker {
   readonly did: string[] = [];
+  paths: PathsText | null = null;
   readonly hears: Hears;
 
   constructor(hears: Hears) {
     this.hears = hears;
   }
 
-  configure(groups: readonly GroupText[]): void {
+  configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
+    this.paths = paths;
     this.did.push(`configure ${groups.map(({ name }) => name).join(' ')}`);
     this.hears.onMessage({ kind: 'configured' });
   }
@@ -76,15 +99,21 @@ async function withRoles(
   {
     left = false,
     failovers,
-    peer = 'other',
-  }: { left?: boolean; failovers?: Failovers; peer?: string | null } = {},
+    peer = other,
+    paths = (): PathsSource | null => null,
+  }: {
+    left?: boolean;
+    failovers?: Failovers;
+    peer?: OtherUnit | null;
+    paths?: () => PathsSource | null;
+  } = {},
 ): Promise<void> {
   const speakers: FakeSpeaker[] = [];
   let wake: () => void = () => undefined;
   const failures: unknown[] = [];
   const events = new EventLog({ onListenerError: (error) => failures.push(error) });
   const roles = new Roles({
-    ...{ peer: () => peer, events },
+    ...{ other: () => peer, events, paths },
     ...(failovers === undefined ? {} : { failovers }),
     log: { info: () => undefined, warn: () => undefined },
     adopt: async (hears) => {
@@ -257,7 +286,7 @@ test('a failover holds over a restart of the daemon, for later groups too, until
   const run = (
     groups: readonly GroupText[],
     work: (roles: Roles, speaker: FakeSpeaker) => Promise<unknown>,
-    peer: string | null = 'other',
+    peer: OtherUnit | null = other,
   ): Promise<void> =>
     withRoles(
       async ({ roles, started }) => {
@@ -299,6 +328,58 @@ test('a failover holds over a restart of the daemon, for later groups too, until
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test('the speaker is told of paths as they change; how they are is rows and events', async () => {
+  let current: PathsSource | null = null;
+  await withRoles(
+    async ({ roles, events, started }) => {
+      roles.follow(tables(group('front')));
+      const speaker = await started();
+      speaker.hears.onMessage({ kind: 'loaded', wishes: [] });
+      assert.is(speaker.paths, null);
+      assert.equal(roles.paths(), []);
+      current = source;
+      roles.pathsChanged();
+      assert.equal(speaker.paths, { ...source, ...heartbeats(30) });
+      const told = speaker.did.length;
+      roles.pathsChanged();
+      assert.is(speaker.did.length, told, 'the same once');
+
+      const [cable = '', lan = ''] = source.paths.map(({ name }) => name);
+      const say = (one: boolean, other: boolean): void => {
+        speaker.hears.onMessage({
+          kind: 'paths',
+          paths: [
+            { path: cable, alive: one },
+            { path: lan, alive: other },
+          ],
+        });
+      };
+      say(false, false);
+      assert.is(events.latest(9).length, 0, 'nothing is missed before it was heard');
+      say(true, true);
+      say(false, true);
+      assert.equal(
+        roles.paths().map(({ path, heard, local }) => [path, heard, local]),
+        [
+          [cable, false, '10.9.9.1'],
+          [lan, true, '10.0.0.1'],
+        ],
+      );
+      const [event] = events.latest(1);
+      assert.equal(
+        [event?.severity, event?.message],
+        ['warning', `heartbeats of other no longer come by eth2 (${cable})`],
+      );
+      speaker.hears.onExit('killed', 0);
+      assert.equal(
+        roles.paths().map(({ heard }) => heard),
+        [null, null],
+      );
+    },
+    { paths: () => current },
+  );
 });
 
 test.run();

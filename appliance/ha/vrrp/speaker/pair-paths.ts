@@ -130,9 +130,13 @@ export class PairPaths {
     for (const sent of this.#peer.send(report, now)) this.#transmit(sent);
   }
 
+  get status(): readonly PathStatus[] {
+    return [...(this.#peer?.paths ?? [])].map(([path, alive]) => ({ path, alive }));
+  }
+
   /** The paths, if one has come or gone since this was last asked. */
   changes(): readonly PathStatus[] | null {
-    const paths = [...(this.#peer?.paths ?? [])].map(([path, alive]) => ({ path, alive }));
+    const paths = this.status;
     const text = JSON.stringify(paths);
     if (text === this.#alive) return null;
     this.#alive = text;

@@ -234,6 +234,7 @@ export class Speaker {
     for (const { router, role } of this.#engine.status()) {
       this.#tell({ kind: 'role', router, role, why: 'it was so when this daemon came' });
     }
+    this.#tell({ kind: 'paths', paths: this.#paths.status });
     for (const [subject, message] of this.#problems) {
       this.#tell({ kind: 'problem', subject, message });
     }

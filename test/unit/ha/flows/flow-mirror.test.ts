@@ -129,6 +129,23 @@ test('while the link is lost flows wait in the table, then all are told', () =>
     assert.is(a.mirror.state().adopted + b.mirror.state().adopted, 0);
   }));
 
+test('a unit that was out of hearing knows the flows of the other once all were told again', () =>
+  withPair(async (a, b) => {
+    a.table.begin(...numbers(0, 100));
+    await until('the first ones', () => synchronised(a, b) && same(b, numbers(0, 100)));
+    const from = a.unit.news.length;
+    b.mirror.parted();
+    assert.is(b.mirror.state().complete, false);
+    a.unit.session?.active?.close('the cable was pulled');
+    await a.unit.heard('alone', from);
+    const passes = a.mirror.state().passes;
+    await a.unit.heard('together', from);
+    b.mirror.linked();
+    await until('all of them', () => b.mirror.state().complete);
+    assert.ok(a.mirror.state().passes > passes, 'by a pass of its own');
+    assert.is(a.mirror.state().complete, true, 'who noticed nothing asks for nothing');
+  }));
+
 test('after a restart of a daemon both tell everything anew; nothing is taken for lost', () =>
   withPair(async (a, b) => {
     a.table.begin(...numbers(0, 100));
