@@ -33,6 +33,7 @@ import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { ChallengeExchange } from './control/shared/challenge-exchange.js';
 import { orderPatience } from './control/order-turn.js';
+import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
@@ -111,6 +112,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     let daemon: Daemon | null = null;
     let peerHealth: PeerHealth | null = null;
     let challengeExchange: ChallengeExchange | null = null;
+    let sticky: StickySharing | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -176,6 +178,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         sharing?.heard(news);
         peerHealth?.heard(news);
         challengeExchange?.heard(news);
+        sticky?.heard(news);
         daemon?.pairChanged();
       },
       onListenerError: (err) => {
@@ -280,6 +283,14 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => challengeExchange?.close());
+    sticky = new StickySharing({
+      pair,
+      proxy,
+      onMalformed: (why) => {
+        log.error(`the other unit sent what is no message about clients: ${why}`);
+      },
+    });
+    closing.push(() => sticky?.close());
     const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
     paths = new HeartbeatPaths({
       ...{ pair, network, store: pairStore },
@@ -331,7 +342,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => sharing?.close());
     peerHealth = new PeerHealth({ pair, monitors, events });
     closing.push(() => peerHealth?.close());
-    const standing = new Standing({ store, replication, flows, shared: sharing, roles });
+    const standing = new Standing({ store, replication, flows, sticky, shared: sharing, roles });
     daemon = new Daemon({
       store,
       cookies,

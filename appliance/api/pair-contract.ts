@@ -73,6 +73,8 @@ export interface PairView {
 export interface PairStanding {
   readonly configuration: PairConfiguration;
   readonly flows: PairFlows;
+  /** Which member clients of the proxy stick to: entries since the daemon started. */
+  readonly clients: { readonly told: number; readonly taken: number };
   readonly shared: PairShared;
   /** Virtual routers of this unit by role, … */
   readonly routers: { readonly master: number; readonly backup: number; readonly down: number };

@@ -4,7 +4,7 @@ import { perSecond, plural, quantity } from './format.js';
 import { routerLine } from './show-routers.js';
 
 export function standingLines(standing: PairStanding): [string, string][] {
-  const { configuration, flows, shared, routers, failovers } = standing;
+  const { configuration, flows, clients, shared, routers, failovers } = standing;
   const { revision, id, message, superseded } = configuration;
   const known = id === null ? '' : ` (shared id ${id.slice(0, 8)})`;
   const lines: [string, string][] = [
@@ -20,7 +20,13 @@ export function standingLines(standing: PairStanding): [string, string][] {
         `weir history --changes shows, weir rollback ${last.revision} brings back`,
     ]);
   }
-  lines.push(['Flows', flowText(flows)], ['Shared', sharedText(shared)]);
+  lines.push(['Flows', flowText(flows)]);
+  if (clients.told + clients.taken > 0) {
+    const { told, taken } = clients;
+    const text = `members that clients stick to: ${quantity(told)} told, ${quantity(taken)} taken`;
+    lines.push(['Clients', text]);
+  }
+  lines.push(['Shared', sharedText(shared)]);
   const roles = [
     routerLine(routers) ?? 'no virtual router',
     ...(failovers.length > 0 ? [`told to give up ${failovers.join(', ')}`] : []),

@@ -8,11 +8,13 @@ import type { FlowMirror, FlowMirrorState } from '../ha/flows/flow-mirror.js';
 import type { ReplicaState } from '../ha/shared/replica.js';
 import type { Replication } from './replication.js';
 import type { Roles } from './roles.js';
+import type { StickySharing } from './sticky-sharing.js';
 
 export interface StandingParts {
   readonly store: Pick<ConfigStore, 'head' | 'log'>;
   readonly replication: Pick<Replication, 'view'>;
   readonly flows: Pick<FlowMirror, 'state'>;
+  readonly sticky: Pick<StickySharing, 'state'>;
   readonly shared: { readonly state: ReplicaState };
   readonly roles: Pick<Roles, 'summary' | 'failovers'>;
   /** Milliseconds of a clock that only goes forward. */
@@ -62,6 +64,7 @@ export class Standing {
     return {
       configuration: { state, since, lacking, message, revision, id, superseded },
       flows: this.#flows(),
+      clients: this.#parts.sticky.state,
       shared: sharedOf(shared.state, state !== 'away'),
       routers: roles.summary,
       failovers: roles.failovers,

@@ -106,9 +106,30 @@ async function brokenWay(lab: PairLab): Promise<void> {
   await untilMaster(lab.a);
 }
 
-async function failoverHolds({ a, b }: PairLab): Promise<void> {
+/** Who answers each of eight sessions. */
+async function answering(lab: PairLab): Promise<string[]> {
+  const seen: string[] = [];
+  for (let session = 0; session < 8; session += 1) {
+    const words = ['-s', '-m', '2', '-H', `X-Session: ${session}`, `http://${serviceAddress}:81/`];
+    await until(`an answer to session ${session}`, 20_000, async () => {
+      seen[session] = client(lab, ['curl', ...words]).trim();
+      return seen[session]?.includes('member-') === true || `"${seen[session] ?? ''}"`;
+    });
+  }
+  return seen;
+}
+
+async function failoverHolds(lab: PairLab): Promise<void> {
+  const { a, b } = lab;
+  const before = await answering(lab);
+  assert.equal(await answering(lab), before, 'each session stays with its member');
+  await until('unit-b knows them', 20_000, async () => {
+    const { standing } = await b.get<PairView>('/v1/pair');
+    return (standing?.clients.taken ?? 0) >= before.length || JSON.stringify(standing?.clients);
+  });
   await a.must('pair', 'failover', '--all');
   await untilMaster(b);
+  assert.equal(await answering(lab), before, 'at the other unit too');
   await a.end('SIGTERM');
   await a.start();
   await until('unit-a knows what it was told', 20_000, async () => {
@@ -153,6 +174,11 @@ needs.lab(test)(
         await lab.apply('unit-a', {
           pair: { 'preempt-delay': '500ms', 'advertisement-interval': '300ms' },
           pools: {
+            stay: {
+              // Without what unit-a knows, unit-b would draw them anew.
+              algorithm: 'random',
+              members: memberNames.map((name) => ({ address: addressOf(name, 4), port: 8080 })),
+            },
             web: {
               members: [{ address: memberAddress, port: 8080 }],
               monitor: {
@@ -161,6 +187,11 @@ needs.lab(test)(
             },
           },
           services: {
+            stay: {
+              listen: { address: serviceAddress, port: 81, protocol: 'http' },
+              pool: 'stay',
+              persistence: { type: 'header', name: 'X-Session' },
+            },
             web: {
               listen: { address: serviceAddress, port: 80, protocol: 'http' },
               pool: 'web',

@@ -10,14 +10,24 @@
  * half each fits no key, and is an entry nobody finds until it expires. Of two that write the same
  * client at the same time one is found, always the same.
  *
+ * The other unit of a pair has a table of its own: the daemon, as one more writer, tells it of entries
+ * and takes its ones (ha/sticky). What was told last it notes in the entry; workers never look there.
+ *
  * Invariant: a member is found only for a client that some worker stored with it, and only until the
  * deadline.
  */
 const WAYS = 8;
-/** Key, key, member's tags, deadline; three to spare, so that an entry is half a cache line. */
+/** Key, key, member's tags, deadline; what was told; one to spare, so that an entry is half a cache line. */
 const ENTRY = 8;
 const SET = WAYS * ENTRY;
 const DEADLINE = 4;
+/** For the daemon: the deadline that was told, and of which client and member. */
+const TOLD = 5;
+const MARK = 6;
+/** A client that goes on is told of again when its deadline moved by this part of what is left, … */
+const RETELL_SHIFT = 3;
+/** … and by this many milliseconds at least. */
+const RETELL_LEAST = 1000;
 /** Milliseconds; longer ones could not be told from what is long past. */
 const LONGEST = 2 ** 30;
 
@@ -68,15 +78,90 @@ export class StickyTable {
     now: number,
     timeout: number,
   ): void {
-    const words = this.#words;
     const time = (now + this.#clockOffset) | 0;
     let at = this.#place(low, high);
     if (at < 0) at = this.#victim(low, time);
+    const deadline = (time + (timeout < LONGEST ? timeout : LONGEST)) | 0;
+    this.#write(at, low, high, tagLow, tagHigh, deadline);
+  }
+
+  get sets(): number {
+    return this.#mask + 1;
+  }
+
+  /**
+   * For the daemon: gives the entries of so many sets from `first` on that the other unit is not known
+   * to have as they are, or all. `left`: milliseconds until it is forgotten. They count as told.
+   */
+  tell(
+    first: number,
+    sets: number,
+    now: number,
+    all: boolean,
+    give: (low: number, high: number, tagLow: number, tagHigh: number, left: number) => void,
+  ): void {
+    const words = this.#words;
+    const time = (now + this.#clockOffset) | 0;
+    const end = Math.min(first + sets, this.sets) * SET;
+    for (let at = first * SET; at < end; at += ENTRY) {
+      const tagLow = words[at + 2] as number;
+      const tagHigh = words[at + 3] as number;
+      if ((tagLow | tagHigh) === 0) continue;
+      const deadline = words[at + DEADLINE] as number;
+      const left = (deadline - time) | 0;
+      if (left <= 0) continue;
+      const low = (words[at] as number) ^ mixed(tagLow, tagHigh);
+      const high = (words[at + 1] as number) ^ mixed(tagHigh, tagLow);
+      const mark = markOf(low, high, tagLow, tagHigh);
+      const moved = (deadline - (words[at + TOLD] as number)) | 0;
+      const known =
+        words[at + MARK] === mark && moved < Math.max(RETELL_LEAST, left >> RETELL_SHIFT);
+      if (known && !all) continue;
+      words[at + TOLD] = deadline;
+      words[at + MARK] = mark;
+      give(low, high, tagLow, tagHigh, left);
+    }
+  }
+
+  /**
+   * For the daemon: what the other unit told. Whether it was taken: not where this unit saw the client
+   * as late, nor in the place of one that would be remembered for longer.
+   */
+  take(
+    low: number,
+    high: number,
+    tagLow: number,
+    tagHigh: number,
+    now: number,
+    left: number,
+  ): boolean {
+    const words = this.#words;
+    const time = (now + this.#clockOffset) | 0;
+    let at = this.#place(low, high);
+    const known = at >= 0;
+    if (!known) at = this.#victim(low, time);
+    const used = ((words[at + 2] as number) | (words[at + 3] as number)) !== 0;
+    if (used && (((words[at + DEADLINE] as number) - time) | 0) >= left) return false;
+    this.#write(at, low, high, tagLow, tagHigh, (time + Math.min(left, LONGEST)) | 0);
+    words[at + TOLD] = words[at + DEADLINE] as number;
+    words[at + MARK] = markOf(low, high, tagLow, tagHigh);
+    return true;
+  }
+
+  #write(
+    at: number,
+    low: number,
+    high: number,
+    tagLow: number,
+    tagHigh: number,
+    deadline: number,
+  ): void {
+    const words = this.#words;
     words[at] = low ^ mixed(tagLow, tagHigh);
     words[at + 1] = high ^ mixed(tagHigh, tagLow);
     words[at + 2] = tagLow;
     words[at + 3] = tagHigh;
-    words[at + DEADLINE] = (time + (timeout < LONGEST ? timeout : LONGEST)) | 0;
+    words[at + DEADLINE] = deadline;
   }
 
   /** Where the client's entry is, whose tags are noted; -1: nowhere. */
@@ -143,4 +228,9 @@ function setsFor(entries: number): number {
 function mixed(a: number, b: number): number {
   const x = Math.imul(a ^ (a >>> 15), 0x2c1b_3c6d) ^ Math.imul(b ^ (b >>> 13), 0x297a_2d39);
   return x ^ (x >>> 12);
+}
+
+/** Of a client with a member; never 0, which untouched memory has. */
+function markOf(low: number, high: number, tagLow: number, tagHigh: number): number {
+  return (mixed(low, high) ^ mixed(tagHigh, tagLow)) | 1;
 }

@@ -13,6 +13,7 @@ import { randomFillSync } from 'node:crypto';
 import { close } from '../../../native/ffi/libc.js';
 import { Mapping } from '../../../native/ffi/memory.js';
 import { seal, sharedMemory } from '../../../native/ffi/packet-channel.js';
+import type { StickyTable } from '../balance/sticky-table.js';
 import { releaseWorker } from '../balance/memory.js';
 import type { CounterRegion } from '../telemetry/counter-layout.js';
 import { clearGauges } from '../telemetry/counter-reader.js';
@@ -42,6 +43,7 @@ interface Shared {
 export class Regions {
   readonly #sizes: MemorySizes;
   #shared: Shared | null = null;
+  #sticky: StickyTable | null = null;
   readonly #all = new Map<number, Region>();
   readonly #free: Region[] = [];
   /** A new region came to be: those who serve are to keep a descriptor of it. */
@@ -70,6 +72,13 @@ export class Regions {
     this.#shared = this.#mapShared(fd);
     prepareShared(this.#sizes, this.#shared.buffer, randomFillSync(new Int32Array(2)));
     return this.#shared;
+  }
+
+  /** Null: there is no memory yet. */
+  get sticky(): StickyTable | null {
+    if (this.#shared === null) return null;
+    this.#sticky ??= new SharedMemory(this.#sizes, this.#shared.buffer, 0).sticky;
+    return this.#sticky;
   }
 
   /** Tells the memory of all workers from any other; null: there is none yet. */

@@ -22,6 +22,7 @@ import { AccessLogs } from '../telemetry/access-logs.js';
 import { counter, rowDoubles } from '../telemetry/counter-layout.js';
 import { CounterReader, type CounterSample } from '../telemetry/counter-reader.js';
 import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
+import type { StickyTable } from '../balance/sticky-table.js';
 import { defaultSizes, type MemorySizes, Own } from '../worker/memory.js';
 import { DRAIN_LIMIT, type FromWorker, type ListenItem } from '../worker/messages.js';
 import type { SnapshotSource } from '../worker/snapshots.js';
@@ -212,6 +213,11 @@ export class WorkerTier {
       underWay: Math.max(0, balance.counts[row] ?? 0),
       responseUs: micros > 0 ? micros : null,
     };
+  }
+
+  /** Which member each client sticks to, of all workers; null: there were none yet. */
+  get sticky(): StickyTable | null {
+    return this.#regions.sticky;
   }
 
   /** Requests that wait for room in a pool. */

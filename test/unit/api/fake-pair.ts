@@ -67,6 +67,7 @@ export const PAIRED: PairView = {
       ...{ told: true, complete: false, known: 1200, toldPerSecond: 52, takenPerSecond: 0 },
       ...{ lag: 0, untold: 3, refused: { member: 4 }, takenOver: 7, problem: null },
     },
+    clients: { told: 1500, taken: 0 },
     shared: {
       ...{ state: 'catching-up', waiting: 2, given: 5, taken: 1, notTaken: 1 },
       kinds: [

@@ -142,6 +142,7 @@ test('status shows the other unit and each link in words, and --check judges', (
       'Config    revision 12 (shared id c0ffee00): weir-b is away; it lacks 2 changes of this unit',
       'Gave way  revisions 10, 9 (the last by bob on weir-b): weir history --changes shows, weir rollback 10 brings back',
       'Flows     this unit does not know all of the other one, 1.20k known, 52/s told, 0 taken, 3 ends untold, lost: member 4',
+      'Clients   members that clients stick to: 1.50k told, 0 taken',
       'Shared    catching up: 3 certificates, 2 ticket keys; 2 waiting; 1 refused: weir show events --kind pair',
       'Roles     master of 1 of 2 virtual routers, backup of 1; told to give up shared/odd',
     ];

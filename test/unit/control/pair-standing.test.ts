@@ -27,6 +27,7 @@ function standing(state: 'in-step' | 'away' | null, now = { at: 0 }, mirror = { 
     store: { head: () => head, log },
     replication: { view: () => view },
     flows: { state: () => mirror },
+    sticky: { state: { told: 1, taken: 2 } },
     shared: { state: replica },
     roles: { summary: { master: 1, backup: 0, down: 0 }, failovers: [] },
     now: () => now.at,
