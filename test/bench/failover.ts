@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { allowedCpus, pinThread } from '../../native/ffi/affinity.js';
+import { runLoaded } from './failover-loaded.js';
 import { FailoverStage } from './failover-stage.js';
 import { KeepalivedContender, WeirContender, type Contender } from './failover-units.js';
 import { spread, type Spread } from './report.js';
@@ -15,6 +16,9 @@ export interface BenchOptions {
   readonly json: boolean;
   readonly runs: number;
   readonly only: readonly string[];
+  /** Seconds under load instead of failovers (failover-loaded.ts), and milliseconds between advertisements. */
+  readonly loaded?: number;
+  readonly interval?: number;
 }
 
 export const defaults: BenchOptions = { json: false, runs: 5, only: [] };
@@ -37,6 +41,10 @@ const cases: readonly { readonly name: string; readonly act: Act; readonly inter
 ];
 
 export async function run(options: BenchOptions = defaults): Promise<void> {
+  if (options.loaded !== undefined) {
+    await runLoaded(options.interval ?? DEFAULT, options.loaded, options.json);
+    return;
+  }
   const wanted = cases.filter(
     ({ name }) => options.only.length === 0 || options.only.some((word) => name.includes(word)),
   );

@@ -69,6 +69,8 @@ class NoGuard extends Error {
 /** A speaker and its parent. */
 export class WeirUnit {
   readonly messages: FromParent[] = [];
+  /** When each came, as performance.now() counts. */
+  readonly times: number[] = [];
   readonly #watched = new Watched();
   readonly #child: ChildProcess;
   readonly #closed: Promise<void>;
@@ -80,11 +82,13 @@ export class WeirUnit {
     this.#child = spawn('nsenter', words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', (message: FromParent) => {
       this.messages.push(message);
+      this.times.push(performance.now());
       this.#watched.changed();
     });
     // What is told to one that has ended is lost; its end is told by itself.
     this.#child.on('error', (error) => {
       this.messages.push({ kind: 'output', line: String(error) });
+      this.times.push(performance.now());
     });
     this.#closed = new Promise((resolve) => {
       this.#child.once('exit', () => resolve());

@@ -24,6 +24,7 @@ import { HeldAddresses } from './addresses.js';
 import { Announcing } from './announcing.js';
 import { Holding, type Announcement } from './holding.js';
 import { Interfaces } from './interfaces.js';
+import { TurnClock } from './lateness.js';
 import type { Farewell } from './lease.js';
 import { GuardProcess } from './guard-process.js';
 import { parseSettings, type FromSpeaker } from './messages.js';
@@ -42,6 +43,10 @@ const ROUTERS_A_MESSAGE = 50;
 /** How long addresses stay after the last word, for the other unit to take them. */
 const LEAVING_MS = 100;
 
+/** Less than this part of the lease left when it is renewed is told, this often at most. */
+const NARROW = 0.3;
+const NARROW_MS = 10_000;
+
 interface Leaving {
   readonly held: readonly RouterSettings[];
   /** By groupKey(). */
@@ -54,6 +59,7 @@ export class Speaker {
   readonly #guard: GuardProcess;
   readonly #poller = new Poller();
   readonly #timer = new Timer();
+  readonly #clock = new TurnClock(monotonicNow);
   readonly #announcing: Announcing;
   readonly #holding: Holding;
   readonly #engine: VrrpEngine;
@@ -72,6 +78,9 @@ export class Speaker {
   #announcements: Announcement[] = [];
   #leaving: Leaving | null = null;
   #putBack: NodeJS.Timeout | null = null;
+  /** What was left of the lease when it was renewed too late to be told nothing of; null: enough. */
+  #narrow: number | null = null;
+  #narrowToldAt = -Infinity;
   #ended = false;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -118,6 +127,7 @@ export class Speaker {
       addresses: this.#addresses,
       send: (outgoing) => this.#send(outgoing),
       announce: (announcement) => this.#announcing.send(announcement),
+      onSent: () => this.#clock.mark('sending'),
       onPlaced: () => {
         this.#tellPeer();
         this.#renewLease();
@@ -241,11 +251,13 @@ export class Speaker {
 
   #tellStatus(): void {
     const [routers, rejected] = [this.#engine.status(), this.#engine.rejected()];
+    const { lateness } = this.#clock;
     let from = 0;
     do {
       const part = routers.slice(from, from + ROUTERS_A_MESSAGE);
       from += ROUTERS_A_MESSAGE;
-      this.#tell({ kind: 'status', routers: part, rejected, last: from >= routers.length });
+      const last = from >= routers.length;
+      this.#tell({ kind: 'status', routers: part, rejected, lateness, last });
     } while (from < routers.length);
   }
 
@@ -262,6 +274,7 @@ export class Speaker {
       this.#engine.configure(settings.groups, now);
     });
     this.#onConfigured();
+    this.#clock.reset();
     this.#tell({ kind: 'configured' });
   }
 
@@ -272,6 +285,7 @@ export class Speaker {
       const arrivals = this.#sockets.drain();
       const now = monotonicNow();
       const news = this.#paths.drain(this.#said(), now);
+      this.#clock.mark('receiving');
       this.#engine.turn(now, arrivals, news);
       left = this.#leaving !== null && this.#left(this.#leaving, news, now);
     });
@@ -288,17 +302,26 @@ export class Speaker {
   /** Lets the engine decide, and carries it out. */
   #act(decide: (now: number) => void): void {
     if (this.#ended) return;
+    this.#clock.begin();
     decide(monotonicNow());
+    this.#clock.mark('deciding');
     const [outgoing, announcements] = [this.#outgoing, this.#announcements];
     [this.#outgoing, this.#announcements] = [[], []];
     const held = this.#leaving === null ? this.#engine.held() : this.#leaving.held;
     if (!this.#holding.same(held)) this.#guard.farewells = this.#farewells();
     this.#holding.carryOut(held, outgoing, announcements);
+    this.#clock.mark('placing');
     this.#tellPeer();
     this.#renewLease();
-    this.#timer.set(
-      Math.min(this.#engine.deadline, this.#paths.deadline, this.#leaving?.until ?? Infinity),
+    const next = Math.min(
+      this.#engine.deadline,
+      this.#paths.deadline,
+      this.#leaving?.until ?? Infinity,
     );
+    this.#timer.set(next);
+    this.#clock.mark('telling');
+    this.#clock.end(next);
+    this.#tellNarrow();
   }
 
   #tellPeer(): void {
@@ -349,9 +372,29 @@ export class Speaker {
     // Heard by the other unit in more than one way, it lives for the one that notices first.
     const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
     const moving = this.#holding.placing || this.#leaving !== null;
-    const least = moving ? monotonicNow() + PLACING_MS : 0;
+    const now = monotonicNow();
+    const least = moving ? now + PLACING_MS : 0;
+    if (!moving && until !== Infinity) this.#noteLease(this.#guard.until - now, until - now);
     // Not before clients are served: the guard may need the same CPU.
     this.#guard.renew(Math.max(until === Infinity && moving ? 0 : until, least), !moving);
+  }
+
+  #noteLease(left: number, length: number): void {
+    if (left === Infinity) return;
+    this.#clock.renewed(left);
+    if (left >= length * NARROW) return;
+    this.#narrow = left;
+  }
+
+  /** Says when the guard nearly had to end this speaker, and what held it up. */
+  #tellNarrow(): void {
+    const left = this.#narrow;
+    if (left === null) return;
+    this.#narrow = null;
+    const now = monotonicNow();
+    if (now < this.#narrowToldAt + NARROW_MS) return;
+    this.#narrowToldAt = now;
+    this.#tell({ kind: 'late', left, ...this.#clock.last });
   }
 
   /** Sockets and what the engine knows of interfaces follow the kernel. */
