@@ -9,7 +9,7 @@
  */
 import { Parser, type Expression } from 'expr-eval-fork';
 import { parsed, refused, type Parsed } from './parsed.js';
-import { alternatives, nearest, quote } from './words.js';
+import { alternatives, nearest, quote, visible } from './words.js';
 
 /** What is known of a member when its weight is computed. */
 export interface ExpressionInput {
@@ -86,7 +86,7 @@ export function parseExpression(text: string): Parsed<WeightExpression> {
     expression = parser.parse(text);
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    return refused(`is no expression: ${inPlainWords(said)}`);
+    return refused(`is no expression: ${inPlainWords(visible(said))}`);
   }
   for (const symbol of expression.symbols()) {
     if ((VARIABLES as readonly string[]).includes(symbol)) continue;
@@ -107,7 +107,7 @@ export function parseExpression(text: string): Parsed<WeightExpression> {
       value = expression.evaluate(values);
     } catch (cause) {
       const said = cause instanceof Error ? cause.message : String(cause);
-      throw new TypeError(`it cannot be computed (${said})`, { cause });
+      throw new TypeError(`it cannot be computed (${visible(said)})`, { cause });
     }
     if (typeof value !== 'number' || Number.isNaN(value)) {
       throw new TypeError(`it gives ${described(value)} instead of a number`);

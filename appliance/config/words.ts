@@ -12,7 +12,12 @@
 
 /** Text as a JSON string in which everything invisible is an escape (`\u001b`). */
 export function escapeText(text: string): string {
-  return JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) =>
+  return visible(JSON.stringify(text));
+}
+
+/** Text of somebody else's, such as a library's message, with everything invisible escaped. */
+export function visible(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) =>
     Array.from(
       { length: character.length },
       (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`,

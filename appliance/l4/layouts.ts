@@ -194,9 +194,9 @@ export const sweep = new Struct('weir_sweep', {
   removed: u64,
   exceptions: u64,
   full_nat: u64,
-  sources: u64,
   theirs: u64,
   untold: u64,
+  keys: u32,
 });
 
 /** The other unit's flows: `weir_flow.mirror`. */
@@ -248,6 +248,7 @@ export const mirrorWalk = new Struct('weir_mirror_walk', {
   told: u32,
   left: u32,
   adopted: u32,
+  keys: u32,
 });
 
 export const mirrorTake = new Struct('weir_mirror_take', { now_ns: u64, count: u32, full: u32 });

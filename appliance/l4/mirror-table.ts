@@ -16,9 +16,11 @@ import type {
   WalkReport,
   WalkRequest,
 } from '../ha/flows/flow-table.js';
+import type { BatchPlace } from '../../native/ffi/bpf-map.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
 import { addressBytes } from './address-bytes.js';
 import type { Datapath } from './datapath.js';
+import { FlowWalk, WALKER } from './flow-walk.js';
 import {
   MIRROR_BATCH,
   MIRROR_KIND,
@@ -39,6 +41,12 @@ import { limitsFlows, tracksAll } from './tracking.js';
 const MALFORMED = 'malformed';
 /** The bits of a tag that are its id; the rest of the outer one says its type (tables.h). */
 const VLAN_ID = 0x0fff;
+
+type WalkFields = ReturnType<typeof mirrorWalk.decode>;
+const NOTHING: WalkFields = {
+  ...{ now_ns: 0n, before_ns: 0n, pass: 0, most: 0, reset: 0, adopt: 0 },
+  ...{ told: 0, left: 0, adopted: 0, keys: 0 },
+};
 
 export interface MirrorTableOptions {
   readonly datapath: Datapath;
@@ -64,8 +72,11 @@ export class MirrorTable implements FlowTable {
   /** Rows of the unit's own addresses of full nat, by their bytes. */
   #natRows = new Map<string, number>();
   #natAddresses: readonly string[] = [];
+  readonly #pieces: FlowWalk;
   #pass = 0;
   #walkBegan = 0n;
+  /** Where the last walk had to stop. */
+  #walkFrom: BatchPlace | null = null;
   /** Where records are put together: most looks find none. */
   #drained = Buffer.alloc(0);
 
@@ -78,6 +89,8 @@ export class MirrorTable implements FlowTable {
     const map = datapath.map('mirror_in');
     this.#room = new Uint8Array(map.mmap().buffer, 0, MIRROR_BATCH * mirrored.size);
     this.#view = new DataView(this.#room.buffer, this.#room.byteOffset, this.#room.byteLength);
+    const [flows, keys] = [datapath.map('flows'), datapath.map('walk_keys')];
+    this.#pieces = new FlowWalk(flows, keys, WALKER.mirror);
     this.#ring = RingBuffer.open(datapath.map('mirror'));
     // Of a daemon before this one.
     this.#ring.drain(() => undefined);
@@ -159,24 +172,49 @@ export class MirrorTable implements FlowTable {
 
   async walk({ most, reset }: WalkRequest): Promise<WalkReport> {
     const now = process.hrtime.bigint();
-    const request = mirrorWalk.encode({
-      ...{ now_ns: now, before_ns: this.#walkBegan, pass: this.#pass, most, reset: Number(reset) },
-      ...{ adopt: 0, told: 0, left: 0, adopted: 0 },
-    });
+    const program = this.#datapath.mirrorWalk;
+    if (reset) {
+      this.#walkFrom = null;
+      for (const request of this.#requests({ now_ns: now, reset: 1 })) {
+        await program.runSyscall(request);
+      }
+    }
+    const asked = { now_ns: now, before_ns: this.#walkBegan, pass: this.#pass };
     this.#walkBegan = now;
-    await this.#datapath.mirrorWalk.runSyscall(request);
-    const { told, left } = mirrorWalk.decode(request);
+    let [told, left] = [0, false];
+    for (const request of this.#requests(asked)) {
+      mirrorWalk.set(request, { most: most - told });
+      await program.runSyscall(request);
+      const report = mirrorWalk.decode(request);
+      told += report.told;
+      left = report.left !== 0;
+      if (left) break;
+    }
+    // What is before that place was told; the rest is looked at first.
+    if (!left) this.#walkFrom = null;
     const milliseconds = Number(process.hrtime.bigint() - now) / 1e6;
-    return { told, left: left !== 0, milliseconds };
+    return { told, left, milliseconds };
   }
 
   adopt(): number {
-    const request = mirrorWalk.encode({
-      ...{ now_ns: process.hrtime.bigint(), before_ns: 0n, pass: 0, most: 0, reset: 0 },
-      ...{ adopt: 1, told: 0, left: 0, adopted: 0 },
-    });
-    this.#datapath.mirrorWalk.runSyscallNow(request);
-    return mirrorWalk.decode(request).adopted;
+    this.#walkFrom = null;
+    let adopted = 0;
+    for (const request of this.#requests({ now_ns: process.hrtime.bigint(), adopt: 1 })) {
+      this.#datapath.mirrorWalk.runSyscallNow(request);
+      adopted += mirrorWalk.decode(request).adopted;
+    }
+    return adopted;
+  }
+
+  /** A request for each piece of the flow table, from where the last walk stopped, then for all sources. */
+  *#requests(asked: Partial<WalkFields>): Generator<Uint8Array, void, void> {
+    const request = (keys: number): Uint8Array => mirrorWalk.encode({ ...NOTHING, ...asked, keys });
+    for (const { keys, from } of this.#pieces.pieces(this.#walkFrom)) {
+      this.#walkFrom = from;
+      yield request(keys);
+    }
+    this.#walkFrom = null;
+    yield request(0);
   }
 
   dropTheirs(pass: number, next: number): void {

@@ -178,6 +178,15 @@ export class Struct<F extends Fields> {
     return into;
   }
 
+  /** Writes some fields of one that was encoded. */
+  set(bytes: Uint8Array, value: Partial<StructValue<F>>): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, this.size);
+    const values = value as Readonly<Record<string, unknown>>;
+    for (const field of this.#placed) {
+      if (field.name in values) field.type.write(view, field.offset, values[field.name]);
+    }
+  }
+
   decode(bytes: Uint8Array, at = 0): StructValue<F> {
     const view = new DataView(bytes.buffer, bytes.byteOffset + at, this.size);
     const values: Record<string, unknown> = {};

@@ -4,9 +4,10 @@
  * the sketch of UDP flows of what it remembers for too long.
  *
  * Invariant: walks never overlap, and take at most a fiftieth of the time, so a large table is
- * walked over less often. They run in a thread of the pool: the daemon goes on meanwhile.
+ * walked over less often. Their pieces run in a thread of the pool: the daemon goes on meanwhile.
  */
 import type { Datapath } from './datapath.js';
+import { countEntries, FlowWalk, WALKER } from './flow-walk.js';
 import { sweep as layout } from './layouts.js';
 import type { Programmer } from './programmer.js';
 
@@ -81,6 +82,7 @@ export class Sweeper {
   readonly #programmer: Programmer;
   readonly #onError: (error: unknown) => void;
   readonly #recent: Uint8Array;
+  readonly #pieces: FlowWalk;
   #cell = 0;
   #timer: NodeJS.Timeout | null = null;
   #walk: Promise<void> | null = null;
@@ -95,6 +97,8 @@ export class Sweeper {
     this.#onError = onError;
     const map = datapath.map('recent');
     this.#recent = new Uint8Array(map.mmap().buffer, 0, map.maxEntries * map.valueSize);
+    const [flows, keys] = [datapath.map('flows'), datapath.map('walk_keys')];
+    this.#pieces = new FlowWalk(flows, keys, WALKER.sweep);
   }
 
   get last(): SweepReport | null {
@@ -128,8 +132,9 @@ export class Sweeper {
     const patience = nearlyFull ? IMPATIENCE : PATIENCE;
     const theirs = this.#theirs;
     this.#theirs = null;
+    const before = process.hrtime.bigint();
     const request = layout.encode({
-      now_ns: process.hrtime.bigint(),
+      now_ns: before,
       tcp_open_ns: seconds(patience.tcpOpen),
       tcp_idle_ns: seconds(patience.tcpIdle),
       tcp_closing_ns: seconds(patience.tcpClosing),
@@ -143,15 +148,18 @@ export class Sweeper {
       removed: 0n,
       exceptions: 0n,
       full_nat: 0n,
-      sources: 0n,
       theirs: 0n,
       untold: 0n,
+      keys: 0,
     });
-    const before = process.hrtime.bigint();
-    await this.#datapath.sweeper.runSyscall(request);
+    for (const { keys } of this.#pieces.pieces(null)) {
+      layout.set(request, { keys });
+      await this.#datapath.sweeper.runSyscall(request);
+    }
+    const sources = await countEntries(this.#datapath.map('persistence'));
     const took = Number(process.hrtime.bigint() - before) / 1e6;
     const report = layout.decode(request);
-    const { entries, removed, exceptions, sources, full_nat: natPorts } = report;
+    const { entries, removed, exceptions, full_nat: natPorts } = report;
     this.#untold += Number(report.untold);
     this.#clearRecent();
     this.#programmer.settle(SETTLED_MS);
@@ -162,7 +170,7 @@ export class Sweeper {
       exceptions: Number(exceptions),
       contestedSlots: this.#programmer.contested(),
       natPorts: Number(natPorts),
-      sources: Number(sources),
+      sources,
       theirs: Number(report.theirs),
       untold: Number(report.untold),
       milliseconds: took,

@@ -65,6 +65,15 @@ struct {
 	__type(value, struct weir_flow);
 } flows SEC(".maps");
 
+/* What is walked over next; written by the daemon through shared memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, WEIR_WALKERS);
+	__type(key, __u32);
+	__type(value, struct weir_walk_keys);
+} walk_keys SEC(".maps");
+
 /* When UDP flows of services were last seen, the table of flows that have no entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * The walk for the other unit (mirror.h), run by the daemon: tells of what was not told in this
- * pass, as much at once as the daemon wants, and so brings what its ring had no room for, what a
- * unit that joins does not know, and UDP.
+ * The walk for the other unit (mirror.h), run by the daemon piece by piece: tells of what was not
+ * told in this pass, as much at once as the daemon wants, and so brings what its ring had no room
+ * for, what a unit that joins does not know, and UDP.
  *
  * Invariant: it tells of no flow that one side alone has shown to be there: no handshake that is
  * not over, and no UDP flow that only one walk has seen, which is what most are (a name asked for).
@@ -11,6 +11,7 @@
 #define WEIR_MIRROR_WALK_H
 
 #include "mirror.h"
+#include "walk.h"
 
 struct bpf_map;
 
@@ -39,13 +40,12 @@ static __always_inline int walk_wants(const struct weir_mirror_walk *walk,
 	return flow->mirror != WEIR_MIRROR_NOTED || flow_older(seen, walk->before_ns, 0);
 }
 
-static long walk_flow(struct bpf_map *map, struct weir_flow_key *key, struct weir_flow *flow,
-		      struct weir_mirror_walk *walk)
+static __always_inline long walk_flow(struct weir_flow_key *key, struct weir_flow *flow,
+				      struct weir_mirror_walk *walk)
 {
 	struct weir_flow_key tuple __attribute__((aligned(8))) = {};
 	struct weir_flow *reply;
 
-	(void)map;
 	if (flow->direction != WEIR_FLOW_FORWARD ||
 	    flow->flags & (WEIR_FLOW_PROBE | WEIR_FLOW_PENDING))
 		return 0;
@@ -111,14 +111,33 @@ static long walk_source(struct bpf_map *map, struct weir_persistence_key *key,
 	return 0;
 }
 
+struct walk_request {
+	struct weir_walk_keys *keys;
+	struct weir_mirror_walk walk;
+};
+
+static long walk_key(__u32 index, struct walk_request *request)
+{
+	struct weir_flow_key key __attribute__((aligned(8)));
+	struct weir_flow *flow = walk_entry(request->keys, index, &key);
+
+	return flow ? walk_flow(&key, flow, &request->walk) : 0;
+}
+
+/* Sources are gone over as a whole: to look one up would make it the last one to be forgotten. */
 SEC("syscall")
 int weir_mirror_walk(struct weir_mirror_walk *request)
 {
-	struct weir_mirror_walk walk = *request;
+	struct walk_request asked = { .walk = *request };
 
-	bpf_for_each_map_elem(&flows, walk_flow, &walk, 0);
-	bpf_for_each_map_elem(&persistence, walk_source, &walk, 0);
-	*request = walk;
+	asked.keys = walk_piece(WEIR_WALKER_MIRROR);
+	if (!asked.keys)
+		return 0;
+	if (request->keys)
+		bpf_loop(request->keys, walk_key, &asked, 0);
+	else
+		bpf_for_each_map_elem(&persistence, walk_source, &asked.walk, 0);
+	*request = asked.walk;
 	return 0;
 }
 

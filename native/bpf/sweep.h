@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * The sweep: a walk over the flow table, run by the daemon, that removes entries whose time is
- * over, those of services that are gone, and exceptions that say what their slot says. Packets go
- * on meanwhile.
+ * The sweep: a walk over the flow table, run by the daemon piece by piece, that removes entries
+ * whose time is over, those of services that are gone, and exceptions that say what their slot says.
+ * Packets go on meanwhile.
  *
  * Invariant: an entry of a service goes only when neither of its directions has been seen for the
  * time that its state allows; and no flow of a slot changes its member by a sweep.
@@ -12,8 +12,7 @@
 
 #include "flow.h"
 #include "mirror.h"
-
-struct bpf_map;
+#include "walk.h"
 
 /*
  * How long an entry of this kind and state stays without a packet. An exception that goes while
@@ -139,15 +138,14 @@ static __always_inline void sweep_remove(struct weir_sweep *sweep,
 	sweep->removed += entry_remove(key, flow);
 }
 
-static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct weir_flow *flow,
-			struct weir_sweep *sweep)
+static __always_inline void sweep_entry(struct weir_flow_key *key, struct weir_flow *flow,
+					struct weir_sweep *sweep)
 {
 	struct weir_flow_key tuple = {};
 	struct weir_flow *other = 0;
 	__u32 differs = 0;
 	int over = 0;
 
-	(void)map;
 	/* What was just seen stays, whatever the other direction says: no state has less time. */
 	if (flow_older(sweep->now_ns, flow->seen_ns, sweep->closed_ns)) {
 		other = flow_other(key, flow, &tuple);
@@ -167,35 +165,40 @@ static long sweep_entry(struct bpf_map *map, struct weir_flow_key *key, struct w
 		if (other)
 			sweep_remove(sweep, &tuple, other);
 		sweep_remove(sweep, key, flow);
-		return 0;
+		return;
 	}
 	sweep->entries++;
 	sweep->exceptions += differs;
 	sweep->theirs += flow->mirror >> 7;
 	if (flow->direction == WEIR_FLOW_REPLY && flow->forwarding == WEIR_FORWARDING_FULL_NAT)
 		sweep->full_nat++;
-	return 0;
 }
 
-/* Nothing of these is removed: the table gives the least recently used away, and times are looked at. */
-static long sweep_source(struct bpf_map *map, struct weir_persistence_key *key,
-			 struct weir_persistence *source, struct weir_sweep *sweep)
+struct sweep_piece {
+	struct weir_walk_keys *keys;
+	struct weir_sweep sweep;
+};
+
+static long sweep_key(__u32 index, struct sweep_piece *piece)
 {
-	(void)map;
-	(void)key;
-	(void)source;
-	sweep->sources++;
+	struct weir_flow_key key __attribute__((aligned(8)));
+	struct weir_flow *flow = walk_entry(piece->keys, index, &key);
+
+	if (flow)
+		sweep_entry(&key, flow, &piece->sweep);
 	return 0;
 }
 
 SEC("syscall")
 int weir_sweep(struct weir_sweep *request)
 {
-	struct weir_sweep sweep = *request;
+	struct sweep_piece piece = { .sweep = *request };
 
-	bpf_for_each_map_elem(&flows, sweep_entry, &sweep, 0);
-	bpf_for_each_map_elem(&persistence, sweep_source, &sweep, 0);
-	*request = sweep;
+	piece.keys = walk_piece(WEIR_WALKER_SWEEP);
+	if (!piece.keys)
+		return 0;
+	bpf_loop(request->keys, sweep_key, &piece, 0);
+	*request = piece.sweep;
 	return 0;
 }
 

@@ -319,7 +319,24 @@ struct weir_mirror_walk {
 	__u32 told;      /* out */
 	__u32 left;      /* out: 1: there was more */
 	__u32 adopted;   /* out */
-	__u32 zero;
+	__u32 keys;      /* in: of this piece (struct weir_walk_keys); 0: all of persistence instead */
+};
+
+/*
+ * A piece of a walk over the flow table: keys that the daemon has read from it. A program that goes
+ * over a whole table by itself cannot be preempted by most kernels, for 20 ns a bucket.
+ */
+#define WEIR_WALK_KEYS 1024
+
+struct weir_walk_keys {
+	struct weir_flow_key key[WEIR_WALK_KEYS];
+};
+
+/* Rows of walk_keys: who walks. */
+enum weir_walker {
+	WEIR_WALKER_SWEEP = 0,
+	WEIR_WALKER_MIRROR = 1,
+	WEIR_WALKERS = 2,
 };
 
 /* Hands over the first `count` records of mirror_in. */
@@ -454,9 +471,10 @@ struct weir_sweep {
 	__u64 removed;      /* out */
 	__u64 exceptions;   /* out: entries of services that do not track all flows, that differ from their slot */
 	__u64 full_nat;     /* out: ports in use */
-	__u64 sources;      /* out: sources that persistence remembers */
 	__u64 theirs;       /* out: flows of the other unit */
 	__u64 untold;       /* out: ends of flows that the other unit could not be told of */
+	__u32 keys;         /* in: of this piece (struct weir_walk_keys) */
+	__u32 zero;
 };
 
 /* ---- Protection: see protect.h ---- */

@@ -90,6 +90,15 @@ export interface MapSpec {
   readonly flags?: number;
 }
 
+/** A bucket of a hash table, where readBatch() goes on. */
+export type BatchPlace = Uint8Array;
+
+export interface BatchStep {
+  readonly count: number;
+  /** Null at the end of the table. */
+  readonly next: BatchPlace | null;
+}
+
 export class BpfMap {
   readonly fd: number;
   /** The object's name for it, which may be longer than the kernel's 15 characters. */
@@ -305,6 +314,27 @@ export class BpfMap {
       if (result === -ENOENT) return;
       from = next;
     }
+  }
+
+  /**
+   * One step of going over a hash table, for who keeps the arrays: entries from `from` on (null: the
+   * first) are copied to the front of both, as many as `keys` has room for. Throws BpfError, also
+   * when one bucket holds more than that.
+   */
+  readBatch(from: BatchPlace | null, keys: Uint8Array, values: Uint8Array): BatchStep {
+    const next = new Uint8Array(8);
+    const count = new Uint32Array([this.#countOf(keys)]);
+    const result = raw.mapLookupBatch(
+      this.fd,
+      from,
+      next,
+      keys,
+      values,
+      new Uint8Array(count.buffer),
+      batchOptions(0),
+    );
+    if (result !== 0 && result !== -ENOENT) throw this.#failure('list', result);
+    return { count: count[0] ?? 0, next: result === 0 ? next : null };
   }
 
   *#oneByOne(): Generator<Entries, void, void> {

@@ -145,7 +145,7 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['told', 32, 4],
     ['left', 36, 4],
     ['adopted', 40, 4],
-    ['zero', 44, 4],
+    ['keys', 44, 4],
   ],
   weir_mirror_take: [
     ['now_ns', 0, 8],

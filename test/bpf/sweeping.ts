@@ -3,8 +3,10 @@
  *
  * Invariant: it is told what the daemon tells it, but for what a test changes.
  */
+import { countEntries, FlowWalk, WALKER } from '../../appliance/l4/flow-walk.js';
 import { sweep as layout } from '../../appliance/l4/layouts.js';
 import { PATIENCE } from '../../appliance/l4/sweeper.js';
+import type { BpfMap } from '../../native/ffi/bpf-map.js';
 import type { Datapath } from './datapath.js';
 
 export interface Swept {
@@ -45,17 +47,23 @@ export async function sweep(
     removed: 0n,
     exceptions: 0n,
     full_nat: 0n,
-    sources: 0n,
     theirs: 0n,
     untold: 0n,
+    keys: 0,
   });
-  await path.object.program('weir_sweep').runSyscall(request);
-  const { entries, removed, exceptions, sources, full_nat: natPorts } = layout.decode(request);
+  const map = (name: string): BpfMap => path.object.map(name);
+  const walk = new FlowWalk(map('flows'), map('walk_keys'), WALKER.sweep);
+  for (const { keys } of walk.pieces(null)) {
+    layout.set(request, { keys });
+    await path.object.program('weir_sweep').runSyscall(request);
+  }
+  const sources = await countEntries(map('persistence'));
+  const { entries, removed, exceptions, full_nat: natPorts } = layout.decode(request);
   return {
     entries: Number(entries),
     removed: Number(removed),
     exceptions: Number(exceptions),
     natPorts: Number(natPorts),
-    ...(sources === 0n ? {} : { sources: Number(sources) }),
+    ...(sources === 0 ? {} : { sources }),
   };
 }

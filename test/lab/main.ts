@@ -1,7 +1,7 @@
 /**
  * The lab (`npm start`): a client, a unit and three members in network namespaces, with
  * real traffic through the fast path. On a terminal it stays, with a live view and keys;
- * without one it plays a fixed script of acts.
+ * without one it plays a fixed script of acts, the last of them with two units.
  *
  * Invariant: without a terminal the last line is `lab: ok` or `lab: failed`, the exit
  * status says the same, and whatever happens, everything that was made is removed.
@@ -10,6 +10,7 @@ import { lacking } from '../support/needs.js';
 import { acts } from './acts.js';
 import { exampleText, Lab } from './lab.js';
 import { runLive } from './live.js';
+import { playPair } from './pair-script.js';
 import { describeSeen, Stage, type Seen } from './stage.js';
 import { removeStaleLabs } from './topology.js';
 
@@ -17,9 +18,13 @@ import { removeStaleLabs } from './topology.js';
 const scriptLoad = { rate: 120, concurrency: 64, long: 40, heartbeat: 100 };
 
 function report(name: string, seen: Seen): boolean {
-  const good = seen.troubles.length === 0;
-  console.log(`${(good ? 'ok' : 'FAILED').padEnd(6)} ${name}: ${describeSeen(seen)}`);
-  for (const trouble of seen.troubles) console.log(`       ${trouble}`);
+  return say(name, describeSeen(seen), seen.troubles);
+}
+
+function say(name: string, text: string, troubles: readonly string[]): boolean {
+  const good = troubles.length === 0;
+  console.log(`${(good ? 'ok' : 'FAILED').padEnd(6)} ${name}: ${text}`);
+  for (const trouble of troubles) console.log(`       ${trouble}`);
   return good;
 }
 
@@ -60,12 +65,20 @@ async function main(): Promise<number> {
       console.log('The lab is over; all that it made is removed.');
       return 0;
     }
-    const good = await script(lab);
-    console.log(good ? 'lab: ok' : 'lab: failed');
-    return good ? 0 : 1;
+    if (!(await script(lab))) return verdict(false);
   } finally {
     await lab.close();
   }
+  console.log('two units in a network of their own, with a cable between them');
+  return verdict(
+    await playPair((name, notes, troubles) => say(name, notes.join('\n       '), troubles)),
+  );
+}
+
+/** The last line, and the exit status. */
+function verdict(good: boolean): number {
+  console.log(good ? 'lab: ok' : 'lab: failed');
+  return good ? 0 : 1;
 }
 
 // The topology's own exit handler removes everything; a signal only has to lead there.
