@@ -229,6 +229,16 @@ export class VirtualRouter {
     this.#port.contested(now);
   }
 
+  /**
+   * This unit stood still for so many milliseconds, and so, where a host runs both, may the master
+   * have: silence meanwhile says nothing. What came nevertheless is heard after this.
+   */
+  heldUp(still: number): void {
+    if (this.#role !== 'backup') return;
+    this.#heardAt += still;
+    this.#timer += still;
+  }
+
   /** Acts on what is due. */
   elapse(now: number): void {
     if (now >= this.#farewellAt) {

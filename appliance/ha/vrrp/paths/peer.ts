@@ -174,6 +174,11 @@ export class Peer {
     for (const path of this.#paths) path.number = 0n;
   }
 
+  /** As VirtualRouter.heldUp(). */
+  heldUp(still: number): void {
+    for (const path of this.#paths) path.heardAt += still;
+  }
+
   /** What is known now; each path of `by` is told once. */
   news(now: number): PeerNews {
     for (const path of this.#paths) {

@@ -37,6 +37,8 @@ import { warmUp } from './warm-up.js';
 const PUT_BACK_MS = 1000;
 /** The longest that putting on or taking off addresses may take without a turn in between. */
 const PLACING_MS = 1000;
+/** A turn that comes later than this was held up. */
+const STOOD_STILL_MS = 2;
 /** A status takes a few hundred bytes, a message 64 KiB. */
 const ROUTERS_A_MESSAGE = 50;
 
@@ -74,6 +76,8 @@ export class Speaker {
   readonly #problems = new Map<string, string>();
   #outgoing: Outgoing[] = [];
   #wishes: readonly string[] = [];
+  /** When the timer wants a turn. */
+  #due = Infinity;
   #guardPid: number | null = null;
   #announcements: Announcement[] = [];
   #leaving: Leaving | null = null;
@@ -148,7 +152,7 @@ export class Speaker {
     await this.#interfaces.read();
     // What one left that was killed: this one begins as a backup.
     await this.#addresses.hold([]);
-    await warmUp(this.#addresses, this.#announcing);
+    await warmUp(this.#interfaces, this.#addresses, this.#announcing);
     await this.#guard.start();
     this.#wishes = wishes;
     this.#poller.ref();
@@ -282,6 +286,11 @@ export class Speaker {
     if (this.#ended) return;
     let left = false;
     this.#act(() => {
+      const still = monotonicNow() - this.#due;
+      if (still > STOOD_STILL_MS) {
+        this.#engine.heldUp(still);
+        this.#paths.heldUp(still);
+      }
       const arrivals = this.#sockets.drain();
       const now = monotonicNow();
       const news = this.#paths.drain(this.#said(), now);
@@ -318,6 +327,7 @@ export class Speaker {
       this.#paths.deadline,
       this.#leaving?.until ?? Infinity,
     );
+    this.#due = next;
     this.#timer.set(next);
     this.#clock.mark('telling');
     this.#clock.end(next);
