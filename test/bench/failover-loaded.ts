@@ -1,5 +1,5 @@
 /**
- * Whether a pair keeps its roles on a machine that is busy with everything else (failover-load.ts):
+ * Whether a pair keeps its roles on a machine that is busy with everything else (lab/vrrp-load.ts):
  * two speakers of Weir, for as long as told. Counts what must not be: changes of a role, speakers or
  * guards that end, a moment at which not exactly one unit holds the address; and says how late the
  * speakers were at worst, and how busy the machine was.
@@ -13,7 +13,7 @@ import { LATENESS_BOUNDS, type Lateness } from '../../appliance/ha/vrrp/speaker/
 import { REALTIME_NODE_OPTIONS } from '../../appliance/ha/vrrp/speaker/wishes.js';
 import { allowedCpus } from '../../native/ffi/affinity.js';
 import type { FromParent } from '../lab/vrrp-process.js';
-import { FailoverLoad } from './failover-load.js';
+import { VrrpLoad } from '../lab/vrrp-load.js';
 import { FailoverStage, unitNames, type UnitName } from './failover-stage.js';
 import type { Stalls } from './failover-stalls.js';
 import { WeirContender } from './failover-units.js';
@@ -45,12 +45,12 @@ export async function runLoaded(interval: number, seconds: number, json: boolean
   const stage = new FailoverStage();
   const contender = new WeirContender(interval);
   const meters: ChildProcess[] = [];
-  let load: FailoverLoad | null = null;
+  let load: VrrpLoad | null = null;
   try {
     stage.buildLinks();
     for (const unit of unitNames) await contender.start(unit);
     await stage.settles('a', 'before the load');
-    load = new FailoverLoad();
+    load = new VrrpLoad();
     for (const cpu of allowedCpus()) meters.push(await meter(cpu));
     const outcome = await watch(stage, contender, interval, seconds);
     const stalls: Stalls[] = [];

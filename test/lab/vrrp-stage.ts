@@ -227,6 +227,8 @@ export class Program {
 
 export class VrrpStage {
   readonly frames: (SeenVrrp | SeenClaim)[] = [];
+  /** When each passed the bridge, in milliseconds since 1970. */
+  readonly frameTimes: number[] = [];
   readonly #watched = new Watched();
   readonly #ends: (() => Promise<unknown>)[] = [];
   readonly #name: string;
@@ -278,9 +280,12 @@ export class VrrpStage {
       ip(`-n ${name} link set lo up`);
       ip(`-n ${name} link set eth0 up`);
     }
-    const reader = new FrameReader((frame) => {
+    const reader = new FrameReader((frame, at) => {
       const seen = seenFrame(frame);
-      if (seen !== null) this.frames.push(seen);
+      if (seen !== null) {
+        this.frames.push(seen);
+        this.frameTimes.push(at);
+      }
       this.#watched.changed();
     });
     const filter = 'ip proto 112 or ip6 proto 112 or arp or icmp6';

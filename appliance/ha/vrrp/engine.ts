@@ -216,8 +216,8 @@ export class VrrpEngine {
   }
 
   /** Before a turn that comes so many milliseconds later than it was due. */
-  heldUp(still: number): void {
-    for (const { machine } of this.#entries.values()) machine.heldUp(still);
+  heldUp(still: number, now: number): void {
+    for (const { machine } of this.#entries.values()) machine.heldUp(still, now);
   }
 
   /** What this unit is for each group, for the other one. */

@@ -175,8 +175,17 @@ export class Peer {
   }
 
   /** As VirtualRouter.heldUp(). */
-  heldUp(still: number): void {
-    for (const path of this.#paths) path.heardAt += still;
+  heldUp(still: number, now: number): void {
+    const { interval } = this.#settings;
+    for (const path of this.#paths) {
+      const left = this.#lostAt(path) - (now - still);
+      if (still < interval || left >= interval || path.waited) {
+        path.heardAt = Math.min(path.heardAt + still, now);
+      } else {
+        path.heardAt = now;
+        path.waited = true;
+      }
+    }
   }
 
   /** What is known now; each path of `by` is told once. */

@@ -46,6 +46,7 @@ const [WAITING, OTHER] = [0, 1];
 
 export class TurnClock {
   readonly #now: () => number;
+  readonly #ran: () => number;
   readonly #turns = new Uint32Array(LATENESS_BOUNDS.length + 1);
   /** Of the turn under way, and of the worst one. */
   readonly #parts = new Float64Array(PARTS.length);
@@ -60,8 +61,10 @@ export class TurnClock {
   #endedAt = 0;
   #ranAtEnd = 0;
 
-  constructor(now: () => number) {
+  /** `ran`: how long the process has run, of the time that `now` counts. */
+  constructor(now: () => number, ran: () => number = threadTime) {
     this.#now = now;
+    this.#ran = ran;
   }
 
   begin(): void {
@@ -71,7 +74,7 @@ export class TurnClock {
     const from = Math.max(this.#due, this.#endedAt);
     const late = Math.max(0, now - from);
     // Of the time that passed since the last turn, what it ran was work of its own.
-    const own = late === 0 ? 0 : Math.min(late, threadTime() - this.#ranAtEnd);
+    const own = late === 0 ? 0 : Math.min(late, this.#ran() - this.#ranAtEnd);
     this.#parts[OTHER] = own;
     this.#parts[WAITING] = late - own;
   }
@@ -104,7 +107,7 @@ export class TurnClock {
     }
     this.#due = due;
     this.#endedAt = now;
-    this.#ranAtEnd = threadTime();
+    this.#ranAtEnd = this.#ran();
     return late;
   }
 

@@ -85,6 +85,7 @@ export class Speaker {
   /** What was left of the lease when it was renewed too late to be told nothing of; null: enough. */
   #narrow: number | null = null;
   #narrowToldAt = -Infinity;
+  #idleWork: (() => void) | null = null;
   #ended = false;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -193,6 +194,11 @@ export class Speaker {
     if (this.#leaving === null) this.#finish();
   }
 
+  /** Runs `work`, which takes long, when the most time is left until something is due. */
+  whenIdle(work: () => void): void {
+    this.#idleWork = work;
+  }
+
   #finish(): void {
     this.#leaving = null;
     this.#act(() => undefined);
@@ -286,11 +292,7 @@ export class Speaker {
     if (this.#ended) return;
     let left = false;
     this.#act(() => {
-      const still = monotonicNow() - this.#due;
-      if (still > STOOD_STILL_MS) {
-        this.#engine.heldUp(still);
-        this.#paths.heldUp(still);
-      }
+      this.#noteStill(monotonicNow());
       const arrivals = this.#sockets.drain();
       const now = monotonicNow();
       const news = this.#paths.drain(this.#said(), now);
@@ -299,6 +301,13 @@ export class Speaker {
       left = this.#leaving !== null && this.#left(this.#leaving, news, now);
     });
     if (left) this.#finish();
+  }
+
+  #noteStill(now: number): void {
+    const still = now - this.#due;
+    if (still < STOOD_STILL_MS) return;
+    this.#engine.heldUp(still, now);
+    this.#paths.heldUp(still, now);
   }
 
   #networkChanged(): void {
@@ -332,6 +341,14 @@ export class Speaker {
     this.#clock.mark('telling');
     this.#clock.end(next);
     this.#tellNarrow();
+    // Just after it has said that it lives, or when nobody waits for that.
+    if (outgoing.length > 0 || held.length === 0) this.#doIdleWork();
+  }
+
+  #doIdleWork(): void {
+    const work = this.#idleWork;
+    this.#idleWork = null;
+    work?.();
   }
 
   #tellPeer(): void {

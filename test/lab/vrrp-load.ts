@@ -30,8 +30,8 @@ while :; do
   for i in 1 2 3 4 5 6 7 8; do printf 'link del d%s\\n' "$i"; done | ip -n "$1" -batch -
 done`;
 
-export class FailoverLoad {
-  readonly #namespace = `weirbench-${process.pid}-load`;
+export class VrrpLoad {
+  readonly #namespace = `weirtest-${process.pid}-load`;
   readonly #folder = mkdtempSync(join(tmpdir(), 'weir-load-'));
   readonly #children: ChildProcess[] = [];
   readonly #atExit = (): void => this.#drop();
