@@ -32,7 +32,31 @@ export interface RouterRow {
   readonly received: number;
   /** How often it became master. */
   readonly takeovers: number;
+  /** Of the process that speaks for all of them; null while none runs. */
+  readonly lateness: RouterLateness | null;
 }
+
+/** How well VRRP's process keeps its time, since it got its settings. Milliseconds. */
+export interface RouterLateness {
+  /** Its turns by how late they ended: up to 0.1, 0.3, 1, 3, 10, 30, and beyond. */
+  readonly turns: readonly number[];
+  /** The latest one; null: none was late. */
+  readonly worst: {
+    readonly late: number;
+    /** What took the most of that; `waiting`: it did not get its CPU, as when a host stands still. */
+    readonly part: RouterPart;
+    /** Since 1970. */
+    readonly at: number;
+  } | null;
+  /**
+   * What was left at least of the time after which its addresses would have been taken off, so that
+   * never both units hold one; null: it held nothing.
+   */
+  readonly leastLease: number | null;
+}
+
+export type RouterPart =
+  'waiting' | 'other' | 'receiving' | 'deciding' | 'sending' | 'placing' | 'telling';
 
 export interface FailoverResult {
   /** Those that were meant, as they are now. */

@@ -1,6 +1,6 @@
 /** `show routers`: which unit holds which addresses, and why. Invariant: as `show`. */
 import type { Command } from 'commander';
-import type { PairView, RouterRow } from '../api/contract.js';
+import type { PairView, RouterLateness, RouterRow } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { answer, clientOf, type Context } from './context.js';
 import { clean, duration, plural, type Colour } from './format.js';
@@ -41,7 +41,17 @@ export function addRouters(show: Command, context: Context): void {
 export function routerText(context: Context, rows: readonly RouterRow[], wide: boolean): string {
   const none =
     'There are no virtual routers: this unit is alone, and holds its service addresses itself.';
-  return table(rows, columns(context), context.look, { width: context.width, wide }, none);
+  const text = table(rows, columns(context), context.look, { width: context.width, wide }, none);
+  const line = latenessLine(rows[0]?.lateness ?? null);
+  return line === null ? text : `${text}\n${line}`;
+}
+
+function latenessLine(lateness: RouterLateness | null): string | null {
+  if (lateness === null || lateness.worst === null) return null;
+  const { worst, leastLease } = lateness;
+  const left =
+    leastLease === null ? '' : `; ${leastLease.toFixed(1)} ms were left of its lease at least`;
+  return `VRRP's process was ${worst.late.toFixed(1)} ms late at worst (${worst.part})${left}.`;
 }
 
 /** Nothing where no speaker listens. */

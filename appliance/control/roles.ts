@@ -7,12 +7,13 @@
  *   none (SpeakerProcess), and the network tier does not place them (compile-pair.ts).
  * - What the speaker is told is what was compiled last; what is tracked is told before it.
  */
-import type { FailoverResult, RouterRow } from '../api/router-contract.js';
+import type { FailoverResult, RouterLateness, RouterRow } from '../api/router-contract.js';
 import type { Alarm, PairPath } from '../api/contract.js';
 import { PortError } from '../api/port.js';
 import { nearest, quote } from '../config/words.js';
 import type { RouterStatus } from '../ha/vrrp/engine.js';
 import { heartbeats } from '../ha/vrrp/paths/settings.js';
+import type { Lateness } from '../ha/vrrp/speaker/lateness.js';
 import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
 import type { Role } from '../ha/vrrp/virtual-router.js';
@@ -76,6 +77,7 @@ export class Roles implements RolesPort {
   readonly #problems = new Map<string, { readonly message: string; readonly since: number }>();
   #status: ReadonlyMap<string, RouterStatus> = new Map();
   #parts: RouterStatus[] = [];
+  #lateness: RouterLateness | null = null;
   /** Called with whatever happens. */
   readonly #waiting = new Set<() => void>();
   /** Complete answers to questions for the status. */
@@ -333,7 +335,13 @@ export class Roles implements RolesPort {
         if (!message.last) break;
         this.#status = new Map(this.#parts.map((row) => [row.router, row]));
         this.#parts = [];
+        this.#lateness = latenessOf(message.lateness);
         this.#answered += 1;
+        break;
+      case 'late':
+        this.#options.log.warn(
+          `VRRP: the speaker was ${message.late.toFixed(1)} ms late (${message.part}), ${message.left.toFixed(1)} ms of its lease were left`,
+        );
         break;
       case 'paths':
         this.#paths.hear(message.paths);
@@ -393,6 +401,7 @@ export class Roles implements RolesPort {
     this.#parts = [];
     this.#status = new Map();
     this.#paths.forget();
+    this.#lateness = null;
     for (const [router, { role }] of [...this.#known]) {
       if (role !== 'down') this.#changed(router, 'down', 'the VRRP speaker ended');
     }
@@ -448,6 +457,7 @@ export class Roles implements RolesPort {
           sent: status?.sent ?? 0,
           received: status?.received ?? 0,
           takeovers: status?.takeovers ?? 0,
+          lateness: this.#lateness,
         };
       }),
     );
@@ -479,4 +489,11 @@ export class Roles implements RolesPort {
   #wake(): void {
     for (const look of [...this.#waiting]) look();
   }
+}
+
+function latenessOf({ turns, worst, leastLease }: Lateness): RouterLateness {
+  return {
+    ...{ turns, leastLease },
+    worst: worst === null ? null : { late: worst.late, part: worst.part, at: worst.at },
+  };
 }

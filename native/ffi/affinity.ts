@@ -57,3 +57,17 @@ export function pinThread(cpu: number): () => void {
     set(before, 'cannot let this thread use its CPUs again');
   };
 }
+
+/**
+ * Goes to a CPU and back to whichever: once this returns, that CPU has run this thread. False: this
+ * thread may not run there. Throws BpfError.
+ */
+export function visitCpu(cpu: number): boolean {
+  const before = allowed();
+  if ((((before[cpu >> 3] ?? 0) >> (cpu & 7)) & 1) === 0) return false;
+  const mask = new Uint8Array(MASK_BYTES);
+  mask[cpu >> 3] = 1 << (cpu & 7);
+  set(mask, `cannot run on CPU ${cpu}`);
+  set(before, 'cannot let this thread use its CPUs again');
+  return true;
+}

@@ -34,9 +34,12 @@ const cGetsockopt: (
 const cGetsockname: (fd: number, address: Uint8Array, length: Uint32Array) => number = libc.func(
   'int getsockname(int fd, void *address, void *length)',
 );
-const cSend: (fd: number, data: Uint8Array, length: number, flags: number) => number = libc.func(
-  'intptr_t send(int fd, const void *data, size_t length, int flags)',
-);
+type Send = (fd: number, data: Uint8Array, length: number, flags: number) => number;
+const cSend: Send & {
+  readonly async: (
+    ...given: [...Parameters<Send>, (error: Error | null, sent: number) => void]
+  ) => void;
+} = libc.func('intptr_t send(int fd, const void *data, size_t length, int flags)');
 const cSendto: (
   fd: number,
   data: Uint8Array,
@@ -221,6 +224,28 @@ export function send(fd: number, data: Uint8Array): void {
     if (cSend(fd, data, data.length, MSG_DONTWAIT) >= 0) return;
     if (!is('EINTR')) throw failure('send');
   }
+}
+
+/**
+ * As send(), in a thread of the pool: for what the kernel does not do at once, though it is told not
+ * to wait (netlink). `data` is not to be changed until it resolves. Throws SystemError.
+ */
+export function sendApart(fd: number, data: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    cSend.async(fd, data, data.length, MSG_DONTWAIT, (error, sent) => {
+      if (error !== null) reject(error);
+      else if (sent >= 0) resolve();
+      else {
+        try {
+          // The other thread's errno is not known here: asked once more, it is.
+          send(fd, data);
+          resolve();
+        } catch (again) {
+          reject(again as SystemError);
+        }
+      }
+    });
+  });
 }
 
 /** Sends one datagram to `address`, a sockaddr as bytes, without waiting. */

@@ -17,6 +17,7 @@ import {
   close,
   receive,
   send,
+  sendApart,
   setsockoptInt,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
@@ -67,6 +68,11 @@ export interface NetlinkOptions {
   readonly groups?: readonly number[];
   /** Bytes of receive buffer. Beyond net.core.rmem_max it takes CAP_NET_ADMIN; less is used without. */
   readonly receiveBuffer?: number;
+  /**
+   * Requests are handed to the kernel by another thread. The kernel carries them out before it
+   * returns, and waits for its lock of network settings (rtnl), which others may hold for long.
+   */
+  readonly apart?: boolean;
   /** Notifications, in order. */
   readonly onMessage?: (message: NetlinkMessage) => void;
   /** Notifications were lost: what was known from them is no longer true. */
@@ -97,6 +103,8 @@ export class NetlinkSocket {
   #buffer = Buffer.allocUnsafe(64 * 1024);
   #lastDump: Promise<unknown> = Promise.resolve();
   #sequence = 1;
+  /** Datagrams that another thread is handing over: the descriptor is in use. */
+  #underWay = 0;
   #closed = false;
 
   private constructor(fd: number, options: NetlinkOptions) {
@@ -175,7 +183,7 @@ export class NetlinkSocket {
     if (this.#closed) return;
     this.#closed = true;
     this.#options.poller.remove(this.#fd);
-    close(this.#fd);
+    if (this.#underWay === 0) close(this.#fd);
     this.#failAll(new SystemError('netlink', EBADF, 'the socket was closed'));
   }
 
@@ -204,11 +212,25 @@ export class NetlinkSocket {
   }
 
   #send(waiting: readonly { message: Buffer; sequence: number }[]): void {
-    try {
-      send(this.#fd, Buffer.concat(waiting.map(({ message }) => message)));
-    } catch (error) {
+    const datagram = Buffer.concat(waiting.map(({ message }) => message));
+    const refused = (error: unknown): void => {
       if (!(error instanceof SystemError)) throw error;
       for (const { sequence } of waiting) this.#pending.get(sequence)?.settle(error);
+    };
+    if (this.#options.apart === true) {
+      this.#underWay += 1;
+      void sendApart(this.#fd, datagram)
+        .catch(refused)
+        .finally(() => {
+          this.#underWay -= 1;
+          if (this.#closed && this.#underWay === 0) close(this.#fd);
+        });
+      return;
+    }
+    try {
+      send(this.#fd, datagram);
+    } catch (error) {
+      refused(error);
     }
   }
 

@@ -99,11 +99,13 @@ function rights(descriptors: readonly number[]): Buffer {
   return encodeControl({ level: SOL_SOCKET, type: SCM_RIGHTS, data });
 }
 
+/** Of the message that is just being received: what waits for none takes no memory. */
+const scratch = Buffer.alloc(LONGEST_MESSAGE);
+const control = Buffer.alloc(controlSpace(MOST_DESCRIPTORS * 4));
+
 /** The next message; null: there is none now; 'ended': the other side is gone. Throws SystemError. */
 export function receivePacket(fd: number): PacketMessage | null | 'ended' {
-  const data = Buffer.alloc(LONGEST_MESSAGE);
-  const control = Buffer.alloc(controlSpace(MOST_DESCRIPTORS * 4));
-  const parts = { data, address: null, control };
+  const parts = { data: scratch, address: null, control };
   let received = receiveMessage(fd, parts, MSG_CMSG_CLOEXEC);
   // Said once where the other side ended without reading everything, ahead of what it sent before.
   if (received.length === -ECONNRESET) received = receiveMessage(fd, parts, MSG_CMSG_CLOEXEC);
@@ -121,7 +123,7 @@ export function receivePacket(fd: number): PacketMessage | null | 'ended' {
   }
   // A message has at least a byte.
   if (length === 0) return 'ended';
-  return { data: data.subarray(0, length), descriptors };
+  return { data: Buffer.from(scratch.subarray(0, length)), descriptors };
 }
 
 function descriptorsIn(control: Buffer, length: number): number[] {

@@ -72,6 +72,17 @@ export function hasFixedSize(fd: number): boolean {
 
 /** When a process began, in ticks since the machine did; null when there is none of this number. */
 export function beginningOf(pid: number): string | null {
+  return statOf(pid)?.[19] ?? null;
+}
+
+/** What a process is doing: its state's letter, and the CPU that it ran on last. Null: it has gone. */
+export function doingOf(pid: number): { readonly state: string; readonly cpu: number } | null {
+  const fields = statOf(pid);
+  return fields === null ? null : { state: fields[0] ?? '', cpu: Number(fields[36]) };
+}
+
+/** proc_pid_stat(5), from its third field on. */
+function statOf(pid: number): string[] | null {
   let text: string;
   try {
     text = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -81,7 +92,7 @@ export function beginningOf(pid: number): string | null {
     throw error;
   }
   // The second field may hold anything, brackets and blanks too.
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Which run of the machine this is. */

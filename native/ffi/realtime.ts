@@ -1,11 +1,11 @@
 /**
- * What lets a process keep its times on a busy machine: sched_setscheduler(2) for its main thread,
+ * What lets a process keep its times on a busy machine: sched_setscheduler(2) for its threads,
  * mlock2(2) for the files it runs from.
  *
  * Never mlockall(2): V8 gives pages of its heap back by madvise(2) MADV_DONTNEED, which the kernel
  * refuses for locked ones, and ends the process for that ("Check failed: 0 == ret").
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import koffi from 'koffi';
 import { SystemError } from './libc.js';
 
@@ -26,17 +26,26 @@ const SCHED_RESET_ON_FORK = 0x40000000;
 /** Only what is touched. */
 const MLOCK_ONFAULT = 1;
 
-/** This thread goes before all that are not real-time; `priority` from 1 to 99. Throws SystemError. */
+/**
+ * This process goes before all that are not real-time; `priority` from 1 to 99. All of its threads:
+ * the main one, which waits for others now and then, would wait for one that does not get its turn.
+ * Throws SystemError.
+ */
 export function runInRealTime(priority: number): void {
-  if (cSetScheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, Int32Array.of(priority)) < 0) {
-    throw new SystemError('sched_setscheduler', koffi.errno(), `SCHED_FIFO ${priority}`);
-  }
+  schedule(SCHED_FIFO | SCHED_RESET_ON_FORK, priority, `SCHED_FIFO ${priority}`);
 }
 
 /** Back to how all run that ask for nothing. Throws SystemError. */
 export function runAsOthers(): void {
-  if (cSetScheduler(0, SCHED_OTHER, Int32Array.of(0)) < 0) {
-    throw new SystemError('sched_setscheduler', koffi.errno(), 'SCHED_OTHER');
+  schedule(SCHED_OTHER, 0, 'SCHED_OTHER');
+}
+
+function schedule(policy: number, priority: number, what: string): void {
+  for (const thread of readdirSync('/proc/self/task')) {
+    if (cSetScheduler(Number(thread), policy, Int32Array.of(priority)) >= 0) continue;
+    const error = new SystemError('sched_setscheduler', koffi.errno(), what);
+    // It has just ended.
+    if (error.code !== 'ESRCH') throw error;
   }
 }
 

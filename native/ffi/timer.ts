@@ -15,7 +15,12 @@ const cSettime: (fd: number, flags: number, value: Uint8Array, old: null) => num
   'int timerfd_settime(int fd, int flags, const void *value, void *old)',
 );
 
+const cGettime: (clock: number, time: Uint8Array) => number = libc.func(
+  'int clock_gettime(int clock, void *time)',
+);
+
 const CLOCK_MONOTONIC = 1;
+const CLOCK_THREAD_CPUTIME_ID = 3;
 const TFD_NONBLOCK = 0o4000;
 const TFD_CLOEXEC = 0o2000000;
 const TFD_TIMER_ABSTIME = 1;
@@ -25,6 +30,18 @@ const ITIMERSPEC = 32;
 /** Milliseconds of CLOCK_MONOTONIC. */
 export function monotonicNow(): number {
   return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** struct timespec, as the kernel fills it. */
+const timespec = new BigInt64Array(2);
+const timespecBytes = new Uint8Array(timespec.buffer);
+
+/** Milliseconds that this thread has run. */
+export function threadTime(): number {
+  if (cGettime(CLOCK_THREAD_CPUTIME_ID, timespecBytes) < 0) {
+    throw new SystemError('clock_gettime', koffi.errno());
+  }
+  return Number(timespec[0]) * 1000 + Number(timespec[1]) / 1e6;
 }
 
 export class Timer {

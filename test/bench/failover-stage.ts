@@ -58,6 +58,13 @@ export class FailoverStage {
 
   /** `probeCpu`: where nothing else of the benchmark runs. */
   async build(probeCpu: number | null): Promise<void> {
+    this.buildLinks();
+    this.#probe = start('lan', 'failover-probe', [ADDRESS, PORT], probeCpu);
+    await once(this.#probe, 'message');
+  }
+
+  /** Without a client. */
+  buildLinks(): void {
     for (const host of ['lan', ...unitNames] as const) {
       ip(`netns add ${namespaceOf(host)}`);
       made.add(namespaceOf(host));
@@ -81,8 +88,6 @@ export class FailoverStage {
       ip(`-n ${name} address add 10.9.9.${index + 1}/24 dev pair0`);
       for (const on of ['lo', 'eth0', 'pair0']) ip(`-n ${name} link set ${on} up`);
     }
-    this.#probe = start('lan', 'failover-probe', [ADDRESS, PORT], probeCpu);
-    await once(this.#probe, 'message');
   }
 
   /** What the unit serves. */

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PathsText } from '../../appliance/ha/vrrp/speaker/messages.js';
 import { heartbeats } from '../../appliance/ha/vrrp/paths/settings.js';
+import type { Lateness } from '../../appliance/ha/vrrp/speaker/lateness.js';
+import type { FromParent } from '../lab/vrrp-process.js';
 import { groupText, WeirUnit } from '../lab/vrrp-stage.js';
 import { ADDRESS, family, namespaceOf, type UnitName } from './failover-stage.js';
 
@@ -70,6 +72,24 @@ export class WeirContender implements Contender {
     const one = this.#units.get(unit);
     if (one === undefined) throw new Error(`unit ${unit} does not run`);
     return one;
+  }
+
+  /** All that its speaker and its parent have said, and when, as performance.now() counts. */
+  said(unit: UnitName): readonly { readonly message: FromParent; readonly at: number }[] {
+    const { messages, times } = this.#unit(unit);
+    return messages.map((message, index) => ({ message, at: times[index] ?? 0 }));
+  }
+
+  /** How many messages there are. */
+  get heard(): number {
+    return [...this.#units.values()].reduce((sum, { messages }) => sum + messages.length, 0);
+  }
+
+  /** Null: its speaker has ended. */
+  async lateness(unit: UnitName): Promise<Lateness | null> {
+    const one = this.#unit(unit);
+    if (one.messages.some(({ kind }) => kind === 'exit')) return null;
+    return (await one.status()).lateness;
   }
 
   async stop(unit: UnitName): Promise<void> {

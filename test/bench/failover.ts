@@ -7,6 +7,8 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { allowedCpus, pinThread } from '../../native/ffi/affinity.js';
+import { addressActs, measureAddresses } from './failover-addresses.js';
+import { runLoaded } from './failover-loaded.js';
 import { FailoverStage } from './failover-stage.js';
 import { KeepalivedContender, WeirContender, type Contender } from './failover-units.js';
 import { spread, type Spread } from './report.js';
@@ -15,6 +17,9 @@ export interface BenchOptions {
   readonly json: boolean;
   readonly runs: number;
   readonly only: readonly string[];
+  /** Seconds under load instead of failovers (failover-loaded.ts), and milliseconds between advertisements. */
+  readonly loaded?: number;
+  readonly interval?: number;
 }
 
 export const defaults: BenchOptions = { json: false, runs: 5, only: [] };
@@ -37,9 +42,11 @@ const cases: readonly { readonly name: string; readonly act: Act; readonly inter
 ];
 
 export async function run(options: BenchOptions = defaults): Promise<void> {
-  const wanted = cases.filter(
-    ({ name }) => options.only.length === 0 || options.only.some((word) => name.includes(word)),
-  );
+  if (options.loaded !== undefined) {
+    await runLoaded(options.interval ?? DEFAULT, options.loaded, options.json);
+    return;
+  }
+  const wanted = cases.filter(({ name }) => chosen(name, options));
   const cpus = allowedCpus();
   const apart = availableParallelism() > 1 ? (cpus[0] ?? null) : null;
   const back = apart === null ? () => undefined : pinThread(cpus[1] ?? 0);
@@ -50,6 +57,10 @@ export async function run(options: BenchOptions = defaults): Promise<void> {
       console.log(
         `the longest time without an answer, one question a millisecond, ${options.runs} runs: median (least–most)`,
       );
+    }
+    for (const act of addressActs) {
+      if (!chosen(`failover.addresses.${act}`, options)) continue;
+      await measureAddresses(act, options.runs, options.json);
     }
     for (const interval of new Set(wanted.map((one) => one.interval))) {
       const here = wanted.filter((one) => one.interval === interval);
@@ -64,6 +75,10 @@ export async function run(options: BenchOptions = defaults): Promise<void> {
     await stage.end();
     back();
   }
+}
+
+function chosen(name: string, { only }: BenchOptions): boolean {
+  return only.length === 0 || only.some((word) => name.includes(word));
 }
 
 async function measure(

@@ -18,6 +18,8 @@ export interface BenchArguments {
   readonly seconds?: number;
   readonly workers?: number;
   readonly only?: readonly string[];
+  readonly loaded?: number;
+  readonly interval?: number;
 }
 
 interface Bench {
@@ -58,7 +60,9 @@ const usage = `npm run bench -- [${names.join('|')} …] [--json] [--runs N] [--
   --json         one object a line
   --runs N       rounds, of which the median counts
   --repeat N     repetitions of a packet (l4)
-  --seconds S    of each case, --workers N of each proxy, --only CASE … (l7, failover)`;
+  --seconds S    of each case, --workers N of each proxy, --only CASE … (l7, failover)
+  --loaded S     seconds in which a pair must keep its roles on a busy machine,
+                 --interval MS between its advertisements (failover)`;
 
 function parse() {
   try {
@@ -71,6 +75,8 @@ function parse() {
         seconds: { type: 'string' },
         workers: { type: 'string' },
         only: { type: 'string', multiple: true },
+        loaded: { type: 'string' },
+        interval: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -95,12 +101,16 @@ const runs = count(values.runs, '--runs');
 const repeat = count(values.repeat, '--repeat');
 const seconds = count(values.seconds, '--seconds');
 const workers = count(values.workers, '--workers');
+const loaded = count(values.loaded, '--loaded');
+const interval = count(values.interval, '--interval');
 const given: BenchArguments = {
   json: values.json,
   ...(runs === undefined ? {} : { runs }),
   ...(repeat === undefined ? {} : { repeat }),
   ...(seconds === undefined ? {} : { seconds }),
   ...(workers === undefined ? {} : { workers }),
+  ...(loaded === undefined ? {} : { loaded }),
+  ...(interval === undefined ? {} : { interval }),
   ...(values.only === undefined ? {} : { only: values.only.flatMap((text) => text.split(',')) }),
 };
 for (const name of wanted) {

@@ -9,7 +9,8 @@ export class FrameReader {
   #rest: Buffer = Buffer.alloc(0);
   #begun = false;
 
-  constructor(private readonly onFrame: (frame: Buffer) => void) {}
+  /** `at`: milliseconds since 1970, by the kernel's stamp. */
+  constructor(private readonly onFrame: (frame: Buffer, at: number) => void) {}
 
   push(bytes: Buffer): void {
     this.#rest = Buffer.concat([this.#rest, bytes]);
@@ -21,7 +22,8 @@ export class FrameReader {
     while (this.#rest.length >= 16) {
       const length = this.#rest.readUInt32LE(8);
       if (this.#rest.length < 16 + length) return;
-      this.onFrame(Buffer.from(this.#rest.subarray(16, 16 + length)));
+      const at = this.#rest.readUInt32LE(0) * 1000 + this.#rest.readUInt32LE(4) / 1000;
+      this.onFrame(Buffer.from(this.#rest.subarray(16, 16 + length)), at);
       this.#rest = this.#rest.subarray(16 + length);
     }
   }

@@ -69,6 +69,8 @@ class NoGuard extends Error {
 /** A speaker and its parent. */
 export class WeirUnit {
   readonly messages: FromParent[] = [];
+  /** When each came, as performance.now() counts. */
+  readonly times: number[] = [];
   readonly #watched = new Watched();
   readonly #child: ChildProcess;
   readonly #closed: Promise<void>;
@@ -80,11 +82,13 @@ export class WeirUnit {
     this.#child = spawn('nsenter', words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child.on('message', (message: FromParent) => {
       this.messages.push(message);
+      this.times.push(performance.now());
       this.#watched.changed();
     });
     // What is told to one that has ended is lost; its end is told by itself.
     this.#child.on('error', (error) => {
       this.messages.push({ kind: 'output', line: String(error) });
+      this.times.push(performance.now());
     });
     this.#closed = new Promise((resolve) => {
       this.#child.once('exit', () => resolve());
@@ -223,6 +227,8 @@ export class Program {
 
 export class VrrpStage {
   readonly frames: (SeenVrrp | SeenClaim)[] = [];
+  /** When each passed the bridge, in milliseconds since 1970. */
+  readonly frameTimes: number[] = [];
   readonly #watched = new Watched();
   readonly #ends: (() => Promise<unknown>)[] = [];
   readonly #name: string;
@@ -274,9 +280,12 @@ export class VrrpStage {
       ip(`-n ${name} link set lo up`);
       ip(`-n ${name} link set eth0 up`);
     }
-    const reader = new FrameReader((frame) => {
+    const reader = new FrameReader((frame, at) => {
       const seen = seenFrame(frame);
-      if (seen !== null) this.frames.push(seen);
+      if (seen !== null) {
+        this.frames.push(seen);
+        this.frameTimes.push(at);
+      }
       this.#watched.changed();
     });
     const filter = 'ip proto 112 or ip6 proto 112 or arp or icmp6';

@@ -92,6 +92,8 @@ export class SimulatedUnit {
   /** Its clock ahead of the others'. */
   ahead = 0;
   wakeAt = Infinity;
+  /** When its next turn was due, by its own clock. */
+  due = Infinity;
 
   constructor(
     readonly network: VrrpNetwork,
@@ -128,6 +130,11 @@ export class SimulatedUnit {
     if (!this.alive || this.still !== null) return;
     const queue = this.queue;
     this.queue = [];
+    const late = this.clock - this.due;
+    if (late > 0) {
+      this.engine.heldUp(late, this.clock);
+      this.peer?.heldUp(late, this.clock);
+    }
     for (const { path, datagram } of this.pathQueue.splice(0)) {
       const answer = this.peer?.receive(path, datagram, this.engine.report(), this.clock) ?? null;
       if (answer !== null) this.network.carryHeartbeat(this, answer);
@@ -140,6 +147,7 @@ export class SimulatedUnit {
   plan(): void {
     this.#tell();
     const deadline = Math.min(this.engine.deadline, this.peer?.deadline ?? Infinity);
+    this.due = deadline;
     const at = Math.max(this.network.now, deadline - this.ahead);
     if (at === this.wakeAt || at === Infinity) return;
     this.wakeAt = at;

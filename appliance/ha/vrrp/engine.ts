@@ -215,6 +215,11 @@ export class VrrpEngine {
     this.turn(now, []);
   }
 
+  /** Before a turn that comes so many milliseconds later than it was due. */
+  heldUp(still: number, now: number): void {
+    for (const { machine } of this.#entries.values()) machine.heldUp(still, now);
+  }
+
   /** What this unit is for each group, for the other one. */
   report(): Report {
     return new Map(

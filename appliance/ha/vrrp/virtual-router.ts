@@ -4,8 +4,9 @@
  *
  * It keeps to the RFC, with these additions:
  * - A backup whose timer ran out is `silent`; its group (group.ts) says when it takes over.
- * - A timer says nothing about the master while nobody listened: a backup that wakes later than an
- *   interval after its time waits once more before it is silent.
+ * - A timer says nothing about the master while nobody listened: the time that a backup stood still
+ *   does not count, and one that wakes later than an interval after its time waits once more before
+ *   it is silent.
  * - A master that yields to a stronger one says farewell: an advertisement of the least priority,
  *   and another one an interval later. So the stronger one, which may have won before it ever heard
  *   this one (a network that was in two parts), knows that hosts were told otherwise, and announces
@@ -227,6 +228,23 @@ export class VirtualRouter {
     }
     this.#port.assert();
     this.#port.contested(now);
+  }
+
+  /**
+   * This unit stood still for the last `still` milliseconds, and so, where a host runs both, may the
+   * master have: silence meanwhile says nothing. What came nevertheless is heard after this.
+   */
+  heldUp(still: number, now: number): void {
+    if (this.#role !== 'backup' || this.#silent) return;
+    this.#heardAt = Math.min(this.#heardAt + still, now);
+    const left = this.#timer - (now - still);
+    const interval = this.#masterInterval;
+    if (still < interval || left >= interval || this.#waitedOnceMore) {
+      this.#timer = Math.min(this.#timer + still, now + this.#downInterval(interval));
+    } else {
+      this.#wait(now);
+      this.#waitedOnceMore = true;
+    }
   }
 
   /** Acts on what is due. */

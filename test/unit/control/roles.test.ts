@@ -72,6 +72,7 @@ class FakeSpeaker implements Speaker {
     const counts = { sent: 1, received: 2, otherAddresses: 0, takeovers: 3, announcements: 0 };
     this.hears.onMessage({
       ...{ kind: 'status', rejected: {}, last: true },
+      lateness: { turns: [4, 1], worst: null, leastLease: 40 },
       routers: [
         {
           ...{ router, role: 'master', priority: 77, interval: 30, rejected: {}, ...counts },

@@ -77,6 +77,23 @@ test('a unit that dies is followed when all paths are silent', () => {
   });
 });
 
+test('a host that runs both units stands still, for however long: nobody takes over', () => {
+  for (const interval of [10, 30, 100]) {
+    const network = pair(interval, 1);
+    const { changes } = network;
+    for (let still = 1; still < 8 * interval; still = Math.ceil(still * 1.2)) {
+      for (const unit of network.units) unit.freeze('machine');
+      network.pass(still);
+      // Who listens goes on first.
+      one(network, 1).thaw();
+      network.pass(1);
+      one(network, 0).thaw();
+      network.pass(interval + (still % interval));
+      assert.is(network.changes, changes, `interval ${interval}: for ${still} ms`);
+    }
+  }
+});
+
 test('a path that is lost is nothing more, be it any one of them', () => {
   each((interval, s, why) => {
     for (const name of ['cable', 'lan']) {

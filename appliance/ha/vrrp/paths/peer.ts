@@ -174,6 +174,20 @@ export class Peer {
     for (const path of this.#paths) path.number = 0n;
   }
 
+  /** As VirtualRouter.heldUp(). */
+  heldUp(still: number, now: number): void {
+    const { interval } = this.#settings;
+    for (const path of this.#paths) {
+      const left = this.#lostAt(path) - (now - still);
+      if (still < interval || left >= interval || path.waited) {
+        path.heardAt = Math.min(path.heardAt + still, now);
+      } else {
+        path.heardAt = now;
+        path.waited = true;
+      }
+    }
+  }
+
   /** What is known now; each path of `by` is told once. */
   news(now: number): PeerNews {
     for (const path of this.#paths) {

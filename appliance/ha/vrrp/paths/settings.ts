@@ -24,10 +24,11 @@ export interface PathsSettings {
 
 /**
  * Heartbeats that go with an interval of advertisements, in milliseconds. The silence of all paths
- * is what a dead unit is known by first: two of its advertisements at the usual intervals, less at
- * the shortest, where four heartbeats are lost before.
+ * lasts three intervals, as VRRP's own does: a host that runs several machines lets one of them
+ * stand still for up to 50 ms now and then, and such a unit is not dead. At long intervals heartbeats
+ * come more often, and a dead unit is known sooner by them.
  */
 export function heartbeats(interval: number): { readonly interval: number; readonly lost: number } {
   const every = Math.max(3, Math.min(interval / 3, 100));
-  return { interval: every, lost: Math.max(4 * every, Math.min(2 * interval, 600)) };
+  return { interval: every, lost: Math.max(4 * every, Math.min(3 * interval, 600)) };
 }

@@ -62,6 +62,11 @@ export class GuardProcess {
     signalEventfd(this.#called);
   }
 
+  /** Until when addresses are held if nothing more is said. */
+  get until(): number {
+    return this.#lease.until;
+  }
+
   set farewells(list: readonly Farewell[]) {
     this.#lease.farewells = list;
   }

@@ -5,11 +5,14 @@
  *
  * Invariants:
  * - Addresses are taken off before anything is said.
- * - A guard that was itself held up knows nothing about its speaker: it lets it run once more first.
+ * - A speaker whose CPU stood still (a host that runs something else), or that is just about to go
+ *   on, is let run once more first; and so it is by a guard that was itself held up, which knows
+ *   nothing about it. Once, and briefly: others may take over meanwhile.
  */
+import { visitCpu } from '../../../../native/ffi/affinity.js';
 import { drainEventfd, SystemError } from '../../../../native/ffi/libc.js';
 import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
-import { signalProcess } from '../../../../native/ffi/pidfd.js';
+import { doingOf, signalProcess } from '../../../../native/ffi/pidfd.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { RawSocket } from '../../../../native/ffi/raw-socket.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
@@ -29,6 +32,8 @@ export class Guard {
   readonly #lease: Lease;
   readonly #speaker: number;
   readonly #called: number;
+  /** Of the speaker, whose child this process is. */
+  readonly #pid = process.ppid;
   readonly #poller = new Poller();
   readonly #timer = new Timer();
   readonly #netlink: NetlinkSocket;
@@ -54,6 +59,7 @@ export class Guard {
     this.#poller.ref();
     // Everything that will be needed in a hurry has been run once.
     await takeOffHeldAddresses(this.#netlink, () => false);
+    this.#heldUp(monotonicNow());
     const ended = new Promise<void>((resolve, reject) => {
       this.#end = resolve;
       this.#fail = reject;
@@ -86,11 +92,23 @@ export class Guard {
       this.#sleep(Math.min(until, now + GUARD_LOOKS_MS));
       return;
     }
-    if (this.#graceUntil === 0 && now - this.#wakeAt > LATE_MS) {
-      this.#graceUntil = now + GRACE_MS;
+    if (this.#graceUntil === 0 && (now - this.#wakeAt > LATE_MS || this.#heldUp(now))) {
+      this.#graceUntil = monotonicNow() + GRACE_MS;
     }
     if (now < this.#graceUntil) this.#sleep(this.#graceUntil);
     else this.#endSpeaker();
+  }
+
+  /**
+   * Whether the speaker would go on if it got its CPU. A visit there shows whether that runs at all,
+   * and lets it take note of the timer that the speaker waits for. One that was stopped, or hangs in
+   * the kernel, does not go on.
+   */
+  #heldUp(now: number): boolean {
+    const doing = doingOf(this.#pid);
+    if (doing === null || !['R', 'S'].includes(doing.state)) return false;
+    if (!visitCpu(doing.cpu)) return false;
+    return monotonicNow() - now > LATE_MS || doingOf(this.#pid)?.state === 'R';
   }
 
   #sleep(until: number): void {

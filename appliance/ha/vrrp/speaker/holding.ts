@@ -19,6 +19,8 @@ interface Options {
   readonly addresses: HeldAddresses;
   readonly send: (message: Outgoing) => void;
   readonly announce: (announcement: Announcement) => void;
+  /** What goes out at once has gone. */
+  readonly onSent: () => void;
   /** Everything is where it should be. */
   readonly onPlaced: () => void;
   readonly onFailure: (error: unknown) => void;
@@ -73,6 +75,7 @@ export class Holding {
     const now = messages.filter(({ router }) => !this.#waiting.has(router.name));
     const later = messages.filter(({ router }) => this.#waiting.has(router.name));
     for (const message of now) this.#options.send(message);
+    this.#options.onSent();
     if (!this.same(held)) {
       this.#routers = held;
       const text = JSON.stringify(held.map(placesOf));

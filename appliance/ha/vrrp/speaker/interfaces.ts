@@ -32,7 +32,7 @@ export class Interfaces {
   }) {
     this.#onChange = options.onChange;
     this.#onFailure = options.onFailure;
-    this.requests = NetlinkSocket.open({ poller: options.poller });
+    this.requests = NetlinkSocket.open({ poller: options.poller, apart: true });
     try {
       this.#notifications = NetlinkSocket.open({
         poller: options.poller,

@@ -12,7 +12,7 @@ const CHANNEL = 3;
 /** Above what others ask for seldom, below threads of the kernel that interrupts wait for (50). */
 const PRIORITY = 40;
 /** What becomes garbage slowly is collected this often, while it is little. */
-const COLLECT_MS = 600_000;
+const COLLECT_MS = 300_000;
 
 // They lead to the parent, and break when it ends.
 process.stdout.on('error', () => undefined);
@@ -25,7 +25,7 @@ const speaker = new Speaker(CHANNEL, process.argv[2] ?? null, () => {
   if (configured) return;
   configured = true;
   collectAll();
-  setInterval(collectAll, COLLECT_MS).unref();
+  setInterval(() => speaker.whenIdle(collectAll), COLLECT_MS).unref();
   try {
     runInRealTime(PRIORITY);
   } catch (error) {

@@ -11,6 +11,7 @@ import type { PathSettings, PathsSettings } from '../paths/settings.js';
 import type { Rejection } from '../rejections.js';
 import type { GroupSettings, RouterSettings } from '../settings.js';
 import type { Role } from '../virtual-router.js';
+import type { Lateness, LateTurn } from './lateness.js';
 import type { PathStatus } from './pair-paths.js';
 
 /** Settings with addresses and passwords as text. */
@@ -72,11 +73,14 @@ export type FromSpeaker =
   | { readonly kind: 'paths'; readonly paths: readonly PathStatus[] }
   /** Something goes wrong; null: it no longer does. */
   | { readonly kind: 'problem'; readonly subject: string; readonly message: string | null }
+  /** So little of its lease was `left`, in milliseconds, that its guard nearly ended it. */
+  | ({ readonly kind: 'late'; readonly left: number } & LateTurn)
   /** As many messages as it takes; `last` says which is it. */
   | {
       readonly kind: 'status';
       readonly routers: readonly RouterStatus[];
       readonly rejected: Readonly<Partial<Record<Rejection, number>>>;
+      readonly lateness: Lateness;
       readonly last: boolean;
     };
 

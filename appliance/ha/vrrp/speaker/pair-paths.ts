@@ -106,6 +106,10 @@ export class PairPaths {
     return this.#peer?.counts ?? { believed: 0, foreign: 0, replayed: 0 };
   }
 
+  heldUp(still: number, now: number): void {
+    this.#peer?.heldUp(still, now);
+  }
+
   /** Reads everything that has come; null: there is no other unit. */
   drain(report: Report, now: number): PeerNews | null {
     const peer = this.#peer;

@@ -24,6 +24,7 @@ import { HeldAddresses } from './addresses.js';
 import { Announcing } from './announcing.js';
 import { Holding, type Announcement } from './holding.js';
 import { Interfaces } from './interfaces.js';
+import { TurnClock } from './lateness.js';
 import type { Farewell } from './lease.js';
 import { GuardProcess } from './guard-process.js';
 import { parseSettings, type FromSpeaker } from './messages.js';
@@ -36,11 +37,17 @@ import { warmUp } from './warm-up.js';
 const PUT_BACK_MS = 1000;
 /** The longest that putting on or taking off addresses may take without a turn in between. */
 const PLACING_MS = 1000;
+/** A turn that comes later than this was held up. */
+const STOOD_STILL_MS = 2;
 /** A status takes a few hundred bytes, a message 64 KiB. */
 const ROUTERS_A_MESSAGE = 50;
 
 /** How long addresses stay after the last word, for the other unit to take them. */
 const LEAVING_MS = 100;
+
+/** Less than this part of the lease left when it is renewed is told, this often at most. */
+const NARROW = 0.3;
+const NARROW_MS = 10_000;
 
 interface Leaving {
   readonly held: readonly RouterSettings[];
@@ -54,6 +61,7 @@ export class Speaker {
   readonly #guard: GuardProcess;
   readonly #poller = new Poller();
   readonly #timer = new Timer();
+  readonly #clock = new TurnClock(monotonicNow);
   readonly #announcing: Announcing;
   readonly #holding: Holding;
   readonly #engine: VrrpEngine;
@@ -68,10 +76,16 @@ export class Speaker {
   readonly #problems = new Map<string, string>();
   #outgoing: Outgoing[] = [];
   #wishes: readonly string[] = [];
+  /** When the timer wants a turn. */
+  #due = Infinity;
   #guardPid: number | null = null;
   #announcements: Announcement[] = [];
   #leaving: Leaving | null = null;
   #putBack: NodeJS.Timeout | null = null;
+  /** What was left of the lease when it was renewed too late to be told nothing of; null: enough. */
+  #narrow: number | null = null;
+  #narrowToldAt = -Infinity;
+  #idleWork: (() => void) | null = null;
   #ended = false;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -118,6 +132,7 @@ export class Speaker {
       addresses: this.#addresses,
       send: (outgoing) => this.#send(outgoing),
       announce: (announcement) => this.#announcing.send(announcement),
+      onSent: () => this.#clock.mark('sending'),
       onPlaced: () => {
         this.#tellPeer();
         this.#renewLease();
@@ -138,7 +153,7 @@ export class Speaker {
     await this.#interfaces.read();
     // What one left that was killed: this one begins as a backup.
     await this.#addresses.hold([]);
-    await warmUp(this.#addresses, this.#announcing);
+    await warmUp(this.#interfaces, this.#addresses, this.#announcing);
     await this.#guard.start();
     this.#wishes = wishes;
     this.#poller.ref();
@@ -177,6 +192,11 @@ export class Speaker {
     }
     this.#act((now) => this.#engine.stop(now, why));
     if (this.#leaving === null) this.#finish();
+  }
+
+  /** Runs `work`, which takes long, when the most time is left until something is due. */
+  whenIdle(work: () => void): void {
+    this.#idleWork = work;
   }
 
   #finish(): void {
@@ -242,11 +262,13 @@ export class Speaker {
 
   #tellStatus(): void {
     const [routers, rejected] = [this.#engine.status(), this.#engine.rejected()];
+    const { lateness } = this.#clock;
     let from = 0;
     do {
       const part = routers.slice(from, from + ROUTERS_A_MESSAGE);
       from += ROUTERS_A_MESSAGE;
-      this.#tell({ kind: 'status', routers: part, rejected, last: from >= routers.length });
+      const last = from >= routers.length;
+      this.#tell({ kind: 'status', routers: part, rejected, lateness, last });
     } while (from < routers.length);
   }
 
@@ -263,6 +285,7 @@ export class Speaker {
       this.#engine.configure(settings.groups, now);
     });
     this.#onConfigured();
+    this.#clock.reset();
     this.#tell({ kind: 'configured' });
   }
 
@@ -270,13 +293,22 @@ export class Speaker {
     if (this.#ended) return;
     let left = false;
     this.#act(() => {
+      this.#noteStill(monotonicNow());
       const arrivals = this.#sockets.drain();
       const now = monotonicNow();
       const news = this.#paths.drain(this.#said(), now);
+      this.#clock.mark('receiving');
       this.#engine.turn(now, arrivals, news);
       left = this.#leaving !== null && this.#left(this.#leaving, news, now);
     });
     if (left) this.#finish();
+  }
+
+  #noteStill(now: number): void {
+    const still = now - this.#due;
+    if (still < STOOD_STILL_MS) return;
+    this.#engine.heldUp(still, now);
+    this.#paths.heldUp(still, now);
   }
 
   #networkChanged(): void {
@@ -289,17 +321,35 @@ export class Speaker {
   /** Lets the engine decide, and carries it out. */
   #act(decide: (now: number) => void): void {
     if (this.#ended) return;
+    this.#clock.begin();
     decide(monotonicNow());
+    this.#clock.mark('deciding');
     const [outgoing, announcements] = [this.#outgoing, this.#announcements];
     [this.#outgoing, this.#announcements] = [[], []];
     const held = this.#leaving === null ? this.#engine.held() : this.#leaving.held;
     if (!this.#holding.same(held)) this.#guard.farewells = this.#farewells();
     this.#holding.carryOut(held, outgoing, announcements);
+    this.#clock.mark('placing');
     this.#tellPeer();
     this.#renewLease();
-    this.#timer.set(
-      Math.min(this.#engine.deadline, this.#paths.deadline, this.#leaving?.until ?? Infinity),
+    const next = Math.min(
+      this.#engine.deadline,
+      this.#paths.deadline,
+      this.#leaving?.until ?? Infinity,
     );
+    this.#due = next;
+    this.#timer.set(next);
+    this.#clock.mark('telling');
+    this.#clock.end(next);
+    this.#tellNarrow();
+    // Just after it has said that it lives, or when nobody waits for that.
+    if (outgoing.length > 0 || held.length === 0) this.#doIdleWork();
+  }
+
+  #doIdleWork(): void {
+    const work = this.#idleWork;
+    this.#idleWork = null;
+    work?.();
   }
 
   #tellPeer(): void {
@@ -350,9 +400,29 @@ export class Speaker {
     // Heard by the other unit in more than one way, it lives for the one that notices first.
     const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
     const moving = this.#holding.placing || this.#leaving !== null;
-    const least = moving ? monotonicNow() + PLACING_MS : 0;
+    const now = monotonicNow();
+    const least = moving ? now + PLACING_MS : 0;
+    if (!moving && until !== Infinity) this.#noteLease(this.#guard.until - now, until - now);
     // Not before clients are served: the guard may need the same CPU.
     this.#guard.renew(Math.max(until === Infinity && moving ? 0 : until, least), !moving);
+  }
+
+  #noteLease(left: number, length: number): void {
+    if (left === Infinity) return;
+    this.#clock.renewed(left);
+    if (left >= length * NARROW) return;
+    this.#narrow = left;
+  }
+
+  /** Says when the guard nearly had to end this speaker, and what held it up. */
+  #tellNarrow(): void {
+    const left = this.#narrow;
+    if (left === null) return;
+    this.#narrow = null;
+    const now = monotonicNow();
+    if (now < this.#narrowToldAt + NARROW_MS) return;
+    this.#narrowToldAt = now;
+    this.#tell({ kind: 'late', left, ...this.#clock.last });
   }
 
   /** Sockets and what the engine knows of interfaces follow the kernel. */

@@ -9,7 +9,10 @@ import { hasSwap, keepProgramInMemory, runInRealTime } from '../../../../native/
  */
 export const REALTIME_NODE_OPTIONS: readonly string[] = [
   '--max-semi-space-size=1',
-  '--single-threaded-gc',
+  '--single-threaded',
+  '--no-opt',
+  '--always-sparkplug',
+  '--no-flush-bytecode',
   '--initial-old-space-size=128',
   '--no-memory-reducer',
   '--expose-gc',
