@@ -45,6 +45,7 @@ import type {
   WorkerRow,
 } from './contract.js';
 
+import type { AlertPort } from './alert-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
 
@@ -210,6 +211,7 @@ export interface DaemonPort {
   /** Reads every file of the access lists again. */
   reloadAccess(): Promise<AccessView>;
 
+  readonly alerts: AlertPort;
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;
 

@@ -58,7 +58,9 @@ import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
+import type { Situation } from '../alerts/alerts.js';
 import type { Access } from './access.js';
+import type { Alerting } from './alerting.js';
 import type { Certificates } from './certificates.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
@@ -98,6 +100,7 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly alerts: Alerting;
   readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -177,6 +180,7 @@ export class Daemon implements DaemonPort {
         lastRun: () => this.#lastRun,
         failure: () => this.#reconciler.failure ?? this.#unreadable,
         weightProblems: () => influences.problems,
+        alertAlarms: () => parts.alerts.alarms(),
       },
       {
         onSample: (deltas, counters) => {
@@ -458,6 +462,20 @@ export class Daemon implements DaemonPort {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get alerts(): Alerting {
+    return this.#parts.alerts;
+  }
+
+  /** Who is told, and of what alarms; null while nothing is executed. */
+  situation(): Situation | null {
+    const { intent } = this.#reconciler;
+    if (intent === null) return null;
+    return {
+      ...{ unit: intent.unit.name, targets: intent.alerts },
+      alarms: () => this.#show.status().alarms,
+    };
   }
 
   /** Who the other unit is has changed. */

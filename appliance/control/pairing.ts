@@ -132,6 +132,7 @@ export class Pairing implements PairPort {
     return down.map(({ address, reason, since }) => ({
       ...{ code: 'pair-link-down', severity: 'warning', since },
       message: `The link ${address} to ${peer.name} is down: ${reason ?? 'no answer yet'}.`,
+      object: address,
     }));
   }
 

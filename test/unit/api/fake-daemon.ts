@@ -53,6 +53,7 @@ import {
   type TestMemberRequest,
 } from '../../../appliance/api/port.js';
 
+import { FakeAlerts } from './fake-alerts.js';
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
 import { ROUTERS } from './router-rows.js';
@@ -538,6 +539,7 @@ export interface Asked {
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
   readonly certificates = new FakeCertificates();
+  readonly alerts = new FakeAlerts();
   readonly pair = new FakePair();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
