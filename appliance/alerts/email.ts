@@ -83,11 +83,15 @@ async function deliver(
   }
 }
 
-/** RFC 5321 §4.2.1: 5yz is for good, if it is about the message and not about who we are. */
+/** About who we are and not about the message (RFC 4954 §6): a login in the document helps. */
+const ABOUT_LOGIN: ReadonlySet<number> = new Set([530, 534, 535, 538]);
+
+/** RFC 5321 §4.2.1: what is answered by 5yz has no better luck another time. */
 function final(error: unknown): boolean {
   if (!(error instanceof Error) || !('responseCode' in error) || !('code' in error)) return false;
-  const aboutIt = error.code === 'EENVELOPE' || error.code === 'EMESSAGE';
-  return aboutIt && typeof error.responseCode === 'number' && error.responseCode >= 500;
+  const { code, responseCode: answer } = error;
+  if (code !== 'EENVELOPE' && code !== 'EMESSAGE') return false;
+  return typeof answer === 'number' && answer >= 500 && !ABOUT_LOGIN.has(answer);
 }
 
 function messageId(alerts: readonly Alert[], from: string): string {

@@ -97,7 +97,7 @@ export class Target {
   async test(alert: Alert): Promise<{ readonly ok: boolean; readonly message: string }> {
     const outcome = await this.#transport.send([alert], this.#abort.signal);
     if (outcome.result !== 'delivered') {
-      this.#lastError = { time: this.#parts.clock.now(), message: outcome.said };
+      this.#troubled(outcome.said);
       return { ok: false, message: outcome.said };
     }
     this.#well(outcome.trouble);
@@ -138,9 +138,9 @@ export class Target {
   async close(patience: number): Promise<void> {
     this.#closed = true;
     this.#stopTimer?.();
-    const patient = setTimeout(() => this.#abort.abort(), patience);
+    const stop = this.#parts.clock.after(patience, () => this.#abort.abort());
     await this.#delivery;
-    clearTimeout(patient);
+    stop();
     this.#abort.abort();
   }
 
@@ -200,25 +200,28 @@ export class Target {
     this.#failures = 0;
     this.#notBefore = null;
     this.#trouble = trouble;
-    if (trouble === null) {
-      this.#failingSince = null;
-      return;
-    }
+    if (trouble === null) this.#failingSince = null;
+    else this.#troubled(trouble);
+  }
+
+  /** It is an alarm until a delivery is well. */
+  #troubled(message: string): void {
+    const now = this.#parts.clock.now();
+    this.#trouble = message;
     this.#failingSince ??= now;
-    this.#lastError = { time: now, message: trouble };
+    this.#lastError = { time: now, message };
   }
 
   #failed(outcome: Exclude<Outcome, { result: 'delivered' }>): void {
+    if (outcome.result === 'refused') {
+      this.#troubled(outcome.said);
+      return;
+    }
     const now = this.#parts.clock.now();
     this.#lastError = { time: now, message: outcome.said };
     this.#failingSince ??= now;
-    if (outcome.result === 'refused') {
-      this.#trouble = outcome.said;
-      return;
-    }
     this.#failures += 1;
-    const wait = backOff(this.#failures, outcome.after, this.#parts.random());
-    this.#notBefore = now + wait;
+    this.#notBefore = now + backOff(this.#failures, outcome.after, this.#parts.random());
     if (this.#failures === 1) this.#parts.warn(`${this.name} cannot be told: ${outcome.said}`);
   }
 
