@@ -7,6 +7,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 const folders = [
+  'alerts',
   'api',
   'balance',
   'cli',
@@ -104,6 +105,13 @@ export default defineConfig(
       message: `appliance/${folder} does its one job and knows its neighbours by type only; appliance/control joins them.`,
     }),
   ),
+  boundary(['appliance/alerts/**/*.ts'], koffi, tests, {
+    // Files of secrets, Retry-After and the clock are there already.
+    regex: othersThan('alerts', 'config', 'tls'),
+    allowTypeImports: true,
+    message:
+      'appliance/alerts carries what it is handed to those who are told; appliance/control joins it with the unit.',
+  }),
   boundary(['appliance/ha/**/*.ts'], koffi, tests, {
     regex: othersThan('ha', 'config', 'net', 'native'),
     message:

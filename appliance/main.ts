@@ -10,11 +10,15 @@ import pino from 'pino';
 import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
 import { forbidCoreFiles } from '../native/ffi/privileges.js';
+import { AlertStore } from './alerts/alert-store.js';
+import { Alerts } from './alerts/alerts.js';
 import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
 import { createApi } from './api/server.js';
+import { version } from './api/version.js';
 import { AccessEntries } from './config/access-entries.js';
 import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
+import { Alerting } from './control/alerting.js';
 import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
@@ -132,6 +136,23 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     const accessEntries = AccessEntries.open(join(options.stateDir, 'access.db'), {
       busyTimeout: BUSY_MS,
     });
+    const alerts = new Alerts({
+      store: AlertStore.open(join(options.stateDir, 'alerts.db'), {
+        busyTimeout: BUSY_MS,
+        onError: (err) => {
+          log.error({ err }, 'cannot keep alerts on the disk: those that wait end with the daemon');
+        },
+      }),
+      situation: () => daemon?.situation() ?? null,
+      version: version(),
+      log: { warn: (sentence) => log.warn(sentence), error: (...args) => log.error(...args) },
+    });
+    closing.push(() => alerts.close());
+    closing.push(
+      events.subscribe((event) => {
+        alerts.event(event);
+      }),
+    );
     const access = new Access({
       files: new AccessFiles({
         directory: join(options.stateDir, 'access-lists'),
@@ -365,6 +386,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       }),
       standing,
       peerHealth,
+      alerts: new Alerting(alerts),
       roles,
       log,
       profiles,

@@ -17,6 +17,7 @@ import type { Document } from '../config/schema.js';
 import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
 export type { Change, ConfigError, Document };
+export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
@@ -556,13 +557,17 @@ export type AlarmCode =
   /** A link to the other unit is down, and another is up. */
   | 'pair-link-down'
   /** The VRRP speaker ended, or cannot do what it should. */
-  | 'virtual-router';
+  | 'virtual-router'
+  /** Alerts do not reach somebody who is to be told. */
+  | 'alert-target-failing';
 
 export interface Alarm {
   readonly code: AlarmCode;
   readonly severity: Severity;
   readonly message: string;
   readonly since: number | null;
+  /** What it is about, by which it is the same alarm as before: `POOL/MEMBER`, a name; absent: the unit. */
+  readonly object?: string;
 }
 
 /** A revision that goes back by itself unless somebody confirms it. */

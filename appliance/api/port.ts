@@ -46,6 +46,7 @@ import type {
   WorkerRow,
 } from './contract.js';
 
+import type { AlertPort } from './alert-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
 
@@ -223,6 +224,7 @@ export interface DaemonPort {
   /** Reads every file of the access lists again. */
   reloadAccess(): Promise<AccessView>;
 
+  readonly alerts: AlertPort;
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;
 

@@ -142,6 +142,14 @@ export function parseJoin(body: unknown): z.output<typeof joinBody> {
   return check(joinBody, jsonBody(body), 'body');
 }
 
+const alertTestBody = z.strictObject({
+  targets: z.array(z.string().max(63)).max(1000).optional(),
+});
+
+export function parseAlertTest(body: unknown): z.output<typeof alertTestBody> {
+  return check(alertTestBody, jsonBody(body), 'body');
+}
+
 const testBody = z.strictObject({ service: z.string().optional() });
 
 export function parseTest(body: unknown): z.output<typeof testBody> {

@@ -32,6 +32,7 @@
  *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
  *   DELETE /v1/access/entries                 ?prefix=PREFIX &service=NAME
  *   POST   /v1/access/reload                  reads the files of the lists again
+ *          /v1/alerts…                        see alert-routes.ts
  *          /v1/certificates…                  see certificate-routes.ts
  *          /v1/pair…                          see pair-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
@@ -41,6 +42,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAccess } from './access-routes.js';
+import { addAlerts } from './alert-routes.js';
 import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
@@ -75,6 +77,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addRevisions(app, context);
   addViews(app, context);
   addAccess(app, context);
+  addAlerts(app, context);
   addCertificates(app, context);
   addPair(app, context);
   addProxy(app, context);

@@ -10,6 +10,7 @@ import { DEFAULT_SOCKET, type ErrorBody } from '../api/contract.js';
 import { version } from '../api/version.js';
 import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
+import { addAlertCommands } from './alerts.js';
 import { examples } from './arguments.js';
 import { addCertCommands } from './cert.js';
 import { isCalled } from './complete.js';
@@ -74,6 +75,7 @@ export function createProgram(context: Context): Command {
   addTuiCommand(program, context);
   addShowCommands(program, context);
   addTestCommands(program, context);
+  addAlertCommands(program, context);
   addHardwareCommand(program, context);
   program.commandsGroup('Change:');
   addDocumentCommands(program, context);

@@ -10,10 +10,11 @@
  */
 import { z } from 'zod';
 import { accessListSchema } from './access.js';
+import { alertSchema } from './alerts.js';
 import { name } from './basics.js';
 import { certificateSchema } from './certificate.js';
 import { crossCheck } from './cross-checks.js';
-import { alertSchema, telemetrySchema } from './observability.js';
+import { telemetrySchema } from './observability.js';
 import { pairSchema } from './pair.js';
 import { poolSchema } from './pool.js';
 import { serviceSchema } from './service.js';
@@ -71,7 +72,8 @@ export type {
 } from './service.js';
 export type { MonitorSettings, MonitorType, StatusRange } from './monitor.js';
 export type { Certificate } from './certificate.js';
-export type { Alert, Telemetry } from './observability.js';
+export type { Alert } from './alerts.js';
+export type { Telemetry } from './observability.js';
 export type { Pair, VirtualRouter } from './pair.js';
 export type { Rate } from './units-of-measure.js';
 export type { AccessLog } from './access-log.js';

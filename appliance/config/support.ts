@@ -45,7 +45,6 @@ export interface Capabilities {
   readonly termination: boolean;
   readonly pair: boolean;
   readonly management: boolean;
-  readonly alerts: boolean;
   readonly telemetry: boolean;
 }
 
@@ -74,7 +73,6 @@ export const firstSliceCapabilities: Capabilities = {
   termination: true,
   pair: true,
   management: false,
-  alerts: false,
   telemetry: false,
 };
 
@@ -130,9 +128,6 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     if (isProxied(service)) checkProxiedMembers(name, service, intent, refuse);
   }
   if (intent.pair !== undefined && !capabilities.pair) refuse(['pair'], section('pairs'));
-  for (const name of capabilities.alerts ? [] : Object.keys(intent.alerts)) {
-    refuse(['alerts', name], section('alerts'));
-  }
   if (intent.telemetry !== undefined && !capabilities.telemetry) {
     refuse(['telemetry'], section('telemetry settings'));
   }

@@ -107,6 +107,7 @@ export class Access {
           code: 'access-list',
           severity: 'error',
           message: `Access list ${name}: ${state.problem}; ${what} until the file is right.`,
+          object: name,
           since: state.problemSince,
         },
       ];

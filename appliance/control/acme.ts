@@ -1,10 +1,10 @@
 /** Certificates from authorities that speak ACME, for the keeper: accounts and trust are of the store. */
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { AcmeIssuer, type ChallengeResponder } from '../tls/acme/issuer.js';
 import type { CertificateStore } from '../tls/certificate-store.js';
 import { CertificateError } from '../tls/errors.js';
 import type { Declared, Issued, Issuer } from '../tls/keeper.js';
 import { writePem } from '../tls/pem.js';
+import { FileError, readSecretText } from '../tls/small-file.js';
 
 const LARGEST_SECRET = 4096;
 
@@ -75,24 +75,15 @@ export function acmeIssuer({ store, responder, warn }: AcmeOptions): Issuer {
 export function readSecret(path: string): Buffer {
   const bad = (why: string, cause?: unknown): CertificateError =>
     new CertificateError('unavailable', `the key of the external account in ${path} ${why}`, cause);
-  let file: number;
+  let text: string;
   try {
-    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch (cause) {
-    throw bad(`cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+    text = readSecretText(path, LARGEST_SECRET);
+  } catch (error) {
+    if (error instanceof FileError) throw bad(error.message, error.cause);
+    throw error;
   }
-  try {
-    const { mode, uid, size } = fstatSync(file);
-    if (uid !== 0 || (mode & 0o077) !== 0) {
-      throw bad(`can be changed or read by others than root: "chown root" and "chmod 600" it`);
-    }
-    if (size > LARGEST_SECRET) throw bad(`is longer than ${LARGEST_SECRET} bytes`);
-    const text = readFileSync(file, 'latin1').trim();
-    if (/^[A-Za-z0-9_-]{16,}={0,2}$/.test(text)) return Buffer.from(text, 'base64url');
-    throw bad('is not written in base64url');
-  } finally {
-    closeSync(file);
-  }
+  if (/^[A-Za-z0-9_-]{16,}={0,2}$/.test(text)) return Buffer.from(text, 'base64url');
+  throw bad('is not written in base64url');
 }
 
 /** @throws CertificateError when it is not in the store */

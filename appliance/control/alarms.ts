@@ -33,6 +33,8 @@ export interface AlarmInput {
   readonly pair?: readonly Alarm[];
   /** About virtual routers. */
   readonly roles?: readonly Alarm[];
+  /** About those who are told. */
+  readonly alerts?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -61,6 +63,7 @@ export function alarms(input: AlarmInput): Alarm[] {
       code: 'tier-degraded',
       severity: outcome.attachment === null ? 'error' : 'warning',
       message: `${outcome.interface.name}: ${outcome.why}`,
+      object: outcome.interface.name,
       since: null,
     });
   }
@@ -71,12 +74,14 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...(input.certificates ?? []),
     ...(input.pair ?? []),
     ...(input.roles ?? []),
+    ...(input.alerts ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({
       code: 'weights-failed',
       severity: 'warning',
       message: `The expression of pool ${pool} gives no weight: ${problem}. Its members keep the weights that they have.`,
+      object: pool,
       since: null,
     });
   }
@@ -86,6 +91,7 @@ export function alarms(input: AlarmInput): Alarm[] {
       code: 'table-full',
       severity: 'warning',
       message: `The table ${name} of the fast path is nearly full: ${entries} of ${limit} entries. ${REMEDY[name] ?? 'Remove what is not needed, or use a hardware profile with more.'}`,
+      object: name,
       since: null,
     });
   }
@@ -106,13 +112,26 @@ function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
   if (proxy === undefined) return [];
   const { unable, notListening, failing, places, dropping } = proxy;
   const found: Alarm[] = [];
-  const add = (code: Alarm['code'], severity: Alarm['severity'], message: string): void => {
-    found.push({ code, severity, message, since: null });
+  const add = (
+    code: Alarm['code'],
+    severity: Alarm['severity'],
+    message: string,
+    object?: string,
+  ): void => {
+    found.push({
+      code,
+      severity,
+      message,
+      since: null,
+      ...(object === undefined ? {} : { object }),
+    });
   };
   if (unable !== null) {
     add('proxy-unavailable', 'error', `No service of the proxy is served. ${unable}`);
   }
-  for (const { message } of notListening) add('not-listening', 'error', `${capital(message)}.`);
+  for (const { service, message } of notListening) {
+    add('not-listening', 'error', `${capital(message)}.`, service);
+  }
   if (failing > 0) {
     add(
       'worker-failing',
@@ -125,6 +144,7 @@ function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
       code: 'access-log',
       severity: 'warning',
       message: `Lines of the access log ${to} were dropped, ${dropped} so far: "weir show events --kind worker" says why.`,
+      object: to,
       since: last,
     });
   }
@@ -147,6 +167,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
         code: 'pool-short',
         severity: 'warning',
         message: `Pool ${name} has ${standing?.serving ?? 0} of ${standing?.needed ?? 1} members that it needs: pool ${standIn} takes its new flows.`,
+        object: name,
         since: null,
       });
     } else if (pool.lookup.length === 0) {
@@ -154,6 +175,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
         code: 'pool-down',
         severity: 'error',
         message: `Pool ${name} has no member that can serve: ` + fate(pool.whenDown, byFrames),
+        object: name,
         since: null,
       });
     } else if (standing?.muster === 'all') {
@@ -161,6 +183,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
         code: 'pool-short',
         severity: 'error',
         message: `Pool ${name} has ${standing.serving} of ${standing.needed} members that it needs: members that are down are used all the same.`,
+        object: name,
         since: null,
       });
     } else if (standing?.muster === 'few') {
@@ -168,6 +191,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
         code: 'pool-short',
         severity: 'warning',
         message: `Pool ${name} has ${standing.serving} of ${standing.needed} members that it needs: these take all new flows.`,
+        object: name,
         since: null,
       });
     }
@@ -179,6 +203,7 @@ function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {
         code: unresolved ? 'next-hop-unresolved' : 'member-down',
         severity: 'warning',
         message: `Member ${member.key} of pool ${name} is down: ${member.reason}.`,
+        object: `${name}/${member.key}`,
         since,
       });
     }

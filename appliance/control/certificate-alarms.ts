@@ -22,12 +22,24 @@ export interface CertificateAlarmInput {
 export function certificateAlarms(input: CertificateAlarmInput): Alarm[] {
   const { intent, certificates, storeProblem, notObtained, now } = input;
   const found: Alarm[] = [];
-  const add = (code: Alarm['code'], severity: Alarm['severity'], message: string): void => {
-    found.push({ code, severity, message, since: null });
+  const add = (
+    code: Alarm['code'],
+    severity: Alarm['severity'],
+    message: string,
+    object?: string,
+  ): void => {
+    found.push({
+      code,
+      severity,
+      message,
+      since: null,
+      ...(object === undefined ? {} : { object }),
+    });
   };
   if (storeProblem !== null) add('certificate-unusable', 'error', storeProblem);
-  for (const message of notObtained.values()) {
-    add('certificate-unusable', 'error', `${message.charAt(0).toUpperCase()}${message.slice(1)}.`);
+  for (const [name, message] of notObtained) {
+    const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+    add('certificate-unusable', 'error', sentence, name);
   }
   const live = new Map(
     certificates.filter(({ kind }) => kind !== 'request').map((one) => [one.name, one]),
@@ -40,17 +52,18 @@ export function certificateAlarms(input: CertificateAlarmInput): Alarm[] {
         'certificate-unusable',
         'error',
         `The certificate ${name} is not in the store: import it (weir cert import ${name} FILE).`,
+        name,
       );
     } else if (one.problem !== null) {
-      if (storeProblem === null) add('certificate-unusable', 'error', one.problem);
+      if (storeProblem === null) add('certificate-unusable', 'error', one.problem, name);
     } else {
       const stage = expiryStage(one, now);
       if (stage === 0) {
         const day = new Date(one.notAfter).toISOString().slice(0, 10);
-        add('certificate-expired', 'error', `The certificate ${name} expired on ${day}.`);
+        add('certificate-expired', 'error', `The certificate ${name} expired on ${day}.`, name);
       } else if (stage !== null) {
         const end = untilEnd(one.notAfter, now);
-        add('certificate-expiring', 'warning', `The certificate ${name} expires ${end}.`);
+        add('certificate-expiring', 'warning', `The certificate ${name} expires ${end}.`, name);
       }
     }
   }

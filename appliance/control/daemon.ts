@@ -59,7 +59,9 @@ import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { EventLog } from '../telemetry/event-log.js';
+import type { Situation } from '../alerts/alerts.js';
 import type { Access } from './access.js';
+import type { Alerting } from './alerting.js';
 import type { Certificates } from './certificates.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
@@ -104,6 +106,7 @@ export interface DaemonParts {
   readonly pair: Pairing;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
+  readonly alerts: Alerting;
   readonly roles: Roles;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -183,6 +186,7 @@ export class Daemon implements DaemonPort {
         lastRun: () => this.#lastRun,
         failure: () => this.#reconciler.failure ?? this.#unreadable,
         weightProblems: () => influences.problems,
+        alertAlarms: () => parts.alerts.alarms(),
       },
       {
         onSample: (deltas, counters) => {
@@ -467,6 +471,20 @@ export class Daemon implements DaemonPort {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get alerts(): Alerting {
+    return this.#parts.alerts;
+  }
+
+  /** Who is told, and of what alarms; null while nothing is executed. */
+  situation(): Situation | null {
+    const { intent } = this.#reconciler;
+    if (intent === null) return null;
+    return {
+      ...{ unit: intent.unit.name, targets: intent.alerts },
+      alarms: () => this.#show.status().alarms,
+    };
   }
 
   /** Who the other unit is, or what is known of it, has changed. */

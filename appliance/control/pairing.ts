@@ -141,7 +141,7 @@ export class Pairing implements PairPort {
     }
     const told = down.map(({ address, reason, since }): Alarm => {
       const message = `The link ${address} to ${peer.name} is down: ${reason ?? 'no answer yet'}.`;
-      return { code: 'pair-link-down', severity: 'warning', message, since };
+      return { code: 'pair-link-down', severity: 'warning', message, since, object: address };
     });
     return [...told, ...silent];
   }
@@ -158,6 +158,7 @@ export class Pairing implements PairPort {
     return silent.map(({ path, interface: on, since }) => ({
       ...{ code: 'pair-link-down', severity: 'warning', since },
       message: `Heartbeats of ${peer} do not come by ${on} (${path}).`,
+      object: path,
     }));
   }
 

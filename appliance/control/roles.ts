@@ -178,11 +178,12 @@ export class Roles implements RolesPort {
   }
 
   alarms(): Alarm[] {
-    return [...this.#problems.values()].map(({ message, since }) => ({
+    return [...this.#problems].map(([object, { message, since }]) => ({
       code: 'virtual-router',
       severity: 'error',
       message,
       since,
+      object,
     }));
   }
 

@@ -54,6 +54,7 @@ import {
   type TestMemberRequest,
 } from '../../../appliance/api/port.js';
 
+import { FakeAlerts } from './fake-alerts.js';
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
 import { ROUTERS } from './router-rows.js';
@@ -540,6 +541,7 @@ export interface Asked {
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
   readonly certificates = new FakeCertificates();
+  readonly alerts = new FakeAlerts();
   readonly pair = new FakePair();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */

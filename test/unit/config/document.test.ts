@@ -130,13 +130,13 @@ documents('a document over the bound is refused before it is parsed', () => {
 documents('errors that know only their path find their line', () => {
   const text = [
     'version: 1',
-    'unit: { name: a }',
     'pools:',
     '  web:',
     '    algorithm: random',
     '    members: []',
-    'alerts:',
-    '  desk: { type: webhook, url: "https://desk.example/" }',
+    'unit:',
+    '  name: a',
+    '  management: { interface: eth9 }',
     'services:',
     '  web:',
     '    listen: { address: 10.0.0.1, port: 443, protocol: https }',
@@ -148,7 +148,7 @@ documents('errors that know only their path find their line', () => {
     file: 'f.yaml',
   });
   assert.equal(errors.map(formatConfigError), [
-    'f.yaml:8:9: alerts.desk: this build does not have alerts yet; remove this part',
+    'f.yaml:8:15: unit.management: this build does not have management settings yet; remove this part',
   ]);
 });
 

@@ -123,7 +123,7 @@ for (const [name, text, code] of [
     'not executable',
     JSON.stringify({
       ...document(),
-      alerts: { desk: { type: 'webhook', url: 'https://desk.example/' } },
+      unit: { ...document().unit, management: { interface: 'eth9' } },
     }),
     'unsupported',
   ],
