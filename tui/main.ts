@@ -18,6 +18,8 @@ export interface DashboardOptions {
   readonly look: Look;
   /** As TERM names it. */
   readonly terminal: string;
+  /** From the start on. */
+  readonly mouse: boolean;
 }
 
 export type RunDashboard = (options: DashboardOptions) => Promise<number>;
@@ -43,6 +45,7 @@ export const runDashboard: RunDashboard = (options) =>
     const asker = new Client(socket, SILENCE_MS, agent);
     const actor = new Client(socket, ACT_MS);
     let frame: NodeJS.Timeout | null = null;
+    let soon: NodeJS.Immediate | null = null;
     let ended = false;
     let drawn = 0;
 
@@ -65,7 +68,11 @@ export const runDashboard: RunDashboard = (options) =>
       onSize: () => guarded(() => dispatch({ type: 'size', size: terminal.size() })),
       onGone: () => end(SIGNALS.SIGHUP),
     });
-    let model: Model = firstModel({ now: Date.now(), size: terminal.size(), look, socket });
+    let model: Model = firstModel({
+      ...{ now: Date.now(), size: terminal.size(), look, socket },
+      mouse: options.mouse,
+    });
+    terminal.mouse(options.mouse);
     const feed = new Feed({
       ...{ client, asker, actor },
       dispatch: (action) => guarded(() => dispatch(action)),
@@ -87,14 +94,20 @@ export const runDashboard: RunDashboard = (options) =>
       const next = step(model, action);
       model = next.model;
       for (const effect of next.effects) perform(effect);
-      // A key is answered at once.
-      if (action.type === 'key' || action.type === 'size' || action.type === 'mouse') draw();
-      else frame ??= setTimeout(() => guarded(draw), FRAME_MS);
+      // A key is answered at once; keys that came together, as pasted text does, by one frame.
+      const { type } = action;
+      if (type === 'key' || type === 'size' || type === 'mouse') {
+        soon ??= setImmediate(() => guarded(draw));
+      } else {
+        frame ??= setTimeout(() => guarded(draw), FRAME_MS);
+      }
     }
 
     function draw(): void {
       if (frame !== null) clearTimeout(frame);
+      if (soon !== null) clearImmediate(soon);
       frame = null;
+      soon = null;
       drawn = Date.now();
       if (!ended) terminal.draw(view(model));
     }
@@ -156,6 +169,7 @@ export const runDashboard: RunDashboard = (options) =>
     function tidy(): void {
       clearInterval(tick);
       if (frame !== null) clearTimeout(frame);
+      if (soon !== null) clearImmediate(soon);
       feed.stop();
       agent.destroy();
       terminal.close();

@@ -155,6 +155,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
   screen.on('resize', onSize);
 
   let open = true;
+  /** The shell has it: what comes meanwhile must not be drawn over what the shell shows. */
+  let away = false;
   /** What the terminal is asked to tell besides keys, which the shell must not see. */
   const loud = (): void => {
     stdout.write(`${marks ? PASTE_ON : ''}${reports ? MOUSE_ON : ''}`);
@@ -166,7 +168,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   return {
     size,
     draw(lines) {
-      if (open) paint(screen, look, lines);
+      if (open && !away) paint(screen, look, lines);
     },
     forget() {
       if (open) screen.alloc(true);
@@ -177,6 +179,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
       stdout.write(on ? MOUSE_ON : MOUSE_OFF);
     },
     suspend(resumed) {
+      away = true;
       quiet();
       screen.leave();
       stdin.setRawMode(false);
@@ -185,6 +188,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
       // Here again after SIGCONT, or at once where nobody could say `fg`.
       setTimeout(() => {
         if (!open) return;
+        away = false;
         stdin.setRawMode(true);
         stdin.resume();
         screen.enter();

@@ -29,7 +29,7 @@ const test = suite('tui: configuration');
 const at = (screen: Place['screen'], name = ''): Place => ({ screen, name, pool: '' });
 const calm = { ...STATUS, pendingConfirm: null };
 const on = (place: Place): Model => world({ place, answers: { status: calm } });
-const document = (model: Model): JsonMap => (model.draft?.document ?? {});
+const document = (model: Model): JsonMap => model.draft?.document ?? {};
 
 function lastEffects(model: Model, ...typed: readonly string[]): readonly Effect[] {
   const actions = keys(...typed);
@@ -112,10 +112,7 @@ test('copy, rename with what refers to it, remove', () => {
     tables: { config: { sort: -1, descending: false, filter: '', selected: 'pools.web', top: 0 } },
   };
   const copied = after(named, ...keys('c', 'Enter'));
-  assert.equal(
-    valueAt(document(copied), ['pools', 'web-2']),
-    CONFIGURED.pools?.['web'],
-  );
+  assert.equal(valueAt(document(copied), ['pools', 'web-2']), CONFIGURED.pools?.['web']);
   const renamed = after(named, ...keys('m', 'C-u', 'front', 'Enter'));
   assert.is(valueAt(document(renamed), ['services', 'shop', 'pool']), 'front');
   assert.is(renamed.draft?.check?.problem, null);
