@@ -3,7 +3,7 @@
  *
  * Invariant: nothing is changed without a question that names it.
  */
-import { memberPath, type Effect, type Overlay } from './model.js';
+import { memberPath, type Effect, type Model, type Overlay } from './model.js';
 
 export type MemberAct = 'drain' | 'disable' | 'enable' | 'weight';
 
@@ -68,4 +68,21 @@ export function askForWeight(prompt: Extract<Overlay, { kind: 'prompt' }>): Over
 
 function patch(pool: string, member: string, json: object, done: string): Effect {
   return { type: 'act', call: { method: 'PATCH', path: memberPath(pool, member), json }, done };
+}
+
+/** Keeps the revision that waits for confirmation; null: none does. */
+export function askKeep({ data }: Pick<Model, 'data'>): Overlay | null {
+  const waits = data.status?.value?.pendingConfirm ?? null;
+  if (waits === null) return null;
+  return {
+    kind: 'confirm',
+    question: `Keep revision ${waits.revision}? It no longer goes back by itself.`,
+    effects: [
+      {
+        type: 'act',
+        call: { method: 'POST', path: '/v1/config/confirm' },
+        done: `Revision ${waits.revision} stays.`,
+      },
+    ],
+  };
 }

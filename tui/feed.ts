@@ -8,10 +8,13 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { EventRow, StreamMessage } from '../appliance/api/contract.js';
+import type { ApplyResult, EventRow, StreamMessage } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import type { LinkState, Topic } from './model.js';
+import { readOctets } from '../appliance/cli/cert-files.js';
+import type { Check } from './config/draft.js';
+import type { JsonMap } from './config/schema.js';
+import type { About, Effect, LinkState, Topic } from './model.js';
 import { isFlowKind } from './screens/overview.js';
 import type { Action, AnswerAction } from './step.js';
 
@@ -20,13 +23,17 @@ const LAST_RETRY_MS = 5000;
 /** Events of a moment are handed on together, and ask for fresh answers once. */
 const GATHER_MS = 100;
 const EVENTS_ASKED = 500;
-const SELDOM: ReadonlySet<Topic> = new Set<Topic>(['tiers', 'revisions', 'certificates']);
+const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
+  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware'] as const),
+]);
 const SELDOM_MS = 5000;
 
 export interface FeedOptions {
   readonly client: Client;
   /** Asks again and again, and may keep its connections: a question that is lost is asked anew. */
   readonly asker: Client;
+  /** Waits long: a large document is committed, another unit is joined. */
+  readonly actor: Client;
   readonly dispatch: (action: Action) => void;
   /** What the screen shows now. */
   readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
@@ -44,6 +51,8 @@ export class Feed {
   #gathering: NodeJS.Timeout | null = null;
   #stale = false;
   #retryMs = FIRST_RETRY_MS;
+  #checking = false;
+  #nextCheck: { readonly document: JsonMap; readonly serial: number } | null = null;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -85,18 +94,67 @@ export class Feed {
     }
   }
 
-  async act(call: Call, done: string): Promise<void> {
-    const { client, dispatch } = this.#options;
+  async act(call: Call, done: string, about?: About): Promise<void> {
+    const { actor, dispatch } = this.#options;
     try {
-      const result = await client.json<{ readonly warnings?: readonly string[] }>(call);
-      const warnings = (result.warnings ?? []).join(' ');
-      dispatch({ type: 'done', text: warnings === '' ? done : `${done} ${warnings}` });
+      const value = await actor.json<{ readonly warnings?: readonly string[] }>(call);
+      const warnings = (value.warnings ?? []).join(' ');
+      const text = warnings === '' ? done : `${done} ${warnings}`;
+      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value });
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async import(effect: Extract<Effect, { type: 'import' }>): Promise<void> {
+    let octets: Buffer;
+    try {
+      octets = await readOctets(effect.files);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    const { call, passphrase, done } = effect;
+    const secret = passphrase === '' ? {} : { passphrase };
+    await this.act({ ...call, octets, ...secret }, done, 'certificates');
+    octets.fill(0);
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof CliError)) throw error;
+    const { code, details = [] } = error.body.error;
+    const lines = details.map(({ path, message }) => `${path}: ${message}`);
+    this.#options.dispatch({ type: 'failed', text: [error.message, ...lines].join('\n'), code });
+  }
+
+  /** What the daemon thinks of a candidate; of those that came meanwhile only the last is asked. */
+  async check(document: JsonMap, serial: number): Promise<void> {
+    if (this.#checking) {
+      this.#nextCheck = { document, serial };
+      return;
+    }
+    this.#checking = true;
+    const check = await this.#checked(document);
+    this.#checking = false;
+    const next = this.#nextCheck;
+    this.#nextCheck = null;
+    if (this.#aborter.signal.aborted) return;
+    this.#options.dispatch({ type: 'checked', serial, check });
+    if (next !== null) await this.check(next.document, next.serial);
+  }
+
+  async #checked(json: JsonMap): Promise<Check> {
+    const query = { 'dry-run': 'true' };
+    try {
+      const { changes, warnings } = await this.#options.actor.json<ApplyResult>({
+        ...{ method: 'PUT', path: '/v1/config', query, json },
+      });
+      return { changes, warnings, errors: [], problem: null, unanswered: false };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
-      const details = (error.body.error.details ?? []).map(
-        ({ path, message }) => `${path}: ${message}`,
-      );
-      dispatch({ type: 'failed', text: [error.message, ...details].join('\n') });
+      const errors = error.body.error.details ?? [];
+      const unanswered = error.code === EXIT.unreachable;
+      return { changes: [], warnings: [], errors, problem: error.message, unanswered };
     }
   }
 

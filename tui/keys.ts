@@ -20,19 +20,30 @@ export interface Hint {
 }
 
 /** Screens in the order of their numbers. */
-export const MENU: readonly { readonly screen: ScreenName; readonly title: string }[] = [
-  { screen: 'overview', title: 'Overview' },
-  { screen: 'services', title: 'Services' },
-  { screen: 'pools', title: 'Pools' },
-  { screen: 'members', title: 'Members' },
-  { screen: 'events', title: 'Events' },
-  { screen: 'tiers', title: 'Tiers' },
+export const MENU: readonly {
+  readonly screen: ScreenName;
+  readonly title: string;
+  /** Where the titles do not fit. */
+  readonly short: string;
+}[] = [
+  { screen: 'overview', title: 'Overview', short: 'Over' },
+  { screen: 'services', title: 'Services', short: 'Svcs' },
+  { screen: 'pools', title: 'Pools', short: 'Pools' },
+  { screen: 'members', title: 'Members', short: 'Memb' },
+  { screen: 'events', title: 'Events', short: 'Evts' },
+  { screen: 'tiers', title: 'Tiers', short: 'Tier' },
+  { screen: 'config', title: 'Config', short: 'Conf' },
+  { screen: 'pair', title: 'Pair', short: 'Pair' },
+  { screen: 'certificates', title: 'Certs', short: 'Cert' },
+  { screen: 'system', title: 'System', short: 'Sys' },
 ];
 
 const EVERYWHERE: readonly Hint[] = [
-  { keys: `1-${MENU.length}, Tab, Shift-Tab`, does: 'another screen' },
+  { keys: '1-9, 0, Tab, Shift-Tab', does: 'another screen' },
   { keys: ':', does: 'command, with completion by Tab' },
   { keys: 'Esc, h, Left', does: 'back' },
+  { keys: 'K', does: 'keep the revision that waits for confirmation' },
+  { keys: 'M', does: 'mouse on or off: click a tab or a row, wheel' },
   { keys: 'r, Ctrl-L', does: 'ask the daemon again, and draw everything again' },
   { keys: '?', does: 'these keys' },
   { keys: 'Ctrl-Z', does: 'suspend (fg comes back)' },
@@ -59,6 +70,19 @@ const MEMBER: readonly Hint[] = [
   { keys: 'w', does: 'set its weight' },
 ];
 
+const CANDIDATE: readonly Hint[] = [
+  { keys: 'D, C', does: 'diff of the candidate; commit it' },
+  { keys: 'U, X', does: 'undo one edit; drop the candidate' },
+  { keys: 'R', does: 'put it on a revision that came meanwhile' },
+  { keys: 'Y, H', does: 'the whole document as YAML; history' },
+];
+
+const CERTIFICATE: readonly Hint[] = [
+  { keys: 'i, p', does: 'import from files; from pasted PEM' },
+  { keys: 'c, m', does: 'request for an authority; self-signed one' },
+  { keys: 'x, Del', does: 'remove it with its key' },
+];
+
 const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   overview: [...MOVE, { keys: 'Enter, l, Right', does: 'open the selected service' }],
   services: [OPEN, ...TABLE],
@@ -71,8 +95,42 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
     { keys: 'f', does: 'events of single flows too, or not' },
   ],
   tiers: MOVE,
-  revisions: [OPEN, ...TABLE],
-  certificates: [OPEN, ...TABLE],
+  config: [
+    OPEN,
+    { keys: 'n, c, m', does: 'new; copy; rename' },
+    { keys: 'x, Del', does: 'remove' },
+    { keys: 'y', does: 'edit as YAML' },
+    ...CANDIDATE,
+    ...TABLE,
+  ],
+  object: [
+    { keys: 'Enter, l, Space', does: 'edit, choose, open or add' },
+    { keys: 'x, Del', does: 'leave out, remove' },
+    { keys: 'a, c, [ ]', does: 'add an item; copy it; move it up, down' },
+    { keys: 't', does: 'another form of the value: a word, a list, a map' },
+    { keys: 'y', does: 'edit the object as YAML' },
+    ...CANDIDATE,
+    ...MOVE,
+  ],
+  changes: [...CANDIDATE, ...MOVE],
+  editor: [
+    { keys: 'Ctrl-S, Ctrl-O', does: 'save' },
+    { keys: 'Ctrl-U, Ctrl-R', does: 'undo, redo' },
+    { keys: 'Ctrl-K', does: 'cut the line' },
+    { keys: 'Esc', does: 'leave' },
+  ],
+  revisions: [OPEN, { keys: 'b', does: 'bring its document back' }, ...CANDIDATE, ...TABLE],
+  revision: [{ keys: 'b', does: 'bring its document back' }, ...CANDIDATE, ...MOVE],
+  pair: [
+    { keys: 'i, p', does: 'invite another unit; join the one that invites' },
+    { keys: 'f, F, u', does: 'fail the router over; all; take them back' },
+    { keys: 'L', does: 'leave the pair, or withdraw the invitation' },
+    ...TABLE,
+  ],
+  certificates: [OPEN, ...CERTIFICATE, ...TABLE],
+  certificate: [...CERTIFICATE, ...MOVE],
+  system: [{ keys: 'A', does: 'who did what' }, ...MOVE],
+  audit: [OPEN, ...TABLE],
   service: MOVE,
   pool: [OPEN, ...MEMBER, ...TABLE],
   member: [...MEMBER, ...MOVE],

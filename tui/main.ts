@@ -18,12 +18,16 @@ export interface DashboardOptions {
   readonly look: Look;
   /** As TERM names it. */
   readonly terminal: string;
+  /** From the start on. */
+  readonly mouse: boolean;
 }
 
 export type RunDashboard = (options: DashboardOptions) => Promise<number>;
 
 /** A daemon that is silent for so long is tried anew. */
 const SILENCE_MS = 20_000;
+/** A change may take as long: of a large document, or by ACME. */
+const ACT_MS = 600_000;
 /** A frame that old is drawn anew, for the ages in it. */
 const TICK_MS = 1500;
 /** Frames follow each other no faster, so that a flood of events costs one of them. */
@@ -39,7 +43,9 @@ export const runDashboard: RunDashboard = (options) =>
     const client = new Client(socket, SILENCE_MS);
     const agent = new Agent({ keepAlive: true });
     const asker = new Client(socket, SILENCE_MS, agent);
+    const actor = new Client(socket, ACT_MS);
     let frame: NodeJS.Timeout | null = null;
+    let soon: NodeJS.Immediate | null = null;
     let ended = false;
     let drawn = 0;
 
@@ -58,12 +64,17 @@ export const runDashboard: RunDashboard = (options) =>
     const terminal: Terminal = openTerminal({
       ...{ name: options.terminal, look },
       onKey: (key) => guarded(() => dispatch({ type: 'key', key })),
+      onMouse: (mouse) => guarded(() => dispatch({ type: 'mouse', mouse })),
       onSize: () => guarded(() => dispatch({ type: 'size', size: terminal.size() })),
       onGone: () => end(SIGNALS.SIGHUP),
     });
-    let model: Model = firstModel({ now: Date.now(), size: terminal.size(), look, socket });
+    let model: Model = firstModel({
+      ...{ now: Date.now(), size: terminal.size(), look, socket },
+      mouse: options.mouse,
+    });
+    terminal.mouse(options.mouse);
     const feed = new Feed({
-      ...{ client, asker },
+      ...{ client, asker, actor },
       dispatch: (action) => guarded(() => dispatch(action)),
       wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
       now: Date.now,
@@ -83,14 +94,20 @@ export const runDashboard: RunDashboard = (options) =>
       const next = step(model, action);
       model = next.model;
       for (const effect of next.effects) perform(effect);
-      // A key is answered at once.
-      if (action.type === 'key' || action.type === 'size') draw();
-      else frame ??= setTimeout(() => guarded(draw), FRAME_MS);
+      // A key is answered at once; keys that came together, as pasted text does, by one frame.
+      const { type } = action;
+      if (type === 'key' || type === 'size' || type === 'mouse') {
+        soon ??= setImmediate(() => guarded(draw));
+      } else {
+        frame ??= setTimeout(() => guarded(draw), FRAME_MS);
+      }
     }
 
     function draw(): void {
       if (frame !== null) clearTimeout(frame);
+      if (soon !== null) clearImmediate(soon);
       frame = null;
+      soon = null;
       drawn = Date.now();
       if (!ended) terminal.draw(view(model));
     }
@@ -110,7 +127,16 @@ export const runDashboard: RunDashboard = (options) =>
           feed.refresh();
           return;
         case 'act':
-          feed.act(effect.call, effect.done).catch(failed);
+          feed.act(effect.call, effect.done, effect.about).catch(failed);
+          return;
+        case 'check':
+          feed.check(effect.document, effect.serial).catch(failed);
+          return;
+        case 'import':
+          feed.import(effect).catch(failed);
+          return;
+        case 'mouse':
+          terminal.mouse(effect.on);
           return;
       }
     }
@@ -143,6 +169,7 @@ export const runDashboard: RunDashboard = (options) =>
     function tidy(): void {
       clearInterval(tick);
       if (frame !== null) clearTimeout(frame);
+      if (soon !== null) clearImmediate(soon);
       feed.stop();
       agent.destroy();
       terminal.close();

@@ -5,15 +5,21 @@
  * Invariant: a value; nothing in it is changed in place but `history`, which only `step` adds to.
  */
 import type {
+  CertificateDetail,
   CertificateRow,
+  ConfigView,
   DropRow,
   EventRow,
   FlowRow,
+  HardwareReport,
   MemberDetail,
   MemberRow,
+  PairView,
   PoolDetail,
   PoolRow,
+  RevisionDetail,
   RevisionRow,
+  RouterRow,
   ServiceDetail,
   ServiceRow,
   Status,
@@ -21,6 +27,10 @@ import type {
   WorkerRow,
 } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
+import type { Ask } from './ask.js';
+import type { Draft } from './config/draft.js';
+import type { JsonMap, Node } from './config/schema.js';
+import type { Editor } from './editor.js';
 import type { Look, Size } from './frame.js';
 import { History } from './history.js';
 import { FRESH_TABLE, type TableState } from './table.js';
@@ -40,6 +50,13 @@ export interface Answers {
   readonly pool: PoolDetail;
   readonly member: MemberDetail;
   readonly flows: readonly FlowRow[];
+  readonly config: ConfigView;
+  readonly schema: Node;
+  readonly revision: RevisionDetail;
+  readonly certificate: CertificateDetail;
+  readonly pair: PairView;
+  readonly routers: readonly RouterRow[];
+  readonly hardware: HardwareReport;
 }
 
 export type Topic = keyof Answers;
@@ -64,6 +81,15 @@ export type ScreenName =
   | 'tiers'
   | 'revisions'
   | 'certificates'
+  | 'config'
+  | 'pair'
+  | 'system'
+  | 'audit'
+  | 'object'
+  | 'changes'
+  | 'editor'
+  | 'revision'
+  | 'certificate'
   | 'service'
   | 'pool'
   | 'member';
@@ -71,7 +97,7 @@ export type ScreenName =
 /** A screen, and what it is about. */
 export interface Place {
   readonly screen: ScreenName;
-  /** Of `service`, `pool` and `member`. */
+  /** Of what has one; of `object` and `editor` the path in the document. */
   readonly name: string;
   /** Of `member`: its pool. */
   readonly pool: string;
@@ -88,7 +114,8 @@ export interface LinkState {
 
 /** What is open over the screen and takes the keys. */
 export type Overlay =
-  | { readonly kind: 'help' }
+  /** `top`: the first line that is seen, of what is longer than the screen. */
+  | { readonly kind: 'help'; readonly top?: number }
   | { readonly kind: 'palette'; readonly text: string; readonly choice: number }
   | { readonly kind: 'filter'; readonly text: string; readonly before: string }
   | {
@@ -96,6 +123,16 @@ export type Overlay =
       readonly question: string;
       /** What happens on yes. */
       readonly effects: readonly Effect[];
+      /** And here. */
+      readonly then?: Inner;
+    }
+  | Ask
+  | {
+      readonly kind: 'choose';
+      readonly title: string;
+      readonly note: string;
+      readonly options: readonly Option[];
+      readonly choice: number;
     }
   | {
       readonly kind: 'prompt';
@@ -105,7 +142,29 @@ export type Overlay =
       readonly pool: string;
       readonly member: string;
     }
-  | { readonly kind: 'message'; readonly title: string; readonly text: string };
+  | {
+      readonly kind: 'message';
+      readonly title: string;
+      readonly text: string;
+      readonly top?: number;
+    };
+
+export interface Option {
+  readonly text: string;
+  readonly does: string;
+  readonly then: Inner;
+}
+
+/** What is done to the model itself, after a question. */
+export type Inner =
+  | { readonly type: 'open'; readonly overlay: Overlay }
+  /** Another candidate, and where to go then. */
+  | { readonly type: 'document'; readonly document: JsonMap; readonly place?: Place }
+  | { readonly type: 'drop' }
+  | { readonly type: 'close-editor' };
+
+/** Changes whose answer is of interest. */
+export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -115,7 +174,24 @@ export type Effect =
   /** Ask the daemon again for what the screen shows. */
   | { readonly type: 'refresh' }
   /** Change something; `done` says what, once it is. */
-  | { readonly type: 'act'; readonly call: Call; readonly done: string };
+  | {
+      readonly type: 'act';
+      readonly call: Call;
+      readonly done: string;
+      readonly about?: About;
+    }
+  /** Have the daemon look at the candidate. */
+  | { readonly type: 'check'; readonly document: JsonMap; readonly serial: number }
+  /** Send what is in files. */
+  | {
+      readonly type: 'import';
+      readonly call: Call;
+      readonly files: readonly string[];
+      readonly passphrase: string;
+      readonly done: string;
+    }
+  /** Whether the terminal tells of its mouse. */
+  | { readonly type: 'mouse'; readonly on: boolean };
 
 export interface Notice {
   readonly text: string;
@@ -151,6 +227,11 @@ export interface Model {
   /** A change that the daemon has not answered yet. */
   readonly pending: string | null;
   readonly notice: Notice | null;
+  /** Null: nothing is changed here. */
+  readonly draft: Draft | null;
+  /** Of the screen `editor`. */
+  readonly editor: Editor | null;
+  readonly mouse: boolean;
 }
 
 export function firstModel(of: {
@@ -158,6 +239,7 @@ export function firstModel(of: {
   readonly size: Size;
   readonly look: Look;
   readonly socket: string;
+  readonly mouse?: boolean;
 }): Model {
   return {
     ...of,
@@ -173,6 +255,9 @@ export function firstModel(of: {
     overlay: null,
     pending: null,
     notice: null,
+    draft: null,
+    editor: null,
+    mouse: of.mouse ?? false,
   };
 }
 
@@ -216,6 +301,12 @@ export function pathOf(topic: Topic, place: Place): string {
       const named = place.name === '' ? '' : `&${of}=${encodeURIComponent(place.name)}`;
       return `/v1/flows?limit=${FLOWS_SHOWN}${named}`;
     }
+    case 'revision':
+      return `/v1/revisions/${encodeURIComponent(place.name)}`;
+    case 'certificate':
+      return `/v1/certificates/${encodeURIComponent(place.name)}`;
+    case 'revisions':
+      return '/v1/revisions?limit=200';
     case 'drops':
       return '/v1/drops?samples=0';
     default:
@@ -233,12 +324,39 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   tiers: ['tiers', 'workers', 'drops'],
   revisions: ['revisions'],
   certificates: ['certificates'],
+  config: [],
+  pair: ['pair', 'routers'],
+  system: ['hardware', 'workers'],
+  audit: ['revisions'],
+  object: [],
+  changes: [],
+  editor: [],
+  revision: ['revision'],
+  certificate: ['certificate'],
   service: ['service', 'flows'],
   pool: ['pool'],
   member: ['member', 'flows'],
 };
 
-export function wanted({ place, overlay }: Pick<Model, 'place' | 'overlay'>): Topic[] {
+const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
+  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision'] as const),
+]);
+
+/** The document is large and seldom another one: it is asked for when its revision is. */
+function configuring({ place, data, draft }: Pick<Model, 'place' | 'data' | 'draft'>): Topic[] {
+  if (!CONFIGURING.has(place.screen) && draft === null) return [];
+  const known = data.config?.value;
+  const fresh =
+    known !== undefined && known !== null && known.revision === data.status?.value?.revision;
+  return [
+    ...(fresh ? [] : (['config'] as const)),
+    ...(data.schema?.value ? [] : (['schema'] as const)),
+  ];
+}
+
+export function wanted(model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft'>): Topic[] {
+  const { place, overlay } = model;
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
-  return [...new Set<Topic>(['status', 'services', ...SHOWN[place.screen], ...named])];
+  const shown = SHOWN[place.screen];
+  return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
 }

@@ -2,10 +2,14 @@
  * The keys while something is open over the screen: help, palette, filter, a question, a message.
  */
 import { askForWeight } from './acts.js';
+import { answered } from './answers.js';
+import { askKey } from './ask.js';
+import { boxEnd } from './boxes.js';
+import { perform } from './config/edits.js';
 import type { Key } from './keys.js';
-import type { Effect, Model, Overlay } from './model.js';
+import type { Model, Overlay } from './model.js';
 import { candidates, completed } from './palette.js';
-import { filtered, go, quit } from './screen-keys.js';
+import { filtered, go, quit, switchMouse } from './screen-keys.js';
 import type { Step } from './step.js';
 
 export function overlayKey(model: Model, overlay: Overlay, key: Key): Step {
@@ -20,9 +24,9 @@ export function overlayKey(model: Model, overlay: Overlay, key: Key): Step {
         key.name === 'enter' ||
         '?q '.includes(key.character || '!')
         ? closed(model)
-        : still(model);
+        : still({ ...model, overlay: scrolledBox(model, overlay, key) });
     case 'confirm':
-      if (key.character === 'y') return confirmed(model, overlay.effects);
+      if (key.character === 'y') return confirmed(model, overlay);
       return leaves || key.character === 'n' || key.character === 'q'
         ? closed(model)
         : still(model);
@@ -38,7 +42,26 @@ export function overlayKey(model: Model, overlay: Overlay, key: Key): Step {
     }
     case 'palette':
       return paletteKey(model, overlay, key, leaves);
+    case 'choose':
+      return chooseKey(model, overlay, key, leaves);
+    case 'ask': {
+      if (leaves) return closed(model);
+      const next = askKey(overlay, key);
+      return next === 'submitted' ? answered(model, overlay) : still({ ...model, overlay: next });
+    }
   }
+}
+
+/** Within its lines; what is shorter than the screen does not move. */
+function scrolledBox(
+  model: Model,
+  overlay: Extract<Overlay, { kind: 'help' | 'message' }>,
+  { name, character }: Key,
+): Overlay {
+  const by = name === 'down' || character === 'j' ? 1 : name === 'up' || character === 'k' ? -1 : 0;
+  const page = name === 'pagedown' ? 10 : name === 'pageup' ? -10 : by;
+  const top = Math.min(boxEnd(model, overlay), (overlay.top ?? 0) + page);
+  return { ...overlay, top: Math.max(0, top) };
 }
 
 function still(model: Model): Step {
@@ -59,10 +82,44 @@ function edited(text: string, key: Key): string {
   return text + key.character;
 }
 
-function confirmed(model: Model, effects: readonly Effect[]): Step {
+function confirmed(model: Model, { effects, then }: Extract<Overlay, { kind: 'confirm' }>): Step {
   const act = effects.find((effect) => effect.type === 'act');
-  const pending = act === undefined ? null : 'Waiting for the daemon.';
-  return { model: { ...model, overlay: null, pending }, effects };
+  const pending = act === undefined ? model.pending : 'Waiting for the daemon.';
+  const left: Model = { ...model, overlay: null, pending };
+  if (then === undefined) return { model: left, effects };
+  const done = perform(left, then);
+  return { ...done, effects: [...effects, ...done.effects] };
+}
+
+function chooseKey(
+  model: Model,
+  overlay: Extract<Overlay, { kind: 'choose' }>,
+  key: Key,
+  leaves: boolean,
+): Step {
+  const { options, choice } = overlay;
+  if (leaves || key.character === 'q') return closed(model);
+  const left: Model = { ...model, overlay: null };
+  const chosen = options[choice];
+  if (isEnter(key) || key.character === ' ') {
+    return chosen === undefined ? closed(model) : perform(left, chosen.then);
+  }
+  const to = (index: number): Step =>
+    still({
+      ...model,
+      overlay: { ...overlay, choice: Math.max(0, Math.min(options.length - 1, index)) },
+    });
+  if (key.name === 'down' || key.name === 'tab') return to(choice + 1);
+  if (key.name === 'up' || key.name === 'backtab') return to(choice - 1);
+  if (key.name === 'home') return to(0);
+  if (key.name === 'end') return to(options.length - 1);
+  if (key.character === '' || key.ctrl) return still(model);
+  // The next one that begins with the letter.
+  const begins = (index: number): boolean =>
+    options[index]?.text.startsWith(key.character) === true;
+  const order = options.map((_, index) => (choice + 1 + index) % options.length);
+  const found = order.find(begins);
+  return found === undefined ? still(model) : to(found);
 }
 
 function filterKey(
@@ -93,6 +150,7 @@ function paletteKey(
     if (chosen === undefined) return still(model);
     const left: Model = { ...model, overlay: null };
     if (chosen.type === 'go') return go(left, chosen.place);
+    if (chosen.type === 'mouse') return switchMouse(left);
     if (chosen.type === 'open') return still({ ...model, overlay: chosen.overlay });
     return chosen.effect.type === 'quit' ? quit(left) : { model: left, effects: [chosen.effect] };
   }

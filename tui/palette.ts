@@ -3,9 +3,11 @@
  *
  * Invariant: a candidate's text, typed in full and entered, does what its line says.
  */
-import { askFor, type MemberAct } from './acts.js';
+import { askFor, askKeep, type MemberAct } from './acts.js';
+import { askCommit, objectPlace } from './config/questions.js';
 import { MENU } from './keys.js';
 import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
+import { objectRows } from './screens/config.js';
 
 export interface Candidate {
   readonly text: string;
@@ -16,13 +18,25 @@ export interface Candidate {
 export type Meant =
   | { readonly type: 'go'; readonly place: Place }
   | { readonly type: 'open'; readonly overlay: Overlay }
-  | { readonly type: 'effect'; readonly effect: Effect };
+  | { readonly type: 'effect'; readonly effect: Effect }
+  | { readonly type: 'mouse' };
 
 const ACTS: readonly { readonly act: MemberAct; readonly does: string }[] = [
   { act: 'drain', does: 'takes no new flows' },
   { act: 'disable', does: 'takes nothing' },
   { act: 'enable', does: 'takes flows again' },
   { act: 'weight', does: 'its share of new flows' },
+];
+
+/** Screens without a number. */
+const FURTHER: readonly {
+  readonly text: string;
+  readonly does: string;
+  readonly screen: Place['screen'];
+}[] = [
+  { text: 'history', does: 'revisions, and the way back', screen: 'revisions' },
+  { text: 'diff', does: 'what the candidate changes', screen: 'changes' },
+  { text: 'audit', does: 'who did what', screen: 'audit' },
 ];
 
 function all(model: Model): Candidate[] {
@@ -41,6 +55,11 @@ function all(model: Model): Candidate[] {
     ...MENU.map(({ screen, title }): Candidate => ({
       text: title.toLowerCase(),
       does: 'screen',
+      meant: place(screen, ''),
+    })),
+    ...FURTHER.map(({ text, does, screen }): Candidate => ({
+      text,
+      does,
       meant: place(screen, ''),
     })),
     ...services.map(({ name, state }): Candidate => ({
@@ -65,6 +84,13 @@ function all(model: Model): Candidate[] {
         meant: { type: 'open', overlay: askFor(act, { pool, member, weight }) },
       })),
     ),
+    ...objectsShown(model),
+    ...configCommands(model),
+    {
+      text: 'mouse',
+      does: model.mouse ? 'off' : 'on',
+      meant: { type: 'mouse' },
+    },
     {
       text: 'help',
       does: 'keys of this screen',
@@ -80,6 +106,40 @@ function all(model: Model): Candidate[] {
       does: 'leave the dashboard',
       meant: { type: 'effect', effect: { type: 'quit' } },
     },
+  ];
+}
+
+/** Objects of the candidate, once the document is known. */
+function objectsShown(model: Model): Candidate[] {
+  return objectRows(model).map(({ kind, name, path }) => ({
+    text: kind === name ? `edit ${kind}` : `edit ${kind} ${name}`,
+    does: 'form',
+    meant: { type: 'go', place: objectPlace(path) },
+  }));
+}
+
+function configCommands(model: Model): Candidate[] {
+  const commit = askCommit(model);
+  const keep = askKeep(model);
+  return [
+    ...(commit === null
+      ? []
+      : [
+          {
+            text: 'commit',
+            does: 'the candidate',
+            meant: { type: 'open', overlay: commit },
+          } as const,
+        ]),
+    ...(keep === null
+      ? []
+      : [
+          {
+            text: 'confirm',
+            does: 'keep what waits',
+            meant: { type: 'open', overlay: keep },
+          } as const,
+        ]),
   ];
 }
 

@@ -1,19 +1,29 @@
 /**
  * The keys while nothing is open over the screen. They are listed, for people, in keys.ts.
  */
-import { askFor, type MemberAct } from './acts.js';
+import { askFor, askKeep, type MemberAct } from './acts.js';
+import { certificateKey } from './certificate-keys.js';
+import { configKey } from './config-keys.js';
+import { editorStep } from './editor-keys.js';
 import { MENU, type Key } from './keys.js';
+import { menuEntry } from './menu.js';
 import { tableName, tableState, type Effect, type Model, type Place } from './model.js';
+import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
-import { menuEntry, textLines } from './view.js';
+import { textLines } from './view.js';
 
 export function screenKey(model: Model, key: Key): Step {
+  if (model.place.screen === 'editor' && model.editor !== null) {
+    return editorStep(model, model.editor, key);
+  }
   if (key.ctrl) return controlKey(model, key);
-  const digit = Number(key.character);
-  const entry = key.character === '' ? undefined : MENU[digit - 1];
+  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  if (own !== null) return own;
+  // The tenth is 0.
+  const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
   if (entry !== undefined) return go(model, { screen: entry.screen, name: '', pool: '' });
   switch (key.character) {
     case 'q':
@@ -58,6 +68,14 @@ export function screenKey(model: Model, key: Key): Step {
       return severity(model);
     case 'f':
       return flows(model);
+    case 'A':
+      return model.place.screen === 'system'
+        ? go(model, { screen: 'audit', name: '', pool: '' })
+        : same(model);
+    case 'K':
+      return open(model, askKeep(model));
+    case 'M':
+      return switchMouse(model);
     default:
       return named(model, key);
   }
@@ -120,6 +138,15 @@ function open(model: Model, overlay: Model['overlay']): Step {
   return same({ ...model, overlay });
 }
 
+export function switchMouse(model: Model): Step {
+  const on = !model.mouse;
+  const text = on ? 'The mouse is on; M switches it off.' : 'The mouse is off.';
+  return {
+    model: { ...model, mouse: on, notice: { text, at: model.now } },
+    effects: [{ type: 'mouse', on }],
+  };
+}
+
 /** At once, unless something would be left hanging. */
 export function quit(model: Model): Step {
   const effects: Effect[] = [{ type: 'quit' }];
@@ -129,7 +156,9 @@ export function quit(model: Model): Step {
       ? `The daemon has not answered yet: ${model.pending} Quit all the same?`
       : pending !== null
         ? `Revision ${pending.revision} goes back by itself in ${pending.secondsLeft} s unless it is confirmed (weir confirm). Quit all the same?`
-        : null;
+        : model.draft !== null
+          ? 'The candidate is not committed, and is lost. Quit all the same?'
+          : null;
   if (question === null) return { model, effects };
   return open(model, { kind: 'confirm', question, effects });
 }
@@ -176,13 +205,13 @@ function neighbour(model: Model, by: number): Step {
   return next === undefined ? same(model) : go(model, { screen: next.screen, name: '', pool: '' });
 }
 
-function table(model: Model, change: Partial<TableState>): Step {
+export function table(model: Model, change: Partial<TableState>): Step {
   if (listing(model) === null) return same(model);
   const state = { ...tableState(model), ...change };
   return same({ ...model, tables: { ...model.tables, [tableName(model.place)]: state } });
 }
 
-function move(model: Model, by: number): Step {
+export function move(model: Model, by: number): Step {
   const list = listing(model);
   if (list !== null) {
     const index = Math.max(0, Math.min(list.keys.length - 1, list.selected + by));

@@ -2,12 +2,17 @@
  * What happens when something happens: the model before, one action, the model after and what is to
  * be done outside. Pure but for the history, which it adds to.
  */
-import type { EventRow, MemberRow } from '../appliance/api/contract.js';
+import type { ErrorCode, EventRow, MemberRow } from '../appliance/api/contract.js';
+import { acted, refusalText } from './acted.js';
 import { trackOf } from './columns.js';
+import type { Check } from './config/draft.js';
+import { withCheckedLines } from './editor-keys.js';
 import type { Size } from './frame.js';
 import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
-import type { Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
+import { mouseStep } from './mouse-keys.js';
+import type { Mouse } from './mouse.js';
+import type { About, Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
 import { overlayKey } from './overlay-keys.js';
 import { screenKey } from './screen-keys.js';
 import { isFlowKind } from './screens/overview.js';
@@ -20,8 +25,16 @@ export type Action =
   | AnswerAction
   /** `past`: all that the daemon remembers, in place of what was known. */
   | { readonly type: 'events'; readonly rows: readonly EventRow[]; readonly past: boolean }
-  | { readonly type: 'done'; readonly text: string }
-  | { readonly type: 'failed'; readonly text: string };
+  /** `value`: what the daemon answered. */
+  | {
+      readonly type: 'done';
+      readonly text: string;
+      readonly about?: About;
+      readonly value?: unknown;
+    }
+  | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
+  | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
+  | { readonly type: 'mouse'; readonly mouse: Mouse };
 
 /** One member a topic, so that topic and answer go together. */
 export type AnswerAction = {
@@ -49,7 +62,7 @@ export function step(model: Model, action: Action): Step {
     case 'tick':
       return just(aged(model, action.now));
     case 'link':
-      return just({ ...model, link: action.link });
+      return linked(model, action.link);
     case 'answer': {
       remember(model, action);
       const { topic, answer } = action;
@@ -59,17 +72,32 @@ export function step(model: Model, action: Action): Step {
     case 'events':
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
     case 'done':
-      return {
-        model: { ...model, pending: null, notice: { text: action.text, at: model.now } },
-        effects: [{ type: 'refresh' }],
-      };
+      return acted(model, action);
     case 'failed':
       return just({
         ...model,
         pending: null,
-        overlay: { kind: 'message', title: 'Refused', text: action.text },
+        overlay: { kind: 'message', title: 'Refused', text: refusalText(action) },
       });
+    case 'checked': {
+      const { draft } = model;
+      // Of a candidate that is another one by now another answer is on its way.
+      if (draft === null || draft.serial !== action.serial) return just(model);
+      return just(withCheckedLines({ ...model, draft: { ...draft, check: action.check } }));
+    }
+    case 'mouse':
+      return mouseStep(model, action.mouse);
   }
+}
+
+/** A candidate that nobody could look at is looked at once the daemon is there. */
+function linked(model: Model, link: LinkState): Step {
+  const { draft } = model;
+  const again = link.state === 'up' && draft?.check?.unanswered === true;
+  const effects: Effect[] = again
+    ? [{ type: 'check', document: draft.document, serial: draft.serial }]
+    : [];
+  return { model: { ...model, link }, effects };
 }
 
 /** What is over when it is so late. */

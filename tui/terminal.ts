@@ -8,9 +8,11 @@
  */
 import blessed from 'blessed';
 import { PassThrough } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { emitKeypressEvents, type Interface } from 'node:readline';
 import type { Line, Look, Size, Style } from './frame.js';
 import type { Key } from './keys.js';
+import { MOUSE_OFF, MOUSE_ON, MouseFilter, type Mouse } from './mouse.js';
 
 /** One cell: its attributes and its character. */
 type Cell = [attributes: number, character: string];
@@ -36,6 +38,8 @@ export interface Terminal {
   forget(): void;
   /** Gives the terminal back to the shell until somebody says `fg`. */
   suspend(resumed: () => void): void;
+  /** Whether it tells of clicks and the wheel. */
+  mouse(on: boolean): void;
   close(): void;
 }
 
@@ -44,6 +48,7 @@ export interface TerminalOptions {
   readonly name: string;
   readonly look: Look;
   readonly onKey: (key: Key) => void;
+  readonly onMouse: (mouse: Mouse) => void;
   readonly onSize: () => void;
   /** There is no terminal any more. */
   readonly onGone: () => void;
@@ -51,6 +56,9 @@ export interface TerminalOptions {
 
 /** How long the rest of a key's sequence may take: at 9,600 baud a byte takes 1 ms. */
 const ESCAPE_MS = 100;
+
+/** Bracketed paste (ctlseqs): what is pasted into an editor is told from what is typed. */
+const [PASTE_ON, PASTE_OFF] = ['\u001b[?2004h', '\u001b[?2004l'];
 
 const DEFAULT = 0x1ff;
 const [BOLD, UNDERLINE, INVERSE] = [1, 2, 8];
@@ -99,7 +107,7 @@ export function attributesOf({ colours }: Look, style: Style): number {
 }
 
 export function openTerminal(options: TerminalOptions): Terminal {
-  const { look, onKey, onSize, onGone } = options;
+  const { look, onKey, onMouse, onSize, onGone } = options;
   const { stdin, stdout } = process;
   const screen = blessed.screen({
     terminal: options.name,
@@ -117,8 +125,28 @@ export function openTerminal(options: TerminalOptions): Terminal {
 
   const onKeypress = (typed: string | undefined, key: ReadlineKey): void =>
     onKey(keyOf(typed, key));
-  emitKeypressEvents(stdin, { escapeCodeTimeout: ESCAPE_MS } as unknown as Interface);
-  stdin.on('keypress', onKeypress);
+  const keys = new PassThrough();
+  const filter = new MouseFilter();
+  const decoder = new StringDecoder('utf8');
+  const marks = /^(xterm|screen|tmux|rxvt|st-|alacritty|foot|kitty)/.test(options.name);
+  let reports = false;
+  let waiting: NodeJS.Timeout | null = null;
+  const onData = (chunk: Buffer): void => {
+    if (waiting !== null) clearTimeout(waiting);
+    waiting = null;
+    if (!reports) {
+      keys.write(chunk);
+      return;
+    }
+    const { text, mice } = filter.push(decoder.write(chunk));
+    if (text !== '') keys.write(text);
+    for (const mouse of mice) onMouse(mouse);
+    // A lone Esc is a key.
+    if (filter.holds) waiting = setTimeout(() => keys.write(filter.flush()), ESCAPE_MS);
+  };
+  emitKeypressEvents(keys, { escapeCodeTimeout: ESCAPE_MS } as unknown as Interface);
+  keys.on('keypress', onKeypress);
+  stdin.on('data', onData);
   stdin.setRawMode(true);
   stdin.resume();
   stdin.on('end', onGone);
@@ -127,15 +155,32 @@ export function openTerminal(options: TerminalOptions): Terminal {
   screen.on('resize', onSize);
 
   let open = true;
+  /** The shell has it: what comes meanwhile must not be drawn over what the shell shows. */
+  let away = false;
+  /** What the terminal is asked to tell besides keys, which the shell must not see. */
+  const loud = (): void => {
+    stdout.write(`${marks ? PASTE_ON : ''}${reports ? MOUSE_ON : ''}`);
+  };
+  const quiet = (): void => {
+    stdout.write(`${reports ? MOUSE_OFF : ''}${marks ? PASTE_OFF : ''}`);
+  };
+  loud();
   return {
     size,
     draw(lines) {
-      if (open) paint(screen, look, lines);
+      if (open && !away) paint(screen, look, lines);
     },
     forget() {
       if (open) screen.alloc(true);
     },
+    mouse(on) {
+      if (!open || reports === on) return;
+      reports = on;
+      stdout.write(on ? MOUSE_ON : MOUSE_OFF);
+    },
     suspend(resumed) {
+      away = true;
+      quiet();
       screen.leave();
       stdin.setRawMode(false);
       stdin.pause();
@@ -143,18 +188,23 @@ export function openTerminal(options: TerminalOptions): Terminal {
       // Here again after SIGCONT, or at once where nobody could say `fg`.
       setTimeout(() => {
         if (!open) return;
+        away = false;
         stdin.setRawMode(true);
         stdin.resume();
         screen.enter();
         screen.alloc(true);
+        loud();
         resumed();
       }, 50);
     },
     close() {
       if (!open) return;
       open = false;
-      stdin.off('keypress', onKeypress);
+      if (waiting !== null) clearTimeout(waiting);
+      keys.off('keypress', onKeypress);
+      stdin.off('data', onData);
       stdin.off('end', onGone);
+      quiet();
       screen.leave();
       screen.destroy();
       screen.program.flush();

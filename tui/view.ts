@@ -4,14 +4,21 @@
  * Invariant: exactly `rows` lines of exactly `columns` cells, whatever the data.
  */
 import { duration } from '../appliance/cli/format.js';
-import { fit, inStyle, span, widthOf, wrap, type Line, type Span, type Style } from './frame.js';
-import { keysOf, MENU } from './keys.js';
-import type { Model, Overlay, Place, ScreenName } from './model.js';
+import { fit, inStyle, span, widthOf, wrap, type Line, type Span } from './frame.js';
+import { boxed, boxHeight, boxWidth } from './boxes.js';
+import { menuParts } from './menu.js';
+import type { Model, Overlay } from './model.js';
 import { candidates } from './palette.js';
+import { certificateScreen } from './screens/certificates.js';
+import { changesScreen } from './screens/changes.js';
 import { memberScreen, poolScreen, serviceScreen } from './screens/details.js';
+import { editorScreen } from './screens/editor.js';
 import { eventScreen } from './screens/events.js';
+import { revisionScreen } from './screens/history.js';
+import { objectScreen } from './screens/object.js';
 import { overviewLines } from './screens/overview.js';
-import { tableScreen } from './screens/tables.js';
+import { systemScreen } from './screens/system.js';
+import { sheetOf, tableScreen } from './screens/tables.js';
 import { tierScreen } from './screens/tiers.js';
 
 export const SMALLEST = { columns: 60, rows: 15 } as const;
@@ -52,7 +59,13 @@ function screenLines(model: Model, width: number, height: number): Line[] {
       return eventScreen(model, width, height);
     case 'pool':
       return poolScreen(model, width, height);
+    case 'object':
+      return objectScreen(model, width, height);
+    case 'editor':
+      return editorScreen(model, width, height);
     default: {
+      const sheet = sheetOf(model);
+      if (sheet !== null) return sheet.lines(width, height);
       const lines = textLines(model, width);
       const from = Math.max(0, Math.min(model.scroll, lines.length - height));
       return lines.slice(from);
@@ -69,28 +82,24 @@ export function textLines(model: Model, width: number): Line[] {
       return serviceScreen(model, width);
     case 'member':
       return memberScreen(model, width);
+    case 'changes':
+      return changesScreen(model, width);
+    case 'revision':
+      return revisionScreen(model, width);
+    case 'certificate':
+      return certificateScreen(model, width);
+    case 'system':
+      return systemScreen(model, width);
     default:
       return [];
   }
 }
 
-/** Which entry of the menu a screen belongs to. */
-const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
-  service: 'services',
-  pool: 'pools',
-  member: 'members',
-};
-
-export function menuEntry({ screen }: Place): ScreenName {
-  return PARENT[screen] ?? screen;
-}
-
-function menuLine({ place, look, size }: Model): Line {
-  const current = menuEntry(place);
-  const text = MENU.map(({ screen, title }, index) =>
-    screen === current ? `[${index + 1} ${title}]` : ` ${index + 1} ${title} `,
-  ).join('');
-  return inStyle(fit(look, [span(look, text)], size.columns), 'bar');
+function menuLine(model: Model): Line {
+  const text = menuParts(model)
+    .map((part) => part.text)
+    .join('');
+  return inStyle(fit(model.look, [span(model.look, text)], model.size.columns), 'bar');
 }
 
 /** Unit, revision and the link on the left; keys, or what came of the last change, on the right. */
@@ -104,7 +113,7 @@ function lastLine(model: Model): Line {
     status === null || status.revision === null ? '' : `  revision ${status.revision}`;
   const link = linkState(model);
   const left = span(look, ` ${unit}${revision}  ${link.text}`, 'bar');
-  const words = pending ?? notice?.text ?? '? keys  : command  q quit';
+  const words = pending ?? notice?.text ?? countdown(model) ?? standing(model);
   const room = size.columns - left.text.length - 3;
   const right = span(look, `${words} `, 'bar');
   if (right.text.length > room) {
@@ -114,6 +123,20 @@ function lastLine(model: Model): Line {
   }
   const gap = ' '.repeat(size.columns - left.text.length - right.text.length);
   return [{ text: `${left.text}${gap}${right.text}`, style: 'bar' }];
+}
+
+/** How long the revision that waits for confirmation still holds. */
+function countdown({ data, now }: Model): string | null {
+  const answer = data.status;
+  const waits = answer?.value?.pendingConfirm ?? null;
+  if (answer === undefined || waits === null) return null;
+  const left = Math.max(0, waits.secondsLeft - Math.floor((now - answer.at) / 1000));
+  return `revision ${waits.revision} goes back in ${left} s, K keeps it`;
+}
+
+function standing({ draft }: Model): string {
+  if (draft === null) return '? keys  : command  q quit';
+  return `uncommitted changes (revision ${draft.base ?? 'none'})  ? keys`;
 }
 
 /** In words, with the age of what is seen once it is not fresh. */
@@ -150,75 +173,14 @@ function overlaid(model: Model, body: Line[]): Line[] {
   const { overlay, look, size } = model;
   if (overlay === null || overlay.kind === 'filter') return body;
   if (overlay.kind === 'palette') return paletteOver(model, body, overlay);
-  const width = Math.min(size.columns - 4, 76);
-  const { title, lines } = boxed(model, overlay, width - 4);
-  const room = body.length - 2;
-  const block = frameOf(look.unicode, title, lines.slice(0, room), width);
+  const width = boxWidth(model) + 4;
+  const room = boxHeight(model);
+  const { title, lines } = boxed(model, overlay, boxWidth(model), room);
+  const first = 'top' in overlay ? Math.min(overlay.top ?? 0, Math.max(0, lines.length - room)) : 0;
+  const more = lines.length > room ? `${title} (Down: more)` : title;
+  const block = frameOf(look.unicode, more, lines.slice(first, first + room), width);
   const top = Math.max(0, Math.floor((body.length - block.length) / 2));
   return over(body, block, Math.floor((size.columns - width) / 2), top);
-}
-
-function boxed(
-  model: Model,
-  overlay: Exclude<Overlay, { kind: 'palette' | 'filter' }>,
-  width: number,
-): { title: string; lines: Line[] } {
-  const { look } = model;
-  const sentences = (text: string, style: Style = 'plain'): Line[] =>
-    text
-      .split('\n')
-      .flatMap((part) => wrap(part, width))
-      .map((line) => [span(look, line, style)]);
-  switch (overlay.kind) {
-    case 'help': {
-      const hints = keysOf(model.place.screen);
-      const indent = Math.max(...hints.map(({ keys }) => keys.length)) + 2;
-      const lines = hints.map(({ keys, does }): Line => [
-        span(look, keys.padEnd(indent), 'bold'),
-        span(look, does),
-      ]);
-      return { title: 'Keys of this screen', lines };
-    }
-    case 'confirm':
-      return {
-        title: 'Sure?',
-        lines: [
-          ...sentences(overlay.question),
-          [],
-          [
-            span(look, 'y', 'bold'),
-            span(look, ' yes    '),
-            span(look, 'n, Esc', 'bold'),
-            span(look, ' no'),
-          ],
-        ],
-      };
-    case 'prompt':
-      return {
-        title: 'Weight',
-        lines: [
-          ...sentences(overlay.question),
-          [],
-          [span(look, `> ${overlay.text}`, 'bold'), { text: ' ', style: 'selected' }],
-          ...sentences(overlay.problem, 'bad'),
-          [
-            span(look, 'Enter', 'bold'),
-            span(look, ' goes on    '),
-            span(look, 'Esc', 'bold'),
-            span(look, ' does not'),
-          ],
-        ],
-      };
-    case 'message':
-      return {
-        title: overlay.title,
-        lines: [
-          ...sentences(overlay.text),
-          [],
-          [span(look, 'Esc', 'bold'), span(look, ' closes this')],
-        ],
-      };
-  }
 }
 
 const MOST_CANDIDATES = 10;

@@ -4,6 +4,7 @@
  *
  *   GET    /v1/status                         who, which revision, what is wrong
  *   GET    /v1/config                         the document (JSON; YAML by Accept)
+ *   GET    /v1/schema                         the language, as JSON Schema
  *   PUT    /v1/config                         apply: ?dry-run=true &confirm-ms=N &comment=TEXT
  *   POST   /v1/config/diff                    what applying the body would change
  *   POST   /v1/config/confirm                 keep what waits for confirmation
@@ -47,6 +48,7 @@ import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
+import { addSchema } from './schema-route.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -74,6 +76,7 @@ const ALL_TOPICS: readonly Topic[] = ['events', 'counters'];
 
 export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addConfiguration(app, context);
+  addSchema(app);
   addRevisions(app, context);
   addViews(app, context);
   addAccess(app, context);

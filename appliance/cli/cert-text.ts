@@ -38,7 +38,7 @@ function columns(now: number): readonly Column<CertificateRow>[] {
 }
 
 /** `2026-05-02 (62d)`. */
-function expiry(row: CertificateRow, now: number): string {
+export function expiry(row: CertificateRow, now: number): string {
   const { kind, notAfter } = row;
   if (kind === 'request') return '-';
   if (isAwaited(row)) return row.renewal?.problem === null ? 'awaited' : 'not obtained';
@@ -70,11 +70,14 @@ function colour(row: CertificateRow, now: number): Colour | null {
 }
 
 /** `ecdsa P-256`, `rsa 2048`. */
-function keyText({ type, bits, curve }: CertificateRow['key']): string {
+export function keyText({ type, bits, curve }: CertificateRow['key']): string {
   return [type, curve ?? bits].filter((part) => part !== undefined).join(' ');
 }
 
-export function detailText(context: Context, detail: CertificateDetail): string {
+export function detailText(
+  context: Pick<Context, 'look' | 'now'>,
+  detail: CertificateDetail,
+): string {
   const { look } = context;
   const now = context.now();
   const live = detail.kind !== 'request' && !isAwaited(detail);

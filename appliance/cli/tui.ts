@@ -14,6 +14,7 @@ import { CliError, EXIT } from './exit-codes.js';
 
 interface Options extends LookWishes {
   readonly once?: boolean;
+  readonly mouse?: boolean;
 }
 
 export function addTuiCommand(program: Command, context: Context): void {
@@ -22,8 +23,9 @@ export function addTuiCommand(program: Command, context: Context): void {
     .alias('dash')
     .summary('the dashboard, on a terminal')
     .description(
-      'Opens the dashboard: what is wrong, traffic, services, pools, members, events, and members\n' +
-        'drained or weighed by a key. Needs a terminal of 60x15 or more; ? shows the keys.\n' +
+      'Opens the dashboard: what is wrong, traffic, services, pools, members, events; the configuration\n' +
+        'edited in forms or as YAML, its history, the pair, certificates, the system. Needs a terminal of\n' +
+        '60x15 or more; ? shows the keys.\n' +
         "With --once its overview as plain text instead, on anything. 'dash' is the same command.",
     )
     .option('--once', 'print the overview as text and end')
@@ -35,6 +37,7 @@ export function addTuiCommand(program: Command, context: Context): void {
         'how many colours (default: by TERM; none when NO_COLOR is set)',
       ).choices(['none', '16', '256']),
     )
+    .option('--mouse', 'with the mouse (M switches it): clicks and the wheel')
     .addHelpText(
       'after',
       examples(
@@ -90,6 +93,7 @@ async function dashboard(options: Options, command: Command, context: Context): 
     socket: clientOf(command, context).socket,
     look: lookOf(environment, context.look.unicode, options),
     terminal: name,
+    mouse: options.mouse === true,
   });
   // What is still open (a slow daemon's answer) is of no interest any more.
   process.exit(status);

@@ -187,14 +187,14 @@ export function formatChanges(changes: readonly Change[]): string {
 
 export function formatChange(change: Change): string {
   const values = [change.before, change.after].filter((value) => value !== undefined);
-  return `${marks[change.kind]} ${change.path}: ${values.map((value) => shorten(inline(value))).join(' → ')}`;
+  return `${marks[change.kind]} ${change.path}: ${values.map((value) => shorten(inlineValue(value))).join(' → ')}`;
 }
 
 /** A value on one line, much as YAML writes it between braces. */
-function inline(value: JsonValue): string {
-  if (isList(value)) return value.length === 0 ? '[]' : `[${value.map(inline).join(', ')}]`;
+export function inlineValue(value: JsonValue): string {
+  if (isList(value)) return value.length === 0 ? '[]' : `[${value.map(inlineValue).join(', ')}]`;
   if (isMap(value)) {
-    const parts = Object.entries(value).map(([key, item]) => `${key}: ${inline(item)}`);
+    const parts = Object.entries(value).map(([key, item]) => `${key}: ${inlineValue(item)}`);
     return parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`;
   }
   return typeof value === 'string' && !/^[A-Za-z0-9./*_-][A-Za-z0-9 ./:*_-]*$/.test(value)

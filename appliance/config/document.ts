@@ -5,14 +5,14 @@
  * Invariant: nothing here throws because of what somebody wrote, and
  * `parseText(toYaml(document))` gives the same document.
  */
-import { Document as YamlDocument, isMap, isScalar, isSeq, visit } from 'yaml';
-import { canonicalJson, NotJsonError, toJson, type JsonValue } from './canonical.js';
+import { NotJsonError, toJson, type JsonValue } from './canonical.js';
 import { crossCheck } from './cross-checks.js';
 import { formatPath, parsePath, type ConfigError } from './errors.js';
 import { blankMessages, explain, type PlacedError } from './issues.js';
 import { intentSchema, type Document, type Intent } from './schema.js';
 import { keysOf, stepInto, type Schema } from './schema-walk.js';
 import { readYaml, type Locate } from './yaml-reader.js';
+import { writeYaml } from './yaml-writer.js';
 
 export type DocumentResult =
   | {
@@ -122,35 +122,12 @@ function byPlace(a: ConfigError, b: ConfigError): number {
   return (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
 }
 
-/** Small maps and lists stand on one line, as people write them. */
-const flowWidth = 100;
-
 /**
  * A document as YAML: keys in the order of the reference, small maps on one line. Comments
  * of the text that it once was are not kept.
  */
 export function toYaml(document: Document): string {
-  const ordered = inReferenceOrder(toJson(document), intentSchema);
-  const yaml = new YamlDocument(ordered, {
-    version: '1.2',
-    schema: 'core',
-    aliasDuplicateObjects: false,
-    // Quotes words such as `on` and `yes` too, so that YAML 1.1 readers see text as well.
-    compat: 'yaml-1.1',
-  });
-  visit(yaml, {
-    Collection(_key, node, ancestors) {
-      if (ancestors.length < 2 || !(isMap(node) || isSeq(node))) return;
-      const values: readonly unknown[] = isMap(node)
-        ? node.items.map((pair) => pair.value)
-        : node.items;
-      if (values.some((value) => !isScalar(value))) return;
-      // Quotes mostly go, commas gain a space: near enough to the width that it will have.
-      const width = canonicalJson(node.toJSON()).replaceAll('"', '').length + 2 * values.length;
-      if (width <= flowWidth) node.flow = true;
-    },
-  });
-  return yaml.toString({ lineWidth: 0, flowCollectionPadding: true });
+  return writeYaml(inReferenceOrder(toJson(document), intentSchema));
 }
 
 function inReferenceOrder(value: JsonValue, schema: Schema | null): JsonValue {

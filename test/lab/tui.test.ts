@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { MemberRow } from '../../appliance/api/contract.js';
+import type { MemberRow, Status } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { withTerminal, type Screen } from '../support/terminal.js';
 import { everyPath } from './configuration.js';
@@ -73,6 +73,65 @@ needs.lab(test)(
       screen.send('q');
       await screen.ended;
       assert.is(screen.alternate(), false);
+    }),
+);
+
+needs.lab(test)(
+  'a weight is edited in a form, committed for a minute, kept, and brought back from the history',
+  () =>
+    withDashboard(async (lab, screen) => {
+      const [address = ''] = addressesOf('member-1');
+      const weights = async (): Promise<string> => {
+        const rows = await lab.unit.get<MemberRow[]>('/v1/members?pool=direct4');
+        return rows
+          .filter((row) => row.address === address)
+          .map(({ weight }) => weight)
+          .join();
+      };
+      await screen.until('all is well', (text) => text.includes('All is well'));
+      assert.is(await weights(), '3');
+      screen.send('7');
+      await screen.until('the objects', (text) => text.includes('direct4/'));
+      screen.send(`/direct4/${address}\r`);
+      await screen.until('one of them', (text) => text.includes('match '));
+      screen.send('\r');
+      await screen.until('its form', (text) => text.includes('Enter edits'));
+      while (!screen.text().some((line) => line.startsWith('weight '))) {
+        const before = screen.text().join('\n');
+        screen.send('j');
+        await screen.until('the next field', (text) => text !== before);
+      }
+      screen.send('\r');
+      await screen.until('the field', (text) => text.includes('.weight \u2500'));
+      screen.send('\u0015999\r');
+      await screen.until('what the daemon says of 999', (text) =>
+        text.includes('Candidate: 1 error'),
+      );
+      assert.is(await weights(), '3');
+      screen.send('\r\u00159\r');
+      await screen.until('that 9 is well', (text) => text.includes('Candidate: 1 change'));
+      screen.send('C');
+      await screen.until('the question', (text) => text.includes('Goes back'));
+      screen.send('heavier\r\r');
+      await screen.until('the countdown', (text) => text.includes('K keeps it'));
+      assert.is(await weights(), '9');
+      screen.send('Ky');
+      await screen.until('that it stays', (text) => text.includes('stays.'));
+      assert.is((await lab.unit.get<Status>('/v1/status')).pendingConfirm, null);
+      screen.send('H');
+      await screen.until('the history', (text) => text.includes('heavier'));
+      screen.send('j');
+      await screen.until('the first revision', () =>
+        screen.text().some((line, row) => /^ +1 /.test(line) && screen.cell(1, row).inverse),
+      );
+      screen.send('b');
+      await screen.until('the question', (text) => text.includes('Back to revision 1'));
+      // Left of the first choice is the last one: it stays.
+      screen.send('\r\u001b[D\r');
+      await screen.until('what came of it', (text) => text.includes('is back'));
+      assert.is(await weights(), '3');
+      screen.send('q');
+      await screen.ended;
     }),
 );
 

@@ -7,16 +7,37 @@ import { memberColumns, poolColumns, serviceColumns } from '../columns.js';
 import { span, type Line } from '../frame.js';
 import { answerOf, tableState, type Model, type Place } from '../model.js';
 import { arranged, selectedIndex, tableLines, type Column } from '../table.js';
+import { auditSheet } from './audit.js';
+import { certificateSheet } from './certificates.js';
+import { configSheet } from './config.js';
+import { historySheet } from './history.js';
+import { objectListing } from './object.js';
 import { byHealth, waiting } from './overview.js';
+import { pairSheet } from './pair.js';
+import type { Listing, Sheet } from './sheet.js';
 
-/** A table of the screen, without its rows' type. */
-export interface Listing {
-  /** As they are seen: filtered and sorted. */
-  readonly keys: readonly string[];
-  readonly selected: number;
-  readonly columns: number;
-  /** Where Enter on a row leads. */
-  readonly places: readonly Place[];
+/** Screens whose table is made in one place. */
+export function sheetOf(model: Model): Sheet | null {
+  switch (model.place.screen) {
+    case 'config':
+      return configSheet(model);
+    case 'revisions':
+      return historySheet(model);
+    case 'pair':
+      return pairSheet(model);
+    case 'certificates':
+      return certificateSheet(model);
+    case 'audit':
+      return auditSheet(model);
+    default:
+      return null;
+  }
+}
+
+/** Lines above the first row of a table that fills its screen; null on others. */
+export function rowsAbove(model: Model): number | null {
+  const plain: readonly Place['screen'][] = ['services', 'pools', 'members'];
+  return plain.includes(model.place.screen) ? 2 : (sheetOf(model)?.above ?? null);
 }
 
 /** Members of the screen: all, or those of the pool. */
@@ -64,8 +85,10 @@ export function listing(model: Model): Listing | null {
       return of(membersOf(model), memberColumns(model, true).length, memberKey, memberPlace);
     case 'pool':
       return of(membersOf(model), memberColumns(model, false).length, memberOnly, memberPlace);
+    case 'object':
+      return objectListing(model);
     default:
-      return null;
+      return sheetOf(model)?.listing ?? null;
   }
 }
 
@@ -78,6 +101,12 @@ const memberPlace = ({ pool, member }: MemberRow): Place => ({
   name: member,
   pool,
 });
+
+/** Key of the selected row, as it is seen; null without rows. */
+export function selectedKey(model: Model): string | null {
+  const list = listing(model);
+  return list?.keys[list.selected] ?? null;
+}
 
 /** The member that keys act on: the selected one, or that of the screen. */
 export function memberAt(model: Model): { readonly pool: string; readonly member: string } | null {
@@ -99,13 +128,13 @@ export function tableScreen(model: Model, width: number, height: number): Line[]
         serviceKey,
         {
           ...{ width, height },
-          empty: "No services yet: add one to the document and 'weir apply' it.",
+          empty: 'No services yet: 7 leads to the configuration, n makes one there.',
         },
       );
     case 'pools':
       return one<PoolRow>(model, answerOf(model, 'pools'), poolColumns(model), ({ name }) => name, {
         ...{ width, height },
-        empty: "No pools yet: add one to the document and 'weir apply' it.",
+        empty: 'No pools yet: 7 leads to the configuration, n makes one there.',
       });
     default:
       return one<MemberRow>(
@@ -115,7 +144,7 @@ export function tableScreen(model: Model, width: number, height: number): Line[]
         memberKey,
         {
           ...{ width, height },
-          empty: "No members yet: add some to a pool of the document and 'weir apply' it.",
+          empty: 'No members yet: 7 leads to the configuration; Enter on a pool adds some.',
         },
       );
   }

@@ -46,7 +46,7 @@ export function tierScreen(model: Model, width: number): Line[] {
     ...carried(model, services),
     [],
     ...interfaces(model, width),
-    ...workers(model, width),
+    ...workerLines(model, width),
     ...drops(model, width),
   ];
 }
@@ -93,7 +93,7 @@ export function factLines(
   );
 }
 
-function workers(model: Model, width: number): Line[] {
+export function workerLines(model: Model, width: number): Line[] {
   const { look, now } = model;
   const rows = answerOf(model, 'workers').value ?? [];
   if (rows.length === 0) return [];

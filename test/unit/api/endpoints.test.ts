@@ -3,6 +3,7 @@ import { userInfo } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PortError } from '../../../appliance/api/port.js';
+import { jsonSchema } from '../../../appliance/config/reference.js';
 import {
   CHANGES,
   COUNTERS,
@@ -56,6 +57,14 @@ for (const [path, expected] of [
       assert.equal(answer.json(), JSON.parse(JSON.stringify(expected)));
     }));
 }
+
+test('GET /v1/schema is the language as weir schema prints it', () =>
+  withApi(async ({ socket }) => {
+    const answer = await call(socket, { path: '/v1/schema' });
+    assert.is(answer.status, 200);
+    assert.is(answer.headers['content-type'], 'application/schema+json; charset=utf-8');
+    assert.equal(answer.json(), jsonSchema());
+  }));
 
 test('queries reach the daemon as numbers and names, with defaults', () =>
   withApi(async ({ daemon, socket }) => {

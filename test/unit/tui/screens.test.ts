@@ -11,6 +11,7 @@ import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
 import type { Model, Place } from '../../../tui/model.js';
 import { view } from '../../../tui/view.js';
 import { STATUS } from '../api/fake-daemon.js';
+import { ALONE } from '../api/fake-pair.js';
 import {
   after,
   ASCII,
@@ -36,6 +37,11 @@ const ALARMS: readonly Alarm[] = Array.from({ length: 9 }, (_, index) => ({
   since: THEN - 60_000 * (index + 1),
 }));
 
+const EMPTY: NonNullable<World['answers']> = {
+  status: { ...STATUS, revision: null, pendingConfirm: null },
+  config: { revision: null, document: null },
+};
+
 const SCREENS: readonly {
   readonly name: string;
   readonly of: World;
@@ -60,7 +66,35 @@ const SCREENS: readonly {
   { name: 'service', of: { place: at('service', 'shop') } },
   { name: 'events', of: { place: at('events') } },
   { name: 'tiers', of: { place: at('tiers') } },
+  { name: 'config', of: { place: at('config') } },
+  { name: 'config-empty', of: { place: at('config'), answers: EMPTY } },
+  { name: 'form-service', of: { place: at('object', 'services.shop') } },
+  { name: 'form-monitor', of: { place: at('object', 'pools.web.monitor') }, typed: ['Enter'] },
+  { name: 'form-unit', of: { place: at('object', 'unit') }, typed: ['jjjjj', 'Enter'] },
+  { name: 'diff', of: { place: at('config') }, typed: ['/spare', 'Enter', 'x', 'y', 'D'] },
+  { name: 'remove', of: { place: at('config') }, typed: ['/pool maglev', 'Enter', 'x'] },
+  { name: 'yaml', of: { place: at('object', 'pools.web') }, typed: ['y', 'Down', ' x'] },
+  {
+    name: 'yaml-error',
+    of: { place: at('object', 'pools.web') },
+    typed: ['y', 'End', ': x', 'C-s'],
+  },
+  { name: 'history', of: { place: at('revisions') } },
+  { name: 'revision', of: { place: at('revision', '7') }, typed: ['b'] },
+  { name: 'pair', of: { place: at('pair') } },
+  { name: 'pair-failover', of: { place: at('pair') }, typed: ['f'] },
+  {
+    name: 'pair-alone',
+    of: { place: at('pair'), answers: { pair: ALONE, routers: [] } },
+    typed: ['p10.0.0.1', 'Tab', 'secret'],
+  },
+  { name: 'certificates', of: { place: at('certificates') } },
+  { name: 'certificate', of: { place: at('certificate', 'shop.example') } },
+  { name: 'certificate-request', of: { place: at('certificates') }, typed: ['c'] },
+  { name: 'system', of: { place: at('system') } },
+  { name: 'audit', of: { place: at('audit') } },
   { name: 'help', of: { place: at('members') }, typed: ['?'] },
+  { name: 'help-config', of: { place: at('config') }, typed: ['?', 'Down'] },
   { name: 'palette', of: {}, typed: [':dr'] },
 ];
 

@@ -273,22 +273,6 @@ test('a daemon that does not answer is called silent, and keys work meanwhile', 
     }),
   ));
 
-for (const [signal, status] of [
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  test(`${signal}: the screen of before, and exit status ${status}`, () =>
-    withApi(({ socket }) =>
-      dashboard(socket, {}, async (screen) => {
-        await screen.until('the overview', shows('connected'));
-        process.kill(screen.pid, signal);
-        await screen.ended;
-        assert.is(screen.alternate(), false);
-        assert.ok(showsCursor(screen), 'the cursor is shown again');
-      }),
-    ));
-}
-
 test('without a terminal it says what to use instead', () =>
   withApi(async ({ socket }) => {
     const ran = await weir(['tui'], { socket });

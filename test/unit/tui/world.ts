@@ -2,7 +2,9 @@
  * Models as they are after the fake daemon answered everything, and frames as text that a reviewer
  * can read.
  */
-import type { CertificateRow, ServiceRow } from '../../../appliance/api/contract.js';
+import type { ConfigView, Document, ServiceRow } from '../../../appliance/api/contract.js';
+import { jsonSchema } from '../../../appliance/config/reference.js';
+import type { Node } from '../../../tui/config/schema.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
 import {
   firstModel,
@@ -15,11 +17,13 @@ import {
 } from '../../../tui/model.js';
 import type { Key } from '../../../tui/keys.js';
 import { step, type Action, type AnswerAction } from '../../../tui/step.js';
+import { judged } from './judge.js';
 import {
   DETAIL,
   DROPS,
   event,
   FLOWS,
+  HARDWARE,
   MEMBER,
   MEMBERS,
   POOLS,
@@ -29,7 +33,10 @@ import {
   THEN,
   TIERS,
 } from '../api/fake-daemon.js';
+import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
+import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
+import { ROUTERS } from '../api/router-rows.js';
 
 export { THEN };
 
@@ -40,7 +47,33 @@ export const LARGE: Size = { columns: 160, rows: 48 };
 
 /** Three, one of them of the proxy. */
 const services: readonly ServiceRow[] = [...SERVICES, SERVICE];
-const noCertificates: readonly CertificateRow[] = [];
+
+/** As `STATUS` has it, revision 7. */
+export const CONFIGURED: Document = {
+  version: 1,
+  unit: { name: 'weir-a', interfaces: ['eth0', 'eth1'] },
+  pools: {
+    web: {
+      algorithm: 'maglev',
+      members: [
+        { address: '10.0.1.11', port: 8080, weight: 3 },
+        { address: '10.0.1.12', port: 8080 },
+      ],
+      monitor: { type: 'http', path: '/healthz', interval: '500ms', timeout: '400ms' },
+    },
+    spare: { members: [{ address: '10.0.1.13', port: 8080 }] },
+  },
+  services: {
+    shop: {
+      listen: { address: '10.0.0.80', port: 80, protocol: 'http' },
+      routes: [{ when: { path: '/about' }, respond: { status: 200, body: 'Open.' } }],
+      pool: 'web',
+    },
+  },
+};
+
+export const CONFIG: ConfigView = { revision: 7, document: CONFIGURED };
+export const SCHEMA = jsonSchema() as Node;
 
 const ANSWERS: Answers = {
   status: STATUS,
@@ -51,7 +84,14 @@ const ANSWERS: Answers = {
   workers: WORKERS,
   drops: DROPS,
   revisions: REVISIONS,
-  certificates: noCertificates,
+  certificates: CERTIFICATES,
+  certificate: CERTIFICATE,
+  config: CONFIG,
+  schema: SCHEMA,
+  revision: { ...REVISIONS[0]!, document: CONFIGURED },
+  pair: PAIRED,
+  routers: ROUTERS,
+  hardware: HARDWARE,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
@@ -71,8 +111,16 @@ export function answer<T extends Topic>(
   } as AnswerAction;
 }
 
+/** As it is after the actions; candidates are judged at once. */
 export function after(model: Model, ...actions: readonly Action[]): Model {
-  return actions.reduce((before, action) => step(before, action).model, model);
+  return actions.reduce((before, action) => {
+    const { model: next, effects } = step(before, action);
+    return effects.reduce((now, effect) => {
+      if (effect.type !== 'check') return now;
+      const check = judged(now.data.config?.value?.document ?? null, effect.document);
+      return step(now, { type: 'checked', serial: effect.serial, check }).model;
+    }, next);
+  }, model);
 }
 
 export interface World {
@@ -116,6 +164,15 @@ const NAMED: Readonly<Record<string, Partial<Key>>> = {
   Up: { name: 'up' },
   Backspace: { name: 'backspace' },
   PageDown: { name: 'pagedown' },
+  Left: { name: 'left' },
+  Right: { name: 'right' },
+  Home: { name: 'home' },
+  End: { name: 'end' },
+  Del: { name: 'delete' },
+  'C-s': { name: 's', ctrl: true },
+  'C-u': { name: 'u', ctrl: true },
+  'C-r': { name: 'r', ctrl: true },
+  'C-k': { name: 'k', ctrl: true },
   'C-c': { name: 'c', ctrl: true },
 };
 

@@ -1,0 +1,99 @@
+/** What is shown of what the daemon answered to a change. Pure. */
+import type {
+  ApplyResult,
+  CertificateDetail,
+  ErrorCode,
+  FailoverResult,
+  PairInvited,
+} from '../appliance/api/contract.js';
+import { plural, timestamp } from '../appliance/cli/format.js';
+import { openEditor } from './editor.js';
+import type { About, Model } from './model.js';
+import type { Step } from './step.js';
+
+export function acted(
+  model: Model,
+  action: { readonly text: string; readonly about?: About; readonly value?: unknown },
+): Step {
+  const { text, about, value } = action;
+  const told: Model = { ...model, pending: null, notice: { text, at: model.now } };
+  return { model: shown(told, text, about, value), effects: [{ type: 'refresh' }] };
+}
+
+/** `value` is what contract.ts promises for what was asked. */
+function shown(model: Model, text: string, about: About | undefined, value: unknown): Model {
+  switch (about) {
+    case 'commit': {
+      const { revision, changes, confirmBy } = value as ApplyResult;
+      const waits = confirmBy === undefined ? '' : ' It goes back by itself unless you press K.';
+      const said = `Revision ${revision ?? 'none'}: ${plural(changes.length, 'change')}.${waits}`;
+      return {
+        ...model,
+        draft: null,
+        editor: null,
+        place: { screen: 'config', name: '', pool: '' },
+        trail: [],
+        notice: { text: `${said}${text === '' ? '' : ` ${text}`}`, at: model.now },
+      };
+    }
+    case 'invited': {
+      const { code, addresses, port, fingerprint, expires } = value as PairInvited;
+      const said = [
+        `Code: ${code}`,
+        '',
+        `On the other unit: p on its screen Pair, or weir pair join ${addresses[0] ?? ''}`,
+        `Listens at ${addresses.join(', ')}, TCP port ${port}, until ${timestamp(expires)}, for one unit.`,
+        `Fingerprint ${fingerprint}`,
+        '',
+        'The code is shown only here, and only now.',
+      ];
+      return { ...model, overlay: { kind: 'message', title: 'Invited', text: said.join('\n') } };
+    }
+    case 'failover': {
+      const { remaining } = value as FailoverResult;
+      if (remaining.length === 0) return model;
+      const said = `No other unit took over, so this one still holds ${remaining.join(', ')}.`;
+      return { ...model, overlay: { kind: 'message', title: 'Nobody took over', text: said } };
+    }
+    case 'request': {
+      const { name, request } = value as CertificateDetail;
+      return {
+        ...model,
+        trail: [...model.trail, model.place],
+        place: { screen: 'certificate', name, pool: '' },
+        overlay: {
+          kind: 'message',
+          title: `Request for ${name}`,
+          text: `Send this to an authority, and import what it answers as ${name}:\n${request ?? ''}`,
+        },
+      };
+    }
+    case 'certificates': {
+      // What was pasted holds a key: it is not kept.
+      const pem = model.editor?.purpose.type === 'pem';
+      const left: Model = pem ? { ...model, editor: null } : model;
+      return left.place.screen === 'editor' && pem
+        ? { ...left, place: { screen: 'certificates', name: '', pool: '' }, trail: [] }
+        : left;
+    }
+    case undefined:
+      return model;
+  }
+}
+
+export function refusalText({
+  text,
+  code,
+}: {
+  readonly text: string;
+  readonly code?: ErrorCode;
+}): string {
+  return code === 'revision-mismatch'
+    ? `${text}\nYour candidate is still here: R puts it on top of the new revision, X drops it.`
+    : text;
+}
+
+/** An editor for a certificate in PEM. */
+export function pemEditor(name: string, replace: boolean, authority: boolean): Model['editor'] {
+  return openEditor({ type: 'pem', name, replace, authority }, '');
+}
