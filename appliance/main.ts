@@ -398,6 +398,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         }),
     });
     closing.push(() => daemon?.close());
+    closing.push(() => {
+      alerts.rest();
+    });
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
     replication.start();

@@ -108,9 +108,14 @@ export class Alerts {
     return [...this.#targets.values()].flatMap((target) => target.alarms());
   }
 
-  async close(): Promise<void> {
+  /** The daemon begins to end: what happens from now on is its own doing, and is not told. */
+  rest(): void {
     this.#closed = true;
     this.#stopTimer?.();
+  }
+
+  async close(): Promise<void> {
+    this.rest();
     await Promise.all([...this.#targets.values()].map((target) => target.close(PATIENCE_MS)));
     this.#parts.store.close();
   }

@@ -43,6 +43,8 @@ function toldAlarm(code: AlarmCode): code is Exclude<AlarmCode, UntoldAlarm> {
 export function ofEvent(event: EventRow): Occurrence | null {
   const { kind, severity, message, time, subject } = event;
   if (!toldEvent(kind)) return null;
+  // Links of the pair, and all of them together, have alarms.
+  if (kind === 'pair' && subject.after !== undefined) return null;
   return {
     ...{ kind: kindOf(kind), severity, time, state: 'event', since: null, reminder: false },
     ...{ object: plain(objectOf(subject)), message: plain(message) },

@@ -124,11 +124,11 @@ export class Target {
     const trouble =
       this.#failures >= FAILING_FROM ? (this.#lastError?.message ?? null) : this.#trouble;
     if (trouble === null) return [];
-    const waiting = this.#queue.length === 0 ? '' : ` ${this.#queue.length} wait.`;
+    const waiting = this.#queue.length === 0 ? '' : ` Waiting: ${this.#queue.length}.`;
     return [
       {
         ...{ code: 'alert-target-failing', severity: 'warning', object: this.name },
-        message: `Alerts do not reach ${this.name}: ${trouble}.${waiting}`,
+        message: `Alerts do not reach ${this.name}: ${trouble.replace(/\.$/, '')}.${waiting}`,
         since: this.#failingSince,
       },
     ];

@@ -81,10 +81,13 @@ export function because(error: unknown, timeout: number, signal: AbortSignal): s
 export function secretOf(key: string, path: string, shortest: number): string {
   return named(key, path, () => {
     const text = readSecretText(path, LARGEST_SECRET);
+    if (text === '') throw new FileError('is empty');
+    // A private key, say, is no password, and must not be sent as one to whoever is named.
+    if (!/^[^\p{C}\ufffd]{1,256}$/u.test(text)) {
+      throw new FileError('is not one line of at most 256 printable characters');
+    }
     if (text.length >= shortest) return text;
-    throw new FileError(
-      text === '' ? 'is empty' : `has fewer than ${shortest} characters, which can be guessed`,
-    );
+    throw new FileError(`has fewer than ${shortest} characters, which can be guessed`);
   });
 }
 

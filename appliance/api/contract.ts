@@ -362,7 +362,7 @@ export interface EventSubject {
   readonly member?: string;
   /** flow-moved: the member that the flow left. */
   readonly previousMember?: string;
-  /** member-state: from and to. */
+  /** member-state, pool-state, role-changed: from and to; pair: what a link, or all of them, came to be. */
   readonly before?: string;
   readonly after?: string;
   /** `ADDRESS:PORT` of the client. */

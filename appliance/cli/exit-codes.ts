@@ -30,7 +30,7 @@ export const EXIT_CODE_HELP = `Exit status:
   5  conflict: somebody else changed it, or nothing awaits confirmation
   6  no such pool, member, service, certificate or revision
   7  valid, but this build cannot execute it
-  8  the unit needs attention (weir status --check)`;
+  8  the unit needs attention (weir status --check, weir alerts --check)`;
 
 const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   syntax: EXIT.invalid,

@@ -24,9 +24,15 @@ export function unitName(
 }
 
 export function pairEvent(news: PairNews): NewEvent {
-  const event = (severity: NewEvent['severity'], message: string): NewEvent => ({
+  const event = (
+    severity: NewEvent['severity'],
+    message: string,
+    after?: 'up' | 'down',
+  ): NewEvent => ({
     ...{ kind: 'pair', severity, message },
-    ...('peer' in news ? { subject: { peer: news.peer } } : {}),
+    ...('peer' in news
+      ? { subject: { peer: news.peer, ...(after === undefined ? {} : { after }) } }
+      : {}),
   });
   switch (news.what) {
     case 'paired':
@@ -34,13 +40,17 @@ export function pairEvent(news: PairNews): NewEvent {
     case 'left':
       return event('warning', `${news.peer} has left the pair: this unit is alone now`);
     case 'up':
-      return event('info', `the link ${news.address} to ${news.peer} is up`);
+      return event('info', `the link ${news.address} to ${news.peer} is up`, 'up');
     case 'down':
-      return event('warning', `the link ${news.address} to ${news.peer} is down: ${news.reason}`);
+      return event(
+        'warning',
+        `the link ${news.address} to ${news.peer} is down: ${news.reason}`,
+        'down',
+      );
     case 'together':
-      return event('info', `${news.peer} is heard`);
+      return event('info', `${news.peer} is heard`, 'up');
     case 'alone':
-      return event('error', `${news.peer} is not heard by any link`);
+      return event('error', `${news.peer} is not heard by any link`, 'down');
     case 'wrong-code':
       return event(
         'warning',

@@ -371,9 +371,12 @@ export class Roles implements RolesPort {
     const before = this.#known.get(router)?.role ?? 'down';
     this.#known.set(router, { role, why, since: Date.now() });
     const configured = this.#router(router) !== undefined;
+    const fell = role === 'down' && configured && this.#state === 'running';
+    // That traffic moved is worth a look, however well it went.
+    const moved = before === 'backup' && role === 'master';
     this.#options.events.append({
       kind: 'role-changed',
-      severity: role === 'down' && configured && this.#state === 'running' ? 'warning' : 'info',
+      severity: fell || moved ? 'warning' : 'info',
       message: `virtual router ${router} is ${role}: ${why}`,
       subject: { router, before, after: role },
     });

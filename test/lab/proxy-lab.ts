@@ -60,6 +60,7 @@ export interface Configuration {
   readonly pools: Readonly<Record<string, object>>;
   readonly services: Readonly<Record<string, object>>;
   readonly certificates?: Readonly<Record<string, object>>;
+  readonly alerts?: Readonly<Record<string, object>>;
 }
 
 export class ProxyLab {
@@ -149,13 +150,20 @@ export class ProxyLab {
   }
 
   /** Makes the unit serve by this, whatever it served by before. */
-  async apply({ unit = {}, pools, services, certificates = {} }: Configuration): Promise<void> {
+  async apply({
+    unit = {},
+    pools,
+    services,
+    certificates = {},
+    alerts = {},
+  }: Configuration): Promise<void> {
     const document = {
       version: 1,
       unit: { name: 'weir-a', interfaces: ['eth0', 'eth1'], workers: 2, ...unit },
       pools,
       services,
       certificates,
+      alerts,
     };
     this.revision += 1;
     const path = this.file(`proxy-${this.revision}.yaml`, JSON.stringify(document));

@@ -100,6 +100,7 @@ test('a target hears of its kinds from its least severity on, and never of singl
     await scene.pass(1);
     scene.happens({ kind: 'drop' });
     scene.happens({ kind: 'member-state' });
+    scene.happens({ kind: 'pair', severity: 'error', subject: { peer: 'b', after: 'down' } });
     scene.happens({ kind: 'revision', severity: 'info', message: 'info' });
     scene.happens({ kind: 'worker', severity: 'error', message: 'error' });
     scene.happens({ kind: 'role-changed', severity: 'info', message: 'role' });
@@ -220,7 +221,7 @@ test('that a target fails is an alarm, told to the others alone', () =>
     assert.equal(scene.alerts.alarms(), [
       {
         ...{ code: 'alert-target-failing', severity: 'warning', object: 'ops' },
-        message: 'Alerts do not reach ops: no route. 1 wait.',
+        message: 'Alerts do not reach ops: no route. Waiting: 1.',
         since: START + 15_000,
       },
     ]);

@@ -49,8 +49,8 @@ interface Mail {
 interface Post {
   readonly mails: Mail[];
   /** Conversations that came as far as a password. */
-  logins: string[];
-  send(more?: object, alerts?: readonly Alert[]): Promise<Outcome>;
+  readonly logins: readonly string[];
+  readonly send: (more?: object, alerts?: readonly Alert[]) => Promise<Outcome>;
 }
 
 async function withServer(

@@ -189,6 +189,8 @@ test('secrets that cannot be used stop a delivery, and are not in what is said',
   for (const [content, mode, expected] of [
     ['hunter2', 0o600, /has fewer than 16 characters/],
     ['', 0o600, /is empty/],
+    ['-----BEGIN\nhunter2-----END', 0o600, /is not one line of at most 256 printable/],
+    ['hunter2'.repeat(100), 0o600, /is not one line of at most 256 printable/],
     ['x'.repeat(5000), 0o600, /is longer than 4096 bytes/],
     ['hunter2 hunter2 hunter2', 0o644, /can be changed or read by others than root/],
   ] as const) {
