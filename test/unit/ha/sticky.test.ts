@@ -116,7 +116,7 @@ class StickyUnit {
   }
 
   async untilTaken(count: number): Promise<void> {
-    const deadline = Date.now() + 4000;
+    const deadline = Date.now() + 20_000;
     while (this.exchange.state.taken < count) {
       if (Date.now() > deadline) throw new Error(`${this.exchange.state.taken} were taken`);
       await new Promise((resolve) => setTimeout(resolve, 5));
