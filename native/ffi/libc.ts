@@ -235,15 +235,8 @@ export function sendApart(fd: number, data: Buffer): Promise<void> {
     cSend.async(fd, data, data.length, MSG_DONTWAIT, (error, sent) => {
       if (error !== null) reject(error);
       else if (sent >= 0) resolve();
-      else {
-        try {
-          // The other thread's errno is not known here: asked once more, it is.
-          send(fd, data);
-          resolve();
-        } catch (again) {
-          reject(again as SystemError);
-        }
-      }
+      // The other thread's errno is not known here: asked once more, it is.
+      else resolve(Promise.resolve().then(() => send(fd, data)));
     });
   });
 }

@@ -112,6 +112,39 @@ test('a backup that hears nobody takes over after three intervals and its skew',
   assert.equal(bench.announced, [DOWN, DOWN + 100]);
 });
 
+test('the time that a backup stood still does not count as silence of the master', () => {
+  const bench = new Bench();
+  bench.pass(2000);
+  // 2 s of its wait had passed when it stood still for 500 ms.
+  bench.now = 2500;
+  bench.engine.heldUp(500, bench.now);
+  assert.is(bench.engine.deadline, DOWN + 500);
+  // It never waits longer than for a master that it has just heard.
+  bench.engine.heldUp(100_000, bench.now);
+  assert.is(bench.engine.deadline, bench.now + DOWN);
+});
+
+test('a backup that stood still when its wait was nearly over waits once more, and only once', () => {
+  const bench = new Bench();
+  bench.now = DOWN + 1500;
+  bench.engine.heldUp(1500, bench.now);
+  assert.is(bench.engine.deadline, bench.now + DOWN);
+  const again = bench.engine.deadline;
+  bench.now = again + 1500;
+  bench.engine.heldUp(1500, bench.now);
+  bench.engine.turn(bench.now, []);
+  assert.is(bench.role(), 'master');
+});
+
+test('a master that stood still sends at once', () => {
+  const bench = new Bench();
+  bench.pass(DOWN);
+  const { deadline } = bench.engine;
+  bench.now = deadline + 700;
+  bench.engine.heldUp(700, bench.now);
+  assert.is(bench.engine.deadline, deadline);
+});
+
 test('the skew of version 2 is a part of a second, whatever the interval', () => {
   const router = routerOf({ version: 2, interval: 5000 });
   const bench = new Bench([groupOf({ routers: [router], priority: 56 })]);

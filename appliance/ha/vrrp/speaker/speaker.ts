@@ -13,18 +13,17 @@
 import { SystemError } from '../../../../native/ffi/libc.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
-import { formatAddress } from '../../../config/address-codec.js';
-import { movesByItself } from '../../../net/service-addresses.js';
-import type { InterfaceAddress } from '../../../net/wire.js';
-import { VrrpEngine, type LinkState, type Outgoing } from '../engine.js';
+import { VrrpEngine, type Outgoing } from '../engine.js';
 import { groupKey, type Report } from '../paths/heartbeat.js';
 import type { PeerNews } from '../paths/peer.js';
 import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../settings.js';
 import { HeldAddresses } from './addresses.js';
 import { Announcing } from './announcing.js';
+import { Following } from './following.js';
 import { Holding, type Announcement } from './holding.js';
 import { Interfaces } from './interfaces.js';
 import { TurnClock } from './lateness.js';
+import { Leasing } from './leasing.js';
 import type { Farewell } from './lease.js';
 import { GuardProcess } from './guard-process.js';
 import { parseSettings, type FromSpeaker } from './messages.js';
@@ -35,8 +34,6 @@ import { warmUp } from './warm-up.js';
 
 /** An address that somebody takes off while it is held comes back this much later. */
 const PUT_BACK_MS = 1000;
-/** The longest that putting on or taking off addresses may take without a turn in between. */
-const PLACING_MS = 1000;
 /** A turn that comes later than this was held up. */
 const STOOD_STILL_MS = 2;
 /** A status takes a few hundred bytes, a message 64 KiB. */
@@ -44,10 +41,6 @@ const ROUTERS_A_MESSAGE = 50;
 
 /** How long addresses stay after the last word, for the other unit to take them. */
 const LEAVING_MS = 100;
-
-/** Less than this part of the lease left when it is renewed is told, this often at most. */
-const NARROW = 0.3;
-const NARROW_MS = 10_000;
 
 interface Leaving {
   readonly held: readonly RouterSettings[];
@@ -69,9 +62,10 @@ export class Speaker {
   readonly #addresses: HeldAddresses;
   readonly #sockets: Sockets;
   readonly #paths: PairPaths;
+  readonly #following: Following;
+  readonly #leasing: Leasing;
   readonly #onConfigured: () => void;
   #groups: readonly GroupSettings[] = [];
-  readonly #linkTexts = new Map<string, string>();
   /** What was told of and is not over. */
   readonly #problems = new Map<string, string>();
   #outgoing: Outgoing[] = [];
@@ -82,9 +76,6 @@ export class Speaker {
   #announcements: Announcement[] = [];
   #leaving: Leaving | null = null;
   #putBack: NodeJS.Timeout | null = null;
-  /** What was left of the lease when it was renewed too late to be told nothing of; null: enough. */
-  #narrow: number | null = null;
-  #narrowToldAt = -Infinity;
   #idleWork: (() => void) | null = null;
   #ended = false;
   #end: () => void = () => undefined;
@@ -146,6 +137,8 @@ export class Speaker {
       report,
     });
     this.#sockets = new Sockets({ poller: this.#poller, onReady: () => this.#turn(), report });
+    this.#following = new Following(this.#interfaces, this.#sockets, this.#engine);
+    this.#leasing = new Leasing(this.#guard, this.#clock, (message) => this.#tell(message));
   }
 
   /** Works until it was told to end, or nobody is there any more to tell. `wishes`: see FromSpeaker. */
@@ -281,7 +274,7 @@ export class Speaker {
     this.#groups = settings.groups;
     this.#paths.configure(settings.paths);
     this.#act((now) => {
-      this.#followInterfaces(now);
+      this.#following.follow(this.#groups, now);
       this.#engine.configure(settings.groups, now);
     });
     this.#onConfigured();
@@ -314,7 +307,7 @@ export class Speaker {
   #networkChanged(): void {
     if (this.#ended) return;
     this.#paths.follow();
-    this.#act((now) => this.#followInterfaces(now));
+    this.#act((now) => this.#following.follow(this.#groups, now));
     this.#putBackLater();
   }
 
@@ -341,7 +334,7 @@ export class Speaker {
     this.#timer.set(next);
     this.#clock.mark('telling');
     this.#clock.end(next);
-    this.#tellNarrow();
+    this.#leasing.tellNarrow();
     // Just after it has said that it lives, or when nobody waits for that.
     if (outgoing.length > 0 || held.length === 0) this.#doIdleWork();
   }
@@ -399,52 +392,7 @@ export class Speaker {
     const own = this.#engine.leasedUntil;
     // Heard by the other unit in more than one way, it lives for the one that notices first.
     const until = own === Infinity ? own : Math.min(own, this.#paths.leasedUntil);
-    const moving = this.#holding.placing || this.#leaving !== null;
-    const now = monotonicNow();
-    const least = moving ? now + PLACING_MS : 0;
-    if (!moving && until !== Infinity) this.#noteLease(this.#guard.until - now, until - now);
-    // Not before clients are served: the guard may need the same CPU.
-    this.#guard.renew(Math.max(until === Infinity && moving ? 0 : until, least), !moving);
-  }
-
-  #noteLease(left: number, length: number): void {
-    if (left === Infinity) return;
-    this.#clock.renewed(left);
-    if (left >= length * NARROW) return;
-    this.#narrow = left;
-  }
-
-  /** Says when the guard nearly had to end this speaker, and what held it up. */
-  #tellNarrow(): void {
-    const left = this.#narrow;
-    if (left === null) return;
-    this.#narrow = null;
-    const now = monotonicNow();
-    if (now < this.#narrowToldAt + NARROW_MS) return;
-    this.#narrowToldAt = now;
-    this.#tell({ kind: 'late', left, ...this.#clock.last });
-  }
-
-  /** Sockets and what the engine knows of interfaces follow the kernel. */
-  #followInterfaces(now: number): void {
-    const routers = this.#groups.flatMap((group) => group.routers);
-    this.#sockets.want(
-      routers.map(({ interface: name, family }) => ({
-        name,
-        family,
-        link: this.#interfaces.named(name),
-      })),
-    );
-    const moving = new Set(routers.flatMap(({ addresses }) => addresses.map(formatAddress)));
-    const movable = (address: InterfaceAddress): boolean =>
-      movesByItself(address) || moving.has(address.address);
-    for (const name of new Set(routers.map((router) => router.interface))) {
-      const state = this.#interfaces.stateOf(name, movable) ?? NO_INTERFACE;
-      const text = JSON.stringify([state.running, ...Object.values(state.sources).map(String)]);
-      if (this.#linkTexts.get(name) === text) continue;
-      this.#linkTexts.set(name, text);
-      this.#engine.link(name, state, now);
-    }
+    this.#leasing.renew(until, this.#holding.placing || this.#leaving !== null);
   }
 
   /** Another program may have taken an address off. */
@@ -468,5 +416,3 @@ export class Speaker {
     this.#parent.tell(message);
   }
 }
-
-const NO_INTERFACE: LinkState = { running: false, sources: { 4: null, 6: null } };

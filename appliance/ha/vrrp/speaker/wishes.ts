@@ -3,9 +3,12 @@ import { SystemError } from '../../../../native/ffi/libc.js';
 import { hasSwap, keepProgramInMemory, runInRealTime } from '../../../../native/ffi/realtime.js';
 
 /**
- * A small young generation: what is collected at once is little, so no pause is long. No thread
- * helps with it: the main thread, in real time, would wait for one that is not. The old generation
- * is collected when collectAll() says so and, having room, else never: V8 would do it at any time.
+ * No pause is long, and none is of V8's own choice:
+ * - No helper threads: the main thread, in real time, would wait for one that is not.
+ * - Baseline code alone, made when a function is first called and kept: optimizing takes the main
+ *   thread 10 ms and more at a time of V8's choice, and so does making it anew after it was dropped.
+ * - A small young generation: what is collected at once is little. The old generation is collected
+ *   when collectAll() says so and, having room, else never.
  */
 export const REALTIME_NODE_OPTIONS: readonly string[] = [
   '--max-semi-space-size=1',
