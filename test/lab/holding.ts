@@ -1,8 +1,9 @@
-/** Which unit of a pair has which addresses, as its kernel says. */
+/** Which unit of a pair has which addresses, as its kernel says, and since when, as it tells. */
+import type { EventRow } from '../../appliance/api/contract.js';
 import { run } from './commands.js';
 import type { PairLab } from './pair-lab.js';
 import type { UnitName } from './topology.js';
-import { until } from './unit.js';
+import { until, type Unit } from './unit.js';
 
 /** Nothing here takes so long; a machine that is busy may. */
 const PATIENCE = 20_000;
@@ -45,4 +46,16 @@ export class Holding {
       return seen.length === this.#addresses.length || seen.join(' ');
     });
   }
+}
+
+/** When, in milliseconds since 1970, a unit told of something, which it does after `since`. */
+export async function toldAt(unit: Unit, since: number, pattern: RegExp): Promise<number> {
+  let at = 0;
+  await until(`${unit.name} tells of ${String(pattern)}`, PATIENCE, async () => {
+    const rows = await unit.get<EventRow[]>('/v1/events?limit=100');
+    const found = rows.find(({ time, message }) => time >= since && pattern.test(message));
+    at = found?.time ?? 0;
+    return found !== undefined || rows.map(({ message }) => message).join('; ');
+  });
+  return at;
 }

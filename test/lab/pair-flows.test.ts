@@ -1,34 +1,34 @@
 /**
- * Long-lived TCP connections through every way of forwarding go on when the unit that carries them
- * dies: the other one knows them, whatever algorithm chose their members.
- *
- * The roles of the two units are played here: the address that client and members route through, and
- * the dead unit's addresses of full nat, move by entries of neighbour tables, as they would by VRRP.
+ * Long-lived TCP connections through every way of forwarding, IPv4 and IPv6, go on whatever becomes of
+ * the unit that carries them: its wires, its processes or its power are gone, and it comes back. The
+ * other unit knows them, whatever algorithm chose their members; VRRP and heartbeats say who is to have
+ * the addresses. Some clients ask again and again, others only receive.
  *
  * WEIR_CONNECTIONS says how many connections there are over all services.
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { join } from 'node:path';
 import type { TierRow } from '../../appliance/api/contract.js';
-import { needIdentity } from '../../appliance/ha/pair/identity.js';
-import { PAIR_PORT } from '../../appliance/ha/pair/pair.js';
-import { PairStore } from '../../appliance/ha/pair/store.js';
-import { MachineKey } from '../../appliance/tls/machine-key.js';
 import { needs } from '../support/needs.js';
-import { Load, type LoadReport } from './clients.js';
-import { run } from './commands.js';
-import { cableAddress, PairLab } from './pair-lab.js';
+import { Load } from './clients.js';
+import { Holding, toldAt } from './holding.js';
+import { PairLab, type Wire } from './pair-lab.js';
+import { Receivers } from './receivers.js';
 import { addressOf, memberNames, type Segment, type UnitName } from './topology.js';
-import { pause, until } from './unit.js';
+import { pause, until, type Unit } from './unit.js';
 
 const test = suite('flows of a pair');
 const connections = Number(process.env['WEIR_CONNECTIONS'] ?? 800);
 /** Between two requests on each, in milliseconds: a thousand requests a second over all. */
 const heartbeat = Math.max(1000, connections);
+/** A speaker that the machine holds up for three intervals is ended by its guard. */
+const INTERVAL = 300;
+/** Longer than a member takes to be up again at a unit that was cut off. */
+const PREEMPT_DELAY = 4000;
 
 const modes = ['dsr', 'tunnel', 'nat', 'full-nat'] as const;
 const families = [4, 6] as const;
+const wires: readonly Wire[] = ['inside', 'outside', 'cable'];
 /** The last part of the addresses that client and members route through. */
 const gateway = 100;
 const hosts = { dsr: 81, tunnel: 82, nat: 80, 'full-nat': 83 } as const;
@@ -38,6 +38,13 @@ const prefix = (family: 4 | 6, segment: Segment = 'inside'): string => {
 };
 const natAddress = (unit: UnitName, family: 4 | 6): string =>
   `${prefix(family)}${unit === 'unit-a' ? 101 : 102}`;
+const gateways = (segment: Segment): string[] =>
+  families.map((family) => `${prefix(family, segment)}${gateway}`);
+const natAddresses = (unit: UnitName): string[] =>
+  families.map((family) => natAddress(unit, family));
+/** What unit-a has while it is well; unit-b has its own of full nat. */
+const ofA = [...gateways('inside'), ...gateways('outside'), ...natAddresses('unit-a')];
+const moving = [...ofA, ...natAddresses('unit-b')];
 
 interface Target {
   readonly name: string;
@@ -53,6 +60,10 @@ const targets: readonly Target[] = modes.flatMap((mode) =>
     entries: mode.endsWith('nat') ? 2 : 1,
   })),
 );
+/** To each target: those that only receive are the fifth part. */
+const each = Math.ceil(connections / targets.length);
+const receiving = Math.ceil(each / 5);
+const asking = each - receiving;
 
 function document(unit: UnitName): object {
   const members = (family: 4 | 6, nat: boolean): object => ({
@@ -64,8 +75,12 @@ function document(unit: UnitName): object {
     })),
     monitor: { type: 'tcp', port: 8080, interval: '1s', timeout: '900ms', fall: 5 },
   });
+  const router = (id: number, segment: Segment): object => ({
+    ...{ id, interface: segment === 'inside' ? 'eth0' : 'eth1', addresses: gateways(segment) },
+    ...{ prefer: 'unit-a', group: 'gateway' },
+  });
   return {
-    unit: { 'nat-addresses': families.map((family) => natAddress(unit, family)) },
+    unit: { 'nat-addresses': natAddresses(unit) },
     pools: Object.fromEntries(
       families.flatMap((family) => [
         [`direct${family}`, members(family, false)],
@@ -79,115 +94,119 @@ function document(unit: UnitName): object {
         return [name, { listen: { address, port, protocol: 'tcp' }, forwarding: mode, pool }];
       }),
     ),
+    pair: {
+      ...{ 'advertisement-interval': `${INTERVAL}ms`, 'preempt-delay': `${PREEMPT_DELAY}ms` },
+      'virtual-routers': { inside: router(10, 'inside'), outside: router(11, 'outside') },
+    },
   };
 }
 
-/** The address that the two units share, and A's own of full nat, are this unit's. */
-async function carry(lab: PairLab, unit: UnitName): Promise<void> {
-  const mac = async (leg: number): Promise<string> => {
-    const name = lab.topology.namespace(unit);
-    const shown = await run('ip', ['-n', name, '-json', 'link', 'show', 'dev', `eth${leg}`]);
-    return (JSON.parse(shown) as { readonly address: string }[])[0]?.address ?? '';
-  };
-  const [inside, outside] = [await mac(0), await mac(1)];
-  const lines = (leg: number, to: string, addresses: readonly string[]): string =>
-    addresses
-      .map((address) => `neigh replace ${address} lladdr ${to} dev eth${leg} nud permanent\n`)
-      .join('');
-  const shared = (segment: Segment): string[] =>
-    families.map((family) => `${prefix(family, segment)}${gateway}`);
-  const nats = families.map((family) => natAddress('unit-a', family));
-  const ip = (host: 'client' | (typeof memberNames)[number], input: string): Promise<string> =>
-    run('ip', ['-n', lab.topology.namespace(host), '-batch', '-'], { input });
-  await Promise.all([
-    ip('client', lines(0, outside, shared('outside'))),
-    ...memberNames.map((name) => ip(name, lines(0, inside, [...shared('inside'), ...nats]))),
-  ]);
-}
-
-/** As two commands at the terminals would. */
-async function pairUnits(lab: PairLab): Promise<void> {
-  await Promise.all([lab.a.end('SIGTERM'), lab.b.end('SIGTERM')]);
-  const opened = [lab.a, lab.b].map((unit) => {
-    const folder = join(unit.files, 'state');
-    return { unit, folder, store: PairStore.open(folder) };
-  });
-  try {
-    const pins = await Promise.all(
-      opened.map(async ({ unit, folder, store }) => {
-        return (await needIdentity(store, MachineKey.open(folder, true), unit.name)).pin;
-      }),
-    );
-    opened.forEach(({ store }, index) => {
-      store.putPeer({
-        ...{ name: opened[1 - index]?.unit.name ?? '', pin: pins[1 - index] ?? Buffer.of() },
-        ...{ role: index === 0 ? 'inviter' : 'joiner', port: PAIR_PORT, since: Date.now() },
-        addresses: [cableAddress('unit-a', 4), addressOf('unit-a', 4, 'outside')],
-      });
-    });
-  } finally {
-    for (const { store } of opened) store.close();
-  }
-  await Promise.all([lab.a.start(), lab.b.start()]);
-}
-
-async function untilKnown(lab: PairLab, unit: 'a' | 'b', entries: number): Promise<void> {
-  await until(`${entries} entries at unit ${unit}`, 60_000, async () => {
-    const [tier] = await lab[unit].get<TierRow[]>('/v1/tiers');
+async function untilEntries(unit: Unit, entries: number): Promise<void> {
+  await until(`${entries} entries at ${unit.name}`, 60_000, async () => {
+    const [tier] = await unit.get<TierRow[]>('/v1/tiers');
     const seen = tier?.maps.find(({ name }) => name === 'flows')?.entries ?? 0;
     return seen >= entries ? true : `${seen} entries`;
   });
 }
 
+class Clients {
+  private constructor(
+    private readonly loads: readonly Load[],
+    private readonly receivers: Receivers,
+  ) {}
+
+  static async start(lab: PairLab): Promise<Clients> {
+    const loads: Load[] = [];
+    for (const { name, address, port } of targets) {
+      loads.push(
+        await Load.start(lab.topology, name, {
+          ...{ protocol: 'tcp', address, port, rate: 0, concurrency: 1 },
+          ...{ long: asking, heartbeat, timeout: 30_000 },
+        }),
+      );
+    }
+    const receivers = await Receivers.start(lab.topology, {
+      ...{ targets, connections: receiving, period: heartbeat },
+    });
+    const clients = new Clients(loads, receivers);
+    await clients.mark();
+    return clients;
+  }
+
+  /** Begins a window. */
+  async mark(): Promise<void> {
+    await Promise.all([...this.loads.map((load) => load.mark('new')), this.receivers.mark()]);
+  }
+
+  /** Each connection is there and was answered in this window, or received in it. */
+  async allWell(after: string): Promise<void> {
+    await pause(2 * heartbeat + 2000);
+    const reports = await Promise.all(this.loads.map((load) => load.mark(after)));
+    const received = await this.receivers.mark();
+    reports.forEach((report, index) => {
+      const name = `${targets[index]?.name ?? ''} after ${after}`;
+      assert.equal(report.failures.slice(0, 3), [], `${name}: ${report.failed} failed`);
+      assert.is(report.open, asking, `${name}: connections open`);
+      assert.ok(report.requests >= asking, `${name}: ${report.requests} answers`);
+    });
+    assert.equal(received.failures.slice(0, 3), [], `receiving after ${after}`);
+    assert.is(received.open, receiving * targets.length, `receiving after ${after}: open`);
+    assert.is(received.silent, 0, `receiving after ${after}: without a line`);
+    const slowest = reports.map(({ slowest: most }) => Math.round(most));
+    const gap = Math.round(received.longestGap - heartbeat);
+    console.log(
+      `${after}: slowest answers ${slowest.join(' ')} ms; longest stall of who only receives ${gap} ms`,
+    );
+  }
+}
+
 needs.lab(test)(
-  `${connections} connections go on when the unit that carries them dies`,
+  `${connections} connections go on, whatever becomes of the unit that carries them`,
   async () => {
     const options = {
       ...{ document, members: true, tunnels: true, gateway },
       directAddresses: targets.filter(({ entries }) => entries === 1).map(({ address }) => address),
     };
     await PairLab.run(options, async (lab) => {
-      await pairUnits(lab);
-      await carry(lab, 'unit-a');
+      await lab.pair();
+      const holding = new Holding(lab, moving);
+      const untilShared = (): Promise<number> => holding.until(ofA);
+      await untilShared();
       const members = (await lab.a.members()).map((row) => row.address);
       await Promise.all([lab.a.untilMembers(members, ['UP']), lab.b.untilMembers(members, ['UP'])]);
-      const each = Math.ceil(connections / targets.length);
-      const loads: Load[] = [];
-      for (const { name, address, port } of targets) {
-        loads.push(
-          await Load.start(lab.topology, name, {
-            ...{ protocol: 'tcp', address, port, rate: 0, concurrency: 1 },
-            ...{ long: each, heartbeat, timeout: 30_000 },
-          }),
-        );
-      }
-      const marked = (name: string): Promise<LoadReport[]> =>
-        Promise.all(loads.map((load) => load.mark(name)));
-      await pause(heartbeat + 500);
-      for (const report of await marked('before')) {
-        assert.equal(report.failures, [], 'failures before');
-        assert.is(report.open, each, 'connections open before');
-      }
-      await untilKnown(
-        lab,
-        'b',
-        targets.reduce((sum, { entries }) => sum + entries * each, 0),
-      );
-      await lab.powerOff('unit-a');
-      const died = performance.now();
-      await carry(lab, 'unit-b');
-      const took = performance.now() - died;
-      await pause(2 * heartbeat + 2000);
-      const reports = await marked('after');
-      reports.forEach((report, index) => {
-        const name = targets[index]?.name ?? '';
-        console.log(
-          `${name}: ${report.requests} answers, slowest ${report.slowest.toFixed(0)} ms, longest gap ${report.longestGap.toFixed(0)} ms (the addresses moved within ${took.toFixed(0)} ms)`,
-        );
-        assert.equal(report.failures.slice(0, 3), [], `${name}: failures (${report.failed}) after`);
-        assert.is(report.open, each, `${name}: connections open after`);
-        assert.ok(report.requests >= each, `${name}: each was answered after`);
+      const clients = await Clients.start(lab);
+      await clients.allWell('the beginning');
+      const entries = targets.reduce((sum, one) => sum + one.entries * each, 0);
+      await untilEntries(lab.b, entries);
+
+      const dies = async (how: string, die: () => Promise<void>): Promise<void> => {
+        await clients.mark();
+        const died = Date.now();
+        await die();
+        const taken = [/virtual router inside\/ipv4 is master/, /nat\/unit-a\/.* is master/];
+        const at = await Promise.all(taken.map((pattern) => toldAt(lab.b, died, pattern)));
+        console.log(`${how}: taken over after ${Math.max(...at) - died} ms`);
+        await clients.allWell(how);
+      };
+      const returns = async (how: string, comeBack: () => Promise<void>): Promise<void> => {
+        await comeBack();
+        await untilShared();
+        await clients.allWell(how);
+        await untilEntries(lab.b, entries);
+      };
+
+      await dies('its links are down', async () => {
+        for (const wire of wires) await lab.cut(wire, { unit: 'unit-a' });
       });
+      await returns('its links are back', async () => {
+        for (const wire of wires) await lab.mend(wire, { unit: 'unit-a' });
+      });
+      await dies('its processes are killed', async () => lab.killAll('unit-a'));
+      await returns('its processes are back', async () => {
+        await lab.a.end('SIGKILL');
+        await lab.a.start();
+      });
+      await dies('its power failed', () => lab.powerOff('unit-a'));
     });
   },
 );

@@ -4,9 +4,9 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { EventRow, PairView, RouterRow } from '../../appliance/api/contract.js';
+import type { PairView, RouterRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
-import { Holding } from './holding.js';
+import { Holding, toldAt } from './holding.js';
 import { PairLab, type Wire } from './pair-lab.js';
 import { httpPort } from './server-process.js';
 import { addressOf, memberNames } from './topology.js';
@@ -47,18 +47,6 @@ async function untilHeard(unit: Unit, silent: readonly string[] = []): Promise<v
 const takeovers = async (unit: Unit): Promise<number[]> =>
   (await unit.get<RouterRow[]>('/v1/routers')).map((row) => row.takeovers);
 
-/** When, in milliseconds since 1970, a unit told of something. */
-async function told(unit: Unit, since: number, pattern: RegExp): Promise<number> {
-  let at = 0;
-  await until(`${unit.name} tells of ${String(pattern)}`, 20_000, async () => {
-    const rows = await unit.get<EventRow[]>('/v1/events?limit=100');
-    const found = rows.find(({ time, message }) => time >= since && pattern.test(message));
-    at = found?.time ?? 0;
-    return found !== undefined || rows.map(({ message }) => message).join('; ');
-  });
-  return at;
-}
-
 needs.lab(test)(
   'one cut wire moves nothing, or at once; all cut, each serves; mended, one does',
   () =>
@@ -86,7 +74,7 @@ needs.lab(test)(
 
       const cutAt = Date.now();
       await lab.cut('outside', { unit: 'unit-a' });
-      const taken = await told(lab.b, cutAt, /even\/.* is master: the other unit gave it up/);
+      const taken = await toldAt(lab.b, cutAt, /even\/.* is master: the other unit gave it up/);
       console.log(`a link that went down: taken over within ${taken - cutAt} ms`);
       assert.ok(taken - cutAt < TOLD, `taken over after ${taken - cutAt} ms`);
       await holding.until([], [even, odd]);

@@ -94,7 +94,10 @@ function answerHttp(name: string, request: IncomingMessage, response: ServerResp
   }
 }
 
-/** Answers each line with `NAME LINE`. */
+/**
+ * Answers each line with `NAME LINE`. `every MS` is answered by lines `NAME 0`, `NAME 1`, … so many
+ * milliseconds apart, to the end of the connection: its client need not speak again.
+ */
 async function serveTcp(name: string): Promise<void> {
   const server = createTcpServer({ noDelay: true }, (socket) => {
     let rest = '';
@@ -102,6 +105,11 @@ async function serveTcp(name: string): Promise<void> {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       if (lines.length > 0) socket.write(lines.map((line) => `${name} ${line}\n`).join(''));
+      const period = /^every (\d+)$/.exec(lines.at(-1) ?? '')?.[1];
+      if (period === undefined) return;
+      let count = 0;
+      const timer = setInterval(() => socket.write(`${name} ${count++}\n`), Number(period));
+      socket.once('close', () => clearInterval(timer));
     });
     // A client that resets takes its connection with it, and nothing else.
     socket.on('error', () => socket.destroy());

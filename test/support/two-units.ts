@@ -49,6 +49,10 @@ export class PairUnit {
     return [pair, store];
   }
 
+  get store(): PairStore {
+    return this.#store;
+  }
+
   /** Of the daemon: the same state, a new run. */
   restart(): void {
     this.stop();
