@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { kernelClock } from '../native/ffi/clock.js';
 import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
 import { forbidCoreFiles } from '../native/ffi/privileges.js';
@@ -29,6 +30,7 @@ import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
 import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
@@ -256,6 +258,19 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => roles.close());
     await roles.begin();
     const cookies = CookieSecret.open(options.stateDir);
+    const watches = new Watches({
+      events,
+      stateDir: options.stateDir,
+      clock: kernelClock,
+      peer: () => {
+        const { peer, links } = pair.state();
+        return peer === null ? null : { name: peer.name, links };
+      },
+      log,
+    });
+    closing.push(() => {
+      watches.close();
+    });
     sharing = new Sharing({
       pair,
       certificates: stored,
@@ -286,6 +301,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events,
       }),
       roles,
+      watches,
       log,
       profiles,
       tableSizes: chosen,

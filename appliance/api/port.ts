@@ -38,6 +38,7 @@ import type {
   RouteRow,
   ServiceDetail,
   ServiceRow,
+  Severity,
   Status,
   TemporaryAccessRow,
   TierRow,
@@ -167,6 +168,8 @@ export interface DaemonPort {
   events(query: {
     readonly limit: number;
     readonly kinds?: readonly EventKind[];
+    /** Only these and graver ones. */
+    readonly severity?: Severity;
   }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
   /** Virtual routers. */

@@ -33,6 +33,8 @@ export interface AlarmInput {
   readonly pair?: readonly Alarm[];
   /** About virtual routers. */
   readonly roles?: readonly Alarm[];
+  /** About what is watched beside: limits, disks, clocks, members that flap. */
+  readonly watches?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -71,6 +73,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...(input.certificates ?? []),
     ...(input.pair ?? []),
     ...(input.roles ?? []),
+    ...(input.watches ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({

@@ -78,6 +78,7 @@ import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
+import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
   readonly store: ConfigStore;
@@ -99,6 +100,7 @@ export interface DaemonParts {
   readonly replication: Replication;
   readonly pair: Pairing;
   readonly roles: Roles;
+  readonly watches: Watches;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -187,6 +189,12 @@ export class Daemon implements DaemonPort {
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           const proxy = this.#show.proxy;
+          parts.watches.look({
+            ...{ intent, tables, usage: tier.usage(), drops: counters.drops },
+            proxied: new Map(
+              [...tables.l7.services.keys()].map((name) => [name, proxy.refusals(name)]),
+            ),
+          });
           if (influences.step({ deltas, counters, proxy }, intent, tables)) {
             this.#reconciler.request();
           }
@@ -406,8 +414,8 @@ export class Daemon implements DaemonPort {
     return this.#show.counters();
   }
 
-  async events({ limit, kinds }: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
-    return this.#parts.events.latest(limit, kinds);
+  async events(query: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
+    return this.#parts.events.latest(query.limit, query.kinds, query.severity);
   }
 
   async drops(query: { readonly samples: number }): Promise<DropRow[]> {
@@ -500,6 +508,7 @@ export class Daemon implements DaemonPort {
     const { before, tables } = report;
     const happened = this.#history.follow(before, tables, Date.now());
     for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);
+    this.#parts.watches.told(happened);
     const told = new Map(this.#lastRun?.outcomes.map((one) => [one.interface.index, one.why]));
     for (const outcome of report.outcomes) {
       if (told.get(outcome.interface.index) === outcome.why) continue;

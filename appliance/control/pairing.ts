@@ -6,6 +6,7 @@
  */
 import { hostname } from 'node:os';
 import type { Alarm, PairInvited, PairView } from '../api/contract.js';
+import type { SeverityOf } from '../api/event-severities.js';
 import type { PairPort } from '../api/pair-port.js';
 import { PortError } from '../api/port.js';
 import { checkUnicast, parseAddress } from '../config/addresses.js';
@@ -23,9 +24,10 @@ export function unitName(
 }
 
 export function pairEvent(news: PairNews): NewEvent {
-  const event = (severity: NewEvent['severity'], message: string): NewEvent => ({
+  const subject = 'peer' in news ? { subject: { peer: news.peer } } : {};
+  const event = (severity: SeverityOf<'pair'>, message: string): NewEvent => ({
     ...{ kind: 'pair', severity, message },
-    ...('peer' in news ? { subject: { peer: news.peer } } : {}),
+    ...subject,
   });
   switch (news.what) {
     case 'paired':
@@ -37,9 +39,12 @@ export function pairEvent(news: PairNews): NewEvent {
     case 'down':
       return event('warning', `the link ${news.address} to ${news.peer} is down: ${news.reason}`);
     case 'together':
-      return event('info', `${news.peer} is heard`);
+      return { kind: 'peer-back', severity: 'info', message: `${news.peer} is heard`, ...subject };
     case 'alone':
-      return event('error', `${news.peer} is not heard by any link`);
+      return {
+        ...{ kind: 'peer-lost', severity: 'error', ...subject },
+        message: `${news.peer} is not heard by any link`,
+      };
     case 'wrong-code':
       return event(
         'warning',

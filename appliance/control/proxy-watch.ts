@@ -10,6 +10,7 @@ import type { MemberLoad, TierHealth, WorkerTier } from '../l7/supervisor/worker
 import { counter } from '../l7/telemetry/counter-layout.js';
 import { difference, type CounterSample } from '../l7/telemetry/counter-reader.js';
 import { rowName } from '../l7/telemetry/row-registry.js';
+import type { ProxyRefusals } from './watch/refusals.js';
 import { trafficOf } from '../l7/telemetry/views.js';
 
 export type ProxyTier = Pick<
@@ -118,6 +119,17 @@ export class ProxyWatch {
   route(service: string, route: string): ProxyTraffic {
     const traffic = this.#traffic([rowName.route(service, route)]);
     return { ...traffic, active: null, underWay: null, queued: null };
+  }
+
+  /** What was refused of a service for a limit, since the workers count. */
+  refusals(service: string): ProxyRefusals {
+    const row = this.#last?.rows.get(rowName.service(service));
+    return {
+      rate: row?.[counter.refusedRate] ?? 0,
+      connections: row?.[counter.refusedConnections] ?? 0,
+      queueFull: row?.[counter.refusedQueueFull] ?? 0,
+      queueTimeout: row?.[counter.refusedQueueTimeout] ?? 0,
+    };
   }
 
   /** Part of a service's requests of the last ten to twenty seconds that each route took. */

@@ -70,6 +70,7 @@ export interface ShowParts {
   readonly certificates: { alarms(): Alarm[] };
   readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
+  readonly watches: { alarms(): Alarm[] };
   /** Virtual routers. */
   readonly roles: Pick<Roles, 'summary' | 'alarms'>;
 }
@@ -156,6 +157,7 @@ export class Show {
         certificates: this.#parts.certificates.alarms(),
         pair: this.#parts.pair.alarms(),
         roles: this.#parts.roles.alarms(),
+        watches: this.#parts.watches.alarms(),
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
       kernel: release(),

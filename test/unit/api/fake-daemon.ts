@@ -41,6 +41,7 @@ import type {
   WorkerRestart,
   WorkerRow,
 } from '../../../appliance/api/contract.js';
+import { isAtLeast } from '../../../appliance/api/event-severities.js';
 import {
   type ApplyRequest,
   type DaemonPort,
@@ -670,8 +671,11 @@ export class FakeDaemon implements DaemonPort {
     return this.#answer('flows', query, FLOWS.slice(0, query.limit));
   }
   events(query: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
-    const { limit, kinds } = query;
-    const rows = this.log.filter(({ kind }) => kinds === undefined || kinds.includes(kind));
+    const { limit, kinds, severity: least = 'info' } = query;
+    const rows = this.log.filter(
+      ({ kind, severity }) =>
+        (kinds === undefined || kinds.includes(kind)) && isAtLeast(severity, least),
+    );
     return this.#answer('events', query, rows.slice(-limit));
   }
   tiers(): Promise<TierRow[]> {
