@@ -17,6 +17,7 @@ const folders = [
   'health',
   'l4',
   'l7',
+  'metrics',
   'net',
   'offload',
   'telemetry',
@@ -104,6 +105,12 @@ export default defineConfig(
       message: `appliance/${folder} does its one job and knows its neighbours by type only; appliance/control joins them.`,
     }),
   ),
+  boundary(['appliance/metrics/**/*.ts'], koffi, tests, {
+    regex: othersThan('metrics', 'config'),
+    allowTypeImports: true,
+    message:
+      'appliance/metrics says what the API says, in another format: it knows the rest by type only.',
+  }),
   boundary(['appliance/ha/**/*.ts'], koffi, tests, {
     regex: othersThan('ha', 'config', 'net', 'native'),
     message:

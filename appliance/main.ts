@@ -40,6 +40,7 @@ import { L4Tier } from './l4/tier.js';
 import { migrateConnections } from './l7/supervisor/migration.js';
 import { L7_STATE } from './l7/supervisor/tier-state.js';
 import { WorkerTier } from './l7/supervisor/worker-tier.js';
+import { MetricsServer } from './metrics/server.js';
 import { linkAddresses } from './net/link-addresses.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
@@ -283,6 +284,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => sharing?.close());
+    const metrics = new MetricsServer({ source: () => daemon, log });
+    closing.push(() => {
+      metrics.close();
+    });
     daemon = new Daemon({
       store,
       cookies,
@@ -302,6 +307,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       }),
       roles,
       watches,
+      metrics,
       log,
       profiles,
       tableSizes: chosen,

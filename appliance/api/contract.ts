@@ -576,13 +576,24 @@ export type AlarmCode =
   /** It was synchronised in this run of the daemon, and is not any more. */
   | 'clock-unsynchronised'
   /** The clocks of the two units of a pair differ by more than a second. */
-  | 'clock-difference';
+  | 'clock-difference'
+  /** An address where metrics should be served cannot be had, or their token cannot be read. */
+  | 'metrics';
 
 export interface Alarm {
   readonly code: AlarmCode;
   readonly severity: Severity;
   readonly message: string;
   readonly since: number | null;
+}
+
+export interface MetricsView {
+  /** As `http://192.0.2.1:9477/metrics`. */
+  readonly listening: readonly string[];
+  /** Whether clients must have a token. */
+  readonly token: boolean;
+  /** Sentences. */
+  readonly problems: readonly string[];
 }
 
 /** A revision that goes back by itself unless somebody confirms it. */
@@ -612,6 +623,8 @@ export interface Status {
   readonly membersServing: number;
   readonly membersTotal: number;
   readonly alarms: readonly Alarm[];
+  /** Where metrics are served by HTTP; null: nowhere. */
+  readonly metrics: MetricsView | null;
   /** Release of the kernel, as `uname -r`. */
   readonly kernel: string;
 }

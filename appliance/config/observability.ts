@@ -1,6 +1,6 @@
-/** Alerts (who is told) and telemetry (what is kept and where it can be read). */
+/** Alerts (who is told) and telemetry (what is kept). */
 import { z } from 'zod';
-import { anyAddress, duration, unicastAddress } from './fields.js';
+import { duration, unicastAddress } from './fields.js';
 import { port } from './basics.js';
 
 export const alertEvents = [
@@ -46,15 +46,8 @@ export const telemetrySchema = z
     history: duration({ min: '1h', max: '365d' })
       .optional()
       .describe('How long counters are kept. Left out: 7 days.'),
-    prometheus: z
-      .strictObject({
-        address: anyAddress().describe('Address to listen on.'),
-        port: port().default(9477).describe('Port to listen on.'),
-      })
-      .optional()
-      .describe('Serves metrics to Prometheus. Left out: only through the API.'),
   })
-  .describe('What is measured, and where it can be read.');
+  .describe('What is measured and kept.');
 
 export type Alert = z.output<typeof alertSchema>;
 export type Telemetry = z.output<typeof telemetrySchema>;

@@ -57,6 +57,8 @@ import type { Monitors } from '../health/monitors.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
+import type { MetricsServer } from '../metrics/server.js';
+import type { MetricsSource, Timings } from '../metrics/snapshot.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Access } from './access.js';
 import type { Certificates } from './certificates.js';
@@ -101,6 +103,7 @@ export interface DaemonParts {
   readonly pair: Pairing;
   readonly roles: Roles;
   readonly watches: Watches;
+  readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -108,7 +111,7 @@ export interface DaemonParts {
 const RESOLUTION_MS = 1000;
 const RETRY_MS = 1000;
 
-export class Daemon implements DaemonPort {
+export class Daemon implements DaemonPort, MetricsSource {
   readonly #parts: DaemonParts;
   readonly #reconciler: Reconciler;
   readonly #changes: Changes;
@@ -460,6 +463,14 @@ export class Daemon implements DaemonPort {
     return this.#show.access();
   }
 
+  timings(of: Parameters<MetricsSource['timings']>[0]): Timings | null {
+    return this.#show.timings(of);
+  }
+
+  get disks(): MetricsSource['disks'] {
+    return this.#parts.watches.disks;
+  }
+
   get certificates(): Certificates {
     return this.#parts.certificates;
   }
@@ -504,7 +515,9 @@ export class Daemon implements DaemonPort {
 
   #ran(report: RunReport): void {
     const { events, access } = this.#parts;
-    if (this.#reconciler.intent !== null) access.follow(this.#reconciler.intent);
+    const { intent } = this.#reconciler;
+    if (intent !== null) access.follow(intent);
+    this.#parts.metrics.follow(intent?.unit.metrics ?? null);
     const { before, tables } = report;
     const happened = this.#history.follow(before, tables, Date.now());
     for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);

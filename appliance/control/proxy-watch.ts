@@ -8,6 +8,8 @@
 import type { ProxyTraffic, WorkerRow } from '../api/contract.js';
 import type { MemberLoad, TierHealth, WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { counter } from '../l7/telemetry/counter-layout.js';
+import type { Timings } from '../metrics/snapshot.js';
+import { timingsOf } from './timings.js';
 import { difference, type CounterSample } from '../l7/telemetry/counter-reader.js';
 import { rowName } from '../l7/telemetry/row-registry.js';
 import type { ProxyRefusals } from './watch/refusals.js';
@@ -130,6 +132,12 @@ export class ProxyWatch {
       queueFull: row?.[counter.refusedQueueFull] ?? 0,
       queueTimeout: row?.[counter.refusedQueueTimeout] ?? 0,
     };
+  }
+
+  /** Durations of a row of row-registry.ts, since the workers count; null: it has none yet. */
+  timings(name: string): Timings | null {
+    const row = this.#last?.rows.get(name);
+    return row === undefined ? null : timingsOf(row);
   }
 
   /** Part of a service's requests of the last ten to twenty seconds that each route took. */

@@ -111,6 +111,10 @@ export const STATUS: Status = {
       since: THEN - 60_000,
     },
   ],
+  metrics: {
+    ...{ listening: ['http://127.0.0.1:9477/metrics'], token: true },
+    problems: ['Metrics are not served at 192.0.2.1:9477: listen EADDRNOTAVAIL.'],
+  },
   kernel: '6.1.0-13-amd64',
 };
 
