@@ -37,7 +37,7 @@ function escaped(text: string): string {
   return text.replace(/[\\"\n]/g, (one) => (one === '\n' ? '\\n' : `\\${one}`));
 }
 
-/** Pieces of some 32 KiB, so that nobody makes the whole at one time. */
+/** Pieces of some 32 KiB, so that nobody makes the whole at one time; empty ones are occasions to rest. */
 export function* exposition<S>(
   families: readonly Family<S>[],
   of: S,
@@ -56,6 +56,7 @@ export function* exposition<S>(
       yield text;
       text = '';
     }
+    yield '';
   }
   yield format === 'openmetrics' ? `${text}# EOF\n` : text;
 }

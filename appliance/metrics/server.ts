@@ -10,7 +10,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { BlockList, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { constants, createGzip } from 'node:zlib';
 import type { Alarm, MetricsView } from '../api/contract.js';
 import type { Log } from '../api/port.js';
@@ -19,6 +18,7 @@ import { FAMILIES } from './families.js';
 import { CONTENT_TYPES, exposition, type Format } from './format.js';
 import { acceptsGzip, formatFor } from './negotiate.js';
 import { Collector, type MetricsSource, type Snapshot } from './snapshot.js';
+import { Slices } from './slices.js';
 import { hasToken, readToken, TokenError } from './token.js';
 
 export interface MetricsSettings {
@@ -43,8 +43,6 @@ const RETRY_MS = 5000;
 const ANSWER_MS = 30_000;
 const MAX_CONNECTIONS = 32;
 const MAX_SCRAPES = 2;
-/** The longest that a piece of work keeps the loop from others. */
-const SLICE_MS = 8;
 
 interface Listener {
   readonly server: Server;
@@ -272,12 +270,10 @@ export class MetricsServer {
 
 /** Others have their turn in between. */
 async function* pieces(snapshot: Snapshot, format: Format): AsyncGenerator<Buffer, void, void> {
-  let begun = performance.now();
+  const slices = new Slices();
   for (const piece of exposition(FAMILIES, snapshot, format)) {
-    yield Buffer.from(piece);
-    if (performance.now() - begun < SLICE_MS) continue;
-    await nextTurn();
-    begun = performance.now();
+    if (piece !== '') yield Buffer.from(piece);
+    if (slices.over) await slices.rest();
   }
 }
 

@@ -4,7 +4,6 @@
  */
 import { readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type {
   AccessView,
   CertificateRow,
@@ -21,6 +20,7 @@ import type {
 } from '../api/contract.js';
 import type { DaemonPort } from '../api/port.js';
 import { labels } from './format.js';
+import { Slices } from './slices.js';
 
 /** Durations of requests since the workers count. */
 export interface Timings {
@@ -107,21 +107,28 @@ export class Collector {
 
   /** Others have their turn between the parts. Errors: as those of the port. */
   async collect(source: MetricsSource): Promise<Snapshot> {
-    const status = await source.status();
-    const counters = await turn(source.counters());
-    const services = await turn(source.services());
-    const pools = await turn(source.pools());
-    const members = await turn(source.members({}));
-    const routes = await turn(source.routes({}));
+    const slices = new Slices();
+    // Each is made in one piece: others have their turn in between.
+    const next = async <T>(answer: Promise<T>): Promise<T> => {
+      const value = await answer;
+      await slices.rest();
+      return value;
+    };
+    const status = await next(source.status());
+    const counters = await next(source.counters());
+    const services = await next(source.services());
+    const pools = await next(source.pools());
+    const members = await next(source.members({}));
+    const routes = await next(source.routes({}));
     return {
       status,
       counters,
-      services: services.map((row) => ({
+      services: await slices.map(services, (row) => ({
         ...{ row, labels: labels({ service: row.name }) },
         timings: row.proxy === null ? null : source.timings({ service: row.name }),
       })),
-      pools: pools.map((row) => ({ row, labels: labels({ pool: row.name }) })),
-      members: members.map((row) => {
+      pools: await slices.map(pools, (row) => ({ row, labels: labels({ pool: row.name }) })),
+      members: await slices.map(members, (row) => {
         const id = `${row.pool}/${row.member}`;
         return {
           ...{ row, labels: labels({ pool: row.pool, member: row.member }) },
@@ -129,7 +136,7 @@ export class Collector {
           active: Object.hasOwn(counters.members, id) ? (counters.members[id]?.active ?? 0) : null,
         };
       }),
-      routes: routes.map((row) => ({
+      routes: await slices.map(routes, (row) => ({
         ...{ row, labels: labels({ service: row.service, route: row.route }) },
       })),
       tiers: await source.tiers(),
@@ -167,10 +174,4 @@ export class Collector {
       ],
     };
   }
-}
-
-async function turn<T>(answer: Promise<T>): Promise<T> {
-  const value = await answer;
-  await nextTurn();
-  return value;
 }

@@ -16,6 +16,7 @@ interface Row<R> {
 }
 type Values<R> = (row: R) => readonly (readonly [extra: string, value: number | null])[];
 
+const scaled = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
 const single = (value: number | null): [string, number | null][] => [['', value]];
 /** Labels that do not depend on the row are made once. */
 function cases<R, K extends string>(
@@ -357,7 +358,7 @@ export const MEMBER_FAMILIES: readonly Family<Snapshot>[] = [
   member.gauge(
     'probe_seconds',
     'Time of the last probe that was answered.',
-    ({ health }) => single(health?.latencyMs == null ? null : health.latencyMs / 1000),
+    ({ health }) => single(scaled(health?.latencyMs ?? null)),
     { unit: 'seconds' },
   ),
   member.gauge('weight', 'In the document.', (row) => single(row.weight)),

@@ -64,7 +64,7 @@ interface Scene {
   readonly daemon: FakeDaemon;
   readonly folder: string;
   /** Follows, and resolves when it listens. */
-  serve(settings: Omit<MetricsSettings, 'listen'>): Promise<string>;
+  readonly serve: (settings: Omit<MetricsSettings, 'listen'>) => Promise<string>;
 }
 
 function scene(act: (scene: Scene) => Promise<void>, answerMs?: number): Promise<void> {
@@ -247,11 +247,11 @@ test('of scrapes at one time there are few, and a failure is no detail', () =>
   scene(async ({ daemon, serve, log }) => {
     const address = await serve({});
     const waiting: (() => void)[] = [];
-    const { status } = daemon;
+    const status = daemon.status.bind(daemon);
     const held = new Promise<void>((resolve) => waiting.push(resolve));
     daemon.status = async () => {
       await held;
-      return status.call(daemon);
+      return status();
     };
     const first = [ask(address), ask(address), ask(address)];
     const turnedAway = await Promise.race(first);
