@@ -18,6 +18,7 @@ const folders = [
   'health',
   'l4',
   'l7',
+  'metrics',
   'net',
   'offload',
   'telemetry',
@@ -111,6 +112,12 @@ export default defineConfig(
     allowTypeImports: true,
     message:
       'appliance/alerts carries what it is handed to those who are told; appliance/control joins it with the unit.',
+  }),
+  boundary(['appliance/metrics/**/*.ts'], koffi, tests, {
+    regex: othersThan('metrics', 'config'),
+    allowTypeImports: true,
+    message:
+      'appliance/metrics says what the API says, in another format: it knows the rest by type only.',
   }),
   boundary(['appliance/ha/**/*.ts'], koffi, tests, {
     regex: othersThan('ha', 'config', 'net', 'native'),

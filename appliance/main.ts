@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { kernelClock } from '../native/ffi/clock.js';
 import { lock } from '../native/ffi/lock-file.js';
 import { Poller } from '../native/ffi/poller.js';
 import { forbidCoreFiles } from '../native/ffi/privileges.js';
@@ -41,6 +42,7 @@ import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
+import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
 import { SpeakerProcess } from './ha/vrrp/speaker/speaker-process.js';
@@ -50,6 +52,7 @@ import { L4Tier } from './l4/tier.js';
 import { migrateConnections } from './l7/supervisor/migration.js';
 import { L7_STATE } from './l7/supervisor/tier-state.js';
 import { WorkerTier } from './l7/supervisor/worker-tier.js';
+import { MetricsServer } from './metrics/server.js';
 import { linkAddresses } from './net/link-addresses.js';
 import { Network } from './net/network.js';
 import { inspectInterface } from './offload/fast-path-interface.js';
@@ -345,6 +348,19 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => roles?.close());
     await roles.begin();
     const cookies = CookieSecret.open(options.stateDir);
+    const watches = new Watches({
+      events,
+      stateDir: options.stateDir,
+      clock: kernelClock,
+      peer: () => {
+        const { peer, links } = pair.state();
+        return peer === null ? null : { name: peer.name, links };
+      },
+      log,
+    });
+    closing.push(() => {
+      watches.close();
+    });
     sharing = new Sharing({
       pair,
       certificates: stored,
@@ -364,6 +380,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     peerHealth = new PeerHealth({ pair, monitors, events });
     closing.push(() => peerHealth?.close());
     const standing = new Standing({ store, replication, flows, sticky, shared: sharing, roles });
+    const metrics = new MetricsServer({ source: () => daemon, log });
+    closing.push(() => {
+      metrics.close();
+    });
     daemon = new Daemon({
       store,
       cookies,
@@ -388,6 +408,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       peerHealth,
       alerts: new Alerting(alerts),
       roles,
+      watches,
+      metrics,
       log,
       profiles,
       tableSizes: chosen,

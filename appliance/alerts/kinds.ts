@@ -10,6 +10,7 @@ import { plain, type Occurrence } from './alert.js';
 const UNTOLD_EVENTS = [
   ...(['flow-new', 'flow-moved', 'drop'] as const),
   ...(['member-state', 'next-hop', 'pool-state', 'weights', 'tier', 'access'] as const),
+  ...(['member-flapping', 'limit', 'peer-lost', 'peer-back', 'disk-space', 'clock'] as const),
   'confirm-pending',
 ] as const satisfies readonly EventKind[];
 
@@ -43,7 +44,7 @@ function toldAlarm(code: AlarmCode): code is Exclude<AlarmCode, UntoldAlarm> {
 export function ofEvent(event: EventRow): Occurrence | null {
   const { kind, severity, message, time, subject } = event;
   if (!toldEvent(kind)) return null;
-  // Links of the pair, and all of them together, have alarms.
+  // Links of the pair have alarms.
   if (kind === 'pair' && subject.after !== undefined) return null;
   return {
     ...{ kind: kindOf(kind), severity, time, state: 'event', since: null, reminder: false },

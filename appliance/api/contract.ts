@@ -322,6 +322,8 @@ export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;
 export const EVENT_KINDS = [
   ...FLOW_EVENT_KINDS,
   'member-state',
+  /** A member changes its state again and again, or no longer does. */
+  'member-flapping',
   /** A pool came to have enough members, too few or none, or another one stands in for it. */
   'pool-state',
   /** A pool's expression gives no weights, or gives them again. */
@@ -340,17 +342,26 @@ export const EVENT_KINDS = [
   'access',
   /** A service's SYNs came to be answered by cookies, or no longer are. */
   'syn-cookies',
+  /** Traffic came to be refused for a limit or a full table, or no longer is: with how much was. */
+  'limit',
   /** A certificate was imported, made, replaced, removed, or its key exported. */
   'certificate',
   /** 30, 14, 7, 3 days and a day before its end, and at its end; each once. */
   'certificate-expiring',
   'certificate-expired',
-  /** The other unit of the pair: pairing, links to it, whether it is heard. */
+  /** The other unit of the pair: pairing, and links to it. */
   'pair',
+  /** It is heard by no link, or is heard (again). */
+  'peer-lost',
+  'peer-back',
   /** A virtual router came to be master, backup or down. */
   'role-changed',
   /** The configuration of a pair: taken over, superseded, refused. */
   'replication',
+  /** A file system that the unit writes to is nearly full, or no longer is. */
+  'disk-space',
+  /** The clock is not synchronised any more, or differs from the other unit's; or all is well again. */
+  'clock',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -367,7 +378,7 @@ export interface EventSubject {
   readonly after?: string;
   /** `ADDRESS:PORT` of the client. */
   readonly client?: string;
-  /** drop: the reason's name. */
+  /** drop, limit: the reason's name. */
   readonly reason?: string;
   readonly revision?: number;
   readonly author?: string;
@@ -377,6 +388,8 @@ export interface EventSubject {
   readonly peer?: string;
   /** Name of the virtual router. */
   readonly router?: string;
+  /** disk-space: a directory on the file system. */
+  readonly directory?: string;
 }
 
 export interface EventRow {
@@ -559,7 +572,19 @@ export type AlarmCode =
   /** The VRRP speaker ended, or cannot do what it should. */
   | 'virtual-router'
   /** Alerts do not reach somebody who is to be told. */
-  | 'alert-target-failing';
+  | 'alert-target-failing'
+
+  /** A member changes its state again and again. */
+  | 'member-flapping'
+  /** Traffic is being refused for a limit. */
+  | 'limit-hit'
+  | 'disk-space'
+  /** It was synchronised in this run of the daemon, and is not any more. */
+  | 'clock-unsynchronised'
+  /** The clocks of the two units of a pair differ by more than a second. */
+  | 'clock-difference'
+  /** An address where metrics should be served cannot be had, or their token cannot be read. */
+  | 'metrics';
 
 export interface Alarm {
   readonly code: AlarmCode;
@@ -568,6 +593,15 @@ export interface Alarm {
   readonly since: number | null;
   /** What it is about, by which it is the same alarm as before: `POOL/MEMBER`, a name; absent: the unit. */
   readonly object?: string;
+}
+
+export interface MetricsView {
+  /** As `http://192.0.2.1:9477/metrics`. */
+  readonly listening: readonly string[];
+  /** Whether clients must have a token. */
+  readonly token: boolean;
+  /** Sentences. */
+  readonly problems: readonly string[];
 }
 
 /** A revision that goes back by itself unless somebody confirms it. */
@@ -597,6 +631,8 @@ export interface Status {
   readonly membersServing: number;
   readonly membersTotal: number;
   readonly alarms: readonly Alarm[];
+  /** Where metrics are served by HTTP; null: nowhere. */
+  readonly metrics: MetricsView | null;
   /** Release of the kernel, as `uname -r`. */
   readonly kernel: string;
 }

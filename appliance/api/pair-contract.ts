@@ -10,6 +10,8 @@ export interface PairLink {
   readonly since: number | null;
   /** Of the last heartbeat, milliseconds; null while it is down. */
   readonly rtt: number | null;
+  /** The other unit's clock minus this one's, milliseconds, and how wrong that may be; null while it is down. */
+  readonly clock: { readonly ms: number; readonly errorMs: number } | null;
   /** Whether messages go over this one now. */
   readonly active: boolean;
   /** Why it is not up, a clause. */

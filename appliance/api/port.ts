@@ -39,6 +39,7 @@ import type {
   RouteRow,
   ServiceDetail,
   ServiceRow,
+  Severity,
   Status,
   TemporaryAccessRow,
   TierRow,
@@ -169,6 +170,8 @@ export interface DaemonPort {
   events(query: {
     readonly limit: number;
     readonly kinds?: readonly EventKind[];
+    /** Only these and graver ones. */
+    readonly severity?: Severity;
   }): Promise<EventRow[]>;
   tiers(): Promise<TierRow[]>;
   /** Virtual routers. */

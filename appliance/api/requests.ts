@@ -8,6 +8,7 @@
  */
 import { z } from 'zod';
 import { EVENT_KINDS, type Document } from './contract.js';
+import { SEVERITIES } from './event-severities.js';
 import { type DocumentSource, PortError } from './port.js';
 
 /** A body as it came, by its media type. */
@@ -214,6 +215,7 @@ const eventsQuery = z.strictObject({
     .transform((value) => value.split(','))
     .pipe(z.array(z.enum(EVENT_KINDS)).min(1))
     .optional(),
+  severity: z.enum(SEVERITIES).optional(),
 });
 const streamQuery = z.strictObject({
   topics: z

@@ -26,7 +26,7 @@
  *   POST   /v1/pools/POOL/members/MEMBER/test  {service?}: a packet to it through the fast path
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
- *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]
+ *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]&severity=LEAST
  *   GET    /v1/drops                          ?samples=N, by reason
  *   GET    /v1/access                         access lists and temporary entries
  *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
@@ -217,8 +217,12 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   });
 
   app.get('/v1/events', (request) => {
-    const { limit = DEFAULT_LIMIT.events, kind } = parseQuery.events(request.query);
-    return daemon.events({ limit, ...(kind === undefined ? {} : { kinds: kind }) });
+    const { limit = DEFAULT_LIMIT.events, kind, severity } = parseQuery.events(request.query);
+    return daemon.events({
+      limit,
+      ...(kind === undefined ? {} : { kinds: kind }),
+      ...(severity === undefined ? {} : { severity }),
+    });
   });
 }
 

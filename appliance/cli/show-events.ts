@@ -14,8 +14,10 @@ import {
   type CounterSet,
   type EventKind,
   type EventRow,
+  type Severity,
   type StreamMessage,
 } from '../api/contract.js';
+import { isAtLeast, SEVERITIES } from '../api/event-severities.js';
 import { examples, wholeNumber } from './arguments.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -34,6 +36,7 @@ interface EventOptions {
   readonly follow?: boolean;
   readonly kind?: readonly EventKind[];
   readonly all?: boolean;
+  readonly severity?: Severity;
 }
 
 const flowKinds: readonly EventKind[] = FLOW_EVENT_KINDS;
@@ -49,6 +52,12 @@ function parseKinds(text: string): EventKind[] {
   });
 }
 
+function parseSeverity(text: string): Severity {
+  const severity = SEVERITIES.find((one) => one === text);
+  if (severity === undefined) throw new InvalidArgumentError(`Give ${SEVERITIES.join(', ')}.`);
+  return severity;
+}
+
 export function addEvents(show: Command, context: Context): void {
   show
     .command('events')
@@ -59,6 +68,7 @@ export function addEvents(show: Command, context: Context): void {
     )
     .option('--limit <number>', 'at most so many of the past', wholeNumber(1, 100_000), 50)
     .option('--kind <kinds>', 'only these kinds, with commas between them', parseKinds)
+    .option('--severity <least>', 'only of this severity or graver', parseSeverity)
     .option('--all', 'every kind, those of single flows too')
     .option('--follow', 'go on with new ones as they happen, until interrupted')
     .addHelpText(
@@ -67,8 +77,9 @@ export function addEvents(show: Command, context: Context): void {
         ['weir show events', 'the latest 50'],
         ['weir show events --follow', 'and what happens from now on'],
         ['weir show events --kind member-state,revision', 'who came, who went, who changed what'],
+        ['weir show events --severity warning', 'what somebody should have looked at'],
         ['weir show events --kind drop --follow', 'which packets are dropped, and why'],
-      )}\n\nKinds: ${EVENT_KINDS.join(', ')}`,
+      )}\n\nKinds: ${EVENT_KINDS.join(', ')}\n\nSeverities, from the least grave on: ${SEVERITIES.join(', ')}`,
     )
     .action(async (options: EventOptions, command: Command) => {
       if (options.follow === true) {
@@ -77,7 +88,7 @@ export function addEvents(show: Command, context: Context): void {
       }
       const rows = await clientOf(command, context).json<EventRow[]>({
         path: '/v1/events',
-        query: { limit: options.limit, kind: kindsOf(options).join() },
+        query: queryOf(options),
       });
       await answer(command, context, rows, () =>
         rows.length === 0 ? 'No events.\n' : rows.map((row) => eventLine(context, row)).join(''),
@@ -87,6 +98,15 @@ export function addEvents(show: Command, context: Context): void {
 
 function kindsOf({ kind, all }: EventOptions): readonly EventKind[] {
   return kind ?? (all === true ? EVENT_KINDS : usualKinds);
+}
+
+function queryOf(options: EventOptions): Record<string, string | number> {
+  const { limit, severity } = options;
+  return {
+    limit,
+    kind: kindsOf(options).join(),
+    ...(severity === undefined ? {} : { severity }),
+  };
 }
 
 async function followEvents(
@@ -112,7 +132,7 @@ async function followEvents(
   const fetchPast = async (): Promise<void> => {
     const rows = await client.json<EventRow[]>({
       path: '/v1/events',
-      query: { limit: options.limit, kind: kinds.join() },
+      query: queryOf(options),
     });
     for (const row of [...rows, ...(waiting ?? [])]) show(row);
     waiting = null;
@@ -131,6 +151,7 @@ async function followEvents(
     }
     streamed = event.sequence;
     if (!kinds.includes(event.kind)) return;
+    if (!isAtLeast(event.severity, options.severity ?? 'info')) return;
     if (waiting === null) show(event);
     else waiting.push(event);
   };

@@ -5,7 +5,7 @@
  * always shown, in words.
  */
 import type { Command } from 'commander';
-import type { Alarm, MemberRow, Severity, Status } from '../api/contract.js';
+import type { Alarm, MemberRow, MetricsView, Severity, Status } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { causesOf, type Cause } from './causes.js';
 import { answer, clientOf, type Context } from './context.js';
@@ -65,8 +65,14 @@ function statusText(context: Context, status: Status, causes: readonly Cause[]):
     ...(routers === null ? [] : [['Routers', routers] satisfies [string, string]]),
   ];
   if (status.replication !== null) lines.push(['Pair', status.replication.message]);
+  if (status.metrics !== null) lines.push(['Metrics', metricsLine(status.metrics)]);
   const text = lines.map(([name, value]) => `${name.padEnd(9)} ${clean(value)}\n`).join('');
   return text + pendingText(context, status) + alarmText(context, status, causes);
+}
+
+function metricsLine({ listening, token }: MetricsView): string {
+  if (listening.length === 0) return 'not served: see the alarms';
+  return `${listening.join(', ')}${token ? ', with a token' : ''}`;
 }
 
 function pendingText(context: Context, { pendingConfirm: pending }: Status): string {

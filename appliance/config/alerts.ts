@@ -33,6 +33,12 @@ export const alertKinds = [
   'pair-link-down',
   'virtual-router',
   'alert-target-failing',
+  'member-flapping',
+  'limit-hit',
+  'disk-space',
+  'clock-unsynchronised',
+  'clock-difference',
+  'metrics',
   // Events: told once.
   'revision',
   'confirmed',

@@ -1,6 +1,7 @@
 /** The unit itself: its name, the interfaces of the fast path, and how it is managed. */
 import { z } from 'zod';
 import { anyAddress, prefix, unicastAddress } from './fields.js';
+import { metricsSchema } from './metrics.js';
 import { hostName, interfaceName, line, name } from './basics.js';
 
 const workersHelp = 'write auto, or a number from 1 to 256';
@@ -48,6 +49,7 @@ export const unitSchema = z
       .describe(
         'Most connections of each of them, to clients and members together: a client needs one, and mostly one to a member. Left out: 32768.',
       ),
+    metrics: metricsSchema.optional(),
     management: z
       .strictObject({
         interface: interfaceName().describe(

@@ -35,6 +35,8 @@ export interface AlarmInput {
   readonly roles?: readonly Alarm[];
   /** About those who are told. */
   readonly alerts?: readonly Alarm[];
+  /** About what is watched beside: limits, disks, clocks, members that flap. */
+  readonly watches?: readonly Alarm[];
 }
 
 /** Part of a table from which people should know. */
@@ -75,6 +77,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     ...(input.pair ?? []),
     ...(input.roles ?? []),
     ...(input.alerts ?? []),
+    ...(input.watches ?? []),
   );
   for (const [pool, problem] of input.weightProblems) {
     found.push({

@@ -58,6 +58,8 @@ import type { Monitors } from '../health/monitors.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
+import type { MetricsServer } from '../metrics/server.js';
+import type { MetricsSource, Timings } from '../metrics/snapshot.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Situation } from '../alerts/alerts.js';
 import type { Access } from './access.js';
@@ -84,6 +86,7 @@ import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
+import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
   readonly store: ConfigStore;
@@ -108,6 +111,8 @@ export interface DaemonParts {
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
   readonly roles: Roles;
+  readonly watches: Watches;
+  readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
 
@@ -115,7 +120,7 @@ export interface DaemonParts {
 const RESOLUTION_MS = 1000;
 const RETRY_MS = 1000;
 
-export class Daemon implements DaemonPort {
+export class Daemon implements DaemonPort, MetricsSource {
   readonly #parts: DaemonParts;
   readonly #reconciler: Reconciler;
   readonly #changes: Changes;
@@ -200,6 +205,12 @@ export class Daemon implements DaemonPort {
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           const proxy = this.#show.proxy;
+          parts.watches.look({
+            ...{ intent, tables, usage: tier.usage(), drops: counters.drops },
+            proxied: new Map(
+              [...tables.l7.services.keys()].map((name) => [name, proxy.refusals(name)]),
+            ),
+          });
           if (influences.step({ deltas, counters, proxy }, intent, tables)) {
             this.#reconciler.request();
           }
@@ -419,8 +430,8 @@ export class Daemon implements DaemonPort {
     return this.#show.counters();
   }
 
-  async events({ limit, kinds }: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
-    return this.#parts.events.latest(limit, kinds);
+  async events(query: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
+    return this.#parts.events.latest(query.limit, query.kinds, query.severity);
   }
 
   async drops(query: { readonly samples: number }): Promise<DropRow[]> {
@@ -463,6 +474,14 @@ export class Daemon implements DaemonPort {
     await this.#parts.access.reload();
     await this.#reconciler.settle();
     return this.#show.access();
+  }
+
+  timings(of: Parameters<MetricsSource['timings']>[0]): Timings | null {
+    return this.#show.timings(of);
+  }
+
+  get disks(): MetricsSource['disks'] {
+    return this.#parts.watches.disks;
   }
 
   get certificates(): Certificates {
@@ -528,10 +547,13 @@ export class Daemon implements DaemonPort {
 
   #ran(report: RunReport): void {
     const { events, access } = this.#parts;
-    if (this.#reconciler.intent !== null) access.follow(this.#reconciler.intent);
+    const { intent } = this.#reconciler;
+    if (intent !== null) access.follow(intent);
+    this.#parts.metrics.follow(intent?.unit.metrics ?? null);
     const { before, tables } = report;
     const happened = this.#history.follow(before, tables, Date.now());
     for (const event of [...happened, ...standingEvents(before, tables)]) events.append(event);
+    this.#parts.watches.told(happened);
     const told = new Map(this.#lastRun?.outcomes.map((one) => [one.interface.index, one.why]));
     for (const outcome of report.outcomes) {
       if (told.get(outcome.interface.index) === outcome.why) continue;

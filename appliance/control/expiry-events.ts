@@ -21,8 +21,9 @@ export function tellExpiries(
     const whose = users.length === 0 ? '' : `, which serves ${users.join(', ')},`;
     const what = `${info.kind === 'authority' ? 'authority' : 'certificate'} ${info.name}${whose}`;
     events.append({
-      kind: stage === 0 ? 'certificate-expired' : 'certificate-expiring',
-      severity: stage === 0 ? 'error' : 'warning',
+      ...(stage === 0
+        ? ({ kind: 'certificate-expired', severity: 'error' } as const)
+        : ({ kind: 'certificate-expiring', severity: 'warning' } as const)),
       message:
         stage === 0
           ? `${what} expired on ${new Date(info.notAfter).toISOString()}`

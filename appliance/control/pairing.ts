@@ -6,6 +6,7 @@
  */
 import { hostname } from 'node:os';
 import type { Alarm, PairInvited, PairPath, PairStanding, PairView } from '../api/contract.js';
+import type { SeverityOf } from '../api/event-severities.js';
 import type { PairPort } from '../api/pair-port.js';
 import { PortError } from '../api/port.js';
 import { checkUnicast, parseAddress } from '../config/addresses.js';
@@ -24,8 +25,9 @@ export function unitName(
 }
 
 export function pairEvent(news: PairNews): NewEvent {
+  const subject = 'peer' in news ? { subject: { peer: news.peer } } : {};
   const event = (
-    severity: NewEvent['severity'],
+    severity: SeverityOf<'pair'>,
     message: string,
     after?: 'up' | 'down',
   ): NewEvent => ({
@@ -48,9 +50,12 @@ export function pairEvent(news: PairNews): NewEvent {
         'down',
       );
     case 'together':
-      return event('info', `${news.peer} is heard`, 'up');
+      return { kind: 'peer-back', severity: 'info', message: `${news.peer} is heard`, ...subject };
     case 'alone':
-      return event('error', `${news.peer} is not heard by any link`, 'down');
+      return {
+        ...{ kind: 'peer-lost', severity: 'error', ...subject },
+        message: `${news.peer} is not heard by any link`,
+      };
     case 'wrong-code':
       return event(
         'warning',

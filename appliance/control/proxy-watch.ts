@@ -8,8 +8,11 @@
 import type { ProxyTraffic, WorkerRow } from '../api/contract.js';
 import type { MemberLoad, TierHealth, WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { counter } from '../l7/telemetry/counter-layout.js';
+import type { Timings } from '../metrics/snapshot.js';
+import { timingsOf } from './timings.js';
 import { difference, type CounterSample } from '../l7/telemetry/counter-reader.js';
 import { rowName } from '../l7/telemetry/row-registry.js';
+import type { ProxyRefusals } from './watch/refusals.js';
 import { trafficOf } from '../l7/telemetry/views.js';
 
 export type ProxyTier = Pick<
@@ -118,6 +121,23 @@ export class ProxyWatch {
   route(service: string, route: string): ProxyTraffic {
     const traffic = this.#traffic([rowName.route(service, route)]);
     return { ...traffic, active: null, underWay: null, queued: null };
+  }
+
+  /** What was refused of a service for a limit, since the workers count. */
+  refusals(service: string): ProxyRefusals {
+    const row = this.#last?.rows.get(rowName.service(service));
+    return {
+      rate: row?.[counter.refusedRate] ?? 0,
+      connections: row?.[counter.refusedConnections] ?? 0,
+      queueFull: row?.[counter.refusedQueueFull] ?? 0,
+      queueTimeout: row?.[counter.refusedQueueTimeout] ?? 0,
+    };
+  }
+
+  /** Durations of a row of row-registry.ts, since the workers count; null: it has none yet. */
+  timings(name: string): Timings | null {
+    const row = this.#last?.rows.get(name);
+    return row === undefined ? null : timingsOf(row);
   }
 
   /** Part of a service's requests of the last ten to twenty seconds that each route took. */

@@ -16,6 +16,7 @@ import type {
   MemberSetup,
   MemberTest,
   MemberTestRow,
+  MetricsView,
   PendingConfirm,
   PoolDetail,
   PoolRow,
@@ -34,6 +35,8 @@ import type { ConfigStore } from '../config/store.js';
 import type { Replication } from './replication.js';
 import type { Monitors } from '../health/monitors.js';
 import type { L4Flow, L4Tier, MemberName } from '../l4/tier.js';
+import { rowName } from '../l7/telemetry/row-registry.js';
+import type { MetricsSource, Timings } from '../metrics/snapshot.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Access } from './access.js';
 import { alarms } from './alarms.js';
@@ -71,6 +74,8 @@ export interface ShowParts {
   readonly pair: { alarms(): Alarm[] };
   readonly events: EventLog;
   readonly alertAlarms: () => Alarm[];
+  readonly watches: { alarms(): Alarm[] };
+  readonly metrics: { alarms(): Alarm[]; view(): MetricsView | null };
   /** Virtual routers. */
   readonly roles: Pick<Roles, 'summary' | 'alarms'>;
 }
@@ -158,8 +163,10 @@ export class Show {
         pair: this.#parts.pair.alarms(),
         roles: this.#parts.roles.alarms(),
         alerts: this.#parts.alertAlarms(),
+        watches: [...this.#parts.watches.alarms(), ...this.#parts.metrics.alarms()],
         proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
       }),
+      metrics: this.#parts.metrics.view(),
       kernel: release(),
     };
   }
@@ -329,6 +336,11 @@ export class Show {
       services: Object.fromEntries(services),
       members: Object.fromEntries(members),
     };
+  }
+
+  timings(of: Parameters<MetricsSource['timings']>[0]): Timings | null {
+    const name = 'service' in of ? rowName.service(of.service) : rowName.member(of.member);
+    return this.#proxy.timings(name);
   }
 
   /** A dropped packet was told. */

@@ -13,18 +13,22 @@ import {
   type EventSubject,
   type Severity,
 } from '../api/contract.js';
+import { isAtLeast, type SeverityOf } from '../api/event-severities.js';
 
 const FLOW_KINDS: ReadonlySet<EventKind> = new Set(FLOW_EVENT_KINDS);
 
-export interface NewEvent {
-  readonly kind: EventKind;
-  readonly severity: Severity;
+/** An event of this kind, with a severity that it can have. */
+export interface EventOf<K extends EventKind> {
+  readonly kind: K;
+  readonly severity: SeverityOf<K>;
   /** One sentence for people. */
   readonly message: string;
   readonly subject?: EventSubject;
   /** When it happened, if known better than "now"; milliseconds since 1970. */
   readonly time?: number;
 }
+
+export type NewEvent = { [K in EventKind]: EventOf<K> }[EventKind];
 
 export interface EventLogOptions {
   /** Events kept in each ring; default 4096. */
@@ -80,11 +84,16 @@ export class EventLog {
     return row;
   }
 
-  /** The newest `limit` events of these kinds (all, when none is named), oldest first. */
-  latest(limit: number, kinds?: readonly EventKind[]): EventRow[] {
+  /** The newest `limit` events of these kinds (all, when none is named), `least` or graver, oldest first. */
+  latest(limit: number, kinds?: readonly EventKind[], least: Severity = 'info'): EventRow[] {
     const wanted = kinds === undefined ? null : new Set<EventKind>(kinds);
     const rows = [this.#flows, this.#others].flatMap((ring) =>
-      ring.rows().filter(({ kind }) => wanted === null || wanted.has(kind)),
+      ring
+        .rows()
+        .filter(
+          ({ kind, severity }) =>
+            (wanted === null || wanted.has(kind)) && isAtLeast(severity, least),
+        ),
     );
     rows.sort((a, b) => a.sequence - b.sequence);
     return rows.slice(Math.max(0, rows.length - Math.max(0, limit)));

@@ -12,8 +12,9 @@
 export const frameTypes = {
   /** JSON: what a connection begins with, on both sides. */
   hello: 1,
-  /** Eight octets that come back as `pong`. */
+  /** Eight octets, which come back in `pong`. */
   ping: 2,
+  /** Those 8 | the clock of who answers, microseconds since 1970 8. */
   pong: 3,
   /** Message number 8 | length of the channel's name 1 | name | body. */
   data: 4,

@@ -5,6 +5,7 @@
  * Invariant: nothing but a greeting is taken first, and no message before the session took the greeting.
  */
 import { hrtime } from 'node:process';
+import { clockDifference, type ClockDifference } from './clock.js';
 import type { FrameSocket } from './frame-socket.js';
 import { FRAME_LIMIT, FrameError, numberAt, numbers, type Frame } from './frames.js';
 import {
@@ -46,6 +47,7 @@ export class Link {
   #up = false;
   #heardAt: number;
   #rtt: number | null = null;
+  #clock: ClockDifference | null = null;
 
   constructor(
     address: string,
@@ -82,6 +84,11 @@ export class Link {
   /** Of the last heartbeat, in milliseconds; null before the first. */
   get rtt(): number | null {
     return this.#rtt;
+  }
+
+  /** How far the other unit's clock is ahead, by the last heartbeat; null before the first. */
+  get clock(): ClockDifference | null {
+    return this.#clock;
   }
 
   /** The other daemon's greeting was taken. */
@@ -124,11 +131,15 @@ export class Link {
     }
     switch (type) {
       case 'ping':
-        this.#frames.send('pong', numbers(exactly(payload)));
+        this.#frames.send('pong', numbers(exactly(payload, 1)[0], Date.now() * 1000));
         return;
-      case 'pong':
-        this.#rtt = roundTrip(exactly(payload));
+      case 'pong': {
+        const [sent, clock] = exactly(payload, 2);
+        const rtt = roundTrip(sent);
+        this.#rtt = rtt;
+        this.#clock = clockDifference(clock / 1000, Date.now(), rtt);
         return;
+      }
       case 'data':
         this.#listener.message(this, decodeMessage(payload));
         return;
@@ -165,9 +176,12 @@ function now(): number {
   return performance.now();
 }
 
-function exactly(payload: Buffer): number {
-  if (payload.length !== 8) throw new FrameError('a heartbeat of another length');
-  return numberAt(payload, 0);
+/** @throws FrameError unless it is so many numbers */
+function exactly(payload: Buffer, count: 1): [number];
+function exactly(payload: Buffer, count: 2): [number, number];
+function exactly(payload: Buffer, count: number): number[] {
+  if (payload.length !== 8 * count) throw new FrameError('a heartbeat of another length');
+  return Array.from({ length: count }, (_, index) => numberAt(payload, 8 * index));
 }
 
 function roundTrip(sentUs: number): number {

@@ -364,6 +364,7 @@ export class Pair {
         up,
         since,
         rtt: link?.rtt ?? null,
+        clock: link?.clock ?? null,
         active: link !== undefined && session.active === link,
         reason,
       };

@@ -1,4 +1,5 @@
 /** What a unit tells of its pair: how it is, and what happens. */
+import type { ClockDifference } from './clock.js';
 import type { RefusalCounts } from './counts.js';
 import type { InvitationEnd } from './invitation.js';
 import type { Peer } from './store.js';
@@ -10,6 +11,8 @@ export interface LinkState {
   readonly since: number | null;
   /** Of the last heartbeat, milliseconds. */
   readonly rtt: number | null;
+  /** The other unit's clock minus this one's, and how wrong that may be, milliseconds. */
+  readonly clock: ClockDifference | null;
   /** Whether messages go over this one now. */
   readonly active: boolean;
   /** Why it is not up, a clause. */

@@ -42,6 +42,7 @@ import type {
   WorkerRestart,
   WorkerRow,
 } from '../../../appliance/api/contract.js';
+import { isAtLeast } from '../../../appliance/api/event-severities.js';
 import {
   type ApplyRequest,
   type DaemonPort,
@@ -112,6 +113,10 @@ export const STATUS: Status = {
       since: THEN - 60_000,
     },
   ],
+  metrics: {
+    ...{ listening: ['http://127.0.0.1:9477/metrics'], token: true },
+    problems: ['Metrics are not served at 192.0.2.1:9477: listen EADDRNOTAVAIL.'],
+  },
   kernel: '6.1.0-13-amd64',
 };
 
@@ -684,8 +689,11 @@ export class FakeDaemon implements DaemonPort {
     return this.#answer('flows', query, FLOWS.slice(0, query.limit));
   }
   events(query: Parameters<DaemonPort['events']>[0]): Promise<EventRow[]> {
-    const { limit, kinds } = query;
-    const rows = this.log.filter(({ kind }) => kinds === undefined || kinds.includes(kind));
+    const { limit, kinds, severity: least = 'info' } = query;
+    const rows = this.log.filter(
+      ({ kind, severity }) =>
+        (kinds === undefined || kinds.includes(kind)) && isAtLeast(severity, least),
+    );
     return this.#answer('events', query, rows.slice(-limit));
   }
   tiers(): Promise<TierRow[]> {

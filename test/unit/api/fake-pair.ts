@@ -35,12 +35,20 @@ export const PAIRED: PairView = {
       up: true,
       since: Date.UTC(2026, 0, 1),
       rtt: 0.4,
+      clock: { ms: -3.5, errorMs: 0.2 },
       active: true,
       reason: null,
     },
     {
       address: '192.168.255.1',
-      ...{ up: false, since: null, rtt: null, active: false, reason: 'nothing was heard for 2 s' },
+      ...{
+        up: false,
+        since: null,
+        rtt: null,
+        clock: null,
+        active: false,
+        reason: 'nothing was heard for 2 s',
+      },
     },
   ],
   paths: [

@@ -154,6 +154,9 @@ test('events of flows push out no others, and kinds can be asked for', () => {
   assert.equal(messages(2), ['5', 'down']);
   assert.equal(messages(10, ['daemon', 'member-state']), ['start', 'down']);
   assert.equal(messages(1, ['flow-new']), ['5']);
+  assert.equal(messages(10, undefined, 'warning'), ['down']);
+  assert.equal(messages(10, ['daemon'], 'warning'), []);
+  assert.equal(messages(10, undefined, 'error'), []);
 });
 
 test('subscribers: each hears all, may leave at any time, and cannot harm the others', () => {

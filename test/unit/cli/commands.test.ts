@@ -433,6 +433,30 @@ test('events follow: the past, then the stream, nothing twice', () =>
     });
   }));
 
+test('events of a severity or graver, past and to come', () =>
+  withApi(async ({ daemon, socket }) => {
+    const severe = (sequence: number, severity: EventRow['severity']): EventRow => ({
+      ...event(sequence),
+      severity,
+    });
+    daemon.log = [severe(1, 'info'), severe(2, 'error'), severe(3, 'warning')];
+    const ran = await weir(['show', 'events', '--json', '--severity', 'warning'], { socket });
+    const sequences = (JSON.parse(ran.out) as EventRow[]).map(({ sequence }) => sequence);
+    assert.equal(sequences, [2, 3]);
+    const wrong = await weir(['show', 'events', '--severity', 'grave'], { socket });
+    assert.equal([wrong.code, wrong.out], [2, '']);
+    assert.match(wrong.err, /Give info, warning, error/);
+
+    const words = ['show', 'events', '--follow', '--json', '--severity', 'error'];
+    await following(words, { socket }, async ({ lines }) => {
+      await eventually('the past', () => lines.length === 1);
+      daemon.publish({ type: 'event', event: severe(4, 'warning') });
+      daemon.publish({ type: 'event', event: severe(5, 'error') });
+      await eventually('one more', () => lines.length === 2);
+      assert.is((JSON.parse(lines[1] ?? '') as EventRow).sequence, 5);
+    });
+  }));
+
 test('events of single flows come only when they are asked for', () =>
   withApi(async ({ daemon, socket }) => {
     const flow: EventRow = { ...event(3), kind: 'flow-new' };

@@ -29,7 +29,13 @@ const member: MemberRow = {
 };
 const status: Status = {
   ...{ unit: 'weir-a', version: '1', revision: 12, startedAt: 0, uptimeMs: 1, services: 1 },
-  ...{ pendingConfirm: null, role: 'standalone', membersServing: 2, membersTotal: 3 },
+  ...{
+    metrics: null,
+    pendingConfirm: null,
+    role: 'standalone',
+    membersServing: 2,
+    membersTotal: 3,
+  },
   ...{ alarms: [], kernel: '6.1', routers: { master: 0, backup: 0, down: 0 }, replication: null },
 };
 const event = (sequence: number): EventRow => ({

@@ -68,6 +68,20 @@ test('messages are delivered in order and acknowledged, both ways, up to a MiB',
     }
   }));
 
+test('a heartbeat tells how the clocks of the two stand to each other', () =>
+  paired(async (a, b) => {
+    // The first is sent with the greeting, and answered before a message is.
+    await sessionOf(a).send('nobody', Buffer.from('x'));
+    await sessionOf(b).send('nobody', Buffer.from('x'));
+    for (const unit of [a, b]) {
+      const clocks = unit.pair.state().links.flatMap(({ clock }) => clock ?? []);
+      assert.ok(clocks.length > 0, unit.name);
+      // Both have the clock of this machine; a whole millisecond is how fine it is read.
+      for (const { ms, errorMs } of clocks)
+        assert.ok(Math.abs(ms) <= errorMs + 1, `${ms} ${errorMs}`);
+    }
+  }));
+
 test('a channel that nobody hears is counted, and holds nothing up', () =>
   paired(async (a, b) => {
     await sessionOf(a).send('nobody', Buffer.from('x'));
