@@ -5,7 +5,14 @@ import type { ConfigError } from '../../appliance/api/contract.js';
 import { formatPath, parsePath, type Path } from '../../appliance/config/errors.js';
 import { draftOf, schemaOf } from '../config/edits.js';
 import { formRows, valueText, type FormRow } from '../config/form.js';
-import { expected, schemaAt, valueAt, variantOf, type JsonMap } from '../config/schema.js';
+import {
+  expected,
+  schemaAt,
+  valueAt,
+  variantOf,
+  type JsonMap,
+  type Node,
+} from '../config/schema.js';
 import { yamlOf } from '../config/text.js';
 import { same } from '../config/draft.js';
 import { beside, fit, heading, inStyle, span, wrap, type Line, type Style } from '../frame.js';
@@ -21,6 +28,7 @@ export function pathOfPlace({ place }: Pick<Model, 'place'>): Path {
 
 /** Of the last form asked for: a frame asks several times for the same one, and it may be long. */
 let last: {
+  readonly root: Node;
   readonly document: JsonMap;
   readonly name: string;
   readonly rows: readonly FormRow[];
@@ -32,8 +40,8 @@ export function rowsOf(model: Model): readonly FormRow[] {
   if (draft === null || root === null) return [];
   const { document } = draft;
   const { name } = model.place;
-  if (last?.document !== document || last.name !== name) {
-    last = { document, name, rows: formRows(root, document, pathOfPlace(model)) };
+  if (last?.root !== root || last.document !== document || last.name !== name) {
+    last = { root, document, name, rows: formRows(root, document, pathOfPlace(model)) };
   }
   return last.rows;
 }

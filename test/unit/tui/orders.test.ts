@@ -117,6 +117,14 @@ for (const [what, place, typed, expected] of [
   });
 }
 
+test('only what the unit obtains by itself is obtained anew', () => {
+  assert.is(after(world({ place: at('certificate', 'shop.example') }), ...keys('n')).overlay, null);
+  const certificate = { ...CERTIFICATE, declared: 'acme' as const };
+  const acme = world({ place: at('certificate', 'shop.example'), answers: { certificate } });
+  const path = '/v1/certificates/shop.example/renew';
+  assert.equal(call(ordered(acme, 'n', 'y')), { method: 'POST', path });
+});
+
 test('without an answer nothing is ordered', () => {
   for (const typed of [
     ['L', 'n'],
