@@ -21,6 +21,21 @@ export function certificateKey(model: Model, key: Key): Step | null {
     return row === null ? null : open(askRemove(row));
   const name = screen === 'certificate' ? model.place.name : '';
   switch (key.character) {
+    case 'n':
+      return row === null || (row.declared !== 'acme' && row.declared !== 'self-signed')
+        ? null
+        : open({
+            kind: 'confirm',
+            question: `Obtain ${row.name} anew now? The present one serves until the new one is there.`,
+            effects: [
+              {
+                type: 'act',
+                call: { method: 'POST', path: `${certificatePath(row.name)}/renew` },
+                done: `Renewed ${row.name}.`,
+                about: 'certificates',
+              },
+            ],
+          });
     case 'i':
       return open(
         ask(

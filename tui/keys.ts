@@ -80,6 +80,7 @@ const CANDIDATE: readonly Hint[] = [
 const CERTIFICATE: readonly Hint[] = [
   { keys: 'i, p', does: 'import from files; from pasted PEM' },
   { keys: 'c, m', does: 'request for an authority; self-signed one' },
+  { keys: 'n', does: 'obtain a declared one (ACME, self-signed) anew' },
   { keys: 'x, Del', does: 'remove it with its key' },
 ];
 

@@ -343,18 +343,26 @@ const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
 ]);
 
 /** The document is large and seldom another one: it is asked for when its revision is. */
-function configuring({ place, data, draft }: Pick<Model, 'place' | 'data' | 'draft'>): Topic[] {
+function configuring({
+  place,
+  data,
+  draft,
+  link,
+}: Pick<Model, 'place' | 'data' | 'draft' | 'link'>): Topic[] {
   if (!CONFIGURING.has(place.screen) && draft === null) return [];
   const known = data.config?.value;
   const fresh =
     known !== undefined && known !== null && known.revision === data.status?.value?.revision;
   return [
     ...(fresh ? [] : (['config'] as const)),
-    ...(data.schema?.value ? [] : (['schema'] as const)),
+    // A daemon that came back may be a newer one.
+    ...(data.schema?.value && data.schema.at >= link.since ? [] : (['schema'] as const)),
   ];
 }
 
-export function wanted(model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft'>): Topic[] {
+export function wanted(
+  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link'>,
+): Topic[] {
   const { place, overlay } = model;
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];

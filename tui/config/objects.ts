@@ -15,7 +15,6 @@ export interface ObjectRow {
   /** Undefined: it may be made, and is not there. */
   readonly value: JsonValue | undefined;
   readonly mark: 'new' | 'changed' | '';
-  readonly summary: string;
 }
 
 /** Sections of named objects, with the word for one of them; the order of the list. */
@@ -29,12 +28,26 @@ export const SECTIONS: readonly { readonly section: string; readonly kind: strin
 
 const SINGLE = ['unit', 'pair', 'telemetry'] as const;
 
-export function objectsOf(document: JsonMap, original: JsonMap): ObjectRow[] {
+/** Of the last documents asked for: a frame asks several times for the same ones. */
+let last: {
+  readonly document: JsonMap;
+  readonly original: JsonMap;
+  readonly rows: readonly ObjectRow[];
+} | null = null;
+
+export function objectsOf(document: JsonMap, original: JsonMap): readonly ObjectRow[] {
+  if (last?.document === document && last.original === original) return last.rows;
+  const rows = listed(document, original);
+  last = { document, original, rows };
+  return rows;
+}
+
+function listed(document: JsonMap, original: JsonMap): ObjectRow[] {
   const row = (kind: string, name: string, path: Path): ObjectRow => {
     const value = valueAt(document, path);
     const before = valueAt(original, path);
     const mark = same(value, before) ? '' : before === undefined ? 'new' : 'changed';
-    return { kind, name, path, value, mark, summary: summaryOf(value) };
+    return { kind, name, path, value, mark };
   };
   const named = SECTIONS.flatMap(({ section, kind }) =>
     Object.keys(mapAt(document, section)).map((name) => row(kind, name, [section, name])),
@@ -75,7 +88,12 @@ function mapAt(document: JsonMap, key: string): JsonMap {
 
 const SUMMARY = 200;
 
-function summaryOf(value: JsonValue | undefined): string {
+/** What it says, on one line. */
+export function summaryOf({ value }: ObjectRow): string {
+  return shortened(value);
+}
+
+function shortened(value: JsonValue | undefined): string {
   if (value === undefined) return 'not set';
   const text = isMap(value)
     ? Object.entries(value)

@@ -1,7 +1,7 @@
 /** The configuration: all objects of the candidate, and how the candidate stands to the unit. */
 import { plural } from '../../appliance/cli/format.js';
 import { draftOf, overtaken } from '../config/edits.js';
-import { objectsOf, type ObjectRow } from '../config/objects.js';
+import { objectsOf, summaryOf, type ObjectRow } from '../config/objects.js';
 import { objectPlace } from '../config/questions.js';
 import { formatPath } from '../../appliance/config/errors.js';
 import { span, type Line } from '../frame.js';
@@ -13,10 +13,10 @@ const COLUMNS: readonly Column<ObjectRow>[] = [
   { title: 'KIND', value: ({ kind }) => kind },
   { title: 'NAME', value: ({ name, kind }) => (name === kind ? '-' : name), shrinkTo: 12 },
   { title: 'CANDIDATE', value: ({ mark }) => mark, style: () => 'warning' },
-  { title: 'WHAT IT SAYS', value: ({ summary }) => summary, shrinkTo: 20 },
+  { title: 'WHAT IT SAYS', value: summaryOf, shrinkTo: 20 },
 ];
 
-export function objectRows(model: Model): ObjectRow[] {
+export function objectRows(model: Model): readonly ObjectRow[] {
   const draft = draftOf(model);
   return draft === null ? [] : objectsOf(draft.document, draft.original);
 }

@@ -5,7 +5,14 @@ import type { ConfigError } from '../../appliance/api/contract.js';
 import { formatPath, parsePath, type Path } from '../../appliance/config/errors.js';
 import { draftOf, schemaOf } from '../config/edits.js';
 import { formRows, valueText, type FormRow } from '../config/form.js';
-import { expected, schemaAt, valueAt, variantOf } from '../config/schema.js';
+import {
+  expected,
+  schemaAt,
+  valueAt,
+  variantOf,
+  type JsonMap,
+  type Node,
+} from '../config/schema.js';
 import { yamlOf } from '../config/text.js';
 import { same } from '../config/draft.js';
 import { beside, fit, heading, inStyle, span, wrap, type Line, type Style } from '../frame.js';
@@ -19,10 +26,24 @@ export function pathOfPlace({ place }: Pick<Model, 'place'>): Path {
   return parsePath(place.name) ?? [];
 }
 
-export function rowsOf(model: Model): FormRow[] {
+/** Of the last form asked for: a frame asks several times for the same one, and it may be long. */
+let last: {
+  readonly root: Node;
+  readonly document: JsonMap;
+  readonly name: string;
+  readonly rows: readonly FormRow[];
+} | null = null;
+
+export function rowsOf(model: Model): readonly FormRow[] {
   const draft = draftOf(model);
   const root = schemaOf(model);
-  return draft === null || root === null ? [] : formRows(root, draft.document, pathOfPlace(model));
+  if (draft === null || root === null) return [];
+  const { document } = draft;
+  const { name } = model.place;
+  if (last?.root !== root || last.document !== document || last.name !== name) {
+    last = { root, document, name, rows: formRows(root, document, pathOfPlace(model)) };
+  }
+  return last.rows;
 }
 
 export function selectedRow(model: Model, rows: readonly FormRow[]): number {
@@ -52,12 +73,15 @@ export function formRoom(height: number): number {
 
 /** From this width on the object's text stands beside its form. */
 const WIDE = 120;
+/** Longer ones are not written anew with each frame. */
+const MOST_ROWS = 500;
 const TEXT_SHARE = 0.4;
 
 export function objectScreen(model: Model, width: number, height: number): Line[] {
   const draft = draftOf(model);
   const root = schemaOf(model);
-  if (width < WIDE || draft === null || root === null) return formScreen(model, width, height);
+  const narrow = width < WIDE || rowsOf(model).length > MOST_ROWS;
+  if (narrow || draft === null || root === null) return formScreen(model, width, height);
   const right = Math.floor(width * TEXT_SHARE);
   const left = width - right - 1;
   const path = pathOfPlace(model);
@@ -87,7 +111,7 @@ function formScreen(model: Model, width: number, height: number): Line[] {
   const from = scrolled(tableState(model).top, at, rows.length, room);
   const label = Math.min(
     Math.floor(width / 2),
-    Math.max(...rows.map((row) => row.depth * 2 + row.label.length)) + 3,
+    rows.reduce((most, row) => Math.max(most, row.depth * 2 + row.label.length), 0) + 3,
   );
   const lines = rows.slice(from, from + room).map((row, index): Line => {
     const wrong = errorsOf(row, rows, errors).length > 0;

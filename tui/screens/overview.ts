@@ -96,7 +96,7 @@ export function problemLines(model: Model, status: Status, width: number, most: 
     return [
       [
         span(look, 'Nothing is configured yet. ', 'bold'),
-        span(look, "Next: 'weir example' prints documents, 'weir apply FILE' commits one."),
+        span(look, "Next: 7 begins here; or 'weir apply FILE'."),
       ],
     ];
   }
@@ -184,7 +184,10 @@ function serviceBlock(
   const note = services.length === 0 ? '' : `${well} of ${services.length} up`;
   const head = heading(look, 'Services', width, note);
   if (services.length === 0) {
-    return [head, [span(look, "No services yet: add one to the document and 'weir apply' it.")]];
+    return [
+      head,
+      [span(look, 'No services yet: 7 leads to the configuration, n makes one there.')],
+    ];
   }
   const rows = byHealth(services);
   const table = tableLines(look, {
