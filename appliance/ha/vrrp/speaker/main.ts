@@ -6,13 +6,13 @@
 import { SystemError } from '../../../../native/ffi/libc.js';
 import { runAsOthers, runInRealTime } from '../../../../native/ffi/realtime.js';
 import { Speaker } from './speaker.js';
-import { collectAll, wishes } from './wishes.js';
+import { collectAll, hasGrown, wishes } from './wishes.js';
 
 const CHANNEL = 3;
 /** Above what others ask for seldom, below threads of the kernel that interrupts wait for (50). */
 const PRIORITY = 40;
-/** What becomes garbage slowly is collected this often, while it is little. */
-const COLLECT_MS = 300_000;
+/** How often it looks whether what becomes garbage slowly is to be collected. */
+const COLLECT_MS = 60_000;
 
 // They lead to the parent, and break when it ends.
 process.stdout.on('error', () => undefined);
@@ -25,7 +25,9 @@ const speaker = new Speaker(CHANNEL, process.argv[2] ?? null, () => {
   if (configured) return;
   configured = true;
   collectAll();
-  setInterval(() => speaker.whenIdle(collectAll), COLLECT_MS).unref();
+  setInterval(() => {
+    if (hasGrown()) speaker.whenIdle(collectAll);
+  }, COLLECT_MS).unref();
   try {
     runInRealTime(PRIORITY);
   } catch (error) {
