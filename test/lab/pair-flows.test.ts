@@ -11,6 +11,7 @@ import * as assert from 'uvu/assert';
 import type { TierRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { Load } from './clients.js';
+import { run } from './commands.js';
 import { Holding, toldAt } from './holding.js';
 import { PairLab, type Wire } from './pair-lab.js';
 import { Receivers } from './receivers.js';
@@ -25,6 +26,9 @@ const heartbeat = Math.max(1000, connections);
 const INTERVAL = 300;
 /** Longer than a member takes to be up again at a unit that was cut off. */
 const PREEMPT_DELAY = 4000;
+
+/** On top of the failover, in milliseconds: TCP waits ever longer before it sends again. */
+const LONGEST_STALL = 5000;
 
 const modes = ['dsr', 'tunnel', 'nat', 'full-nat'] as const;
 const families = [4, 6] as const;
@@ -109,6 +113,31 @@ async function untilEntries(unit: Unit, entries: number): Promise<void> {
   });
 }
 
+/** Waits until client and members send what the two units share, and unit-a's own, to this one. */
+async function untilLed(lab: PairLab, unit: UnitName): Promise<void> {
+  const ip = async <T>(host: UnitName | 'client' | (typeof memberNames)[number], words: string[]) =>
+    JSON.parse(await run('ip', ['-n', lab.topology.namespace(host), '-json', ...words])) as T[];
+  const mac = async (dev: string): Promise<string> =>
+    (await ip<{ address: string }>(unit, ['link', 'show', 'dev', dev]))[0]?.address ?? '';
+  const macs = { inside: await mac('eth0'), outside: await mac('eth1') };
+  for (const host of ['client', ...memberNames] as const) {
+    const segment = host === 'client' ? 'outside' : 'inside';
+    const watched = new Set([...gateways(segment), ...natAddresses('unit-a')]);
+    await until(`${host} sends to ${unit}`, 20_000, async () => {
+      const rows = await ip<{ dst: string; lladdr?: string }>(host, [
+        'neigh',
+        'show',
+        'dev',
+        'eth0',
+      ]);
+      const wrong = rows.filter(
+        ({ dst, lladdr }) => watched.has(dst) && lladdr !== undefined && lladdr !== macs[segment],
+      );
+      return wrong.length === 0 || JSON.stringify([macs, wrong]);
+    });
+  }
+}
+
 class Clients {
   private constructor(
     private readonly loads: readonly Load[],
@@ -138,8 +167,11 @@ class Clients {
     await Promise.all([...this.loads.map((load) => load.mark('new')), this.receivers.mark()]);
   }
 
-  /** Each connection is there and was answered in this window, or received in it. */
-  async allWell(after: string): Promise<void> {
+  /**
+   * Each connection is there and was answered in this window, or received in it. Returns the longest
+   * that one had to wait, in milliseconds.
+   */
+  async allWell(after: string): Promise<number> {
     await pause(2 * heartbeat + 2000);
     const reports = await Promise.all(this.loads.map((load) => load.mark(after)));
     const received = await this.receivers.mark();
@@ -157,6 +189,7 @@ class Clients {
     console.log(
       `${after}: slowest answers ${slowest.join(' ')} ms; longest stall of who only receives ${gap} ms`,
     );
+    return Math.max(...slowest, gap);
   }
 }
 
@@ -180,13 +213,17 @@ needs.lab(test)(
       await untilEntries(lab.b, entries);
 
       const dies = async (how: string, die: () => Promise<void>): Promise<void> => {
+        await untilLed(lab, 'unit-a');
         await clients.mark();
         const died = Date.now();
         await die();
         const taken = [/virtual router inside\/ipv4 is master/, /nat\/unit-a\/.* is master/];
         const at = await Promise.all(taken.map((pattern) => toldAt(lab.b, died, pattern)));
-        console.log(`${how}: taken over after ${Math.max(...at) - died} ms`);
-        await clients.allWell(how);
+        const took = Math.max(...at) - died;
+        console.log(`${how}: taken over after ${took} ms`);
+        await untilLed(lab, 'unit-b');
+        const longest = await clients.allWell(how);
+        assert.ok(longest < took + LONGEST_STALL, `${how}: ${longest} ms without an answer`);
       };
       const returns = async (how: string, comeBack: () => Promise<void>): Promise<void> => {
         await comeBack();

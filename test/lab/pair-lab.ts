@@ -163,10 +163,13 @@ export class PairLab {
     this.signalAll(unit, 'SIGKILL');
   }
 
-  /** As if its power failed: all its wires are dead and its processes gone. It does not come back. */
+  /**
+   * As if its power failed: nothing that it sends arrives any more, so it has no last word, and its
+   * processes are gone. It does not come back.
+   */
   async powerOff(unit: UnitName): Promise<void> {
     await run('ip', ['-n', this.topology.namespace('switch'), '-batch', '-'], {
-      input: wires.map((wire) => `link set ${portName(unit, wire)} down\n`).join(''),
+      input: wires.map((wire) => `link set ${portName(unit, wire)} nomaster\n`).join(''),
     });
     this.killAll(unit);
   }
