@@ -476,6 +476,10 @@ export class Daemon implements DaemonPort, MetricsSource {
     return this.#show.access();
   }
 
+  memberBatches(): Iterable<MemberRow[]> {
+    return this.#show.memberBatches();
+  }
+
   timings(of: Parameters<MetricsSource['timings']>[0]): Timings | null {
     return this.#show.timings(of);
   }

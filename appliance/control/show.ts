@@ -221,6 +221,14 @@ export class Show {
     return view === null ? [] : memberRows(view, pool);
   }
 
+  /** All members, pool by pool, by one look at the counters. */
+  *memberBatches(): Generator<MemberRow[], void, void> {
+    const view = this.#view();
+    for (const pool of view?.tables.pools.keys() ?? []) {
+      if (view !== null) yield memberRows(view, pool);
+    }
+  }
+
   member(name: NamedMember): MemberDetail {
     const view = this.#view();
     const detail = view === null ? null : memberDetail(view, canonical(name), this.#parts.monitors);

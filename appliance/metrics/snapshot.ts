@@ -36,7 +36,6 @@ export interface MetricsSource extends Pick<
   | 'status'
   | 'services'
   | 'pools'
-  | 'members'
   | 'routes'
   | 'tiers'
   | 'counters'
@@ -46,6 +45,8 @@ export interface MetricsSource extends Pick<
 > {
   readonly certificates: { list(): Promise<CertificateRow[]> };
   readonly pair: { view(): Promise<PairView> };
+  /** All of them in pieces, each made when it is asked for. */
+  memberBatches(): Iterable<readonly MemberRow[]>;
   /** Null for those that the proxy does not serve. */
   timings(of: { readonly service: string } | { readonly member: string }): Timings | null;
   readonly disks: readonly {
@@ -118,7 +119,11 @@ export class Collector {
     const counters = await next(source.counters());
     const services = await next(source.services());
     const pools = await next(source.pools());
-    const members = await next(source.members({}));
+    const members: MemberRow[] = [];
+    for (const batch of source.memberBatches()) {
+      members.push(...batch);
+      if (slices.over) await slices.rest();
+    }
     const routes = await next(source.routes({}));
     return {
       status,

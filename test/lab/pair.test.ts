@@ -46,9 +46,9 @@ needs.lab(test)('each wire between the units is cut and mended by itself', () =>
   }),
 );
 
-/** What a unit's events of kind `pair` say, oldest first. */
+/** What a unit's events of the pair say, oldest first. */
 async function said(unit: Unit): Promise<string[]> {
-  const events = await unit.get<EventRow[]>('/v1/events?kind=pair&limit=100');
+  const events = await unit.get<EventRow[]>('/v1/events?kind=pair,peer-lost,peer-back&limit=100');
   return events.map(({ message }) => message);
 }
 

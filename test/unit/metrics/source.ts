@@ -9,6 +9,7 @@ export function fakeSource(daemon: FakeDaemon): MetricsSource {
       ...{ count: 6, sum: 1.5 },
       within: DURATION_BOUNDS.map((_, index) => Math.min(5, index)),
     }),
+    memberBatches: () => [daemon.rows.members],
     disks: [{ directory: '/var/lib/weir', free: 123, size: 456 }],
   });
 }
