@@ -68,6 +68,7 @@ export class DiskWatch {
       severity,
       message: `The file system of ${space.directory} is nearly full: ${room(space)}. Make room, or changes and logs can't be written any more.`,
       since,
+      object: space.directory,
     }));
   }
 }

@@ -74,6 +74,7 @@ export class FlappingWatch {
             severity: 'warning',
             message: `Member ${member} of pool ${pool} is flapping: ${changes} changes so far. See "weir show member ${pool}/${member}" for what its monitor found; a larger rise or fall calms it.`,
             since,
+            object: `${pool}/${member}`,
           },
     );
   }

@@ -69,6 +69,8 @@ export class LimitWatch {
       severity: 'warning',
       message: `${capital(sentence(refused))}; ${count} so far.`,
       since,
+      object:
+        refused.service === undefined ? refused.reason : `${refused.service}: ${refused.reason}`,
     }));
   }
 }
