@@ -29,6 +29,7 @@ import { Unit, until } from './unit.js';
 /** What joins a unit to the others. */
 export type Wire = Segment | 'cable';
 const wires: readonly Wire[] = ['inside', 'outside', 'cable'];
+const lanWires = ['inside', 'outside'] as const;
 const pairNames = ['unit-a', 'unit-b'] as const;
 
 /** The address of a unit on the cable; on the LAN, it is that of topology.ts. */
@@ -71,6 +72,11 @@ export class PairLab {
     const topology = await Topology.create({ ...rest, directAddresses, units: pairNames });
     try {
       await layCable(topology);
+      await run('ip', ['-n', topology.namespace('switch'), '-batch', '-'], {
+        input: pairNames
+          .flatMap((unit) => lanWires.map((wire) => `${unflooded(unit, wire).join(' ')}\n`))
+          .join(''),
+      });
       mkdirSync(labPaths(process.pid).files, { recursive: true });
       const lab = new PairLab(
         topology,
@@ -135,6 +141,8 @@ export class PairLab {
   /** Undoes every cut of that wire. */
   async mend(wire: Wire, { unit = 'unit-b' }: { readonly unit?: UnitName } = {}): Promise<void> {
     await this.port(unit, wire, 'master', wire, 'up');
+    if (wire === 'cable') return;
+    await run('ip', ['-n', this.topology.namespace('switch'), ...unflooded(unit, wire)]);
   }
 
   /** The processes of a unit: its daemon, workers, and whatever else runs in its namespace. */
@@ -201,6 +209,14 @@ interface CutOptions {
 /** The name of the switch's end of a wire. */
 function portName(unit: UnitName, wire: Wire): string {
   return `${unit}-${{ inside: 'in', outside: 'out', cable: 'cable' }[wire]}`;
+}
+
+/**
+ * Frames for a unit that is gone are not flooded to the other one: a NIC would drop them by their MAC
+ * address, and a veth pair does not, so XDP would serve clients that have not heard of the failover.
+ */
+function unflooded(unit: UnitName, wire: Segment): string[] {
+  return ['link', 'set', 'dev', portName(unit, wire), 'type', 'bridge_slave', 'flood', 'off'];
 }
 
 /** A segment of its own: cut at one end, the other keeps its carrier, as behind a media converter. */
