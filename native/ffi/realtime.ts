@@ -29,7 +29,8 @@ const MLOCK_ONFAULT = 1;
 /**
  * This process goes before all that are not real-time; `priority` from 1 to 99. All of its threads:
  * the main one, which waits for others now and then, would wait for one that does not get its turn.
- * Throws SystemError.
+ * It wants node's --single-threaded: V8's main thread asks again and again whether a helper thread
+ * is done, and on one CPU no thread of the same priority gets its turn from it. Throws SystemError.
  */
 export function runInRealTime(priority: number): void {
   schedule(SCHED_FIFO | SCHED_RESET_ON_FORK, priority, `SCHED_FIFO ${priority}`);

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { REALTIME_NODE_OPTIONS } from '../../appliance/ha/vrrp/speaker/wishes.js';
 import type { FromProbe, ToProbe } from './failover-probe.js';
 
 export const ADDRESS = '10.9.0.80';
@@ -48,7 +49,9 @@ function start(
 ): ChildProcess {
   const path = fileURLToPath(new URL(`./${script}.js`, import.meta.url));
   const pinned = cpu === null ? [] : ['taskset', '-c', String(cpu)];
-  const command = [`--net=/run/netns/${namespaceOf(host)}`, ...pinned, process.execPath];
+  // With helper threads of V8 it would spin for them on its one CPU, and nobody else there would run.
+  const node = [process.execPath, ...REALTIME_NODE_OPTIONS];
+  const command = [`--net=/run/netns/${namespaceOf(host)}`, ...pinned, ...node];
   return fork(path, words, { execPath: '/usr/bin/nsenter', execArgv: command });
 }
 
