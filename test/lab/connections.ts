@@ -89,10 +89,10 @@ export function connectionsThrough(mode: Mode): void {
     const { connections } = opened();
     const tcp = (): [string, number][] => [...connections].filter(([name]) => name.includes('tcp'));
     const until = performance.now() + patience;
-    while (tcp().some(([, count]) => count < wanted) && performance.now() < until) {
+    do {
       await pause(500);
       await opened().window('more');
-    }
+    } while (tcp().some(([, count]) => count < wanted) && performance.now() < until);
     expectGood('the rest', await opened().close());
     console.log(JSON.stringify(Object.fromEntries(connections)));
     assert.is(tcp().length, 2, 'expected both families');

@@ -23,12 +23,14 @@ export interface PathsSettings {
 }
 
 /**
- * Heartbeats that go with an interval of advertisements, in milliseconds. The silence of all paths
- * lasts three intervals, as VRRP's own does: a host that runs several machines lets one of them
- * stand still for up to 50 ms now and then, and such a unit is not dead. At long intervals heartbeats
- * come more often, and a dead unit is known sooner by them.
+ * Heartbeats that go with an interval of advertisements, in milliseconds. From the default of 30 ms
+ * on, the silence of all paths lasts three intervals, as VRRP's own does: a host that runs several
+ * machines lets one of them stand still for up to 50 ms now and then, and such a unit is not dead. Who
+ * asks for less wants the other unit as soon as can be: down to two intervals at 10 ms. At long
+ * intervals heartbeats come more often, and a dead unit is known sooner by them.
  */
 export function heartbeats(interval: number): { readonly interval: number; readonly lost: number } {
   const every = Math.max(3, Math.min(interval / 3, 100));
-  return { interval: every, lost: Math.max(4 * every, Math.min(3 * interval, 600)) };
+  const intervals = 2 + Math.min(1, Math.max(0, (interval - 10) / 20));
+  return { interval: every, lost: Math.max(4 * every, Math.min(intervals * interval, 600)) };
 }
