@@ -119,27 +119,11 @@ function objectsShown(model: Model): Candidate[] {
 }
 
 function configCommands(model: Model): Candidate[] {
-  const commit = askCommit(model);
-  const keep = askKeep(model);
+  const asks = (text: string, does: string, overlay: Overlay | null): Candidate[] =>
+    overlay === null ? [] : [{ text, does, meant: { type: 'open', overlay } }];
   return [
-    ...(commit === null
-      ? []
-      : [
-          {
-            text: 'commit',
-            does: 'the candidate',
-            meant: { type: 'open', overlay: commit },
-          } as const,
-        ]),
-    ...(keep === null
-      ? []
-      : [
-          {
-            text: 'confirm',
-            does: 'keep what waits',
-            meant: { type: 'open', overlay: keep },
-          } as const,
-        ]),
+    ...asks('commit', 'the candidate', askCommit(model)),
+    ...asks('confirm', 'keep what waits', askKeep(model)),
   ];
 }
 

@@ -61,10 +61,9 @@ export interface Alert {
   readonly count: number;
 }
 
-const RANKS: Readonly<Record<Severity, number>> = { info: 0, warning: 1, error: 2 };
-
+/** More is graver. */
 export function rank(severity: Severity): number {
-  return RANKS[severity];
+  return alertSeverities.indexOf(severity);
 }
 
 /** Alerts with the same one are about the same thing. */

@@ -6,16 +6,12 @@
  */
 import { createHash } from 'node:crypto';
 import { createTransport } from 'nodemailer';
-import { FileError } from '../tls/small-file.js';
 import { plain, rank, type Alert } from './alert.js';
 import {
+  attempt,
   authoritiesOf,
-  because,
   delivered,
-  failed,
-  refused,
   secretOf,
-  within,
   type Outcome,
   type Sender,
   type SettingsOf,
@@ -25,23 +21,15 @@ import {
 const LONGEST_SUBJECT = 150;
 const PORTS = { starttls: 587, tls: 465, none: 25 } as const;
 
-export function emailPort({ port, tls }: SettingsOf<'email'>): number {
+function emailPort({ port, tls }: SettingsOf<'email'>): number {
   return port ?? PORTS[tls];
 }
 
 export function email(settings: SettingsOf<'email'>, sender: Sender): Transport {
   return {
     most: 50,
-    send: async (alerts, signal) => {
-      const limit = within(settings.timeout, signal);
-      try {
-        return await deliver(settings, sender, alerts, limit);
-      } catch (error) {
-        if (error instanceof FileError) return failed(error.message);
-        const said = because(error, settings.timeout, limit);
-        return final(error) ? refused(said) : failed(said);
-      }
-    },
+    send: (alerts, signal) =>
+      attempt(settings.timeout, signal, (limit) => deliver(settings, sender, alerts, limit), final),
   };
 }
 
@@ -101,7 +89,7 @@ function messageId(alerts: readonly Alert[], from: string): string {
   return `<${name.slice(0, 32)}@${from.slice(from.lastIndexOf('@') + 1)}>`;
 }
 
-export function subjectOf(alerts: readonly Alert[]): string {
+function subjectOf(alerts: readonly Alert[]): string {
   const [first] = alerts;
   if (first === undefined) return 'nothing';
   const worst = alerts.reduce((a, b) => (rank(b.severity) > rank(a.severity) ? b : a), first);

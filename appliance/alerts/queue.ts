@@ -8,7 +8,7 @@ import { add, begin, keyOf, rank, type Occurrence, type Waiting } from './alert.
 
 export const MOST_WAITING = 1000;
 /** Nobody needs to be told any more of what is older. */
-export const OLDEST_MS = 24 * 3_600_000;
+const OLDEST_MS = 24 * 3_600_000;
 
 /** Where waiting alerts outlive the daemon. */
 export interface WaitingStore {

@@ -7,14 +7,11 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
-import { FileError } from '../tls/small-file.js';
 import { counted, syslogMessage } from './syslog-message.js';
 import {
+  attempt,
   authoritiesOf,
-  because,
   delivered,
-  failed,
-  within,
   type Outcome,
   type Sender,
   type SettingsOf,
@@ -36,18 +33,10 @@ export function syslog(settings: SettingsOf<'syslog'>, { version }: Sender): Tra
   };
   return {
     most: 50,
-    send: async (alerts, signal) => {
-      const limit = within(settings.timeout, signal);
+    send: (alerts, signal) => {
       const messages = alerts.map((alert) => syslogMessage(alert, head));
-      try {
-        return settings.transport === 'udp'
-          ? await byDatagrams(settings, messages, limit)
-          : await byStream(settings, messages, limit);
-      } catch (error) {
-        return failed(
-          error instanceof FileError ? error.message : because(error, settings.timeout, limit),
-        );
-      }
+      const by = settings.transport === 'udp' ? byDatagrams : byStream;
+      return attempt(settings.timeout, signal, (limit) => by(settings, messages, limit));
     },
   };
 }

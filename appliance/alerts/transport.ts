@@ -53,13 +53,28 @@ function short(text: string): string {
   return line.length > LONGEST_ANSWER ? `${line.slice(0, LONGEST_ANSWER - 1)}…` : line;
 }
 
-/** Aborts when `signal` does, and after the time of the target. */
-export function within(timeout: number, signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+/**
+ * Delivers within the time of the target, as long as `signal` does not abort. Whatever is thrown is a
+ * failure, or, where `final` says so, a refusal.
+ */
+export async function attempt(
+  timeout: number,
+  signal: AbortSignal,
+  deliver: (limit: AbortSignal) => Promise<Outcome>,
+  final: (error: unknown) => boolean = () => false,
+): Promise<Outcome> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+  try {
+    return await deliver(limit);
+  } catch (error) {
+    if (error instanceof FileError) return failed(error.message);
+    const said = because(error, timeout, limit);
+    return final(error) ? refused(said) : failed(said);
+  }
 }
 
 /** Why something failed, as the end of a sentence. */
-export function because(error: unknown, timeout: number, signal: AbortSignal): string {
+function because(error: unknown, timeout: number, signal: AbortSignal): string {
   if (signal.aborted) {
     const late = signal.reason instanceof Error && signal.reason.name === 'TimeoutError';
     return late ? `no answer within ${timeout / 1000} s` : 'it was given up';

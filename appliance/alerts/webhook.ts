@@ -6,17 +6,15 @@
  */
 import { createHmac } from 'node:crypto';
 import { Agent, request } from 'undici';
-import { FileError } from '../tls/small-file.js';
 import { retryAfter } from '../tls/renewal.js';
 import type { Alert } from './alert.js';
 import {
+  attempt,
   authoritiesOf,
-  because,
   delivered,
   failed,
   refused,
   secretOf,
-  within,
   type Outcome,
   type Sender,
   type SettingsOf,
@@ -35,14 +33,7 @@ export function webhook(settings: SettingsOf<'webhook'>, sender: Sender): Transp
     most: 1,
     send: async ([alert], signal) => {
       if (alert === undefined) return delivered('there was nothing to send');
-      const limit = within(settings.timeout, signal);
-      try {
-        return await post(settings, sender, alert, limit);
-      } catch (error) {
-        return failed(
-          error instanceof FileError ? error.message : because(error, settings.timeout, limit),
-        );
-      }
+      return attempt(settings.timeout, signal, (limit) => post(settings, sender, alert, limit));
     },
   };
 }

@@ -30,6 +30,11 @@ export function quote(text: string): string {
   return escapeText(text.length > 60 ? `${text.slice(0, 57)}...` : text);
 }
 
+/** A clause as the beginning of a sentence. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** `a`, `a or b`, `a, b or c`. */
 export function alternatives(words: readonly string[]): string {
   if (words.length <= 1) return words.join('');

@@ -1,11 +1,13 @@
 /** What somebody should look at now. Pure. */
 import type { Alarm, PendingConfirm } from '../api/contract.js';
+import { capital } from '../config/words.js';
 import type { TierHealth } from '../l7/supervisor/worker-tier.js';
 import type { AttachOutcome } from '../l4/attach.js';
 import type { DroppingLog } from './proxy-watch.js';
 import type { L4Pool, Tables } from './tables.js';
 import { needsNextHops, usedPools } from './used-pools.js';
 import { memberState } from './views.js';
+import { FULL } from './watch/limits.js';
 
 export interface AlarmInput {
   readonly tables: Tables | undefined;
@@ -39,8 +41,6 @@ export interface AlarmInput {
   readonly watches?: readonly Alarm[];
 }
 
-/** Part of a table from which people should know. */
-const NEARLY_FULL = 0.9;
 const REMEDY: Readonly<Record<string, string>> = {
   flows:
     'New flows that need an entry are about to be dropped; look at weir show drops, and at what opens so many.',
@@ -89,7 +89,7 @@ export function alarms(input: AlarmInput): Alarm[] {
     });
   }
   for (const { name, entries, limit } of input.usage ?? []) {
-    if (entries === null || limit === 0 || entries < NEARLY_FULL * limit) continue;
+    if (entries === null || limit === 0 || entries < FULL * limit) continue;
     found.push({
       code: 'table-full',
       severity: 'warning',
@@ -111,23 +111,22 @@ export function alarms(input: AlarmInput): Alarm[] {
   return found;
 }
 
+/** One whose beginning nobody knows. */
+export function alarm(
+  code: Alarm['code'],
+  severity: Alarm['severity'],
+  message: string,
+  object?: string,
+): Alarm {
+  return { code, severity, message, since: null, ...(object === undefined ? {} : { object }) };
+}
+
 function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
   if (proxy === undefined) return [];
   const { unable, notListening, failing, places, dropping } = proxy;
   const found: Alarm[] = [];
-  const add = (
-    code: Alarm['code'],
-    severity: Alarm['severity'],
-    message: string,
-    object?: string,
-  ): void => {
-    found.push({
-      code,
-      severity,
-      message,
-      since: null,
-      ...(object === undefined ? {} : { object }),
-    });
+  const add = (...of: Parameters<typeof alarm>): void => {
+    found.push(alarm(...of));
   };
   if (unable !== null) {
     add('proxy-unavailable', 'error', `No service of the proxy is served. ${unable}`);
@@ -152,10 +151,6 @@ function proxyAlarms({ proxy }: AlarmInput): Alarm[] {
     });
   }
   return found;
-}
-
-function capital(sentence: string): string {
-  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
 
 function poolAlarms({ tables, memberSince }: AlarmInput): Alarm[] {

@@ -6,8 +6,10 @@
  */
 import type { Alarm } from '../api/contract.js';
 import type { Intent } from '../config/schema.js';
+import { capital } from '../config/words.js';
 import type { CertificateInfo } from '../tls/certificate-store.js';
 import { expiryStage, untilEnd } from '../tls/expiry.js';
+import { alarm } from './alarms.js';
 
 export interface CertificateAlarmInput {
   readonly intent: Intent | null;
@@ -22,24 +24,12 @@ export interface CertificateAlarmInput {
 export function certificateAlarms(input: CertificateAlarmInput): Alarm[] {
   const { intent, certificates, storeProblem, notObtained, now } = input;
   const found: Alarm[] = [];
-  const add = (
-    code: Alarm['code'],
-    severity: Alarm['severity'],
-    message: string,
-    object?: string,
-  ): void => {
-    found.push({
-      code,
-      severity,
-      message,
-      since: null,
-      ...(object === undefined ? {} : { object }),
-    });
+  const add = (...of: Parameters<typeof alarm>): void => {
+    found.push(alarm(...of));
   };
   if (storeProblem !== null) add('certificate-unusable', 'error', storeProblem);
   for (const [name, message] of notObtained) {
-    const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
-    add('certificate-unusable', 'error', sentence, name);
+    add('certificate-unusable', 'error', `${capital(message)}.`, name);
   }
   const live = new Map(
     certificates.filter(({ kind }) => kind !== 'request').map((one) => [one.name, one]),

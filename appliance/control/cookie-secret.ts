@@ -7,17 +7,9 @@
  * since that makes every cookie worthless.
  */
 import { createHash, hkdfSync, randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  futimesSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeWhole } from '../whole-file.js';
 
 export const COOKIE_SECRET_FILE = 'cookie-secret';
 const BYTES = 32;
@@ -98,16 +90,7 @@ function checked(secret: Buffer): Buffer {
   return secret;
 }
 
-/** Whole or not at all: what a crash leaves is the file beside it. Its time is that of the secret. */
+/** Its time is that of the secret. */
 function write(path: string, secret: Buffer, made: number): void {
-  const beside = `${path}.new`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(file, `${secret.toString('base64')}\n`);
-    futimesSync(file, made / 1000, made / 1000);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
+  writeWhole(path, `${secret.toString('base64')}\n`, { flush: true, modified: made });
 }

@@ -506,7 +506,7 @@ export class Daemon implements DaemonPort, MetricsSource {
     if (intent === null) return null;
     return {
       ...{ unit: intent.unit.name, targets: intent.alerts },
-      alarms: () => this.#show.status().alarms,
+      alarms: () => this.#show.alarms(),
     };
   }
 

@@ -4,8 +4,9 @@
  *
  * Invariant: what was asked of all groups holds for groups that come later too.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { writeWhole } from '../whole-file.js';
 
 export const FAILOVERS_FILE = 'failovers.json';
 
@@ -57,7 +58,9 @@ export class Failovers {
   }
 
   #keep(kept: Kept): void {
-    if (this.#path !== null) write(this.#path, kept);
+    if (this.#path !== null) {
+      writeWhole(this.#path, `${JSON.stringify(kept)}\n`, { flush: true });
+    }
     this.#kept = kept;
   }
 }
@@ -78,16 +81,4 @@ function read(path: string): Kept {
       { cause },
     );
   }
-}
-
-function write(path: string, kept: Kept): void {
-  const beside = `${path}.new`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(file, `${JSON.stringify(kept)}\n`);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
 }

@@ -18,7 +18,13 @@ import type { FromSpeaker, GroupText, RouterText } from '../ha/vrrp/speaker/mess
 import type { SpeakerProcess, SpeakerProcessOptions } from '../ha/vrrp/speaker/speaker-process.js';
 import type { Role } from '../ha/vrrp/virtual-router.js';
 import type { EventLog } from '../telemetry/event-log.js';
-import { failoverSubject, NO_PAIR, type OtherUnit, type PairTables } from './compile-pair.js';
+import {
+  failoverSubject,
+  NO_PAIR,
+  OTHER,
+  type OtherUnit,
+  type PairTables,
+} from './compile-pair.js';
 import { Failovers } from './failovers.js';
 import type { PathsSource } from './heartbeat-paths.js';
 import { PathStates } from './path-states.js';
@@ -56,8 +62,6 @@ const BACK_OFF_MS = 200;
 const LONGEST_BACK_OFF_MS = 10_000;
 /** One that ran for so long did not die of what it was told. */
 const SETTLED_MS = 30_000;
-/** Of a unit that is not to be in front (RFC 9568 §5.2.4). */
-const USUAL = 100;
 /** Nobody waits longer for a speaker that says nothing. */
 const PATIENCE_MS = 2000;
 
@@ -430,7 +434,7 @@ export class Roles implements RolesPort {
 
   /** Why a unit that would be in front is not. */
   #awaits(group: GroupText, role: Role | undefined): string {
-    const waits = this.#wanted.awaitsFlows && role === 'backup' && group.priority > USUAL;
+    const waits = this.#wanted.awaitsFlows && role === 'backup' && group.priority > OTHER;
     return waits ? '; it waits until it knows all flows of the other unit' : '';
   }
 

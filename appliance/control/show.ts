@@ -133,8 +133,6 @@ export class Show {
     const tables = this.tables;
     const members = [...usedPools(tables).values()].flatMap((pool) => pool.members);
     const head = this.#parts.store.head();
-    const pending = this.#pending();
-    const run = this.#parts.lastRun();
     const routers = this.#parts.roles.summary;
     return {
       unit: this.#parts.reconciler.intent?.unit.name ?? '',
@@ -142,33 +140,38 @@ export class Show {
       revision: head?.number ?? null,
       startedAt: this.#startedAt,
       uptimeMs: Date.now() - this.#startedAt,
-      pendingConfirm: pending,
+      pendingConfirm: this.#pending(),
       role: routers.master > 0 ? 'master' : total(routers) > 0 ? 'backup' : 'standalone',
       routers,
       replication: this.#parts.replication.view(),
       services: tables.placements.length,
       membersServing: members.filter((member) => member.state === 'serving').length,
       membersTotal: members.length,
-      alarms: alarms({
-        tables: this.#parts.reconciler.tables,
-        outcomes: run?.outcomes ?? [],
-        netProblems: run?.netProblems ?? [],
-        pending,
-        failure: this.#parts.failure(),
-        memberSince: this.#parts.history.since,
-        weightProblems: this.#parts.weightProblems(),
-        usage: this.#parts.tier.usage(),
-        access: this.#parts.access.alarms(this.#parts.reconciler.intent),
-        certificates: this.#parts.certificates.alarms(),
-        pair: this.#parts.pair.alarms(),
-        roles: this.#parts.roles.alarms(),
-        alerts: this.#parts.alertAlarms(),
-        watches: [...this.#parts.watches.alarms(), ...this.#parts.metrics.alarms()],
-        proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
-      }),
+      alarms: this.alarms(),
       metrics: this.#parts.metrics.view(),
       kernel: release(),
     };
+  }
+
+  alarms(): Alarm[] {
+    const run = this.#parts.lastRun();
+    return alarms({
+      tables: this.#parts.reconciler.tables,
+      outcomes: run?.outcomes ?? [],
+      netProblems: run?.netProblems ?? [],
+      pending: this.#pending(),
+      failure: this.#parts.failure(),
+      memberSince: this.#parts.history.since,
+      weightProblems: this.#parts.weightProblems(),
+      usage: this.#parts.tier.usage(),
+      access: this.#parts.access.alarms(this.#parts.reconciler.intent),
+      certificates: this.#parts.certificates.alarms(),
+      pair: this.#parts.pair.alarms(),
+      roles: this.#parts.roles.alarms(),
+      alerts: this.#parts.alertAlarms(),
+      watches: [...this.#parts.watches.alarms(), ...this.#parts.metrics.alarms()],
+      proxy: { ...this.#proxy.health, dropping: this.#proxy.droppingLogs },
+    });
   }
 
   services(): ServiceRow[] {
@@ -224,9 +227,8 @@ export class Show {
   /** All members, pool by pool, by one look at the counters. */
   *memberBatches(): Generator<MemberRow[], void, void> {
     const view = this.#view();
-    for (const pool of view?.tables.pools.keys() ?? []) {
-      if (view !== null) yield memberRows(view, pool);
-    }
+    if (view === null) return;
+    for (const pool of view.tables.pools.keys()) yield memberRows(view, pool);
   }
 
   member(name: NamedMember): MemberDetail {

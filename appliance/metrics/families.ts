@@ -12,30 +12,23 @@ import type { Snapshot } from './snapshot.js';
 
 type SnapshotFamily = Family<Snapshot>;
 
-export function oneHot(own: string, label: string, words: readonly string[], is: string): Sample[] {
+function oneHot(own: string, label: string, words: readonly string[], is: string): Sample[] {
   return words.map((word) => {
     const text = labels({ [label]: word });
     return ['', own === '' ? text : `${own},${text}`, word === is ? 1 : 0];
   });
 }
 
-function gauge(
-  name: string,
-  help: string,
-  samples: (of: Snapshot) => Iterable<Sample>,
-  unit?: Family<never>['unit'],
-): SnapshotFamily {
-  return { name, type: 'gauge', help, samples, ...(unit === undefined ? {} : { unit }) };
-}
-
-function counter(
-  name: string,
-  help: string,
-  samples: (of: Snapshot) => Iterable<Sample>,
-  unit?: Family<never>['unit'],
-): SnapshotFamily {
-  return { name, type: 'counter', help, samples, ...(unit === undefined ? {} : { unit }) };
-}
+const family =
+  (type: 'gauge' | 'counter') =>
+  (
+    name: string,
+    help: string,
+    samples: (of: Snapshot) => Iterable<Sample>,
+    unit?: Family<never>['unit'],
+  ): SnapshotFamily => ({ name, type, help, samples, ...(unit === undefined ? {} : { unit }) });
+const gauge = family('gauge');
+const counter = family('counter');
 
 const one = (value: number | null): Sample[] => [['', '', value]];
 const byLabel = (label: string, values: Readonly<Record<string, number>>): Sample[] =>

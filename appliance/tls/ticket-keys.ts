@@ -10,7 +10,8 @@
  * after twice that.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fchmodSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { writeWhole } from '../whole-file.js';
 
 const BYTES = 80;
 const LIFETIME = 12 * 3_600_000;
@@ -137,13 +138,5 @@ function read(file: string): TicketKey[] {
 }
 
 function write(path: string, keys: readonly TicketKey[]): void {
-  const beside = `${path}.new`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    fchmodSync(file, 0o600);
-    writeSync(file, keys.map(({ key, made }) => `${made} ${key.toString('base64')}\n`).join(''));
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
+  writeWhole(path, keys.map(({ key, made }) => `${made} ${key.toString('base64')}\n`).join(''));
 }

@@ -276,22 +276,9 @@ export class BpfMap {
     let room = Math.max(1, Math.min(size, this.maxEntries));
     let keys = new Uint8Array(room * this.keySize);
     let values = new Uint8Array(room * this.valueBytes);
-    // Hash tables keep a 4-byte bucket number here, the others a key.
-    const tokenSize = Math.max(8, this.keySize);
     let from: Uint8Array | null = null;
     for (;;) {
-      const next = new Uint8Array(tokenSize);
-      const count = new Uint32Array([room]);
-      const result = raw.mapLookupBatch(
-        this.fd,
-        from,
-        next,
-        keys,
-        values,
-        new Uint8Array(count.buffer),
-        batchOptions(0),
-      );
-      const seen = count[0] ?? 0;
+      const { result, seen, next } = this.#lookupBatch(from, room, keys, values);
       if (result === -ENOSPC) {
         // One hash bucket holds more than there was room for.
         room *= 2;
@@ -322,8 +309,20 @@ export class BpfMap {
    * when one bucket holds more than that.
    */
   readBatch(from: BatchPlace | null, keys: Uint8Array, values: Uint8Array): BatchStep {
-    const next = new Uint8Array(8);
-    const count = new Uint32Array([this.#countOf(keys)]);
+    const { result, seen, next } = this.#lookupBatch(from, this.#countOf(keys), keys, values);
+    if (result !== 0 && result !== -ENOENT) throw this.#failure('list', result);
+    return { count: seen, next: result === 0 ? next : null };
+  }
+
+  #lookupBatch(
+    from: BatchPlace | null,
+    room: number,
+    keys: Uint8Array,
+    values: Uint8Array,
+  ): { readonly result: number; readonly seen: number; readonly next: BatchPlace } {
+    // Hash tables keep a 4-byte bucket number here, the others a key.
+    const next = new Uint8Array(Math.max(8, this.keySize));
+    const count = new Uint32Array([room]);
     const result = raw.mapLookupBatch(
       this.fd,
       from,
@@ -333,8 +332,7 @@ export class BpfMap {
       new Uint8Array(count.buffer),
       batchOptions(0),
     );
-    if (result !== 0 && result !== -ENOENT) throw this.#failure('list', result);
-    return { count: count[0] ?? 0, next: result === 0 ? next : null };
+    return { result, seen: count[0] ?? 0, next };
   }
 
   *#oneByOne(): Generator<Entries, void, void> {

@@ -11,11 +11,13 @@ const PATIENCE = 20_000;
 export class Holding {
   readonly #lab: PairLab;
   readonly #addresses: readonly string[];
+  readonly #patience: number;
 
-  /** `addresses`: those that move, canonical. */
-  constructor(lab: PairLab, addresses: readonly string[]) {
+  /** `addresses`: those that move, canonical. `patience`: in milliseconds. */
+  constructor(lab: PairLab, addresses: readonly string[], patience = PATIENCE) {
     this.#lab = lab;
     this.#addresses = addresses;
+    this.#patience = patience;
   }
 
   /** Which of them the unit has. */
@@ -33,7 +35,7 @@ export class Holding {
   ): Promise<number> {
     const text = (of: readonly (readonly string[])[]): string =>
       of.map((some) => some.join(' ')).join(' | ');
-    return until(`unit-a | unit-b: ${text([a, b])}`, PATIENCE, async () => {
+    return until(`unit-a | unit-b: ${text([a, b])}`, this.#patience, async () => {
       const seen = text([await this.of('unit-a'), await this.of('unit-b')]);
       return seen === text([a, b]) || seen;
     });
@@ -41,7 +43,7 @@ export class Holding {
 
   /** Waits until a unit has all of them, whatever the kernel of the other one still has. */
   untilAll(unit: UnitName): Promise<number> {
-    return until(`${unit} has everything`, PATIENCE, async () => {
+    return until(`${unit} has everything`, this.#patience, async () => {
       const seen = await this.of(unit);
       return seen.length === this.#addresses.length || seen.join(' ');
     });

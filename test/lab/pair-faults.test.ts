@@ -12,10 +12,10 @@ import * as assert from 'uvu/assert';
 import type { RevisionRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { generator } from '../support/random.js';
-import { CommandError, run, within } from './commands.js';
+import { Holding } from './holding.js';
 import { PairLab, type Wire } from './pair-lab.js';
 import { httpPort } from './server-process.js';
-import { addressOf, memberNames, type UnitName } from './topology.js';
+import { addressOf, memberNames } from './topology.js';
 import { pause, until, type Unit } from './unit.js';
 
 const test = suite('faults of a pair');
@@ -127,39 +127,6 @@ function faultOf(random: Random): [string, Fault] {
   }
 }
 
-/** Which of the shared addresses the kernel of a unit has. */
-async function held(lab: PairLab, unit: UnitName): Promise<string[]> {
-  const text = await run('ip', ['-n', lab.topology.namespace(unit), '-json', '-4', 'addr']);
-  const links = JSON.parse(text) as { readonly addr_info: { readonly local: string }[] }[];
-  const there = new Set(links.flatMap(({ addr_info: own }) => own.map(({ local }) => local)));
-  return addresses.filter((address) => there.has(address));
-}
-
-/** Each address is where it belongs, and nowhere else. */
-async function untilInPlace(lab: PairLab): Promise<void> {
-  const wanted = JSON.stringify([[gateway, forwarded], [proxied]]);
-  await until(`addresses of unit-a and unit-b: ${wanted}`, PATIENCE, async () => {
-    const seen = JSON.stringify([await held(lab, 'unit-a'), await held(lab, 'unit-b')]);
-    return seen === wanted || seen;
-  });
-}
-
-async function untilServed(lab: PairLab): Promise<void> {
-  const client = lab.topology.namespace('client');
-  for (const address of [forwarded, proxied]) {
-    await until(`the client is served at ${address}`, PATIENCE, async () => {
-      const words = ['curl', '-sS', '--max-time', '2', `http://${address}/`];
-      try {
-        await run('nsenter', within(client, words).slice(1));
-        return true;
-      } catch (error) {
-        if (error instanceof CommandError) return error.message;
-        throw error;
-      }
-    });
-  }
-}
-
 /** The entry of the shared log that a unit executes, and what it says of being in step. */
 async function standing(unit: Unit): Promise<string> {
   const { replication } = await unit.status();
@@ -190,9 +157,10 @@ async function nothingLost(lab: PairLab, acknowledged: readonly string[]): Promi
 needs.lab(test)(`${steps} faults by chance, seed ${seed}`, async () => {
   const random = generator(seed);
   await PairLab.run({ members: true, gateway: 1 }, async (lab) => {
+    const holding = new Holding(lab, addresses, PATIENCE);
     await lab.pair();
     await lab.apply('unit-a', configuration('at first'));
-    await untilInPlace(lab);
+    await holding.until([gateway, forwarded]);
     const acknowledged: string[] = [];
     const story: string[] = [];
     let count = 0;
@@ -215,8 +183,8 @@ needs.lab(test)(`${steps} faults by chance, seed ${seed}`, async () => {
         });
         await lab.untilLinks(2);
         await untilInStep(lab);
-        await untilInPlace(lab);
-        await untilServed(lab);
+        await holding.until([gateway, forwarded]);
+        await lab.untilServed([forwarded, proxied], PATIENCE);
         await nothingLost(lab, acknowledged);
       } catch (error) {
         const last = [lab.a, lab.b].map((unit) => `${unit.name}: ${unit.logTail()}`);

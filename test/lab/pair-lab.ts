@@ -21,7 +21,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PairInvited, PairView } from '../../appliance/api/contract.js';
-import { children, ended, run } from './commands.js';
+import { children, CommandError, ended, run, within } from './commands.js';
 import { Members } from './servers.js';
 import { addressOf, labPaths, Topology, type Segment, type UnitName } from './topology.js';
 import { Unit, until } from './unit.js';
@@ -119,6 +119,23 @@ export class PairLab {
         const { links, problem } = await unit.get<PairView>('/v1/pair');
         const up = links.filter((link) => link.up).length;
         return up === count || `${up} up, ${problem ?? ''}${JSON.stringify(links)}`;
+      });
+    }
+  }
+
+  /** Waits until members answer the client at each address (port 80), by a connection of its own. */
+  async untilServed(addresses: readonly string[], patience: number): Promise<void> {
+    const client = this.topology.namespace('client');
+    for (const address of addresses) {
+      await until(`the client is served at ${address}`, patience, async () => {
+        const words = ['curl', '-sS', '--max-time', '2', `http://${address}/`];
+        try {
+          await run('nsenter', within(client, words).slice(1));
+          return true;
+        } catch (error) {
+          if (error instanceof CommandError) return error.message;
+          throw error;
+        }
       });
     }
   }

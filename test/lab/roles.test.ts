@@ -8,7 +8,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { FailoverResult, RouterRow } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
-import { CommandError, ended, run, start, within } from './commands.js';
+import { ended, start } from './commands.js';
 import { Holding } from './holding.js';
 import { PairLab } from './pair-lab.js';
 import { httpPort } from './server-process.js';
@@ -52,23 +52,7 @@ const twoUnits = documentOf({
   },
 });
 
-/** Whether the client is answered by a member at an address, with a connection of its own. */
-async function answers(lab: PairLab, address: string): Promise<true | string> {
-  const words = ['curl', '-sS', '--max-time', '2', `http://${address}/`];
-  try {
-    await run('nsenter', within(lab.topology.namespace('client'), words).slice(1));
-    return true;
-  } catch (error) {
-    if (error instanceof CommandError) return error.message;
-    throw error;
-  }
-}
-
-async function served(lab: PairLab): Promise<void> {
-  for (const address of [forwarded, proxied]) {
-    await until(`the client is served at ${address}`, PATIENCE, () => answers(lab, address));
-  }
-}
+const served = (lab: PairLab): Promise<void> => lab.untilServed([forwarded, proxied], PATIENCE);
 
 needs.lab(test)(
   'each address is on one unit, and moves when a unit dies, is back, or is told to',

@@ -14,6 +14,12 @@ import { HandClock } from './hand-clock.js';
 
 export const START = Date.UTC(2026, 0, 1);
 
+/** One that tells of a pool, whatever carries it. */
+export const ALERT: Alert = {
+  ...{ id: 'a-1', unit: 'weir-a', time: START, kind: 'pool-down', severity: 'error' },
+  ...{ object: 'web', message: 'Pool web is down.', state: 'raised', count: 2 },
+};
+
 /** What somebody wrote, as the daemon has it. */
 export function settings(written: object): TargetSettings {
   return alertSchema.parse(written);

@@ -21,7 +21,7 @@ const COLUMNS: readonly Column<AuditRow>[] = [
 ];
 
 /** Newest first. A revision's own event says nothing that its row does not say. */
-export function auditRows(model: Model): AuditRow[] | null {
+function auditRows(model: Model): AuditRow[] | null {
   const { value } = answerOf(model, 'revisions');
   if (value === null) return null;
   const revisions = value.map((row): AuditRow => ({

@@ -12,7 +12,7 @@ import type { NewEvent } from '../../telemetry/event-log.js';
 /** A daemon of NTP that is restarted says nothing for a while. */
 export const UNSYNCHRONISED_GRACE_MS = 300_000;
 /** Of the two units of a pair: told above, for as long; over below half of it. */
-export const DIFFERENCE_MS = 1000;
+const DIFFERENCE_MS = 1000;
 const DIFFERENCE_GRACE_MS = 10_000;
 
 export interface ClockLook {

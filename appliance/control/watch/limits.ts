@@ -3,6 +3,7 @@
  * much was, and an alarm in between. Pure.
  */
 import type { Alarm } from '../../api/contract.js';
+import { capital } from '../../config/words.js';
 import type { NewEvent } from '../../telemetry/event-log.js';
 
 /** What is refused, as it is counted since some time. */
@@ -75,7 +76,7 @@ export class LimitWatch {
   }
 }
 
-/** A table that fills up: told from `FULL` on, until it is below `ROOM` again. */
+/** Part of a table from which people should know, until it is below `ROOM` again. */
 export const FULL = 0.9;
 const ROOM = 0.8;
 
@@ -116,8 +117,4 @@ function about({
 
 function sentence({ service, what }: Refused): string {
   return service === undefined ? what : `service ${service}: ${what}`;
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -9,6 +9,7 @@
  * Invariant: nothing is told on: each unit tells what it saw itself.
  */
 import { z } from 'zod';
+import type { SessionChannel } from '../pair/session.js';
 
 export const CHANNEL = 'health';
 /** Members in a message. */
@@ -19,13 +20,6 @@ const PAUSE_MS = 100;
 
 export type Verdict = 'up' | 'down';
 export type Verdicts = Iterable<readonly [key: string, verdict: Verdict | null]>;
-
-/** What is needed of a session of the pair (ha/pair/session.ts). */
-export interface HealthChannel {
-  readonly links: readonly unknown[];
-  send(channel: string, body: Buffer): Promise<void>;
-  on(channel: string, listener: (body: Buffer) => void): () => void;
-}
 
 export interface HealthExchangeOptions {
   /** Of all that this unit sees. */
@@ -49,7 +43,7 @@ const messageSchema = z.strictObject({
 
 export class HealthExchange {
   readonly #options: HealthExchangeOptions;
-  #channel: HealthChannel | null = null;
+  #channel: SessionChannel | null = null;
   #silence: (() => void) | null = null;
   readonly #due = new Map<string, Verdict | null>();
   /** The next message begins anew. */
@@ -63,7 +57,7 @@ export class HealthExchange {
   }
 
   /** Goes by this session from now on; null: by none. */
-  attach(channel: HealthChannel | null): void {
+  attach(channel: SessionChannel | null): void {
     this.#silence?.();
     this.#channel = channel;
     this.apart();

@@ -49,6 +49,13 @@ interface Waiting {
   readonly reject: (error: UndeliveredError) => void;
 }
 
+/** What those who exchange something need of a session. */
+export interface SessionChannel {
+  readonly links: readonly unknown[];
+  send(channel: string, body: Buffer): Promise<void>;
+  on(channel: string, listener: (body: Buffer) => void): () => void;
+}
+
 export class Session implements LinkListener {
   readonly #options: SessionOptions;
   readonly #links = new Set<Link>();

@@ -8,6 +8,7 @@
  * Invariant: nothing is taken that is not later than what is here; a message that is not as it should
  * be changes nothing.
  */
+import type { SessionChannel } from '../pair/session.js';
 import {
   CHANNEL,
   decode,
@@ -18,13 +19,6 @@ import {
   type SharedMessage,
 } from './messages.js';
 import { isLater, type Entry, type Shelf, type Version } from './shelf.js';
-
-/** What is needed of a session of the pair (ha/pair/session.ts). */
-export interface SharedChannel {
-  readonly links: readonly unknown[];
-  send(channel: string, body: Buffer): Promise<void>;
-  on(channel: string, listener: (body: Buffer) => void): () => void;
-}
 
 export type SharedNews =
   /** Each unit has what the other had; once each time that they come together. */
@@ -71,7 +65,7 @@ export class Replica {
   readonly #waiters = new Map<string, ((told: Told) => void)[]>();
   readonly #refused = new Set<string>();
   readonly #stops: (() => void)[];
-  #channel: SharedChannel | null = null;
+  #channel: SessionChannel | null = null;
   #silence: (() => void) | null = null;
   #pumping = false;
   /** The key that is being sent. */
@@ -107,7 +101,7 @@ export class Replica {
   }
 
   /** Goes by this session from now on; null: by none, this unit is in no pair. */
-  attach(channel: SharedChannel | null): void {
+  attach(channel: SessionChannel | null): void {
     this.#silence?.();
     this.#channel = channel;
     this.#list = null;
@@ -196,7 +190,7 @@ export class Replica {
   }
 
   /** Whether the next one may be tried. */
-  async #sendOne(channel: SharedChannel, key: string): Promise<boolean> {
+  async #sendOne(channel: SessionChannel, key: string): Promise<boolean> {
     const shelf = this.#shelfOf(key);
     let entry: Entry | undefined;
     let bytes: Buffer | null = null;
@@ -252,7 +246,7 @@ export class Replica {
     this.#retry.unref();
   }
 
-  #say(channel: SharedChannel, message: SharedMessage): void {
+  #say(channel: SessionChannel, message: SharedMessage): void {
     // Should it not arrive, the units come together anew, and begin again.
     channel.send(CHANNEL, encode(message)).catch(() => undefined);
   }

@@ -10,6 +10,8 @@
  *
  * Invariant: what comes changes at most which member a client comes to.
  */
+import type { SessionChannel } from '../pair/session.js';
+
 export const CHANNEL = 'sticky';
 const ENTRY_BYTES = 20;
 /** Entries in a message, with those of a whole set beyond. */
@@ -42,13 +44,6 @@ export interface Stickies {
   ): boolean;
 }
 
-/** What is needed of a session of the pair (ha/pair/session.ts). */
-export interface StickyChannel {
-  readonly links: readonly unknown[];
-  send(channel: string, body: Buffer): Promise<void>;
-  on(channel: string, listener: (body: Buffer) => void): () => void;
-}
-
 export interface StickyExchangeOptions {
   /** Null: there are no workers. */
   readonly table: () => Stickies | null;
@@ -68,7 +63,7 @@ export interface StickyState {
 export class StickyExchange {
   readonly #options: StickyExchangeOptions;
   readonly #now: () => number;
-  #channel: StickyChannel | null = null;
+  #channel: SessionChannel | null = null;
   #silence: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
   #set = 0;
@@ -88,7 +83,7 @@ export class StickyExchange {
   }
 
   /** Goes by this session from now on; null: by none. */
-  attach(channel: StickyChannel | null): void {
+  attach(channel: SessionChannel | null): void {
     this.#silence?.();
     this.#channel = channel;
     if (this.#timer !== null) clearInterval(this.#timer);

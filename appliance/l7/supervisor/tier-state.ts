@@ -6,10 +6,11 @@
  * forgotten, however the daemon ends.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { MemorySizes } from '../worker/memory.js';
+import { writeWhole } from '../../whole-file.js';
 
 /** In the run directory. */
 export const L7_STATE = 'l7.json';
@@ -62,9 +63,7 @@ export function readState(path: string): TierState | null {
 }
 
 export function writeState(path: string, now: TierState): void {
-  const next = `${path}.new`;
-  writeFileSync(next, JSON.stringify(now), { mode: 0o600 });
-  renameSync(next, path);
+  writeWhole(path, JSON.stringify(now));
 }
 
 const l7 = join(import.meta.dirname, '..');

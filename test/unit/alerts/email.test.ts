@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import type { Alert } from '../../../appliance/alerts/alert.js';
 import type { Outcome } from '../../../appliance/alerts/transport.js';
 import { makeTransport } from '../../../appliance/alerts/transports.js';
-import { settings } from '../../support/alert-scene.js';
+import { ALERT, settings } from '../../support/alert-scene.js';
 import { Certificates } from '../../support/certificates.js';
 
 const test = suite('alerts by e-mail');
@@ -24,17 +24,6 @@ test.after(() => {
   certificates.end();
   rmSync(folder, { recursive: true, force: true });
 });
-
-const ALERT: Alert = {
-  ...{
-    id: 'a-1',
-    unit: 'weir-a',
-    time: Date.UTC(2026, 0, 1),
-    kind: 'pool-down',
-    severity: 'error',
-  },
-  ...{ object: 'web', message: 'Pool web is down.', state: 'raised', count: 2 },
-};
 
 interface Mail {
   readonly from: string;

@@ -10,7 +10,7 @@ import type { Alert } from '../../../appliance/alerts/alert.js';
 import { syslogMessage } from '../../../appliance/alerts/syslog-message.js';
 import type { Outcome, Transport } from '../../../appliance/alerts/transport.js';
 import { makeTransport } from '../../../appliance/alerts/transports.js';
-import { settings } from '../../support/alert-scene.js';
+import { ALERT as USUAL, settings } from '../../support/alert-scene.js';
 import { Certificates } from '../../support/certificates.js';
 
 const test = suite('alerts by syslog');
@@ -26,16 +26,7 @@ test.after(() => {
   for (const server of servers) server.close();
 });
 
-const ALERT: Alert = {
-  ...{
-    id: 'a-1',
-    unit: 'weir a',
-    time: Date.UTC(2026, 0, 1),
-    kind: 'pool-down',
-    severity: 'error',
-  },
-  ...{ object: 'web"]\\', message: 'Pool web is down.', state: 'raised', count: 2 },
-};
+const ALERT: Alert = { ...USUAL, ...{ unit: 'weir a', object: 'web"]\\' } };
 const HEAD = { facility: 'local3', appName: 'lb', processId: 7, version: '1.2.3' } as const;
 const data =
   '[weir@32473 id="a-1" kind="pool-down" object="web\\"\\]\\\\" severity="error" state="raised" count="2"]' +

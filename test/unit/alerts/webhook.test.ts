@@ -11,7 +11,7 @@ import * as assert from 'uvu/assert';
 import type { Alert } from '../../../appliance/alerts/alert.js';
 import type { Outcome } from '../../../appliance/alerts/transport.js';
 import { makeTransport } from '../../../appliance/alerts/transports.js';
-import { settings } from '../../support/alert-scene.js';
+import { ALERT as USUAL, settings } from '../../support/alert-scene.js';
 import { Certificates } from '../../support/certificates.js';
 
 const test = suite('alerts by webhook');
@@ -61,16 +61,7 @@ test.after(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const ALERT: Alert = {
-  ...{
-    id: 'a-1',
-    unit: 'weir-a',
-    time: Date.UTC(2026, 0, 1),
-    kind: 'pool-down',
-    severity: 'error',
-  },
-  ...{ object: 'web', message: 'Pool web is down: größer.', state: 'raised', count: 2 },
-};
+const ALERT: Alert = { ...USUAL, ...{ message: 'Pool web is down: größer.' } };
 const NOW = Date.UTC(2026, 0, 1, 12);
 
 function post(more: object = {}, signal = forever): Promise<Outcome> {

@@ -5,11 +5,12 @@
  * rights over the process, so there is nothing to connect to for others.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { close } from '../../../../native/ffi/libc.js';
 import { beginningOf, bootId, copyDescriptor, openProcess } from '../../../../native/ffi/pidfd.js';
+import { writeWhole } from '../../../whole-file.js';
 
 const state = z.strictObject({
   boot: z.string(),
@@ -39,9 +40,7 @@ export function writeSpeakerState(path: string, channel: number): void {
     build: build(),
     channel,
   };
-  const next = `${path}.new`;
-  writeFileSync(next, JSON.stringify(now), { mode: 0o600 });
-  renameSync(next, path);
+  writeWhole(path, JSON.stringify(now));
 }
 
 /**

@@ -1,0 +1,37 @@
+/**
+ * Writes a small file whole or not at all: what a crash leaves is the file beside it. Only its owner
+ * reads it.
+ */
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  futimesSync,
+  openSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+
+export interface WholeFileOptions {
+  /** It survives a machine that loses its power, too; this waits for the disk. */
+  readonly flush?: boolean;
+  /** Its time of modification, milliseconds since 1970; left out: now. */
+  readonly modified?: number;
+}
+
+/** Throws what writing throws. */
+export function writeWhole(path: string, text: string, options: WholeFileOptions = {}): void {
+  const { flush = false, modified } = options;
+  const beside = `${path}.new`;
+  const file = openSync(beside, 'w', 0o600);
+  try {
+    // One that a crash left may have other rights.
+    fchmodSync(file, 0o600);
+    writeFileSync(file, text);
+    if (modified !== undefined) futimesSync(file, modified / 1000, modified / 1000);
+    if (flush) fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(beside, path);
+}
