@@ -8,8 +8,14 @@ import type {
 } from '../appliance/api/contract.js';
 import { plural, timestamp } from '../appliance/cli/format.js';
 import { openEditor } from './editor.js';
-import type { About, Model } from './model.js';
+import type { About, Effect, Model } from './model.js';
 import type { Step } from './step.js';
+
+/** Something is asked of the daemon; what was open is closed. */
+export function asking(model: Model, effect: Effect): Step {
+  const pending = 'Waiting for the daemon.';
+  return { model: { ...model, overlay: null, pending }, effects: [effect] };
+}
 
 export function acted(
   model: Model,

@@ -1,10 +1,10 @@
 /** The keys of the certificates' screens, what is asked before, and what answers mean. */
 import type { CertificateRow } from '../appliance/api/contract.js';
 import { certificatePath } from '../appliance/cli/cert-path.js';
-import { pemEditor } from './acted.js';
+import { asking, pemEditor } from './acted.js';
 import { answersOf, ask, askField, type Ask, type AskField } from './ask.js';
 import type { Key } from './keys.js';
-import type { Effect, Model, Overlay } from './model.js';
+import { entered, type Effect, type Model, type Overlay } from './model.js';
 import { selectedKey } from './screens/tables.js';
 import type { Step } from './step.js';
 
@@ -147,10 +147,7 @@ export function answerCertificate(model: Model, now: Ask): Step | string | null 
   const authority = answers['authority'] === 'yes';
   if (name === '') return 'Give a name, such as shop.example.';
   const path = certificatePath(name);
-  const acting = (effect: Effect): Step => ({
-    model: { ...model, overlay: null, pending: 'Waiting for the daemon.' },
-    effects: [effect],
-  });
+  const acting = (effect: Effect): Step => asking(model, effect);
   const made = {
     names: names.split(/[\s,]+/).filter(Boolean),
     key,
@@ -171,10 +168,9 @@ export function answerCertificate(model: Model, now: Ask): Step | string | null 
       });
     }
     case 'paste': {
-      const trail = [...model.trail, model.place].slice(-20);
       const editor = pemEditor(name, replace, authority);
-      const place = { screen: 'editor', name: '', pool: '' } as const;
-      return { model: { ...model, overlay: null, editor, trail, place, scroll: 0 }, effects: [] };
+      const there = entered(model, { screen: 'editor', name: '', pool: '' });
+      return { model: { ...there, overlay: null, editor }, effects: [] };
     }
     case 'request':
       return acting({

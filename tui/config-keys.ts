@@ -29,7 +29,7 @@ import { yamlOf } from './config/text.js';
 import { openEditor } from './editor.js';
 import { formatPath } from '../appliance/config/errors.js';
 import type { Key } from './keys.js';
-import { tableState, type Model, type Overlay, type Place } from './model.js';
+import { entered, tableState, type Model, type Overlay, type Place } from './model.js';
 import { objectRows } from './screens/config.js';
 import { pathOfPlace, rowsOf, selectedRow } from './screens/object.js';
 import { selectedKey } from './screens/tables.js';
@@ -93,8 +93,7 @@ function to(model: Model, place: Place): Step {
   if (model.place.screen === place.screen && model.place.name === place.name) {
     return { model, effects: [] };
   }
-  const trail = [...model.trail, model.place].slice(-20);
-  return { model: { ...model, place, trail, scroll: 0 }, effects: [{ type: 'refresh' }] };
+  return { model: entered(model, place), effects: [{ type: 'refresh' }] };
 }
 
 function back(model: Model): Step {

@@ -6,6 +6,7 @@ import { isMap } from './config/schema.js';
 import { parsedText, placed } from './config/text.js';
 import { editorKey, isChanged, textIn, type Editor } from './editor.js';
 import type { Key } from './keys.js';
+import { asking } from './acted.js';
 import type { Model } from './model.js';
 import { editorPage } from './screens/editor.js';
 import { scrolled } from './table.js';
@@ -44,10 +45,8 @@ function save(model: Model, editor: Editor): Step {
   if (purpose.type === 'pem') {
     const { name, replace, authority } = purpose;
     const call = { ...importCall(name, replace, authority), octets: Buffer.from(text) };
-    return {
-      model: { ...model, pending: 'Waiting for the daemon.' },
-      effects: [{ type: 'act', call, done: `Imported ${name}.`, about: 'certificates' }],
-    };
+    const done = `Imported ${name}.`;
+    return asking(model, { type: 'act', call, done, about: 'certificates' });
   }
   const draft = draftOf(model);
   const read = parsedText(text);

@@ -368,3 +368,12 @@ export function wanted(
   const shown = SHOWN[place.screen];
   return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
 }
+
+/** How many places Esc goes back. */
+const TRAIL_KEPT = 20;
+
+/** One place further in, from where Esc comes back. */
+export function entered(model: Model, place: Place): Model {
+  const trail = [...model.trail, model.place].slice(-TRAIL_KEPT);
+  return { ...model, place, trail, scroll: 0 };
+}

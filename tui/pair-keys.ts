@@ -1,5 +1,6 @@
 /** The keys of the pair's screen, what is asked before, and what answers mean. */
 import type { RouterRow } from '../appliance/api/contract.js';
+import { asking } from './acted.js';
 import { answersOf, ask, askField, type Ask } from './ask.js';
 import type { Key } from './keys.js';
 import type { Effect, Model, Overlay } from './model.js';
@@ -96,10 +97,7 @@ function failover(model: Model, router: string | null, rows: readonly RouterRow[
 export function answerPair(model: Model, now: Ask): Step | string | null {
   const { addresses = '', address = '', code: typed = '' } = answersOf(now);
   const code = typed.trim();
-  const acting = (effect: Effect): Step => ({
-    model: { ...model, overlay: null, pending: 'Waiting for the daemon.' },
-    effects: [effect],
-  });
+  const acting = (effect: Effect): Step => asking(model, effect);
   switch (now.purpose.type) {
     case 'invite': {
       const json = { addresses: addresses.split(/[\s,]+/).filter(Boolean) };

@@ -7,7 +7,7 @@ import { configKey } from './config-keys.js';
 import { editorStep } from './editor-keys.js';
 import { MENU, type Key } from './keys.js';
 import { menuEntry } from './menu.js';
-import { tableName, tableState, type Effect, type Model, type Place } from './model.js';
+import { entered, tableName, tableState, type Effect, type Model, type Place } from './model.js';
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
@@ -166,17 +166,9 @@ export function quit(model: Model): Step {
 /** To a screen of the menu or to what is open on one. */
 export function go(model: Model, place: Place): Step {
   if (tableName(place) === tableName(model.place)) return same({ ...model, overlay: null });
-  const deeper = place.name !== '';
-  return {
-    model: {
-      ...model,
-      place,
-      trail: deeper ? [...model.trail, model.place].slice(-20) : [],
-      scroll: 0,
-      overlay: null,
-    },
-    effects: [{ type: 'refresh' }],
-  };
+  const there = entered(model, place);
+  const trail = place.name === '' ? [] : there.trail;
+  return { model: { ...there, trail, overlay: null }, effects: [{ type: 'refresh' }] };
 }
 
 function back(model: Model): Step {

@@ -8,7 +8,7 @@
 import { canonicalJson, type JsonValue } from '../../appliance/config/canonical.js';
 import type { Path } from '../../appliance/config/errors.js';
 import type { Change, ConfigError } from '../../appliance/api/contract.js';
-import { isList, isMap, type JsonMap } from './schema.js';
+import { isList, isMap, valueAt, type JsonMap } from './schema.js';
 
 /** What the daemon says of a candidate. */
 export interface Check {
@@ -112,20 +112,13 @@ export function withMoved(document: JsonMap, path: Path, index: number, by: numb
 }
 
 function listAt(document: JsonMap, path: Path): readonly JsonValue[] {
-  let at: JsonValue | undefined = document;
-  for (const step of path) {
-    at =
-      typeof at === 'object' && at !== null
-        ? (at as Record<string | number, JsonValue>)[step]
-        : undefined;
-  }
-  return isList(at) ? at : [];
+  const list = valueAt(document, path);
+  return isList(list) ? list : [];
 }
 
 /** A key with another name, at its place. */
 export function withRenamed(document: JsonMap, path: Path, from: string, to: string): JsonMap {
-  let map: JsonValue | undefined = document;
-  for (const step of path) map = isMap(map) ? map[String(step)] : undefined;
+  const map = valueAt(document, path);
   if (!isMap(map)) return document;
   const entries = Object.entries(map).map(([key, value]) => [key === from ? to : key, value]);
   return withValue(document, path, Object.fromEntries(entries) as JsonMap);

@@ -3,7 +3,7 @@
  *
  * Invariant: after each change the daemon is asked what it thinks of it.
  */
-import type { Inner, Model } from '../model.js';
+import { entered, type Inner, type Model } from '../model.js';
 import type { Step } from '../step.js';
 import { EMPTY_DOCUMENT, edited, isTouched, newDraft, undone, type Draft } from './draft.js';
 import { merged } from './merge.js';
@@ -27,7 +27,7 @@ export function overtaken({ draft, data }: Model): number | null {
   return draft !== null && data.status?.value && now !== draft.base ? now : null;
 }
 
-export function withDraft(model: Model, draft: Draft): Step {
+function withDraft(model: Model, draft: Draft): Step {
   if (!isTouched(draft)) return { model: { ...model, draft: null }, effects: [] };
   const { document, serial } = draft;
   return { model: { ...model, draft }, effects: [{ type: 'check', document, serial }] };
@@ -74,9 +74,7 @@ export function perform(model: Model, inner: Inner): Step {
     case 'document': {
       const done = withDocument(model, inner.document);
       const { place } = inner;
-      if (place === undefined) return done;
-      const trail = [...model.trail, model.place].slice(-20);
-      return { ...done, model: { ...done.model, place, trail, scroll: 0 } };
+      return place === undefined ? done : { ...done, model: entered(done.model, place) };
     }
     case 'drop':
       return {

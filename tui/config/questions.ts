@@ -2,6 +2,7 @@
 import { formatPath, parsePath, type Path } from '../../appliance/config/errors.js';
 import type { JsonValue } from '../../appliance/config/canonical.js';
 import { answersOf, ask, askField, type Ask } from '../ask.js';
+import { asking } from '../acted.js';
 import type { Effect, Model, Option, Overlay, Place } from '../model.js';
 import type { Step } from '../step.js';
 import { plural } from '../../appliance/cli/format.js';
@@ -221,10 +222,7 @@ export function answerConfig(model: Model, now: Ask): Step | string | null {
   const { name = '', value = '', comment = '', confirm = '' } = answersOf(now);
   const closed: Model = { ...model, overlay: null };
   const confirmMs = TIMES[confirm];
-  const acting = (effect: Extract<Effect, { type: 'act' }>): Step => ({
-    model: { ...closed, pending: 'Waiting for the daemon.' },
-    effects: [effect],
-  });
+  const acting = (effect: Extract<Effect, { type: 'act' }>): Step => asking(model, effect);
   if (purpose.type === 'rollback') {
     const json = {
       to: purpose.to,
