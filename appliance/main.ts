@@ -413,6 +413,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       log,
       profiles,
       tableSizes: chosen,
+      probe: prober.probe,
       inspect: (link) =>
         inspectInterface(profiles, link, {
           bond: network.bond(link.index),

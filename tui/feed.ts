@@ -143,19 +143,8 @@ export class Feed {
     if (next !== null) await this.check(next.document, next.serial);
   }
 
-  async #checked(json: JsonMap): Promise<Check> {
-    const query = { 'dry-run': 'true' };
-    try {
-      const { changes, warnings } = await this.#options.actor.json<ApplyResult>({
-        ...{ method: 'PUT', path: '/v1/config', query, json },
-      });
-      return { changes, warnings, errors: [], problem: null, unanswered: false };
-    } catch (error) {
-      if (!(error instanceof CliError)) throw error;
-      const errors = error.body.error.details ?? [];
-      const unanswered = error.code === EXIT.unreachable;
-      return { changes: [], warnings: [], errors, problem: error.message, unanswered };
-    }
+  #checked(json: JsonMap): Promise<Check> {
+    return checkedBy(this.#options.actor, json);
   }
 
   #tell(state: LinkState['state'], why: string): void {
@@ -263,5 +252,21 @@ export class Feed {
         watcher = null;
       }
     });
+  }
+}
+
+/** What the daemon thinks of a document. */
+export async function checkedBy(actor: Client, json: JsonMap): Promise<Check> {
+  const query = { 'dry-run': 'true' };
+  try {
+    const { changes, warnings } = await actor.json<ApplyResult>({
+      ...{ method: 'PUT', path: '/v1/config', query, json },
+    });
+    return { changes, warnings, errors: [], problem: null, unanswered: false };
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const errors = error.body.error.details ?? [];
+    const unanswered = error.code === EXIT.unreachable;
+    return { changes: [], warnings: [], errors, problem: error.message, unanswered };
   }
 }

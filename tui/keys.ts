@@ -135,6 +135,11 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   service: MOVE,
   pool: [OPEN, ...MEMBER, ...TABLE],
   member: [...MEMBER, ...MOVE],
+  wizard: [
+    { keys: 'Enter, PgDn, Ctrl-N', does: 'next field, next page' },
+    { keys: 'PgUp, Ctrl-P', does: 'page before, with what was typed there' },
+    { keys: 'Esc', does: 'leave; nothing is changed' },
+  ],
 };
 
 export function keysOf(screen: ScreenName): readonly Hint[] {

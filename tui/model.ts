@@ -34,6 +34,7 @@ import type { Editor } from './editor.js';
 import type { Look, Size } from './frame.js';
 import { History } from './history.js';
 import { FRESH_TABLE, type TableState } from './table.js';
+import type { Wizard, WizardStep } from './wizard/wizard.js';
 
 /** What the daemon is asked for, and what it answers. */
 export interface Answers {
@@ -57,6 +58,7 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly users: readonly { readonly name: string }[];
 }
 
 export type Topic = keyof Answers;
@@ -92,7 +94,8 @@ export type ScreenName =
   | 'certificate'
   | 'service'
   | 'pool'
-  | 'member';
+  | 'member'
+  | 'wizard';
 
 /** A screen, and what it is about. */
 export interface Place {
@@ -181,7 +184,19 @@ export type Effect =
       readonly about?: About;
     }
   /** Have the daemon look at the candidate. */
-  | { readonly type: 'check'; readonly document: JsonMap; readonly serial: number }
+  | {
+      readonly type: 'check';
+      readonly document: JsonMap;
+      readonly serial: number;
+      /** Left out: the candidate. */
+      readonly about?: 'wizard';
+    }
+  /** Have the members of the wizard's document asked once. */
+  | { readonly type: 'trial'; readonly document: JsonMap; readonly serial: number }
+  /** Do these one after the other, up to the first that fails. */
+  | { readonly type: 'steps'; readonly steps: readonly WizardStep[] }
+  /** A packet to a member, for the wizard. */
+  | { readonly type: 'test'; readonly call: Call }
   /** Send what is in files. */
   | {
       readonly type: 'import';
@@ -232,6 +247,10 @@ export interface Model {
   /** Of the screen `editor`. */
   readonly editor: Editor | null;
   readonly mouse: boolean;
+  /** Null: not begun. */
+  readonly wizard: Wizard | null;
+  /** On a unit without a revision it opens by itself, once. */
+  readonly wizardOffered: boolean;
 }
 
 export function firstModel(of: {
@@ -258,6 +277,8 @@ export function firstModel(of: {
     draft: null,
     editor: null,
     mouse: of.mouse ?? false,
+    wizard: null,
+    wizardOffered: false,
   };
 }
 
@@ -336,10 +357,11 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   service: ['service', 'flows'],
   pool: ['pool'],
   member: ['member', 'flows'],
+  wizard: ['members', 'hardware', 'users'],
 };
 
 const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
-  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision'] as const),
+  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision', 'wizard'] as const),
 ]);
 
 /** The document is large and seldom another one: it is asked for when its revision is. */
@@ -361,12 +383,15 @@ function configuring({
 }
 
 export function wanted(
-  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link'>,
+  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link' | 'wizardOffered'>,
 ): Topic[] {
   const { place, overlay } = model;
+  const first: readonly Topic[] = model.wizardOffered ? [] : ['users'];
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];
-  return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
+  return [
+    ...new Set<Topic>(['status', 'services', ...first, ...shown, ...named, ...configuring(model)]),
+  ];
 }
 
 /** How many places Esc goes back. */

@@ -14,11 +14,14 @@ import { shownEvents } from './screens/events.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
+import { wizardKey } from './wizard/keys.js';
 
 export function screenKey(model: Model, key: Key): Step {
   if (model.place.screen === 'editor' && model.editor !== null) {
     return editorStep(model, model.editor, key);
   }
+  const inWizard = wizardKey(model, key);
+  if (inWizard !== null) return inWizard;
   if (key.ctrl) return controlKey(model, key);
   const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
   if (own !== null) return own;

@@ -22,6 +22,7 @@ export type * from './certificate-contract.js';
 export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';
+export type * from './trial-contract.js';
 
 /** Names the interface in every path. */
 export const API_VERSION = 'v1';

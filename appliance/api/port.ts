@@ -43,6 +43,7 @@ import type {
   Status,
   TemporaryAccessRow,
   TierRow,
+  Trial,
   WorkerRestart,
   WorkerRow,
 } from './contract.js';
@@ -135,6 +136,8 @@ export interface DaemonPort {
   confirm(request: { readonly author: string }): Promise<ConfirmResult>;
   /** Errors: as `apply`. */
   diff(source: DocumentSource): Promise<DiffResult>;
+  /** Asks each member of a document once by its monitor, and changes nothing. Errors as of `diff`. */
+  trial(source: DocumentSource): Promise<Trial>;
   /** Newest first; `before` leaves out that revision and all newer ones. */
   history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]>;
   /** Errors: not-found. */

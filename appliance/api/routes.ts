@@ -63,6 +63,7 @@ import {
   revisionNumber,
 } from './requests.js';
 import type { StreamHub, Topic } from './stream.js';
+import { addTrial } from './trial-routes.js';
 
 export interface RouteContext {
   readonly daemon: DaemonPort;
@@ -85,6 +86,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
+  addTrial(app, context);
   addStream(app, context);
 }
 
