@@ -4,6 +4,7 @@ import { memberKey } from '../../appliance/config/addresses.js';
 import { askKey, type Ask } from '../ask.js';
 import { draftOf, schemaOf } from '../config/edits.js';
 import type { Check } from '../config/draft.js';
+import { wordOf } from '../config/schema.js';
 import type { Key } from '../keys.js';
 import { memberPath, OVERVIEW, type Effect, type Model } from '../model.js';
 import type { Step } from '../step.js';
@@ -203,7 +204,7 @@ function stepped(
     const problems = [problem, ...said];
     return still({ ...model, wizard: { ...wizard, asking: null, made: all, problems } });
   }
-  const result = values.find(isApplied) ?? null;
+  const result = values.findLast(isApplied) ?? null;
   const next = finished({ ...wizard, made: all }, result);
   return {
     model: { ...model, wizard: next },
@@ -221,7 +222,10 @@ function testsOf(wizard: Wizard): Effect[] {
   const { service = '', protocol, members = '', port = '' } = answersOf(wizard);
   if (!pagesOf(wizard).includes('trial') || (protocol !== 'tcp' && protocol !== 'udp')) return [];
   return membersOf(members).map((member): Effect => {
-    const named = { address: String(member['address']), port: Number(member['port'] ?? port) };
+    const named = {
+      address: wordOf(member['address'] ?? ''),
+      port: Number(member['port'] ?? port),
+    };
     const path = `${memberPath(service, memberKey(named))}/test`;
     return { type: 'test', call: { method: 'POST', path, json: {} } };
   });

@@ -54,7 +54,7 @@ export const PAGE_NOTES: Readonly<
   },
   commit: {
     title: 'Commit',
-    note: 'All at once, as one revision. With a time it goes back by itself unless you keep it.',
+    note: 'All at once, as one revision. With a time it goes back by itself unless you keep it: on a new unit to one that has its name and nothing else.',
   },
   done: { title: 'Done', note: '' },
 };

@@ -41,6 +41,8 @@ export interface Wizard {
   /** What the daemon is asked just now; null: nothing. */
   readonly asking: 'check' | 'trial' | 'steps' | null;
   readonly trial: Trial | null;
+  /** The unit had no revision when this began. */
+  readonly bare: boolean;
   /** How many of the steps are done; a failure leaves those after it. */
   readonly made: number;
   readonly result: ApplyResult | null;
@@ -64,7 +66,7 @@ export interface WizardStep {
   readonly done: string;
 }
 
-export function beginWizard({ schema, base, users, interfaces }: Grounds): Wizard {
+export function beginWizard({ schema, base, revision, users, interfaces }: Grounds): Wizard {
   const now = (key: string): string => {
     const value = valueAt(base, ['unit', key]);
     return typeof value === 'string' ? value : '';
@@ -119,7 +121,7 @@ export function beginWizard({ schema, base, users, interfaces }: Grounds): Wizar
       ],
     },
     ...{ field: 0, problems: [], serial: 0, asking: null, trial: null, made: 0, result: null },
-    tests: [],
+    ...{ tests: [], bare: revision === null },
   };
 }
 
@@ -232,14 +234,24 @@ export function problemsAt(wizard: Wizard, errors: readonly ConfigError[]): stri
 
 /** What is sent at the end, in this order. */
 export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
-  const { way, comment, confirm = '', peer = '', code = '' } = answersOf(wizard);
+  const { way, comment, confirm = '', peer = '', code = '', unit } = answersOf(wizard);
   const joins = way === JOIN;
+  // Before a place in the pair there is nobody who would have to find the unit again.
+  const confirmMs = joins ? undefined : CONFIRM[confirm];
+  // What goes back by itself needs a revision to go back to.
+  const named = wizard.bare && confirmMs !== undefined;
+  const name: WizardStep = {
+    call: {
+      ...{ method: 'PUT', path: '/v1/config', query: { comment: 'the name of the unit' } },
+      ...{ json: { ...grounds.base, unit: { name: unit ?? '' } }, ifMatch: 0 },
+    },
+    done: `Revision 1 has the name ${unit ?? ''} alone.`,
+  };
   const commit: WizardStep = {
     call: {
       ...{ method: 'PUT', path: '/v1/config', json: documentOf(wizard, grounds) },
-      // Without a place in the pair yet there is nobody to wait for.
-      query: { comment, 'confirm-ms': joins ? undefined : CONFIRM[confirm] },
-      ifMatch: grounds.revision ?? 0,
+      query: { comment, 'confirm-ms': confirmMs },
+      ...(named ? {} : { ifMatch: grounds.revision ?? 0 }),
     },
     done: 'The configuration is committed.',
   };
@@ -259,7 +271,7 @@ export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
     done: `The user ${user} is made.`,
   };
   const admin = (wizard.fields.admin ?? []).length > 0;
-  return [...(admin ? [makeUser] : []), commit, ...(joins ? [join] : [])];
+  return [...(admin ? [makeUser] : []), ...(named ? [name] : []), commit, ...(joins ? [join] : [])];
 }
 
 /** After the last step: what was secret is gone. */
