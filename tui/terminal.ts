@@ -184,7 +184,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
       screen.leave();
       stdin.setRawMode(false);
       stdin.pause();
-      process.kill(process.pid, 'SIGTSTP');
+      // With the whole job, as the terminal itself would: who started it must stop too.
+      process.kill(0, 'SIGTSTP');
       // Here again after SIGCONT, or at once where nobody could say `fg`.
       setTimeout(() => {
         if (!open) return;
