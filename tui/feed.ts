@@ -11,7 +11,7 @@ import { basename, dirname } from 'node:path';
 import type { ApplyResult, EventRow, StreamMessage } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import { readOctets } from '../appliance/cli/cert-files.js';
+import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
 import type { About, Effect, LinkState, Topic } from './model.js';
@@ -100,7 +100,7 @@ export class Feed {
       const value = await actor.json<{ readonly warnings?: readonly string[] }>(call);
       const warnings = (value.warnings ?? []).join(' ');
       const text = warnings === '' ? done : `${done} ${warnings}`;
-      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value });
+      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value, call });
     } catch (error) {
       this.#failed(error);
     }
@@ -118,6 +118,21 @@ export class Feed {
     const secret = passphrase === '' ? {} : { passphrase };
     await this.act({ ...call, octets, ...secret }, done, 'certificates');
     octets.fill(0);
+  }
+
+  /** Keys go from the socket into the file, and nowhere else. */
+  async export(effect: Extract<Effect, { type: 'export' }>): Promise<void> {
+    const { call, file, passphrase, done } = effect;
+    const { actor, dispatch } = this.#options;
+    const secret = passphrase === '' ? {} : { passphrase };
+    try {
+      const octets = await actor.octets({ ...call, ...secret });
+      await writeSecret(file, octets).finally(() => octets.fill(0));
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    dispatch({ type: 'done', text: done });
   }
 
   #failed(error: unknown): void {

@@ -150,6 +150,9 @@ export const runDashboard: RunDashboard = (options) =>
         case 'import':
           feed.import(effect).catch(failed);
           return;
+        case 'export':
+          feed.export(effect).catch(failed);
+          return;
         case 'mouse':
           terminal.mouse(effect.on);
           return;

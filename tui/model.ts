@@ -5,6 +5,7 @@
  * Invariant: a value; nothing in it is changed in place but `history`, which only `step` adds to.
  */
 import type {
+  AccessView,
   CertificateDetail,
   CertificateRow,
   ConfigView,
@@ -58,6 +59,7 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly access: AccessView;
   readonly users: readonly { readonly name: string }[];
 }
 
@@ -95,7 +97,8 @@ export type ScreenName =
   | 'service'
   | 'pool'
   | 'member'
-  | 'wizard';
+  | 'wizard'
+  | 'access';
 
 /** A screen, and what it is about. */
 export interface Place {
@@ -167,7 +170,8 @@ export type Inner =
   | { readonly type: 'close-editor' };
 
 /** Changes whose answer is of interest. */
-export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
+export type About =
+  'access-test' | 'prefer' | 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -202,6 +206,14 @@ export type Effect =
       readonly type: 'import';
       readonly call: Call;
       readonly files: readonly string[];
+      readonly passphrase: string;
+      readonly done: string;
+    }
+  /** Write what the daemon answers into a new file that is for its owner alone. */
+  | {
+      readonly type: 'export';
+      readonly call: Call;
+      readonly file: string;
       readonly passphrase: string;
       readonly done: string;
     }
@@ -357,6 +369,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   service: ['service', 'flows'],
   pool: ['pool'],
   member: ['member', 'flows'],
+  access: ['access'],
   wizard: ['members', 'hardware', 'users'],
 };
 

@@ -3,6 +3,7 @@
  * be done outside. Pure but for the history, which it adds to.
  */
 import type { ErrorCode, EventRow, MemberRow } from '../appliance/api/contract.js';
+import type { Call } from '../appliance/cli/client.js';
 import { acted, refusalText } from './acted.js';
 import { trackOf } from './columns.js';
 import type { Check } from './config/draft.js';
@@ -42,6 +43,8 @@ export type Action =
       readonly text: string;
       readonly about?: About;
       readonly value?: unknown;
+      /** What was asked. */
+      readonly call?: Call;
     }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }

@@ -164,19 +164,3 @@ export function describeShop(report: ShopReport): string {
   const all = `shop ${requests} requests (${secure.requests} over TLS), ${failures.length} failed`;
   return [all, ...more].join(', ');
 }
-
-/**
- * For a view that shows all services alike, by service: requests and failures; customers have no
- * connections of their own.
- */
-export function asLoads(report: ShopReport, seconds: number): [string, LoadReport][] {
-  const { window, requests, failures, secure } = report;
-  const load = (asked: number, failed: number): LoadReport => ({
-    ...{ window, seconds, requests: asked, failed, failures: [], byMember: {} },
-    ...{ connections: 0, open: 0, repeated: 0, longestGap: 0, slowest: 0 },
-  });
-  return [
-    ['shop', load(requests - secure.requests, failures.length - secure.failures)],
-    [SECURE, load(secure.requests, secure.failures)],
-  ];
-}

@@ -2,10 +2,18 @@
  * Two units out of the box, set up on their consoles alone, as a person would: the wizard with a first
  * service on one, an invitation, the wizard that joins on the other; certificates by file and by paste.
  */
+import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { CertificateRow, ConfigView, PairView, Status } from '../../appliance/api/contract.js';
+import type {
+  AccessView,
+  CertificateRow,
+  ConfigView,
+  PairView,
+  RouterRow,
+  Status,
+} from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { Certificates } from '../support/certificates.js';
 import { withTerminal, type Screen } from '../support/terminal.js';
@@ -54,9 +62,11 @@ needs.lab(test)('two units out of the box become a pair that serves', () =>
     await consoleOf(lab.a, { size: [80, 24] }, async (screen) => {
       await setUp(lab, screen);
       await certificates(lab, screen);
+      await access(lab, screen);
       const code = await invited(screen);
       await joins(lab, code);
       await screen.until('the other unit', (text) => text.includes('unit-b'));
+      await preferred(lab, screen);
       screen.send('q');
       await screen.ended;
     });
@@ -126,6 +136,63 @@ async function certificates(lab: PairLab, screen: Screen): Promise<void> {
     'pasted.example true',
     'shop.example true',
   ]);
+}
+
+  screen.send('a');
+  await screen.until('the question', (text) => text.includes('Own authority'));
+  screen.send('own\r\r\r\r\r');
+  await screen.until('what came of it', (text) => text.includes('Made the authority own.'));
+  screen.send('/shop.example\r');
+  await screen.until('one of them', (text) => text.includes("match 'shop.example'"));
+  screen.send('e');
+  await screen.until('the question', (text) => text.includes('Export shop.example'));
+  const exported = `${file}.exported`;
+  screen.send(`\r${exported}\r\u001b[C\r\r\r`);
+  await screen.until('what came of it', (text) => text.includes('with its key is in'));
+  assert.is(statSync(exported).mode & 0o777, 0o600);
+  assert.match(readFileSync(exported, 'utf8'), /BEGIN CERTIFICATE[^]*PRIVATE KEY/);
+  assert.not.ok(screen.sent().includes('PRIVATE KEY-----\nM'), 'the key is not drawn');
+  screen.send('\u001b');
+}
+
+async function access(lab: PairLab, screen: Screen): Promise<void> {
+  const temporary = async (): Promise<string[]> =>
+    (await lab.a.get<AccessView>('/v1/access')).temporary.map(
+      ({ prefix, verdict, service }) => `${verdict} ${prefix} ${service}`,
+    );
+  screen.send('2');
+  await screen.until('the services', (text) => text.includes('[2 Services]'));
+  screen.send('a');
+  await screen.until('no entries', (text) => text.includes('No temporary entries'));
+  screen.send('a192.0.2.9\r\r\u001550m\rweb\rabuse\r');
+  await screen.until('the entry', (text) => text.includes('Denied 192.0.2.9'));
+  assert.equal(await temporary(), ['deny 192.0.2.9/32 web']);
+  screen.send('t192.0.2.9\r\r');
+  await screen.until('what a client may', (text) => text.includes('web: deny (192.0.2.9/32)'));
+  screen.send('\u001b');
+  await screen.until('the entries', (text) => text.includes('1 in all'));
+  screen.send('x');
+  await screen.until('the question', (text) => text.includes('deny 192.0.2.9/32?'));
+  screen.send('y');
+  await screen.until('that it is gone', (text) => text.includes('is gone.'));
+  assert.equal(await temporary(), []);
+}
+
+async function preferred(lab: PairLab, screen: Screen): Promise<void> {
+  await screen.until('virtual routers', (text) => /\d in all/.test(text));
+  screen.send('P');
+  await screen.until('the question', (text) => text.includes('Prefer a unit'));
+  screen.send('\u0015unit-b\r\r');
+  await screen.until('what moves', (text) =>
+    new RegExp(`${served} +unit-a to unit-b[^]*Commit that`).test(text),
+  );
+  screen.send('y');
+  await until('unit-b is in front', 30_000, async () => {
+    const rows = await lab.b.get<RouterRow[]>('/v1/routers');
+    const own = rows.find(({ addresses }) => addresses.includes(served));
+    return own?.role === 'master' || JSON.stringify(rows);
+  });
+  await lab.untilServed([served], 10_000);
 }
 
 async function invited(screen: Screen): Promise<string> {

@@ -89,6 +89,10 @@ const SCREENS: readonly {
   },
   { name: 'history', of: { place: at('revisions') } },
   { name: 'revision', of: { place: at('revision', '7') }, typed: ['b'] },
+  { name: 'access', of: { place: at('access') } },
+  { name: 'access-add', of: { place: at('access') }, typed: ['a192.0.2.9', 'Enter', 'Right'] },
+  { name: 'certificate-export', of: { place: at('certificates') }, typed: ['e'] },
+  { name: 'pair-prefer', of: { place: at('pair') }, typed: ['P'] },
   { name: 'wizard', of: FIRST_BOOT, typed: ['Enter'] },
   {
     name: 'wizard-error',

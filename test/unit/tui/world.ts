@@ -20,6 +20,7 @@ import type { Key } from '../../../tui/keys.js';
 import { step, type Action, type AnswerAction } from '../../../tui/step.js';
 import { judged } from './judge.js';
 import {
+  ACCESS,
   DETAIL,
   DROPS,
   event,
@@ -95,6 +96,7 @@ const ANSWERS: Answers = {
   routers: ROUTERS,
   hardware: HARDWARE,
   users: [{ name: 'anna' }],
+  access: ACCESS,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
