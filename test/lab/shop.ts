@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import type { Document } from '../../appliance/config/schema.js';
 import type { Unit } from './unit.js';
-import type { Death, LoadReport } from './clients.js';
+import type { Death } from './clients.js';
 import { ended, last, run, start, within } from './commands.js';
 import { said } from './servers.js';
 import type { ShopReport, ShopSettings } from './shop-process.js';
