@@ -86,6 +86,7 @@ import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
+import type { Users } from './users.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
@@ -110,6 +111,7 @@ export interface DaemonParts {
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
+  readonly users: Users;
   readonly roles: Roles;
   readonly watches: Watches;
   readonly metrics: MetricsServer;
@@ -494,6 +496,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get users(): Users {
+    return this.#parts.users;
   }
 
   get alerts(): Alerting {
