@@ -387,6 +387,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       tickets,
       cookies,
       access: accessEntries,
+      users: userStore,
       onAccess: () => {
         access.taken();
       },

@@ -138,15 +138,15 @@ function addSelf(app: FastifyInstance, users: UsersPort, gate: Gate): void {
     return users.login({ ...body, ...gate.sourceOf(request) });
   });
 
-  app.post('/v1/logout', async (request, reply) => {
+  app.post('/v1/logout', async (request) => {
     parseQuery.none(request.query);
     parseNothing(request.body);
-    const { secret, via, author } = gate.identityOf(request);
+    const { name: who, secret, via, author } = gate.identityOf(request);
     if (secret === null || via !== 'session') {
       throw new PortError('conflict', 'There is no session to end: you did not log in.');
     }
     users.logout({ secret, author });
-    return reply.status(204).send();
+    return { name: who };
   });
 
   app.get('/v1/me', async (request): Promise<Me> => {
