@@ -123,7 +123,7 @@ function offered(model: Model): Step {
   const { users } = model.data;
   if (model.wizardOffered || status === null || users === undefined) return just(model);
   const known: Model = { ...model, wizardOffered: true };
-  const bare = status.revision === null && (users.value ?? []).length === 0;
+  const bare = status.revision === null && users.value?.length === 0;
   const first = bare && model.place.screen === 'overview' && model.overlay === null;
   if (!first) return just(known);
   return { model: entered(known, WIZARD), effects: [{ type: 'refresh' }] };

@@ -184,8 +184,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
       screen.leave();
       stdin.setRawMode(false);
       stdin.pause();
-      // With the whole job, as the terminal itself would: who started it must stop too.
-      process.kill(0, 'SIGTSTP');
+      process.kill(process.pid, 'SIGTSTP');
       // Here again after SIGCONT, or at once where nobody could say `fg`.
       setTimeout(() => {
         if (!open) return;

@@ -89,6 +89,7 @@ import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { tried } from './trial.js';
 import { unreachable } from './unreachable.js';
+import type { Users } from './users.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
@@ -115,6 +116,7 @@ export interface DaemonParts {
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
+  readonly users: Users;
   readonly roles: Roles;
   readonly watches: Watches;
   readonly metrics: MetricsServer;
@@ -504,6 +506,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get users(): Users {
+    return this.#parts.users;
   }
 
   get alerts(): Alerting {

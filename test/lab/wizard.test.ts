@@ -13,6 +13,7 @@ import type {
   PairView,
   RouterRow,
   Status,
+  UserRow,
 } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { Certificates } from '../support/certificates.js';
@@ -23,6 +24,8 @@ import { until, type Unit } from './unit.js';
 
 const test = suite('wizard');
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
+/** Of the first administrator of both. */
+const PASSWORD = 'correct horse battery';
 const served = '10.78.0.90';
 
 interface Console {
@@ -75,6 +78,9 @@ needs.lab(test)('two units out of the box become a pair that serves', () =>
 
 async function setUp(lab: PairLab, screen: Screen): Promise<void> {
   await page(screen, 'First set-up', '\r');
+  await page(screen, 'Administrator', `\r${PASSWORD}\ra typing mistake\r`);
+  await screen.until('that they differ', (text) => text.includes('The passwords differ.'));
+  screen.send(`\u0015${PASSWORD}\r`);
   await page(screen, 'Name \u2500', 'unit-a\r');
   await page(screen, '1 of 5: its name', 'web\r');
   await page(screen, '2 of 5: address and port', '10.78.0.900\r80\r');
@@ -105,6 +111,12 @@ async function setUp(lab: PairLab, screen: Screen): Promise<void> {
   screen.send('y');
   await screen.until('that it stays', (text) => text.includes('Revision 2 stays.'));
   assert.is((await lab.a.get<Status>('/v1/status')).pendingConfirm, null);
+  const users = await lab.a.get<UserRow[]>('/v1/users');
+  assert.equal(
+    users.map(({ name, role }) => [name, role]),
+    [['admin', 'administrator']],
+  );
+  assert.not.ok(screen.sent().includes(PASSWORD), 'the password is not shown');
   screen.send('\u001b');
   await screen.until(
     'the overview',
@@ -164,12 +176,9 @@ async function access(lab: PairLab, screen: Screen): Promise<void> {
   await screen.until('the services', (text) => text.includes('[2 Services]'));
   screen.send('a');
   await screen.until('no entries', (text) => text.includes('No temporary entries'));
-  screen.send('a192.0.2.9\r\r\u001550m\rweb\rabuse\r');
+  screen.send('a192.0.2.9\r\r\u001550m\r\rabuse\r');
   await screen.until('the entry', (text) => text.includes('Denied 192.0.2.9'));
-  assert.equal(await temporary(), ['deny 192.0.2.9/32 web']);
-  screen.send('t192.0.2.9\r\r');
-  await screen.until('what a client may', (text) => text.includes('web: deny (192.0.2.9/32)'));
-  screen.send('\u001b');
+  assert.equal(await temporary(), ['deny 192.0.2.9/32 null']);
   await screen.until('the entries', (text) => text.includes('1 in all'));
   screen.send('x');
   await screen.until('the question', (text) => text.includes('deny 192.0.2.9/32?'));
@@ -212,6 +221,8 @@ async function joins(lab: PairLab, code: string): Promise<void> {
   const plain = { TERM: 'vt220', LC_ALL: 'C' };
   await consoleOf(lab.b, { size: [160, 48], environment: plain }, async (screen) => {
     await page(screen, 'First set-up', '\u001b[C\r');
+    await page(screen, 'Administrator', '');
+    screen.send(`\r${PASSWORD}\r${PASSWORD}\r`);
     await page(screen, 'Name -', 'unit-b\r');
     await page(screen, 'Join a unit', `${cableAddress('unit-a', 4)}\r${code}\r`);
     assert.not.ok(screen.sent().includes(code), 'the code is not shown');

@@ -55,7 +55,7 @@ export interface Grounds {
   readonly schema: Node | null;
   readonly base: JsonMap;
   readonly revision: number | null;
-  /** Users that there are; null: this daemon has none. */
+  /** Users that there are; null: who asks may not know. */
   readonly users: number | null;
   readonly interfaces: readonly string[];
 }
