@@ -23,6 +23,7 @@ const folders = [
   'offload',
   'telemetry',
   'tls',
+  'users',
 ];
 
 /** Everything above a folder that is not in `allowed`, as it looks in a relative import. */
@@ -112,6 +113,11 @@ export default defineConfig(
     allowTypeImports: true,
     message:
       'appliance/alerts carries what it is handed to those who are told; appliance/control joins it with the unit.',
+  }),
+  boundary(['appliance/users/**/*.ts'], koffi, tests, {
+    regex: othersThan('users', 'config', 'api'),
+    message:
+      'appliance/users keeps users and tokens and knows who is logged in; appliance/control says who may be changed.',
   }),
   boundary(['appliance/metrics/**/*.ts'], koffi, tests, {
     regex: othersThan('metrics', 'config'),

@@ -41,6 +41,7 @@ import { orderPatience } from './control/order-turn.js';
 import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import { Users } from './control/users.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
 import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
@@ -63,6 +64,8 @@ import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
 import { MachineKey } from './tls/machine-key.js';
 import { TicketKeys } from './tls/ticket-keys.js';
+import { AuditLog } from './users/audit-log.js';
+import { UserStore } from './users/user-store.js';
 
 /** Flow events that a CPU may send in a second; what is over is counted. */
 const EVENTS_PER_SECOND = 200;
@@ -156,6 +159,23 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         alerts.event(event);
       }),
     );
+    const userStore = UserStore.open(join(options.stateDir, 'users.db'), { busyTimeout: BUSY_MS });
+    closing.push(() => {
+      userStore.close();
+    });
+    const audit = AuditLog.open(join(options.stateDir, 'audit.db'), { busyTimeout: BUSY_MS });
+    closing.push(() => {
+      audit.close();
+    });
+    const users = new Users({
+      ...{ store: userStore, audit, events },
+      onError: (err) => {
+        log.error({ err }, 'cannot keep what is known of users');
+      },
+    });
+    closing.push(() => {
+      users.close();
+    });
     const access = new Access({
       files: new AccessFiles({
         directory: join(options.stateDir, 'access-lists'),
@@ -367,6 +387,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       tickets,
       cookies,
       access: accessEntries,
+      users: userStore,
       onAccess: () => {
         access.taken();
       },
@@ -407,12 +428,14 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       standing,
       peerHealth,
       alerts: new Alerting(alerts),
+      users,
       roles,
       watches,
       metrics,
       log,
       profiles,
       tableSizes: chosen,
+      probe: prober.probe,
       inspect: (link) =>
         inspectInterface(profiles, link, {
           bond: network.bond(link.index),
@@ -426,7 +449,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
     replication.start();
-    const api = createApi(daemon, { log });
+    const api = createApi(daemon, { log, consoleUser: options.consoleUser });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());
     return { close };

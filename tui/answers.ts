@@ -1,4 +1,5 @@
 /** What the answer to a small form does: whoever asked knows. */
+import { answerAccess } from './access-keys.js';
 import type { Ask } from './ask.js';
 import { answerCertificate } from './certificate-keys.js';
 import { answerConfig } from './config/questions.js';
@@ -7,7 +8,11 @@ import { answerPair } from './pair-keys.js';
 import type { Step } from './step.js';
 
 export function answered(model: Model, now: Ask): Step {
-  const done = answerPair(model, now) ?? answerCertificate(model, now) ?? answerConfig(model, now);
+  const done =
+    answerAccess(model, now) ??
+    answerPair(model, now) ??
+    answerCertificate(model, now) ??
+    answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';
   return { model: { ...model, overlay: { ...now, problem } }, effects: [] };

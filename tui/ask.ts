@@ -29,6 +29,11 @@ export type Purpose =
   | { readonly type: 'new'; readonly section: string }
   | { readonly type: 'copy'; readonly path: Path }
   | { readonly type: 'rename'; readonly path: Path }
+  | { readonly type: 'access' }
+  | { readonly type: 'access-test' }
+  | { readonly type: 'prefer' }
+  | { readonly type: 'export' }
+  | { readonly type: 'authority' }
   | { readonly type: 'invite' }
   | { readonly type: 'join' }
   | { readonly type: 'import' }

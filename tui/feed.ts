@@ -11,7 +11,7 @@ import { basename, dirname } from 'node:path';
 import type { ApplyResult, EventRow, StreamMessage } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import { readOctets } from '../appliance/cli/cert-files.js';
+import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
 import type { About, Effect, LinkState, Topic } from './model.js';
@@ -100,7 +100,7 @@ export class Feed {
       const value = await actor.json<{ readonly warnings?: readonly string[] }>(call);
       const warnings = (value.warnings ?? []).join(' ');
       const text = warnings === '' ? done : `${done} ${warnings}`;
-      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value });
+      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value, call });
     } catch (error) {
       this.#failed(error);
     }
@@ -118,6 +118,21 @@ export class Feed {
     const secret = passphrase === '' ? {} : { passphrase };
     await this.act({ ...call, octets, ...secret }, done, 'certificates');
     octets.fill(0);
+  }
+
+  /** Keys go from the socket into the file, and nowhere else. */
+  async export(effect: Extract<Effect, { type: 'export' }>): Promise<void> {
+    const { call, file, passphrase, done } = effect;
+    const { actor, dispatch } = this.#options;
+    const secret = passphrase === '' ? {} : { passphrase };
+    try {
+      const octets = await actor.octets({ ...call, ...secret });
+      await writeSecret(file, octets).finally(() => octets.fill(0));
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    dispatch({ type: 'done', text: done });
   }
 
   #failed(error: unknown): void {
@@ -143,19 +158,8 @@ export class Feed {
     if (next !== null) await this.check(next.document, next.serial);
   }
 
-  async #checked(json: JsonMap): Promise<Check> {
-    const query = { 'dry-run': 'true' };
-    try {
-      const { changes, warnings } = await this.#options.actor.json<ApplyResult>({
-        ...{ method: 'PUT', path: '/v1/config', query, json },
-      });
-      return { changes, warnings, errors: [], problem: null, unanswered: false };
-    } catch (error) {
-      if (!(error instanceof CliError)) throw error;
-      const errors = error.body.error.details ?? [];
-      const unanswered = error.code === EXIT.unreachable;
-      return { changes: [], warnings: [], errors, problem: error.message, unanswered };
-    }
+  #checked(json: JsonMap): Promise<Check> {
+    return checkedBy(this.#options.actor, json);
   }
 
   #tell(state: LinkState['state'], why: string): void {
@@ -263,5 +267,21 @@ export class Feed {
         watcher = null;
       }
     });
+  }
+}
+
+/** What the daemon thinks of a document. */
+export async function checkedBy(actor: Client, json: JsonMap): Promise<Check> {
+  const query = { 'dry-run': 'true' };
+  try {
+    const { changes, warnings } = await actor.json<ApplyResult>({
+      ...{ method: 'PUT', path: '/v1/config', query, json },
+    });
+    return { changes, warnings, errors: [], problem: null, unanswered: false };
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const errors = error.body.error.details ?? [];
+    const unanswered = error.code === EXIT.unreachable;
+    return { changes: [], warnings: [], errors, problem: error.message, unanswered };
   }
 }

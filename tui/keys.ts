@@ -80,13 +80,15 @@ const CANDIDATE: readonly Hint[] = [
 const CERTIFICATE: readonly Hint[] = [
   { keys: 'i, p', does: 'import from files; from pasted PEM' },
   { keys: 'c, m', does: 'request for an authority; self-signed one' },
+  { keys: 'e', does: 'export the chain, or the key too, into a new file' },
+  { keys: 'a', does: 'make an authority of your own' },
   { keys: 'n', does: 'obtain a declared one (ACME, self-signed) anew' },
   { keys: 'x, Del', does: 'remove it with its key' },
 ];
 
 const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   overview: [...MOVE, { keys: 'Enter, l, Right', does: 'open the selected service' }],
-  services: [OPEN, ...TABLE],
+  services: [OPEN, { keys: 'a', does: 'access: who may use the services' }, ...TABLE],
   pools: [OPEN, ...TABLE],
   members: [OPEN, ...MEMBER, ...TABLE],
   events: [
@@ -125,6 +127,7 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   pair: [
     { keys: 'i, p', does: 'invite another unit; join the one that invites' },
     { keys: 'f, F, u', does: 'fail the router over; all; take them back' },
+    { keys: 'P', does: 'prefer a unit: it has the addresses while both are well' },
     { keys: 'L', does: 'leave the pair, or withdraw the invitation' },
     ...TABLE,
   ],
@@ -135,6 +138,17 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   service: MOVE,
   pool: [OPEN, ...MEMBER, ...TABLE],
   member: [...MEMBER, ...MOVE],
+  access: [
+    { keys: 'a', does: 'deny or allow a prefix for a while' },
+    { keys: 'x, Del', does: 'take an entry away' },
+    { keys: 't', does: 'try what a client may' },
+    ...TABLE,
+  ],
+  wizard: [
+    { keys: 'Enter, PgDn, Ctrl-N', does: 'next field, next page' },
+    { keys: 'PgUp, Ctrl-P', does: 'page before, with what was typed there' },
+    { keys: 'Esc', does: 'leave; nothing is changed' },
+  ],
 };
 
 export function keysOf(screen: ScreenName): readonly Hint[] {

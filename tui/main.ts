@@ -12,6 +12,7 @@ import { firstModel, pathOf, wanted, type Effect, type Model } from './model.js'
 import { step, type Action } from './step.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import { view } from './view.js';
+import { WizardAsks } from './wizard/asks.js';
 
 export interface DashboardOptions {
   readonly socket: string;
@@ -80,6 +81,10 @@ export const runDashboard: RunDashboard = (options) =>
       now: Date.now,
     });
 
+    const asks = new WizardAsks(actor, (answer) =>
+      guarded(() => dispatch({ type: 'wizard', answer })),
+    );
+
     /** A defect must not leave a terminal behind that nobody can use. */
     function guarded(act: () => void): void {
       if (ended) return;
@@ -130,10 +135,23 @@ export const runDashboard: RunDashboard = (options) =>
           feed.act(effect.call, effect.done, effect.about).catch(failed);
           return;
         case 'check':
-          feed.check(effect.document, effect.serial).catch(failed);
+          if (effect.about === 'wizard') asks.check(effect.document, effect.serial).catch(failed);
+          else feed.check(effect.document, effect.serial).catch(failed);
+          return;
+        case 'trial':
+          asks.trial(effect.document, effect.serial).catch(failed);
+          return;
+        case 'steps':
+          asks.steps(effect.steps).catch(failed);
+          return;
+        case 'test':
+          asks.test(effect.call).catch(failed);
           return;
         case 'import':
           feed.import(effect).catch(failed);
+          return;
+        case 'export':
+          feed.export(effect).catch(failed);
           return;
         case 'mouse':
           terminal.mouse(effect.on);

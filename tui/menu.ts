@@ -5,6 +5,7 @@ import type { Model, Place, ScreenName } from './model.js';
 /** Which entry of the menu a screen belongs to. */
 const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   service: 'services',
+  access: 'services',
   pool: 'pools',
   member: 'members',
   object: 'config',

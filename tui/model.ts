@@ -5,6 +5,7 @@
  * Invariant: a value; nothing in it is changed in place but `history`, which only `step` adds to.
  */
 import type {
+  AccessView,
   CertificateDetail,
   CertificateRow,
   ConfigView,
@@ -34,6 +35,7 @@ import type { Editor } from './editor.js';
 import type { Look, Size } from './frame.js';
 import { History } from './history.js';
 import { FRESH_TABLE, type TableState } from './table.js';
+import type { Wizard, WizardStep } from './wizard/wizard.js';
 
 /** What the daemon is asked for, and what it answers. */
 export interface Answers {
@@ -57,6 +59,8 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly access: AccessView;
+  readonly users: readonly { readonly name: string }[];
 }
 
 export type Topic = keyof Answers;
@@ -92,7 +96,9 @@ export type ScreenName =
   | 'certificate'
   | 'service'
   | 'pool'
-  | 'member';
+  | 'member'
+  | 'wizard'
+  | 'access';
 
 /** A screen, and what it is about. */
 export interface Place {
@@ -164,7 +170,8 @@ export type Inner =
   | { readonly type: 'close-editor' };
 
 /** Changes whose answer is of interest. */
-export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
+export type About =
+  'access-test' | 'prefer' | 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -181,12 +188,32 @@ export type Effect =
       readonly about?: About;
     }
   /** Have the daemon look at the candidate. */
-  | { readonly type: 'check'; readonly document: JsonMap; readonly serial: number }
+  | {
+      readonly type: 'check';
+      readonly document: JsonMap;
+      readonly serial: number;
+      /** Left out: the candidate. */
+      readonly about?: 'wizard';
+    }
+  /** Have the members of the wizard's document asked once. */
+  | { readonly type: 'trial'; readonly document: JsonMap; readonly serial: number }
+  /** Do these one after the other, up to the first that fails. */
+  | { readonly type: 'steps'; readonly steps: readonly WizardStep[] }
+  /** A packet to a member, for the wizard. */
+  | { readonly type: 'test'; readonly call: Call }
   /** Send what is in files. */
   | {
       readonly type: 'import';
       readonly call: Call;
       readonly files: readonly string[];
+      readonly passphrase: string;
+      readonly done: string;
+    }
+  /** Write what the daemon answers into a new file that is for its owner alone. */
+  | {
+      readonly type: 'export';
+      readonly call: Call;
+      readonly file: string;
       readonly passphrase: string;
       readonly done: string;
     }
@@ -232,6 +259,10 @@ export interface Model {
   /** Of the screen `editor`. */
   readonly editor: Editor | null;
   readonly mouse: boolean;
+  /** Null: not begun. */
+  readonly wizard: Wizard | null;
+  /** On a unit without a revision it opens by itself, once. */
+  readonly wizardOffered: boolean;
 }
 
 export function firstModel(of: {
@@ -258,6 +289,8 @@ export function firstModel(of: {
     draft: null,
     editor: null,
     mouse: of.mouse ?? false,
+    wizard: null,
+    wizardOffered: false,
   };
 }
 
@@ -336,10 +369,12 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   service: ['service', 'flows'],
   pool: ['pool'],
   member: ['member', 'flows'],
+  access: ['access'],
+  wizard: ['members', 'hardware', 'users'],
 };
 
 const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
-  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision'] as const),
+  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision', 'wizard'] as const),
 ]);
 
 /** The document is large and seldom another one: it is asked for when its revision is. */
@@ -361,12 +396,15 @@ function configuring({
 }
 
 export function wanted(
-  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link'>,
+  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link' | 'wizardOffered'>,
 ): Topic[] {
   const { place, overlay } = model;
+  const first: readonly Topic[] = model.wizardOffered ? [] : ['users'];
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];
-  return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
+  return [
+    ...new Set<Topic>(['status', 'services', ...first, ...shown, ...named, ...configuring(model)]),
+  ];
 }
 
 /** How many places Esc goes back. */

@@ -37,6 +37,8 @@ const FURTHER: readonly {
   { text: 'history', does: 'revisions, and the way back', screen: 'revisions' },
   { text: 'diff', does: 'what the candidate changes', screen: 'changes' },
   { text: 'audit', does: 'who did what', screen: 'audit' },
+  { text: 'access', does: 'who may use the services', screen: 'access' },
+  { text: 'wizard', does: 'the questions of the first set-up', screen: 'wizard' },
 ];
 
 function all(model: Model): Candidate[] {

@@ -1,6 +1,7 @@
 /**
  * The keys while nothing is open over the screen. They are listed, for people, in keys.ts.
  */
+import { accessKey } from './access-keys.js';
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { certificateKey } from './certificate-keys.js';
 import { configKey } from './config-keys.js';
@@ -14,13 +15,20 @@ import { shownEvents } from './screens/events.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
+import { wizardKey } from './wizard/keys.js';
 
 export function screenKey(model: Model, key: Key): Step {
   if (model.place.screen === 'editor' && model.editor !== null) {
     return editorStep(model, model.editor, key);
   }
+  const inWizard = wizardKey(model, key);
+  if (inWizard !== null) return inWizard;
   if (key.ctrl) return controlKey(model, key);
-  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  const own =
+    configKey(model, key) ??
+    pairKey(model, key) ??
+    certificateKey(model, key) ??
+    accessKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
@@ -68,6 +76,10 @@ export function screenKey(model: Model, key: Key): Step {
       return severity(model);
     case 'f':
       return flows(model);
+    case 'a':
+      return model.place.screen === 'services'
+        ? go(model, { screen: 'access', name: '', pool: '' })
+        : same(model);
     case 'A':
       return model.place.screen === 'system'
         ? go(model, { screen: 'audit', name: '', pool: '' })

@@ -3,6 +3,7 @@
  * be done outside. Pure but for the history, which it adds to.
  */
 import type { ErrorCode, EventRow, MemberRow } from '../appliance/api/contract.js';
+import type { Call } from '../appliance/cli/client.js';
 import { acted, refusalText } from './acted.js';
 import { trackOf } from './columns.js';
 import type { Check } from './config/draft.js';
@@ -12,10 +13,21 @@ import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
-import type { About, Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
+import {
+  entered,
+  type About,
+  type Answer,
+  type Answers,
+  type Effect,
+  type LinkState,
+  type Model,
+  type Place,
+  type Topic,
+} from './model.js';
 import { overlayKey } from './overlay-keys.js';
 import { screenKey } from './screen-keys.js';
 import { isFlowKind } from './screens/overview.js';
+import { wizardAnswered, type WizardAnswer } from './wizard/keys.js';
 
 export type Action =
   | { readonly type: 'key'; readonly key: Key }
@@ -31,9 +43,12 @@ export type Action =
       readonly text: string;
       readonly about?: About;
       readonly value?: unknown;
+      /** What was asked. */
+      readonly call?: Call;
     }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
+  | { readonly type: 'wizard'; readonly answer: WizardAnswer }
   | { readonly type: 'mouse'; readonly mouse: Mouse };
 
 /** One member a topic, so that topic and answer go together. */
@@ -67,7 +82,7 @@ export function step(model: Model, action: Action): Step {
       remember(model, action);
       const { topic, answer } = action;
       const later = aged(model, Math.max(model.now, answer.at));
-      return just({ ...later, data: { ...model.data, [topic]: answer } });
+      return offered({ ...later, data: { ...model.data, [topic]: answer } });
     }
     case 'events':
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
@@ -85,6 +100,8 @@ export function step(model: Model, action: Action): Step {
       if (draft === null || draft.serial !== action.serial) return just(model);
       return just(withCheckedLines({ ...model, draft: { ...draft, check: action.check } }));
     }
+    case 'wizard':
+      return wizardAnswered(model, action.answer);
     case 'mouse':
       return mouseStep(model, action.mouse);
   }
@@ -99,6 +116,20 @@ function linked(model: Model, link: LinkState): Step {
     : [];
   return { model: { ...model, link }, effects };
 }
+
+/** A unit without a configuration begins with the wizard, unless somebody went elsewhere already. */
+function offered(model: Model): Step {
+  const status = model.data.status?.value ?? null;
+  const { users } = model.data;
+  if (model.wizardOffered || status === null || users === undefined) return just(model);
+  const known: Model = { ...model, wizardOffered: true };
+  const bare = status.revision === null && users.value?.length === 0;
+  const first = bare && model.place.screen === 'overview' && model.overlay === null;
+  if (!first) return just(known);
+  return { model: entered(known, WIZARD), effects: [{ type: 'refresh' }] };
+}
+
+const WIZARD: Place = { screen: 'wizard', name: '', pool: '' };
 
 /** What is over when it is so late. */
 function aged(model: Model, now: number): Model {

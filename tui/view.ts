@@ -20,6 +20,7 @@ import { overviewLines } from './screens/overview.js';
 import { systemScreen } from './screens/system.js';
 import { sheetOf, tableScreen } from './screens/tables.js';
 import { tierScreen } from './screens/tiers.js';
+import { wizardScreen } from './screens/wizard.js';
 
 export const SMALLEST = { columns: 60, rows: 15 } as const;
 
@@ -63,6 +64,8 @@ function screenLines(model: Model, width: number, height: number): Line[] {
       return objectScreen(model, width, height);
     case 'editor':
       return editorScreen(model, width, height);
+    case 'wizard':
+      return wizardScreen(model, width, height);
     default: {
       const sheet = sheetOf(model);
       if (sheet !== null) return sheet.lines(width, height);

@@ -18,6 +18,8 @@ export interface DaemonOptions {
   readonly socket: string;
   /** Group that may use the socket. */
   readonly group: string;
+  /** Whose peers at the socket are the console, and always log in once there are users; null: nobody's. */
+  readonly consoleUser: string | null;
   readonly logLevel: LogLevel;
 }
 
@@ -30,6 +32,7 @@ export const DEFAULT_DAEMON_OPTIONS: DaemonOptions = {
   bpfDir: '/sys/fs/bpf/weir',
   socket: DEFAULT_SOCKET,
   group: 'weir',
+  consoleUser: null,
   logLevel: 'info',
 };
 

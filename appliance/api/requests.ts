@@ -254,6 +254,18 @@ export const parseQuery = {
   none: (query: unknown) => check(noQuery, query, 'query'),
 };
 
+/** A body with a secret in it, of which an error repeats nothing. */
+export function parseSecretBody<T>(schema: z.ZodType<T>, body: unknown): T {
+  let value: unknown;
+  try {
+    value = jsonBody(body);
+  } catch (error) {
+    if (error instanceof PortError && error.code !== 'syntax') throw error;
+    throw new PortError('syntax', 'The body is no JSON.');
+  }
+  return check(schema, value, 'body');
+}
+
 /** A revision number in a path. Anything else names nothing. */
 export function revisionNumber(text: string): number {
   if (!/^[1-9]\d{0,14}$/.test(text)) {

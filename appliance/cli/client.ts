@@ -28,6 +28,8 @@ export interface Call {
 
 export class Client {
   readonly socket: string;
+  /** Of a session or token; null: asks as whoever runs this. */
+  secret: string | null = null;
   readonly #timeoutMs: number;
   readonly #agent: Agent | false;
 
@@ -128,6 +130,7 @@ export class Client {
     if (call.passphrase !== undefined) {
       headers['weir-passphrase'] = Buffer.from(call.passphrase).toString('base64');
     }
+    if (this.secret !== null) headers['authorization'] = `Bearer ${this.secret}`;
     if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`;
     return new Promise((resolve, reject) => {
       const outgoing = request(

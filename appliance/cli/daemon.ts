@@ -24,6 +24,7 @@ interface Options extends GlobalOptions {
   readonly runDir: string;
   readonly bpfDir: string;
   readonly group: string;
+  readonly consoleUser?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -41,6 +42,7 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--run-dir <path>', 'where the socket is made', defaults.runDir)
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
+    .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
     .addOption(
       new Option('--log-level <level>', 'how much to log')
         .choices(LOG_LEVELS)
@@ -59,10 +61,10 @@ export function addDaemonCommand(program: Command, context: Context): void {
 }
 
 function daemonOptions(options: Options, context: Context): DaemonOptions {
-  const { stateDir, runDir, bpfDir, group, logLevel } = options;
+  const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  return { stateDir, runDir, bpfDir, group, logLevel, socket };
+  return { stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket };
 }
 
 async function run(options: DaemonOptions): Promise<void> {

@@ -30,6 +30,8 @@ import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
 import { addTuiCommand } from './tui.js';
+import { addLoginCommands } from './login.js';
+import { addUserCommands } from './user.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -85,6 +87,9 @@ export function createProgram(context: Context): Command {
   addPairCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
+  program.commandsGroup('Who may:');
+  addLoginCommands(program, context);
+  addUserCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');

@@ -54,6 +54,8 @@ export const alertKinds = [
   'pair',
   'role-changed',
   'replication',
+  'login',
+  'user',
 ] as const;
 
 /** RFC 5424 §6.2.1, by number. */

@@ -28,6 +28,7 @@ import { partAround } from './part-around.js';
 import type { Reconciler } from './reconciler.js';
 import { replicationOf, whyNotReplicated, type Replicate } from './replication.js';
 import type { FastPathPort } from './ports.js';
+import type { Tables } from './tables.js';
 import { Unconfirmed } from './unconfirmed.js';
 
 export interface ChangesOptions {
@@ -97,6 +98,12 @@ export class Changes {
       changes: diffDocuments(head?.document ?? null, document),
       warnings,
     };
+  }
+
+  /** What would be executed; nothing is. */
+  plan(source: DocumentSource): { readonly tables: Tables; readonly warnings: readonly string[] } {
+    const { intent, warnings } = this.#checkSource(source);
+    return { tables: this.#options.reconciler.preview(intent), warnings };
   }
 
   rollback(request: RollbackRequest): Promise<ApplyResult> {

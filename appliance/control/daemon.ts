@@ -36,6 +36,7 @@ import type {
   Status,
   TemporaryAccessRow,
   TierRow,
+  Trial,
   WorkerRestart,
   WorkerRow,
 } from '../api/contract.js';
@@ -55,6 +56,7 @@ import { formatConfigError } from '../config/errors.js';
 import type { Intent } from '../config/schema.js';
 import type { ConfigStore, Revision } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
+import type { Probe } from '../health/probe.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
@@ -85,7 +87,9 @@ import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
+import { tried } from './trial.js';
 import { unreachable } from './unreachable.js';
+import type { Users } from './users.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
@@ -94,6 +98,8 @@ export interface DaemonParts {
   readonly network: Network;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
+  /** As the monitors use it. */
+  readonly probe: Probe;
   readonly profiles: Profiles;
   /** What the tables of the fast path were sized by. */
   readonly tableSizes: ChosenSizes;
@@ -110,6 +116,7 @@ export interface DaemonParts {
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
+  readonly users: Users;
   readonly roles: Roles;
   readonly watches: Watches;
   readonly metrics: MetricsServer;
@@ -344,6 +351,11 @@ export class Daemon implements DaemonPort, MetricsSource {
     return this.#changes.diff(source);
   }
 
+  async trial(source: DocumentSource): Promise<Trial> {
+    const { tables, warnings } = this.#changes.plan(source);
+    return tried(this.#parts.probe, [...tables.monitors.values()], warnings);
+  }
+
   rollback(request: RollbackRequest): Promise<ApplyResult> {
     return this.#changes.rollback(request);
   }
@@ -494,6 +506,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get users(): Users {
+    return this.#parts.users;
   }
 
   get alerts(): Alerting {

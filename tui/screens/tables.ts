@@ -7,6 +7,7 @@ import { memberColumns, poolColumns, serviceColumns } from '../columns.js';
 import { span, type Line } from '../frame.js';
 import { answerOf, tableState, type Model, type Place } from '../model.js';
 import { arranged, selectedIndex, tableLines, type Column } from '../table.js';
+import { accessSheet } from './access.js';
 import { auditSheet } from './audit.js';
 import { certificateSheet } from './certificates.js';
 import { configSheet } from './config.js';
@@ -29,6 +30,8 @@ export function sheetOf(model: Model): Sheet | null {
       return certificateSheet(model);
     case 'audit':
       return auditSheet(model);
+    case 'access':
+      return accessSheet(model);
     default:
       return null;
   }

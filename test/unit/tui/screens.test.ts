@@ -42,6 +42,14 @@ const EMPTY: NonNullable<World['answers']> = {
   config: { revision: null, document: null },
 };
 
+const FIRST_BOOT: World = { place: at('wizard'), answers: EMPTY };
+
+/** Every page up to what the members said. */
+const TO_TRIAL: readonly string[] = [
+  ...['Enter', 'weir-a', 'Enter', 'shop', 'Enter', '10.0.0.80', 'Enter', '80', 'Enter'],
+  ...['Enter', '10.0.1.11:8080 10.0.1.12:8080', 'Enter', 'Down', '/healthz', 'PageDown'],
+];
+
 const SCREENS: readonly {
   readonly name: string;
   readonly of: World;
@@ -81,6 +89,18 @@ const SCREENS: readonly {
   },
   { name: 'history', of: { place: at('revisions') } },
   { name: 'revision', of: { place: at('revision', '7') }, typed: ['b'] },
+  { name: 'access', of: { place: at('access') } },
+  { name: 'access-add', of: { place: at('access') }, typed: ['a192.0.2.9', 'Enter', 'Right'] },
+  { name: 'certificate-export', of: { place: at('certificates') }, typed: ['e'] },
+  { name: 'pair-prefer', of: { place: at('pair') }, typed: ['P'] },
+  { name: 'wizard', of: FIRST_BOOT, typed: ['Enter'] },
+  {
+    name: 'wizard-error',
+    of: FIRST_BOOT,
+    typed: ['Enter', 'weir-a', 'Enter', 'shop', 'Enter', '10.0.0.999', 'Enter', '80', 'Enter'],
+  },
+  { name: 'wizard-trial', of: FIRST_BOOT, typed: TO_TRIAL },
+  { name: 'wizard-commit', of: FIRST_BOOT, typed: [...TO_TRIAL, 'Enter'] },
   { name: 'pair', of: { place: at('pair') } },
   { name: 'pair-failover', of: { place: at('pair') }, typed: ['f'] },
   {

@@ -11,6 +11,7 @@ import {
   OVERVIEW,
   pathOf,
   type Answers,
+  type Effect,
   type Model,
   type Place,
   type Topic,
@@ -19,6 +20,7 @@ import type { Key } from '../../../tui/keys.js';
 import { step, type Action, type AnswerAction } from '../../../tui/step.js';
 import { judged } from './judge.js';
 import {
+  ACCESS,
   DETAIL,
   DROPS,
   event,
@@ -32,6 +34,7 @@ import {
   STATUS,
   THEN,
   TIERS,
+  TRIAL,
 } from '../api/fake-daemon.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
 import { PAIRED } from '../api/fake-pair.js';
@@ -92,6 +95,8 @@ const ANSWERS: Answers = {
   pair: PAIRED,
   routers: ROUTERS,
   hardware: HARDWARE,
+  users: [{ name: 'anna' }],
+  access: ACCESS,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
@@ -111,16 +116,27 @@ export function answer<T extends Topic>(
   } as AnswerAction;
 }
 
-/** As it is after the actions; candidates are judged at once. */
+/** As it is after the actions; candidates are judged at once, and members tried. */
 export function after(model: Model, ...actions: readonly Action[]): Model {
   return actions.reduce((before, action) => {
     const { model: next, effects } = step(before, action);
     return effects.reduce((now, effect) => {
-      if (effect.type !== 'check') return now;
-      const check = judged(now.data.config?.value?.document ?? null, effect.document);
-      return step(now, { type: 'checked', serial: effect.serial, check }).model;
+      const heard = answerTo(now, effect);
+      return heard === null ? now : after(now, heard);
     }, next);
   }, model);
+}
+
+function answerTo({ data }: Model, effect: Effect): Action | null {
+  if (effect.type === 'trial') {
+    return { type: 'wizard', answer: { about: 'trial', serial: effect.serial, trial: TRIAL } };
+  }
+  if (effect.type !== 'check') return null;
+  const check = judged(data.config?.value?.document ?? null, effect.document);
+  const { serial, about } = effect;
+  return about === 'wizard'
+    ? { type: 'wizard', answer: { about: 'check', serial, check } }
+    : { type: 'checked', serial, check };
 }
 
 export interface World {
@@ -136,7 +152,11 @@ export interface World {
 export function world(of: World = {}): Model {
   const { look = UTF8, size = SMALL, place = OVERVIEW, seconds = 120 } = of;
   const answers: Answers = { ...ANSWERS, ...of.answers };
-  const first = { ...firstModel({ now: THEN, size, look, socket: '/run/weir/weir.sock' }), place };
+  const first = {
+    ...firstModel({ now: THEN, size, look, socket: '/run/weir/weir.sock' }),
+    place,
+    wizardOffered: true,
+  };
   const before = Array.from({ length: seconds }, (_, index) => {
     const share = (1 + Math.sin(index / 9)) / 2;
     const rows = answers.services.map((row): ServiceRow => {
