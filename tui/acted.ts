@@ -5,6 +5,7 @@ import type {
   ErrorCode,
   FailoverResult,
   PairInvited,
+  TokenCreated,
 } from '../appliance/api/contract.js';
 import { plural, timestamp } from '../appliance/cli/format.js';
 import { openEditor } from './editor.js';
@@ -81,6 +82,11 @@ function shown(model: Model, text: string, about: About | undefined, value: unkn
       return left.place.screen === 'editor' && pem
         ? { ...left, place: { screen: 'certificates', name: '', pool: '' }, trail: [] }
         : left;
+    }
+    case 'token': {
+      const { token, name, role } = value as TokenCreated;
+      const said = `${token}\n\nThe secret of ${name}, ${role}. It is shown only here, and only now.`;
+      return { ...model, overlay: { kind: 'message', title: 'Token', text: said } };
     }
     case undefined:
       return model;

@@ -3,11 +3,18 @@ import type { Ask } from './ask.js';
 import { answerCertificate } from './certificate-keys.js';
 import { answerConfig } from './config/questions.js';
 import type { Model } from './model.js';
+import { answerLogin } from './login.js';
 import { answerPair } from './pair-keys.js';
+import { answerUser } from './user-keys.js';
 import type { Step } from './step.js';
 
 export function answered(model: Model, now: Ask): Step {
-  const done = answerPair(model, now) ?? answerCertificate(model, now) ?? answerConfig(model, now);
+  const done =
+    answerLogin(model, now) ??
+    answerUser(model, now) ??
+    answerPair(model, now) ??
+    answerCertificate(model, now) ??
+    answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';
   return { model: { ...model, overlay: { ...now, problem } }, effects: [] };

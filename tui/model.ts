@@ -14,6 +14,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  Me,
   PairView,
   PoolDetail,
   PoolRow,
@@ -24,6 +25,8 @@ import type {
   ServiceRow,
   Status,
   TierRow,
+  TokenRow,
+  UserRow,
   WorkerRow,
 } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
@@ -57,6 +60,9 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly me: Me;
+  readonly users: readonly UserRow[];
+  readonly tokens: readonly TokenRow[];
 }
 
 export type Topic = keyof Answers;
@@ -85,6 +91,7 @@ export type ScreenName =
   | 'pair'
   | 'system'
   | 'audit'
+  | 'users'
   | 'object'
   | 'changes'
   | 'editor'
@@ -164,7 +171,7 @@ export type Inner =
   | { readonly type: 'close-editor' };
 
 /** Changes whose answer is of interest. */
-export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
+export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates' | 'token';
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -190,6 +197,9 @@ export type Effect =
       readonly passphrase: string;
       readonly done: string;
     }
+  | { readonly type: 'login'; readonly name: string; readonly password: string }
+  /** `why`: what the login box says then. */
+  | { readonly type: 'logout'; readonly why: string }
   /** Whether the terminal tells of its mouse. */
   | { readonly type: 'mouse'; readonly on: boolean };
 
@@ -232,6 +242,10 @@ export interface Model {
   /** Of the screen `editor`. */
   readonly editor: Editor | null;
   readonly mouse: boolean;
+  /** When a key was pressed last. */
+  readonly used: number;
+  /** Whose the candidate is; null: nobody logged in yet. */
+  readonly owner: string | null;
 }
 
 export function firstModel(of: {
@@ -258,6 +272,8 @@ export function firstModel(of: {
     draft: null,
     editor: null,
     mouse: of.mouse ?? false,
+    used: of.now,
+    owner: null,
   };
 }
 
@@ -328,6 +344,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers'],
   audit: ['revisions'],
+  users: ['users', 'tokens'],
   object: [],
   changes: [],
   editor: [],
@@ -366,7 +383,9 @@ export function wanted(
   const { place, overlay } = model;
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];
-  return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
+  return [
+    ...new Set<Topic>(['status', 'services', 'me', ...shown, ...named, ...configuring(model)]),
+  ];
 }
 
 /** How many places Esc goes back. */

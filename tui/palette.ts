@@ -6,8 +6,10 @@
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { askCommit, objectPlace } from './config/questions.js';
 import { MENU } from './keys.js';
+import { meOf } from './login.js';
 import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
 import { objectRows } from './screens/config.js';
+import { ownPassword } from './user-keys.js';
 
 export interface Candidate {
   readonly text: string;
@@ -37,6 +39,7 @@ const FURTHER: readonly {
   { text: 'history', does: 'revisions, and the way back', screen: 'revisions' },
   { text: 'diff', does: 'what the candidate changes', screen: 'changes' },
   { text: 'audit', does: 'who did what', screen: 'audit' },
+  { text: 'users', does: 'users and tokens', screen: 'users' },
 ];
 
 function all(model: Model): Candidate[] {
@@ -86,6 +89,7 @@ function all(model: Model): Candidate[] {
     ),
     ...objectsShown(model),
     ...configCommands(model),
+    ...sessionCommands(model),
     {
       text: 'mouse',
       does: model.mouse ? 'off' : 'on',
@@ -106,6 +110,17 @@ function all(model: Model): Candidate[] {
       does: 'leave the dashboard',
       meant: { type: 'effect', effect: { type: 'quit' } },
     },
+  ];
+}
+
+/** Of who is logged in. */
+function sessionCommands(model: Model): Candidate[] {
+  const me = meOf(model);
+  if (me?.via !== 'session') return [];
+  const why = 'You have logged out.';
+  return [
+    { text: 'logout', does: me.name, meant: { type: 'effect', effect: { type: 'logout', why } } },
+    { text: 'password', does: 'change yours', meant: { type: 'open', overlay: ownPassword() } },
   ];
 }
 

@@ -14,13 +14,18 @@ import { shownEvents } from './screens/events.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
+import { userKey } from './user-keys.js';
 
 export function screenKey(model: Model, key: Key): Step {
   if (model.place.screen === 'editor' && model.editor !== null) {
     return editorStep(model, model.editor, key);
   }
   if (key.ctrl) return controlKey(model, key);
-  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  const own =
+    configKey(model, key) ??
+    pairKey(model, key) ??
+    certificateKey(model, key) ??
+    userKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
@@ -71,6 +76,10 @@ export function screenKey(model: Model, key: Key): Step {
     case 'A':
       return model.place.screen === 'system'
         ? go(model, { screen: 'audit', name: '', pool: '' })
+        : same(model);
+    case 'U':
+      return model.place.screen === 'system'
+        ? go(model, { screen: 'users', name: '', pool: '' })
         : same(model);
     case 'K':
       return open(model, askKeep(model));

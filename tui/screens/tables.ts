@@ -15,6 +15,7 @@ import { objectListing } from './object.js';
 import { byHealth, waiting } from './overview.js';
 import { pairSheet } from './pair.js';
 import type { Listing, Sheet } from './sheet.js';
+import { userSheet } from './users.js';
 
 /** Screens whose table is made in one place. */
 export function sheetOf(model: Model): Sheet | null {
@@ -29,6 +30,8 @@ export function sheetOf(model: Model): Sheet | null {
       return certificateSheet(model);
     case 'audit':
       return auditSheet(model);
+    case 'users':
+      return userSheet(model);
     default:
       return null;
   }
