@@ -7,6 +7,7 @@ import type {
   FailoverResult,
   PairInvited,
   PreferResult,
+  TokenCreated,
 } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
 import { formatChange } from '../appliance/config/changes.js';
@@ -111,6 +112,11 @@ function shown(
       return left.place.screen === 'editor' && pem
         ? { ...left, place: { screen: 'certificates', name: '', pool: '' }, trail: [] }
         : left;
+    }
+    case 'token': {
+      const { token, name, role } = value as TokenCreated;
+      const said = `${token}\n\nThe secret of ${name}, ${role}. It is shown only here, and only now.`;
+      return { ...model, overlay: { kind: 'message', title: 'Token', text: said } };
     }
     case undefined:
       return model;

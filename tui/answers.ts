@@ -4,12 +4,16 @@ import type { Ask } from './ask.js';
 import { answerCertificate } from './certificate-keys.js';
 import { answerConfig } from './config/questions.js';
 import type { Model } from './model.js';
+import { answerLogin } from './login.js';
 import { answerPair } from './pair-keys.js';
+import { answerUser } from './user-keys.js';
 import type { Step } from './step.js';
 
 export function answered(model: Model, now: Ask): Step {
   const done =
     answerAccess(model, now) ??
+    answerLogin(model, now) ??
+    answerUser(model, now) ??
     answerPair(model, now) ??
     answerCertificate(model, now) ??
     answerConfig(model, now);

@@ -39,7 +39,14 @@ export type Purpose =
   | { readonly type: 'import' }
   | { readonly type: 'paste' }
   | { readonly type: 'request' }
-  | { readonly type: 'self-signed' };
+  | { readonly type: 'self-signed' }
+  | { readonly type: 'login' }
+  | { readonly type: 'new-user' }
+  | { readonly type: 'new-token' }
+  | { readonly type: 'own-password' }
+  /** Of a user. */
+  | { readonly type: 'role'; readonly name: string }
+  | { readonly type: 'password'; readonly name: string };
 
 export interface Ask {
   readonly kind: 'ask';

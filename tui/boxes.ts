@@ -99,7 +99,7 @@ export function boxed(
 
 function askLines(
   { look }: Model,
-  { note, fields, field, problem }: Ask,
+  { note, fields, field, problem, purpose }: Ask,
   sentences: (text: string, style?: Style) => Line[],
   hints: (...pairs: readonly (readonly [string, string])[]) => Line,
   width: number,
@@ -114,7 +114,12 @@ function askLines(
     ...rows,
     ...sentences(problem, 'bad'),
     [],
-    hints(['Enter', 'goes on'], ...more, ...choose, ['Esc', 'does not']),
+    hints(
+      ['Enter', 'goes on'],
+      ...more,
+      ...choose,
+      purpose.type === 'login' ? ['Ctrl-C', 'quits'] : ['Esc', 'does not'],
+    ),
   ];
 }
 

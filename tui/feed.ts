@@ -8,7 +8,7 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { ApplyResult, EventRow, StreamMessage } from '../appliance/api/contract.js';
+import type { ApplyResult, EventRow, LoggedIn, StreamMessage } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
 import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
@@ -24,7 +24,7 @@ const LAST_RETRY_MS = 5000;
 const GATHER_MS = 100;
 const EVENTS_ASKED = 500;
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
-  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware'] as const),
+  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me'] as const),
 ]);
 const SELDOM_MS = 5000;
 
@@ -52,6 +52,12 @@ export class Feed {
   #stale = false;
   #retryMs = FIRST_RETRY_MS;
   #checking = false;
+  /** Of the stream that is open. */
+  #stream = new AbortController();
+  /** Called by a login, while nobody is logged in. */
+  #wake: (() => void) | null = null;
+  /** Whether nobody is logged in who has to be. */
+  #out = false;
   #nextCheck: { readonly document: JsonMap; readonly serial: number } | null = null;
 
   constructor(options: FeedOptions) {
@@ -64,16 +70,77 @@ export class Feed {
     const { client } = this.#options;
     while (!signal.aborted) {
       let why = 'The daemon ended the connection.';
+      this.#stream = new AbortController();
+      const either = AbortSignal.any([signal, this.#stream.signal]);
+      const secret = client.secret;
       try {
-        await client.stream({ path: '/v1/stream' }, (message) => this.#hear(message), signal);
+        await client.stream({ path: '/v1/stream' }, (message) => this.#hear(message), either);
       } catch (error) {
         if (!(error instanceof CliError) && !(error instanceof SyntaxError)) throw error;
         why = error.message;
+        if (isUnknown(error)) this.#unknown(null, secret);
       }
       if (signal.aborted) return;
+      // Somebody logged in, or out, or has to.
+      if (this.#stream.signal.aborted) {
+        if (this.#out) await this.#loggedIn();
+        continue;
+      }
       this.#tell('lost', why);
       await this.#pause();
     }
+  }
+
+  async login(name: string, password: string): Promise<void> {
+    const { actor, dispatch } = this.#options;
+    try {
+      const json = { name, password };
+      const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
+      this.#use(session.token);
+      this.#out = false;
+      dispatch({ type: 'logged-in', session });
+      this.#wake?.();
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      dispatch({ type: 'login-failed', why: error.message });
+    }
+  }
+
+  /** Forgets the session at once, whatever the daemon says. */
+  async logout(why: string): Promise<void> {
+    const { actor } = this.#options;
+    const secret = actor.secret;
+    const told = actor.text({ method: 'POST', path: '/v1/logout' });
+    this.#use(null);
+    this.#unknown(why, null);
+    try {
+      await told;
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      if (secret !== null && !isUnknown(error)) this.#failed(error);
+    }
+  }
+
+  #use(secret: string | null): void {
+    const { client, asker, actor } = this.#options;
+    for (const one of [client, asker, actor]) one.secret = secret;
+  }
+
+  /** What was asked with another secret than there is now says nothing of this one. */
+  #unknown(why: string | null, secret: string | null): void {
+    if (secret !== this.#options.client.secret) return;
+    this.#out = true;
+    this.#stream.abort();
+    this.#options.dispatch({ type: 'unknown', why });
+  }
+
+  async #loggedIn(): Promise<void> {
+    const { signal } = this.#aborter;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    this.#wake = null;
   }
 
   stop(): void {
@@ -137,6 +204,10 @@ export class Feed {
 
   #failed(error: unknown): void {
     if (!(error instanceof CliError)) throw error;
+    if (isUnknown(error)) {
+      this.#unknown(null, this.#options.client.secret);
+      return;
+    }
     const { code, details = [] } = error.body.error;
     const lines = details.map(({ path, message }) => `${path}: ${message}`);
     this.#options.dispatch({ type: 'failed', text: [error.message, ...lines].join('\n'), code });
@@ -223,13 +294,15 @@ export class Feed {
     this.#asking.set(path, false);
     this.#asked.set(path, this.#options.now());
     const { asker, dispatch, now } = this.#options;
+    const { secret } = asker;
     let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
     try {
       answer = { value: await asker.json<unknown>({ path }), problem: null };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
+      if (isUnknown(error)) this.#unknown(null, secret);
       // What was seen stays seen while the daemon is away; the last line says how old it is.
-      if (error.code !== EXIT.unreachable) answer = { value: null, problem: error.message };
+      else if (error.code !== EXIT.unreachable) answer = { value: null, problem: error.message };
     }
     const again = this.#asking.get(path) === true;
     this.#asking.delete(path);
@@ -284,4 +357,9 @@ export async function checkedBy(actor: Client, json: JsonMap): Promise<Check> {
     const unanswered = error.code === EXIT.unreachable;
     return { changes: [], warnings: [], errors, problem: error.message, unanswered };
   }
+}
+
+/** Whether the daemon does not know who is asking. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof CliError && error.body.error.code === 'unauthenticated';
 }

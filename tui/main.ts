@@ -16,6 +16,8 @@ import { WizardAsks } from './wizard/asks.js';
 
 export interface DashboardOptions {
   readonly socket: string;
+  /** Of a session or token, from the start on; null: as whoever runs this. */
+  readonly secret: string | null;
   readonly look: Look;
   /** As TERM names it. */
   readonly terminal: string;
@@ -45,6 +47,7 @@ export const runDashboard: RunDashboard = (options) =>
     const agent = new Agent({ keepAlive: true });
     const asker = new Client(socket, SILENCE_MS, agent);
     const actor = new Client(socket, ACT_MS);
+    for (const one of [client, asker, actor]) one.secret = options.secret;
     let frame: NodeJS.Timeout | null = null;
     let soon: NodeJS.Immediate | null = null;
     let ended = false;
@@ -152,6 +155,12 @@ export const runDashboard: RunDashboard = (options) =>
           return;
         case 'export':
           feed.export(effect).catch(failed);
+          return;
+        case 'login':
+          feed.login(effect.name, effect.password).catch(failed);
+          return;
+        case 'logout':
+          feed.logout(effect.why).catch(failed);
           return;
         case 'mouse':
           terminal.mouse(effect.on);

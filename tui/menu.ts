@@ -15,6 +15,7 @@ const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   revision: 'config',
   certificate: 'certificates',
   audit: 'system',
+  users: 'system',
 };
 
 export function menuEntry({ screen }: Pick<Place, 'screen'>): ScreenName {

@@ -15,6 +15,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  Me,
   PairView,
   PoolDetail,
   PoolRow,
@@ -25,6 +26,8 @@ import type {
   ServiceRow,
   Status,
   TierRow,
+  TokenRow,
+  UserRow,
   WorkerRow,
 } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
@@ -60,7 +63,9 @@ export interface Answers {
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
   readonly access: AccessView;
-  readonly users: readonly { readonly name: string }[];
+  readonly me: Me;
+  readonly users: readonly UserRow[];
+  readonly tokens: readonly TokenRow[];
 }
 
 export type Topic = keyof Answers;
@@ -89,6 +94,7 @@ export type ScreenName =
   | 'pair'
   | 'system'
   | 'audit'
+  | 'users'
   | 'object'
   | 'changes'
   | 'editor'
@@ -171,7 +177,14 @@ export type Inner =
 
 /** Changes whose answer is of interest. */
 export type About =
-  'access-test' | 'prefer' | 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
+  | 'access-test'
+  | 'prefer'
+  | 'commit'
+  | 'invited'
+  | 'failover'
+  | 'request'
+  | 'certificates'
+  | 'token';
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -217,6 +230,9 @@ export type Effect =
       readonly passphrase: string;
       readonly done: string;
     }
+  | { readonly type: 'login'; readonly name: string; readonly password: string }
+  /** `why`: what the login box says then. */
+  | { readonly type: 'logout'; readonly why: string }
   /** Whether the terminal tells of its mouse. */
   | { readonly type: 'mouse'; readonly on: boolean };
 
@@ -263,6 +279,10 @@ export interface Model {
   readonly wizard: Wizard | null;
   /** On a unit without a revision it opens by itself, once. */
   readonly wizardOffered: boolean;
+  /** When a key was pressed last. */
+  readonly used: number;
+  /** Whose the candidate is; null: nobody logged in yet. */
+  readonly owner: string | null;
 }
 
 export function firstModel(of: {
@@ -291,6 +311,8 @@ export function firstModel(of: {
     mouse: of.mouse ?? false,
     wizard: null,
     wizardOffered: false,
+    used: of.now,
+    owner: null,
   };
 }
 
@@ -361,6 +383,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers'],
   audit: ['revisions'],
+  users: ['users', 'tokens'],
   object: [],
   changes: [],
   editor: [],
@@ -403,7 +426,13 @@ export function wanted(
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];
   return [
-    ...new Set<Topic>(['status', 'services', ...first, ...shown, ...named, ...configuring(model)]),
+    ...new Set<Topic>([
+      ...(['status', 'services', 'me'] as const),
+      ...first,
+      ...shown,
+      ...named,
+      ...configuring(model),
+    ]),
   ];
 }
 

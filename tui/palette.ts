@@ -6,8 +6,10 @@
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { askCommit, objectPlace } from './config/questions.js';
 import { MENU } from './keys.js';
+import { meOf } from './login.js';
 import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
 import { objectRows } from './screens/config.js';
+import { ownPassword } from './user-keys.js';
 
 export interface Candidate {
   readonly text: string;
@@ -39,6 +41,7 @@ const FURTHER: readonly {
   { text: 'audit', does: 'who did what', screen: 'audit' },
   { text: 'access', does: 'who may use the services', screen: 'access' },
   { text: 'wizard', does: 'the questions of the first set-up', screen: 'wizard' },
+  { text: 'users', does: 'users and tokens', screen: 'users' },
 ];
 
 function all(model: Model): Candidate[] {
@@ -88,6 +91,7 @@ function all(model: Model): Candidate[] {
     ),
     ...objectsShown(model),
     ...configCommands(model),
+    ...sessionCommands(model),
     {
       text: 'mouse',
       does: model.mouse ? 'off' : 'on',
@@ -108,6 +112,17 @@ function all(model: Model): Candidate[] {
       does: 'leave the dashboard',
       meant: { type: 'effect', effect: { type: 'quit' } },
     },
+  ];
+}
+
+/** Of who is logged in. */
+function sessionCommands(model: Model): Candidate[] {
+  const me = meOf(model);
+  if (me?.via !== 'session') return [];
+  const why = 'You have logged out.';
+  return [
+    { text: 'logout', does: me.name, meant: { type: 'effect', effect: { type: 'logout', why } } },
+    { text: 'password', does: 'change yours', meant: { type: 'open', overlay: ownPassword() } },
   ];
 }
 

@@ -16,6 +16,7 @@ import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
 import { wizardKey } from './wizard/keys.js';
+import { userKey } from './user-keys.js';
 
 export function screenKey(model: Model, key: Key): Step {
   if (model.place.screen === 'editor' && model.editor !== null) {
@@ -28,7 +29,8 @@ export function screenKey(model: Model, key: Key): Step {
     configKey(model, key) ??
     pairKey(model, key) ??
     certificateKey(model, key) ??
-    accessKey(model, key);
+    accessKey(model, key) ??
+    userKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
@@ -83,6 +85,10 @@ export function screenKey(model: Model, key: Key): Step {
     case 'A':
       return model.place.screen === 'system'
         ? go(model, { screen: 'audit', name: '', pool: '' })
+        : same(model);
+    case 'U':
+      return model.place.screen === 'system'
+        ? go(model, { screen: 'users', name: '', pool: '' })
         : same(model);
     case 'K':
       return open(model, askKeep(model));

@@ -2,8 +2,8 @@
  * What happens when something happens: the model before, one action, the model after and what is to
  * be done outside. Pure but for the history, which it adds to.
  */
-import type { ErrorCode, EventRow, MemberRow } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
+import type { ErrorCode, EventRow, LoggedIn, MemberRow } from '../appliance/api/contract.js';
 import { acted, refusalText } from './acted.js';
 import { trackOf } from './columns.js';
 import type { Check } from './config/draft.js';
@@ -11,6 +11,7 @@ import { withCheckedLines } from './editor-keys.js';
 import type { Size } from './frame.js';
 import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
+import { allowed, idleEnd, loggedIn, loginFailed, loginOf, unknown } from './login.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
 import {
@@ -47,6 +48,10 @@ export type Action =
       readonly call?: Call;
     }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
+  /** The daemon does not know who is asking. */
+  | { readonly type: 'unknown'; readonly why: string | null }
+  | { readonly type: 'logged-in'; readonly session: LoggedIn }
+  | { readonly type: 'login-failed'; readonly why: string }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
   | { readonly type: 'wizard'; readonly answer: WizardAnswer }
   | { readonly type: 'mouse'; readonly mouse: Mouse };
@@ -69,22 +74,32 @@ const NOTICE_MS = 8000;
 export function step(model: Model, action: Action): Step {
   switch (action.type) {
     case 'key':
-      return model.overlay === null
-        ? screenKey(model, action.key)
-        : overlayKey(model, model.overlay, action.key);
+      return pressed({ ...model, used: model.now }, action.key);
     case 'size':
       return just({ ...model, size: action.size });
-    case 'tick':
-      return just(aged(model, action.now));
+    case 'tick': {
+      const later = aged(model, action.now);
+      const end = idleEnd(later);
+      return end === null ? just(later) : { model: { ...later, used: later.now }, effects: [end] };
+    }
+    case 'unknown':
+      return just(unknown(model, action.why));
+    case 'logged-in':
+      return loggedIn(model, action.session);
+    case 'login-failed':
+      return just(loginFailed(model, action.why));
     case 'link':
       return linked(model, action.link);
     case 'answer': {
+      // Of who is not logged in any more.
+      if (loginOf(model) !== null) return just(model);
       remember(model, action);
       const { topic, answer } = action;
       const later = aged(model, Math.max(model.now, answer.at));
       return offered({ ...later, data: { ...model.data, [topic]: answer } });
     }
     case 'events':
+      if (loginOf(model) !== null) return just(model);
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
     case 'done':
       return acted(model, action);
@@ -103,8 +118,13 @@ export function step(model: Model, action: Action): Step {
     case 'wizard':
       return wizardAnswered(model, action.answer);
     case 'mouse':
-      return mouseStep(model, action.mouse);
+      return allowed(model, mouseStep({ ...model, used: model.now }, action.mouse));
   }
+}
+
+function pressed(model: Model, key: Key): Step {
+  const { overlay } = model;
+  return allowed(model, overlay === null ? screenKey(model, key) : overlayKey(model, overlay, key));
 }
 
 /** A candidate that nobody could look at is looked at once the daemon is there. */

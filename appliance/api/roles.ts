@@ -97,6 +97,21 @@ export function ruleOf(method: string, pattern: string): RouteRule | null {
   return Object.hasOwn(ROUTE_RULES, key) ? (ROUTE_RULES[key] ?? null) : null;
 }
 
+/** Of a path as it is asked for, encoded, without a query. */
+export function ruleOfPath(method: string, path: string): RouteRule | null {
+  const given = path.split('/');
+  const key = Object.keys(ROUTE_RULES).find((one) => {
+    const [known, pattern = ''] = one.split(' ');
+    const parts = pattern.split('/');
+    return (
+      known === method &&
+      parts.length === given.length &&
+      parts.every((part, at) => part.startsWith(':') || part === given[at])
+    );
+  });
+  return key === undefined ? null : (ROUTE_RULES[key] ?? null);
+}
+
 /** Whether a role may what another one may. */
 export function mayAs(role: Role, needed: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(needed);

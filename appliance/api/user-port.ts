@@ -48,7 +48,7 @@ export interface UsersPort {
     readonly disabled?: boolean;
     readonly author: string;
   }): Promise<UserRow>;
-  /** One's own. Errors: unauthenticated (the old one is wrong), locked, bad-request. */
+  /** One's own. Errors: forbidden (the old one is wrong), locked, bad-request. */
   changePassword(request: {
     readonly name: string;
     readonly old: string;

@@ -168,7 +168,13 @@ export class Users implements UsersPort {
     const { name, old, password, source, author } = request;
     const problem = passwordProblem(password, name);
     if (problem !== null) throw new PortError('bad-request', problem);
-    await this.#check(name, old, { author: name, source, from: author });
+    try {
+      await this.#check(name, old, { author: name, source, from: author });
+    } catch (error) {
+      if (!(error instanceof PortError) || error.code !== 'unauthenticated') throw error;
+      // The session is well.
+      throw new PortError('forbidden', 'The old password is wrong.');
+    }
     return this.set({ name, password, author });
   }
 

@@ -58,6 +58,12 @@ function memoryAudit(acts: AuditRow[]): UsersOptions['audit'] {
   };
 }
 
+const scenes: UserScene[] = [];
+
+function closeAll(): void {
+  for (const scene of scenes.splice(0)) scene.close();
+}
+
 export class SceneUsers implements UsersPort {
   readonly acts: AuditRow[] = [];
   #scene: UserScene | null = null;
@@ -67,7 +73,7 @@ export class SceneUsers implements UsersPort {
   get scene(): UserScene {
     if (this.#scene === null) {
       const scene = userScene({ audit: this.#audit });
-      process.once('exit', () => scene.close());
+      if (scenes.push(scene) === 1) process.once('exit', closeAll);
       this.#scene = scene;
     }
     return this.#scene;

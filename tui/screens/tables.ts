@@ -16,6 +16,7 @@ import { objectListing } from './object.js';
 import { byHealth, waiting } from './overview.js';
 import { pairSheet } from './pair.js';
 import type { Listing, Sheet } from './sheet.js';
+import { userSheet } from './users.js';
 
 /** Screens whose table is made in one place. */
 export function sheetOf(model: Model): Sheet | null {
@@ -32,6 +33,8 @@ export function sheetOf(model: Model): Sheet | null {
       return auditSheet(model);
     case 'access':
       return accessSheet(model);
+    case 'users':
+      return userSheet(model);
     default:
       return null;
   }

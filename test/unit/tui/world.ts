@@ -2,7 +2,14 @@
  * Models as they are after the fake daemon answered everything, and frames as text that a reviewer
  * can read.
  */
-import type { ConfigView, Document, ServiceRow } from '../../../appliance/api/contract.js';
+import type {
+  ConfigView,
+  Document,
+  Me,
+  ServiceRow,
+  TokenRow,
+  UserRow,
+} from '../../../appliance/api/contract.js';
 import { jsonSchema } from '../../../appliance/config/reference.js';
 import type { Node } from '../../../tui/config/schema.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
@@ -78,6 +85,32 @@ export const CONFIGURED: Document = {
 export const CONFIG: ConfigView = { revision: 7, document: CONFIGURED };
 export const SCHEMA = jsonSchema() as Node;
 
+const ROOT: Me = {
+  ...{ name: 'root', role: 'administrator', via: 'root', from: 'root', author: 'root' },
+  expires: null,
+};
+
+export const me = (name: string, role: Me['role']): Me => ({
+  ...{ name, role, via: 'session', from: 'console', author: `${name} (console)` },
+  expires: THEN + 3_600_000,
+});
+
+const user = (name: string, role: Me['role'], more: Partial<UserRow> = {}): UserRow => ({
+  ...{ name, role, disabled: false, created: THEN - 9e8, passwordChanged: THEN - 8e8 },
+  ...{ lastLogin: THEN - 60_000, lockedUntil: null, sessions: 1, ...more },
+});
+const USERS: readonly UserRow[] = [
+  user('anna', 'administrator'),
+  user('otto', 'operator', { lockedUntil: THEN + 30_000 }),
+  user('vera', 'viewer', { disabled: true, lastLogin: null }),
+];
+const TOKENS: readonly TokenRow[] = [
+  {
+    ...{ name: 'ci', role: 'operator', created: THEN - 9e8, expires: THEN + 9e8 },
+    ...{ author: 'anna (console)', lastUsed: THEN - 5000 },
+  },
+];
+
 const ANSWERS: Answers = {
   status: STATUS,
   services,
@@ -95,8 +128,10 @@ const ANSWERS: Answers = {
   pair: PAIRED,
   routers: ROUTERS,
   hardware: HARDWARE,
-  users: [{ name: 'anna' }],
   access: ACCESS,
+  me: ROOT,
+  users: USERS,
+  tokens: TOKENS,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,

@@ -208,7 +208,7 @@ test('the own password takes the old one, and a wrong one counts', async ({ scen
   const { users } = scene;
   await users.add(anna);
   const change = { name: 'anna', password: `${PASSWORD} 2`, source: 'x', author: 'anna (x)' };
-  await refused(() => users.changePassword({ ...change, old: 'no' }), 'unauthenticated', /wrong/);
+  await refused(() => users.changePassword({ ...change, old: 'no' }), 'forbidden', /old password/);
   await users.changePassword({ ...change, old: PASSWORD });
   await users.login({ name: 'anna', password: `${PASSWORD} 2`, ...here });
 });
