@@ -42,6 +42,7 @@ import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
+import { Traffic } from './control/traffic-port.js';
 import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -59,6 +60,8 @@ import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
 import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
+import { HistoryKeeper } from './telemetry/history/keeper.js';
+import { HistoryStore } from './telemetry/history/history-store.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
 import { MachineKey } from './tls/machine-key.js';
@@ -361,6 +364,23 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const traffic = new Traffic(
+      new HistoryKeeper(
+        new HistoryStore(join(options.stateDir, 'history.db'), {
+          busyTimeout: BUSY_MS,
+          onDamage: (message) => {
+            events.append({ kind: 'repair', severity: 'warning', message });
+          },
+          onError: (err) => {
+            log.error({ err }, 'cannot keep the history of traffic on the disk; trying again');
+          },
+        }),
+      ),
+      tier,
+    );
+    closing.push(() => {
+      traffic.close();
+    });
     sharing = new Sharing({
       pair,
       certificates: stored,
@@ -409,6 +429,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       alerts: new Alerting(alerts),
       roles,
       watches,
+      traffic,
       metrics,
       log,
       profiles,

@@ -28,6 +28,7 @@
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]&severity=LEAST
  *   GET    /v1/drops                          ?samples=N, by reason
+ *          /v1/history                        see traffic-routes.ts
  *   GET    /v1/access                         access lists and temporary entries
  *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
  *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
@@ -48,6 +49,7 @@ import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
+import { addTraffic } from './traffic-routes.js';
 import { addSchema } from './schema-route.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
@@ -85,6 +87,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
+  addTraffic(app, context);
   addStream(app, context);
 }
 

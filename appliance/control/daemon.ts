@@ -86,6 +86,7 @@ import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
+import type { Traffic } from './traffic-port.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
@@ -112,6 +113,7 @@ export interface DaemonParts {
   readonly alerts: Alerting;
   readonly roles: Roles;
   readonly watches: Watches;
+  readonly traffic: Traffic;
   readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -205,6 +207,7 @@ export class Daemon implements DaemonPort, MetricsSource {
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           const proxy = this.#show.proxy;
+          parts.traffic.sample({ intent, tables, deltas, proxy });
           parts.watches.look({
             ...{ intent, tables, usage: tier.usage(), drops: counters.drops },
             proxied: new Map(
@@ -494,6 +497,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get traffic(): Traffic {
+    return this.#parts.traffic;
   }
 
   get alerts(): Alerting {

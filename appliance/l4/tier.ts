@@ -216,6 +216,18 @@ export class L4Tier {
     };
   }
 
+  /** Flows of each service that are active now: those that the flow table holds. */
+  activeFlows(): ReadonlyMap<string, number> {
+    const { services } = this.#programmer;
+    const active = readNumbers(this.datapath.map('service_active'), services.end);
+    return new Map(
+      [...this.#tables.services.values()].map((service) => [
+        service.name,
+        active[services.row(service) ?? -1] ?? 0,
+      ]),
+    );
+  }
+
   /** SYN cookies of every service that may have them, by name. */
   cookies(): ReadonlyMap<string, CookieState> {
     const { services } = this.#programmer;

@@ -20,7 +20,8 @@ import {
   quantity,
   timestamp,
 } from '../../appliance/cli/format.js';
-import { chart, sparkline } from '../chart.js';
+import { sparkline } from '../../appliance/cli/sparkline.js';
+import { chart } from '../chart.js';
 import { memberColumns, stateStyle, stateText, trackOf } from '../columns.js';
 import { beside, heading, span, wrap, type Line } from '../frame.js';
 import { secondsOfColumn, type Measure } from '../history.js';

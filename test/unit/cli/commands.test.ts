@@ -26,6 +26,7 @@ import {
   TEST,
   TIERS,
 } from '../api/fake-daemon.js';
+import { trafficOf } from '../api/fake-traffic.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
 import { following, weir, weirHead, weirInto } from './weir.js';
 
@@ -49,6 +50,7 @@ for (const [words, expected] of [
   [['hardware'], HARDWARE],
   [['show', 'counters'], COUNTERS],
   [['show', 'drops'], DROPS],
+  [['show', 'traffic', 'shop', '--span', '24h'], trafficOf('service:shop')],
   [['access', 'show'], ACCESS],
   [['access', 'test', '192.0.2.7'], ACCESS_TEST],
   [['access', 'reload'], ACCESS],
@@ -226,6 +228,14 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /Rolled back to the document of revision 6: revision 8, 3 changes:/,
       /~ pools\.web\.members\[10\.0\.1\.11:8080\]\.weight: 1 → 3/,
       /- services\.old/,
+    ],
+  ],
+  [
+    ['show', 'traffic', '--span', '24h'],
+    [
+      /unit, the last 24h until 2026-03-01 .* by 10m00s\n/,
+      /Requests +\S+ +\S+ +0 +720\/s +1\.43k\/s\n/,
+      /CPU .* 25\.0% +25\.0% +25\.0%\n/,
     ],
   ],
   [['show', 'drops'], [/denied +12\.0k +450\/s +7 +12\.0k\n/]],
