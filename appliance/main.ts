@@ -42,6 +42,7 @@ import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
+import { LiveTraffic } from './control/live.js';
 import { Traffic } from './control/traffic-port.js';
 import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
@@ -364,6 +365,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const live = new LiveTraffic({ proxy, fastPath: tier });
     const traffic = new Traffic(
       new HistoryKeeper(
         new HistoryStore(join(options.stateDir, 'history.db'), {
@@ -377,6 +379,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         }),
       ),
       tier,
+      live,
     );
     closing.push(() => {
       traffic.close();
@@ -430,6 +433,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       roles,
       watches,
       traffic,
+      live,
       metrics,
       log,
       profiles,

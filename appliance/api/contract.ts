@@ -20,6 +20,7 @@ export type { Change, ConfigError, Document };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './history-contract.js';
+export type * from './live-contract.js';
 export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';

@@ -9,6 +9,7 @@
 import { z } from 'zod';
 import { EVENT_KINDS, type Document } from './contract.js';
 import { HISTORY_SPANS } from './history-contract.js';
+import { LIVE_ORDERS, LIVE_VIEWS } from './live-contract.js';
 import { SEVERITIES } from './event-severities.js';
 import { type DocumentSource, PortError } from './port.js';
 
@@ -232,6 +233,11 @@ const trafficQuery = z.strictObject({
     .optional(),
   span: z.enum(HISTORY_SPANS).optional(),
 });
+const liveQuery = z.strictObject({
+  view: z.enum(LIVE_VIEWS),
+  order: z.enum(LIVE_ORDERS).optional(),
+  filter: z.string().max(500).optional(),
+});
 const dropsQuery = z.strictObject({ samples: wholeNumber(0, 1000).optional() });
 const accessTestQuery = z.strictObject({
   address: z.string().max(64),
@@ -255,6 +261,7 @@ export const parseQuery = {
   events: (query: unknown) => check(eventsQuery, query, 'query'),
   stream: (query: unknown) => check(streamQuery, query, 'query'),
   traffic: (query: unknown) => check(trafficQuery, query, 'query'),
+  live: (query: unknown) => check(liveQuery, query, 'query'),
   drops: (query: unknown) => check(dropsQuery, query, 'query'),
   accessTest: (query: unknown) => check(accessTestQuery, query, 'query'),
   accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),

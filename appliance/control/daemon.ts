@@ -86,6 +86,7 @@ import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
 import { unreachable } from './unreachable.js';
+import type { LiveTraffic } from './live.js';
 import type { Traffic } from './traffic-port.js';
 import type { Watches } from './watch/watches.js';
 
@@ -114,6 +115,7 @@ export interface DaemonParts {
   readonly roles: Roles;
   readonly watches: Watches;
   readonly traffic: Traffic;
+  readonly live: LiveTraffic;
   readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -198,6 +200,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
+          parts.live.step(deltas);
           this.#guardAttachments();
           const known = this.#reconciler.tables;
           if (known !== undefined) parts.peerHealth.step(known);
@@ -312,10 +315,11 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   /** The fast path has events to tell. */
   eventsReadable(): void {
-    const { tier, events } = this.#parts;
+    const { tier, events, live } = this.#parts;
     tier.drainEvents((event: L4Event) => {
       if (event.kind === 'drop') this.#show.dropTold(event.reason);
-      events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      const { time } = events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      if (event.kind === 'flow-new') live.flow(event, time);
     });
   }
 

@@ -1,4 +1,4 @@
-/** Answers about traffic of the past, and records it once a second. */
+/** Answers about traffic of the past and of now, and records it once a second. */
 import type { CounterDeltas, TrafficHistory } from '../api/contract.js';
 import type { TrafficPort } from '../api/traffic-port.js';
 import { PortError } from '../api/port.js';
@@ -6,6 +6,7 @@ import type { Intent } from '../config/schema.js';
 import { serviceName } from '../telemetry/history/history.js';
 import type { HistoryKeeper } from '../telemetry/history/keeper.js';
 import { LoadMeter } from '../telemetry/history/unit-load.js';
+import type { LiveTraffic } from './live.js';
 import type { ProxyWatch } from './proxy-watch.js';
 import type { Tables } from './tables.js';
 import { trafficSamples } from './traffic-history.js';
@@ -20,12 +21,18 @@ export interface Seen {
 export class Traffic implements TrafficPort {
   readonly #keeper: HistoryKeeper;
   readonly #fastPath: { activeFlows(): ReadonlyMap<string, number> };
+  readonly #live: LiveTraffic;
   readonly #load = new LoadMeter();
   #services: ReadonlySet<string> = new Set();
 
-  constructor(keeper: HistoryKeeper, fastPath: { activeFlows(): ReadonlyMap<string, number> }) {
+  constructor(
+    keeper: HistoryKeeper,
+    fastPath: { activeFlows(): ReadonlyMap<string, number> },
+    live: LiveTraffic,
+  ) {
     this.#keeper = keeper;
     this.#fastPath = fastPath;
+    this.#live = live;
   }
 
   /** Once a second, with what was counted since the last time. */
@@ -54,7 +61,12 @@ export class Traffic implements TrafficPort {
     );
   }
 
+  watch(...args: Parameters<TrafficPort['watch']>): () => void {
+    return this.#live.watch(...args);
+  }
+
   close(): void {
+    this.#live.close();
     this.#keeper.close();
   }
 }
