@@ -14,6 +14,7 @@ const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   revision: 'config',
   certificate: 'certificates',
   audit: 'system',
+  live: 'overview',
 };
 
 export function menuEntry({ screen }: Pick<Place, 'screen'>): ScreenName {

@@ -10,6 +10,7 @@ import { withCheckedLines } from './editor-keys.js';
 import type { Size } from './frame.js';
 import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
+import { liveHeard, type Heard } from './live.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
 import type { About, Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
@@ -34,7 +35,8 @@ export type Action =
     }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
-  | { readonly type: 'mouse'; readonly mouse: Mouse };
+  | { readonly type: 'mouse'; readonly mouse: Mouse }
+  | Heard;
 
 /** One member a topic, so that topic and answer go together. */
 export type AnswerAction = {
@@ -85,6 +87,9 @@ export function step(model: Model, action: Action): Step {
       if (draft === null || draft.serial !== action.serial) return just(model);
       return just(withCheckedLines({ ...model, draft: { ...draft, check: action.check } }));
     }
+    case 'live':
+    case 'live-problem':
+      return just(liveHeard(model, action));
     case 'mouse':
       return mouseStep(model, action.mouse);
   }

@@ -15,6 +15,7 @@ import { memberScreen, poolScreen, serviceScreen } from './screens/details.js';
 import { editorScreen } from './screens/editor.js';
 import { eventScreen } from './screens/events.js';
 import { revisionScreen } from './screens/history.js';
+import { liveScreen } from './screens/live.js';
 import { objectScreen } from './screens/object.js';
 import { overviewLines } from './screens/overview.js';
 import { systemScreen } from './screens/system.js';
@@ -63,6 +64,8 @@ function screenLines(model: Model, width: number, height: number): Line[] {
       return objectScreen(model, width, height);
     case 'editor':
       return editorScreen(model, width, height);
+    case 'live':
+      return liveScreen(model, width, height);
     default: {
       const sheet = sheetOf(model);
       if (sheet !== null) return sheet.lines(width, height);

@@ -16,16 +16,8 @@ import { LIVE_ORDERS, LIVE_VIEWS, type LiveOrder, type LiveView } from '../api/l
 import { examples, wholeNumber } from './arguments.js';
 import { clientOf, type Context, wantsJson } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
-import {
-  bitsPerSecond,
-  bytes,
-  clean,
-  clock,
-  duration,
-  milliseconds,
-  paint,
-  perSecond,
-} from './format.js';
+import { bitsPerSecond, clock, duration, milliseconds, paint, perSecond } from './format.js';
+import { logWords } from './live-text.js';
 import { table, type Column } from './table.js';
 
 interface TopOptions {
@@ -40,9 +32,7 @@ type News = Exclude<LiveMessage, { readonly type: 'hello' }>;
 export function addTopCommand(program: Command, context: Context): void {
   program
     .command('top')
-    .addArgument(
-      new Argument('[view]', 'what to look at').choices(LIVE_VIEWS).default('clients' as LiveView),
-    )
+    .addArgument(new Argument('[view]', 'what to look at').choices(LIVE_VIEWS).default('clients'))
     .summary('who and what makes the traffic now')
     .description(
       'Shows, once a second until interrupted: clients and URLs with the most traffic, the newest\n' +
@@ -172,18 +162,6 @@ function flowColumns(time: number): readonly Column<LiveFlow>[] {
 function logText(context: Context, message: News & { readonly type: 'log' }): string {
   const more = message.skipped > 0 ? `(${Math.round(message.skipped)} more)\n` : '';
   return message.rows.map((row) => logLine(context, row)).join('') + more;
-}
-
-/** One request, without what a terminal would take for an order. */
-export function logWords(row: LiveRequest): string {
-  const what =
-    row.method === null
-      ? `connection${row.host === null ? '' : ` for ${row.host}`}`
-      : `${row.method} ${row.host ?? ''}${row.target ?? ''}`;
-  const took = row.totalMs === null ? '-' : milliseconds(row.totalMs);
-  const how = row.ended === 'complete' ? '' : ` (${row.ended})`;
-  const parts = [row.client ?? '-', row.service ?? '-', what, took];
-  return clean(`${parts.join(' ')} ${bytes(row.bytesOut)} ${row.member ?? '-'}${how}`);
 }
 
 function logLine(context: Context, row: LiveRequest): string {

@@ -168,7 +168,7 @@ test('live traffic: what was asked for, until the viewer goes', () =>
     for (const [query, why] of [
       ['', /view/],
       ['view=all', /view/],
-      ['view=log&filter=status:9', /The filter is not understood: "9" is no status/],
+      ['view=log&filter=status:9', /The filter is not understood: .*is no status/],
     ] as const) {
       const refused = await call(socket, { path: `/v1/live?${query}` });
       assert.is(refused.status, 400);

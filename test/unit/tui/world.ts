@@ -2,9 +2,15 @@
  * Models as they are after the fake daemon answered everything, and frames as text that a reviewer
  * can read.
  */
-import type { ConfigView, Document, ServiceRow } from '../../../appliance/api/contract.js';
+import type {
+  ConfigView,
+  Document,
+  LiveMessage,
+  ServiceRow,
+} from '../../../appliance/api/contract.js';
 import { jsonSchema } from '../../../appliance/config/reference.js';
 import type { Node } from '../../../tui/config/schema.js';
+import { livePath } from '../../../tui/live.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
 import {
   firstModel,
@@ -34,6 +40,7 @@ import {
   TIERS,
 } from '../api/fake-daemon.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
+import { trafficOf } from '../api/fake-traffic.js';
 import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
 import { ROUTERS } from '../api/router-rows.js';
@@ -96,6 +103,7 @@ const ANSWERS: Answers = {
   pool: DETAIL,
   member: MEMBER,
   flows: FLOWS,
+  traffic: trafficOf('unit'),
 };
 
 export function answer<T extends Topic>(
@@ -128,6 +136,8 @@ export interface World {
   readonly size?: Size;
   readonly place?: Place;
   readonly answers?: Partial<Answers>;
+  /** What is told of live traffic, on its screen. */
+  readonly live?: LiveMessage;
   /** Seconds of traffic before now. */
   readonly seconds?: number;
 }
@@ -146,12 +156,16 @@ export function world(of: World = {}): Model {
     return answer('services', rows, place, THEN - (seconds - index) * 1000);
   });
   const topics = Object.keys(answers) as Topic[];
+  const path = livePath(first);
+  const live: Action[] =
+    path === null || of.live === undefined ? [] : [{ type: 'live', path, message: of.live }];
   return after(
     first,
     { type: 'link', link: { state: 'up', since: THEN, why: '' } },
     ...before,
     ...topics.map((topic) => answer(topic, answers[topic], place)),
     { type: 'events', rows: [event(1), event(2)], past: true },
+    ...live,
   );
 }
 
