@@ -66,7 +66,7 @@ export interface LiveRequest {
   readonly service: string | null;
   readonly route: string | null;
   readonly client: string | null;
-  /** Null for connections. */
+  /** Null for connections, and for requests that the unit answered itself without a member. */
   readonly method: string | null;
   readonly target: string | null;
   readonly host: string | null;

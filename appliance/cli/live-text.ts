@@ -6,7 +6,7 @@ import { bytes, clean, milliseconds } from './format.js';
 export function logWords(row: LiveRequest): string {
   const what =
     row.method === null
-      ? `connection${row.host === null ? '' : ` for ${row.host}`}`
+      ? `${row.status === 0 ? 'connection' : 'request'}${row.host === null ? '' : ` for ${row.host}`}`
       : `${row.method} ${row.host ?? ''}${row.target ?? ''}`;
   const took = row.totalMs === null ? '-' : milliseconds(row.totalMs);
   const how = row.ended === 'complete' ? '' : ` (${row.ended})`;

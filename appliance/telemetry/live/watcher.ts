@@ -84,8 +84,9 @@ export class Watcher<F extends NewFlow = NewFlow> {
       }
       return;
     }
-    const connection = request.method === null;
-    if (view === 'urls' && connection) return;
+    // A request whose head is not known any more has no method either, and was answered.
+    const connection = request.method === null && request.status === 0;
+    if (view === 'urls' && request.target === null) return;
     const key = view === 'clients' ? request.client : urlKey(request, path);
     if (key === null) return;
     const failed = request.status >= 500 || (request.status === 0 && !connection);
