@@ -1,6 +1,6 @@
 /**
  * What history is kept of, and how finely: the unit by second to day, each service more coarsely, so
- * that a thousand of them take some 35 MB and one about 40 kB.
+ * that a thousand of them take some 40 MB.
  */
 import {
   HISTORY_SPANS,
