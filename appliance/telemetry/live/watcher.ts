@@ -198,9 +198,11 @@ export class Watcher<F extends NewFlow = NewFlow> {
       seen.ms *= factor;
       seen.timed *= factor;
     });
-    // What a steady rate of 1 would have summed up to meanwhile.
-    const one = FADE_SECONDS * (1 - Math.exp(-this.#seconds(now) / FADE_SECONDS));
-    const rate = (sum: number): number => (one > 0 ? Number((sum / one).toPrecision(4)) : 0);
+    // What a steady rate of 1 would have summed up to meanwhile. The first moment tells little, and
+    // flows are weighed by what a whole second counted.
+    const seconds = Math.max(1, this.#seconds(now));
+    const one = FADE_SECONDS * (1 - Math.exp(-seconds / FADE_SECONDS));
+    const rate = (sum: number): number => Number((sum / one).toPrecision(4));
     return this.#top
       .top(TOP_ROWS)
       .filter(({ value }) => value.connections + value.requests > FORGOTTEN)
