@@ -43,6 +43,8 @@ import { Sharing } from './control/shared/sharing.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Users } from './control/users.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
+import { LiveTraffic } from './control/live.js';
+import { Traffic } from './control/traffic-port.js';
 import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -60,6 +62,8 @@ import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
 import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
+import { HistoryKeeper } from './telemetry/history/keeper.js';
+import { HistoryStore } from './telemetry/history/history-store.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
 import { MachineKey } from './tls/machine-key.js';
@@ -381,6 +385,25 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const live = new LiveTraffic({ proxy, fastPath: tier });
+    const traffic = new Traffic(
+      new HistoryKeeper(
+        new HistoryStore(join(options.stateDir, 'history.db'), {
+          busyTimeout: BUSY_MS,
+          onDamage: (message) => {
+            events.append({ kind: 'repair', severity: 'warning', message });
+          },
+          onError: (err) => {
+            log.error({ err }, 'cannot keep the history of traffic on the disk; trying again');
+          },
+        }),
+      ),
+      tier,
+      live,
+    );
+    closing.push(() => {
+      traffic.close();
+    });
     sharing = new Sharing({
       pair,
       certificates: stored,
@@ -431,6 +454,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       users,
       roles,
       watches,
+      traffic,
+      live,
       metrics,
       log,
       profiles,

@@ -8,7 +8,13 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { ApplyResult, EventRow, LoggedIn, StreamMessage } from '../appliance/api/contract.js';
+import type {
+  ApplyResult,
+  EventRow,
+  LiveMessage,
+  LoggedIn,
+  StreamMessage,
+} from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
 import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
@@ -35,6 +41,8 @@ export interface FeedOptions {
   /** Waits long: a large document is committed, another unit is joined. */
   readonly actor: Client;
   readonly dispatch: (action: Action) => void;
+  /** What is looked at live (live.ts); null: nothing. */
+  readonly live: () => string | null;
   /** What the screen shows now. */
   readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
   readonly now: () => number;
@@ -58,6 +66,7 @@ export class Feed {
   #wake: (() => void) | null = null;
   /** Whether nobody is logged in who has to be. */
   #out = false;
+  #live: { readonly path: string; readonly aborter: AbortController } | null = null;
   #nextCheck: { readonly document: JsonMap; readonly serial: number } | null = null;
 
   constructor(options: FeedOptions) {
@@ -145,7 +154,33 @@ export class Feed {
 
   stop(): void {
     this.#aborter.abort();
+    this.#live?.aborter.abort();
     if (this.#gathering !== null) clearTimeout(this.#gathering);
+  }
+
+  /** Begins or ends to look at what is wanted live now. */
+  look(): void {
+    const path = this.#options.live();
+    if (path === (this.#live?.path ?? null)) return;
+    this.#live?.aborter.abort();
+    this.#live = null;
+    if (path === null || this.#aborter.signal.aborted) return;
+    this.#live = { path, aborter: new AbortController() };
+    void this.#watch(path, this.#live.aborter.signal);
+  }
+
+  /** Until it ends; it is begun anew when the daemon is there again, or something else is wanted. */
+  async #watch(path: string, signal: AbortSignal): Promise<void> {
+    const { client, dispatch } = this.#options;
+    let text = 'The daemon ended the stream.';
+    try {
+      const hear = (message: LiveMessage): void => dispatch({ type: 'live', path, message });
+      await client.stream<LiveMessage>({ path }, hear, signal);
+    } catch (error) {
+      if (!(error instanceof CliError) && !(error instanceof SyntaxError)) throw error;
+      text = error.message;
+    }
+    if (!signal.aborted) dispatch({ type: 'live-problem', path, text });
   }
 
   refresh(): void {
@@ -157,7 +192,8 @@ export class Feed {
     const now = this.#options.now();
     for (const { topic, path } of this.#options.wanted()) {
       const fresh = now - (this.#asked.get(path) ?? 0) < SELDOM_MS;
-      if (!fresh || !SELDOM.has(topic)) void this.#ask(topic, path);
+      const seldom = SELDOM.has(topic) || /&span=(?!10m)/.test(path);
+      if (!fresh || !seldom) void this.#ask(topic, path);
     }
   }
 
@@ -243,6 +279,9 @@ export class Feed {
       case 'hello':
         this.#retryMs = FIRST_RETRY_MS;
         this.#tell('up', '');
+        this.#live?.aborter.abort();
+        this.#live = null;
+        this.look();
         void this.#past();
         this.refresh();
         return;

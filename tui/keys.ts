@@ -44,6 +44,7 @@ const EVERYWHERE: readonly Hint[] = [
   { keys: 'Esc, h, Left', does: 'back' },
   { keys: 'K', does: 'keep the revision that waits for confirmation' },
   { keys: 'M', does: 'mouse on or off: click a tab or a row, wheel' },
+  { keys: 'T', does: 'live traffic: clients, URLs, flows, log' },
   { keys: 'r, Ctrl-L', does: 'ask the daemon again, and draw everything again' },
   { keys: '?', does: 'these keys' },
   { keys: 'Ctrl-Z', does: 'suspend (fg comes back)' },
@@ -70,6 +71,8 @@ const MEMBER: readonly Hint[] = [
   { keys: 'w', does: 'set its weight' },
 ];
 
+const SPAN: Hint = { keys: 't', does: 'charts of 10 minutes, an hour, a day, a month, a year' };
+
 const CANDIDATE: readonly Hint[] = [
   { keys: 'D, C', does: 'diff of the candidate; commit it' },
   { keys: 'U, X', does: 'undo one edit; drop the candidate' },
@@ -87,7 +90,7 @@ const CERTIFICATE: readonly Hint[] = [
 ];
 
 const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
-  overview: [...MOVE, { keys: 'Enter, l, Right', does: 'open the selected service' }],
+  overview: [...MOVE, SPAN, { keys: 'Enter, l, Right', does: 'open the selected service' }],
   services: [OPEN, { keys: 'a', does: 'access: who may use the services' }, ...TABLE],
   pools: [OPEN, ...TABLE],
   members: [OPEN, ...MEMBER, ...TABLE],
@@ -142,7 +145,14 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
     { keys: 'D', does: 'remove the user or token' },
     ...TABLE,
   ],
-  service: MOVE,
+  live: [
+    { keys: 'v, V', does: 'next of clients, URLs, flows, log; the one before' },
+    { keys: '/', does: 'filter: words, service:, client:, status:, path: … (weir help top)' },
+    { keys: 's', does: 'the most requests, traffic, or errors' },
+    { keys: 'Space', does: 'pause, go on' },
+    ...MOVE,
+  ],
+  service: [...MOVE, SPAN],
   pool: [OPEN, ...MEMBER, ...TABLE],
   member: [...MEMBER, ...MOVE],
   access: [

@@ -8,6 +8,8 @@ import { Agent } from 'node:http';
 import { Client } from '../appliance/cli/client.js';
 import { Feed } from './feed.js';
 import type { Look } from './frame.js';
+import { livePath } from './live.js';
+import { loginOf } from './login.js';
 import { firstModel, pathOf, wanted, type Effect, type Model } from './model.js';
 import { step, type Action } from './step.js';
 import { openTerminal, type Terminal } from './terminal.js';
@@ -81,6 +83,7 @@ export const runDashboard: RunDashboard = (options) =>
       ...{ client, asker, actor },
       dispatch: (action) => guarded(() => dispatch(action)),
       wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
+      live: () => (loginOf(model) === null ? livePath(model) : null),
       now: Date.now,
     });
 
@@ -102,6 +105,7 @@ export const runDashboard: RunDashboard = (options) =>
       const next = step(model, action);
       model = next.model;
       for (const effect of next.effects) perform(effect);
+      feed.look();
       // A key is answered at once; keys that came together, as pasted text does, by one frame.
       const { type } = action;
       if (type === 'key' || type === 'size' || type === 'mouse') {

@@ -16,6 +16,7 @@ const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   certificate: 'certificates',
   audit: 'system',
   users: 'system',
+  live: 'overview',
 };
 
 export function menuEntry({ screen }: Pick<Place, 'screen'>): ScreenName {

@@ -28,8 +28,10 @@ import type {
   TierRow,
   TokenRow,
   UserRow,
+  TrafficHistory,
   WorkerRow,
 } from '../appliance/api/contract.js';
+import type { HistorySpan } from '../appliance/api/history-contract.js';
 import type { Call } from '../appliance/cli/client.js';
 import type { Ask } from './ask.js';
 import type { Draft } from './config/draft.js';
@@ -37,6 +39,7 @@ import type { JsonMap, Node } from './config/schema.js';
 import type { Editor } from './editor.js';
 import type { Look, Size } from './frame.js';
 import { History } from './history.js';
+import { NOTHING_LIVE, type LiveState } from './live.js';
 import { FRESH_TABLE, type TableState } from './table.js';
 import type { Wizard, WizardStep } from './wizard/wizard.js';
 
@@ -66,6 +69,7 @@ export interface Answers {
   readonly me: Me;
   readonly users: readonly UserRow[];
   readonly tokens: readonly TokenRow[];
+  readonly traffic: TrafficHistory;
 }
 
 export type Topic = keyof Answers;
@@ -93,6 +97,7 @@ export type ScreenName =
   | 'config'
   | 'pair'
   | 'system'
+  | 'live'
   | 'audit'
   | 'users'
   | 'object'
@@ -113,6 +118,8 @@ export interface Place {
   readonly name: string;
   /** Of `member`: its pool. */
   readonly pool: string;
+  /** Of screens with charts: how far back they go. */
+  readonly span?: HistorySpan;
 }
 
 export const OVERVIEW: Place = { screen: 'overview', name: '', pool: '' };
@@ -264,6 +271,7 @@ export interface Model {
   readonly trail: readonly Place[];
   readonly tables: Readonly<Record<string, TableState>>;
   readonly eventsState: EventsState;
+  readonly live: LiveState;
   /** First line that is seen of screens that are text. */
   readonly scroll: number;
   readonly overlay: Overlay | null;
@@ -302,6 +310,7 @@ export function firstModel(of: {
     trail: [],
     tables: {},
     eventsState: { flows: false, severity: 'info', filter: '', back: 0 },
+    live: NOTHING_LIVE,
     scroll: 0,
     overlay: null,
     pending: null,
@@ -338,6 +347,7 @@ export function answerOf<T extends Topic>(
 }
 
 const FLOWS_SHOWN = 200;
+export const FIRST_SPAN: HistorySpan = '10m';
 
 export function memberPath(pool: string, member: string): string {
   return `/v1/pools/${encodeURIComponent(pool)}/members/${encodeURIComponent(member)}`;
@@ -356,6 +366,10 @@ export function pathOf(topic: Topic, place: Place): string {
       const named = place.name === '' ? '' : `&${of}=${encodeURIComponent(place.name)}`;
       return `/v1/flows?limit=${FLOWS_SHOWN}${named}`;
     }
+    case 'traffic': {
+      const of = place.screen === 'service' ? `service:${place.name}` : 'unit';
+      return `/v1/history?of=${encodeURIComponent(of)}&span=${place.span ?? FIRST_SPAN}`;
+    }
     case 'revision':
       return `/v1/revisions/${encodeURIComponent(place.name)}`;
     case 'certificate':
@@ -371,7 +385,7 @@ export function pathOf(topic: Topic, place: Place): string {
 
 /** What a screen shows, besides status and services, which are asked for always. */
 const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
-  overview: ['tiers'],
+  overview: ['tiers', 'traffic'],
   services: [],
   pools: ['pools'],
   members: ['members'],
@@ -382,6 +396,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   config: [],
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers'],
+  live: [],
   audit: ['revisions'],
   users: ['users', 'tokens'],
   object: [],
@@ -389,7 +404,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   editor: [],
   revision: ['revision'],
   certificate: ['certificate'],
-  service: ['service', 'flows'],
+  service: ['service', 'flows', 'traffic'],
   pool: ['pool'],
   member: ['member', 'flows'],
   access: ['access'],

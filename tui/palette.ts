@@ -5,8 +5,10 @@
  */
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { askCommit, objectPlace } from './config/questions.js';
+import { LIVE_VIEWS } from '../appliance/api/live-contract.js';
 import { MENU } from './keys.js';
 import { meOf } from './login.js';
+import { livePlace } from './live.js';
 import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
 import { objectRows } from './screens/config.js';
 import { ownPassword } from './user-keys.js';
@@ -66,6 +68,11 @@ function all(model: Model): Candidate[] {
       text,
       does,
       meant: place(screen, ''),
+    })),
+    ...LIVE_VIEWS.map((view): Candidate => ({
+      text: `live ${view}`,
+      does: 'live traffic',
+      meant: { type: 'go', place: livePlace(view) },
     })),
     ...services.map(({ name, state }): Candidate => ({
       text: `service ${name}`,

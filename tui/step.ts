@@ -12,6 +12,7 @@ import type { Size } from './frame.js';
 import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
 import { allowed, idleEnd, loggedIn, loginFailed, loginOf, unknown } from './login.js';
+import { liveHeard, type Heard } from './live.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
 import {
@@ -54,7 +55,8 @@ export type Action =
   | { readonly type: 'login-failed'; readonly why: string }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
   | { readonly type: 'wizard'; readonly answer: WizardAnswer }
-  | { readonly type: 'mouse'; readonly mouse: Mouse };
+  | { readonly type: 'mouse'; readonly mouse: Mouse }
+  | Heard;
 
 /** One member a topic, so that topic and answer go together. */
 export type AnswerAction = {
@@ -117,6 +119,9 @@ export function step(model: Model, action: Action): Step {
     }
     case 'wizard':
       return wizardAnswered(model, action.answer);
+    case 'live':
+    case 'live-problem':
+      return just(liveHeard(model, action));
     case 'mouse':
       return allowed(model, mouseStep({ ...model, used: model.now }, action.mouse));
   }

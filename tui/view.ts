@@ -16,6 +16,7 @@ import { memberScreen, poolScreen, serviceScreen } from './screens/details.js';
 import { editorScreen } from './screens/editor.js';
 import { eventScreen } from './screens/events.js';
 import { revisionScreen } from './screens/history.js';
+import { liveScreen } from './screens/live.js';
 import { objectScreen } from './screens/object.js';
 import { overviewLines } from './screens/overview.js';
 import { systemScreen } from './screens/system.js';
@@ -67,6 +68,8 @@ function screenLines(model: Model, width: number, height: number): Line[] {
       return editorScreen(model, width, height);
     case 'wizard':
       return wizardScreen(model, width, height);
+    case 'live':
+      return liveScreen(model, width, height);
     default: {
       const sheet = sheetOf(model);
       if (sheet !== null) return sheet.lines(width, height);

@@ -19,6 +19,8 @@ import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 export type { Change, ConfigError, Document };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
+export type * from './history-contract.js';
+export type * from './live-contract.js';
 export type * from './pair-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';

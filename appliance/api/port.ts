@@ -49,6 +49,7 @@ import type {
 } from './contract.js';
 
 import type { AlertPort } from './alert-port.js';
+import type { TrafficPort } from './traffic-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
 import type { UsersPort } from './user-port.js';
@@ -234,6 +235,7 @@ export interface DaemonPort {
   /** Reads every file of the access lists again. */
   reloadAccess(): Promise<AccessView>;
 
+  readonly traffic: TrafficPort;
   readonly alerts: AlertPort;
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;

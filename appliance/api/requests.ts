@@ -8,6 +8,8 @@
  */
 import { z } from 'zod';
 import { EVENT_KINDS, type Document } from './contract.js';
+import { HISTORY_SPANS } from './history-contract.js';
+import { LIVE_ORDERS, LIVE_VIEWS } from './live-contract.js';
 import { SEVERITIES } from './event-severities.js';
 import { type DocumentSource, PortError } from './port.js';
 
@@ -224,6 +226,18 @@ const streamQuery = z.strictObject({
     .pipe(z.array(z.enum(['events', 'counters'])).min(1))
     .optional(),
 });
+const trafficQuery = z.strictObject({
+  of: z
+    .string()
+    .regex(/^(?:unit|service:.{1,63})$/, { error: 'expected unit, or service:NAME' })
+    .optional(),
+  span: z.enum(HISTORY_SPANS).optional(),
+});
+const liveQuery = z.strictObject({
+  view: z.enum(LIVE_VIEWS),
+  order: z.enum(LIVE_ORDERS).optional(),
+  filter: z.string().max(500).optional(),
+});
 const dropsQuery = z.strictObject({ samples: wholeNumber(0, 1000).optional() });
 const accessTestQuery = z.strictObject({
   address: z.string().max(64),
@@ -246,6 +260,8 @@ export const parseQuery = {
   flows: (query: unknown) => check(flowsQuery, query, 'query'),
   events: (query: unknown) => check(eventsQuery, query, 'query'),
   stream: (query: unknown) => check(streamQuery, query, 'query'),
+  traffic: (query: unknown) => check(trafficQuery, query, 'query'),
+  live: (query: unknown) => check(liveQuery, query, 'query'),
   drops: (query: unknown) => check(dropsQuery, query, 'query'),
   accessTest: (query: unknown) => check(accessTestQuery, query, 'query'),
   accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),

@@ -66,6 +66,8 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'GET /v1/hardware': view,
   'GET /v1/counters': view,
   'GET /v1/flows': view,
+  'GET /v1/history': view,
+  'GET /v1/live': view,
   'GET /v1/events': view,
   'GET /v1/drops': view,
   'GET /v1/stream': view,

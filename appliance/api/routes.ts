@@ -28,6 +28,7 @@
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]&severity=LEAST
  *   GET    /v1/drops                          ?samples=N, by reason
+ *          /v1/history, /v1/live              see traffic-routes.ts, live-stream.ts
  *   GET    /v1/access                         access lists and temporary entries
  *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
  *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
@@ -51,6 +52,8 @@ import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
+import { addLive } from './live-stream.js';
+import { addTraffic } from './traffic-routes.js';
 import { addSchema } from './schema-route.js';
 import { addUsers } from './user-routes.js';
 import type { Gate } from './identity.js';
@@ -96,6 +99,8 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addRouters(app, context);
   addTrial(app, context);
   addUsers(app, context.daemon.users, context.gate);
+  addTraffic(app, context);
+  addLive(app, context);
   addStream(app, context);
 }
 

@@ -72,9 +72,9 @@ export class Client {
   }
 
   /** Hears every line of a stream until it ends or `signal` aborts. */
-  async stream(
+  async stream<T = StreamMessage>(
     call: Call,
-    onMessage: (message: StreamMessage) => void,
+    onMessage: (message: T) => void,
     signal?: AbortSignal,
   ): Promise<void> {
     const response = await this.#send(call, signal);
@@ -92,7 +92,7 @@ export class Client {
         for (const end of lines) {
           const line = pieces.join('') + end;
           pieces = [];
-          if (line !== '') onMessage(JSON.parse(line) as StreamMessage);
+          if (line !== '') onMessage(JSON.parse(line) as T);
         }
         if (last !== '') pieces.push(last);
       }

@@ -29,6 +29,7 @@ import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
+import { addTopCommand } from './top.js';
 import { addTuiCommand } from './tui.js';
 import { addLoginCommands } from './login.js';
 import { addUserCommands } from './user.js';
@@ -76,6 +77,7 @@ export function createProgram(context: Context): Command {
   addStatusCommand(program, context);
   addTuiCommand(program, context);
   addShowCommands(program, context);
+  addTopCommand(program, context);
   addTestCommands(program, context);
   addAlertCommands(program, context);
   addHardwareCommand(program, context);

@@ -90,6 +90,8 @@ import { WorkerRestarts } from './worker-restarts.js';
 import { tried } from './trial.js';
 import { unreachable } from './unreachable.js';
 import type { Users } from './users.js';
+import type { LiveTraffic } from './live.js';
+import type { Traffic } from './traffic-port.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
@@ -119,6 +121,8 @@ export interface DaemonParts {
   readonly users: Users;
   readonly roles: Roles;
   readonly watches: Watches;
+  readonly traffic: Traffic;
+  readonly live: LiveTraffic;
   readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -203,6 +207,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
+          parts.live.step(deltas);
           this.#guardAttachments();
           const known = this.#reconciler.tables;
           if (known !== undefined) parts.peerHealth.step(known);
@@ -212,6 +217,7 @@ export class Daemon implements DaemonPort, MetricsSource {
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           const proxy = this.#show.proxy;
+          parts.traffic.sample({ intent, tables, deltas, proxy });
           parts.watches.look({
             ...{ intent, tables, usage: tier.usage(), drops: counters.drops },
             proxied: new Map(
@@ -316,10 +322,11 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   /** The fast path has events to tell. */
   eventsReadable(): void {
-    const { tier, events } = this.#parts;
+    const { tier, events, live } = this.#parts;
     tier.drainEvents((event: L4Event) => {
       if (event.kind === 'drop') this.#show.dropTold(event.reason);
-      events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      const { time } = events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      if (event.kind === 'flow-new') live.flow(event, time);
     });
   }
 
@@ -510,6 +517,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get users(): Users {
     return this.#parts.users;
+  }
+
+  get traffic(): Traffic {
+    return this.#parts.traffic;
   }
 
   get alerts(): Alerting {

@@ -60,6 +60,7 @@ import { FakeAlerts } from './fake-alerts.js';
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
 import { SceneUsers } from '../../support/user-scene.js';
+import { FakeTraffic } from './fake-traffic.js';
 import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
@@ -566,6 +567,7 @@ export class FakeDaemon implements DaemonPort {
   readonly alerts = new FakeAlerts();
   readonly pair = new FakePair();
   readonly users = new SceneUsers();
+  readonly traffic = new FakeTraffic();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();

@@ -91,6 +91,7 @@ const COMMANDS = [
   'show flows',
   'show events',
   'show drops',
+  'show traffic',
   'show tiers',
   'show counters',
   'apply',

@@ -11,6 +11,7 @@ import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
 import type { Model, Place } from '../../../tui/model.js';
 import { view } from '../../../tui/view.js';
 import { STATUS } from '../api/fake-daemon.js';
+import { LIVE } from '../api/fake-traffic.js';
 import { ALONE } from '../api/fake-pair.js';
 import {
   after,
@@ -63,6 +64,12 @@ const SCREENS: readonly {
     name: 'overview-empty',
     of: { answers: { status: { ...STATUS, revision: null, alarms: [] }, services: [] } },
   },
+  { name: 'overview-day', of: { place: { ...at('overview'), span: '24h' } } },
+  { name: 'live-clients', of: { place: at('live', 'clients'), live: LIVE.clients } },
+  { name: 'live-urls', of: { place: at('live', 'urls'), live: LIVE.urls } },
+  { name: 'live-flows', of: { place: at('live', 'flows'), live: LIVE.flows } },
+  { name: 'live-log', of: { place: at('live', 'log'), live: LIVE.log }, typed: [' '] },
+  { name: 'live-filter', of: { place: at('live', 'urls'), live: LIVE.urls }, typed: ['/status:5'] },
   { name: 'services', of: { place: at('services') } },
   { name: 'pools', of: { place: at('pools') } },
   { name: 'members', of: { place: at('members') } },

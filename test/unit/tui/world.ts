@@ -5,6 +5,7 @@
 import type {
   ConfigView,
   Document,
+  LiveMessage,
   Me,
   ServiceRow,
   TokenRow,
@@ -12,6 +13,7 @@ import type {
 } from '../../../appliance/api/contract.js';
 import { jsonSchema } from '../../../appliance/config/reference.js';
 import type { Node } from '../../../tui/config/schema.js';
+import { livePath } from '../../../tui/live.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
 import {
   firstModel,
@@ -44,6 +46,7 @@ import {
   TRIAL,
 } from '../api/fake-daemon.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
+import { trafficOf } from '../api/fake-traffic.js';
 import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
 import { ROUTERS } from '../api/router-rows.js';
@@ -136,6 +139,7 @@ const ANSWERS: Answers = {
   pool: DETAIL,
   member: MEMBER,
   flows: FLOWS,
+  traffic: trafficOf('unit'),
 };
 
 export function answer<T extends Topic>(
@@ -179,6 +183,8 @@ export interface World {
   readonly size?: Size;
   readonly place?: Place;
   readonly answers?: Partial<Answers>;
+  /** What is told of live traffic, on its screen. */
+  readonly live?: LiveMessage;
   /** Seconds of traffic before now. */
   readonly seconds?: number;
 }
@@ -201,12 +207,16 @@ export function world(of: World = {}): Model {
     return answer('services', rows, place, THEN - (seconds - index) * 1000);
   });
   const topics = Object.keys(answers) as Topic[];
+  const path = livePath(first);
+  const live: Action[] =
+    path === null || of.live === undefined ? [] : [{ type: 'live', path, message: of.live }];
   return after(
     first,
     { type: 'link', link: { state: 'up', since: THEN, why: '' } },
     ...before,
     ...topics.map((topic) => answer(topic, answers[topic], place)),
     { type: 'events', rows: [event(1), event(2)], past: true },
+    ...live,
   );
 }
 
