@@ -36,6 +36,7 @@
  *          /v1/alerts…                        see alert-routes.ts
  *          /v1/certificates…                  see certificate-routes.ts
  *          /v1/pair…                          see pair-routes.ts
+ *          /v1/system…                        see system-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
@@ -48,6 +49,7 @@ import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
+import { addSystem } from './system-routes.js';
 import { addSchema } from './schema-route.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
@@ -85,6 +87,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
+  addSystem(app, context);
   addStream(app, context);
 }
 

@@ -12,6 +12,7 @@ import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { addAlertCommands } from './alerts.js';
 import { examples } from './arguments.js';
+import { addBackupCommands } from './backup.js';
 import { addCertCommands } from './cert.js';
 import { isCalled } from './complete.js';
 import { addCompletionCommands } from './completion.js';
@@ -29,6 +30,7 @@ import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
+import { addUnitCommands } from './unit-commands.js';
 import { addTuiCommand } from './tui.js';
 
 export function createProgram(context: Context): Command {
@@ -85,6 +87,9 @@ export function createProgram(context: Context): Command {
   addPairCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
+  program.commandsGroup('The unit:');
+  addBackupCommands(program, context);
+  addUnitCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');

@@ -49,6 +49,7 @@ import {
   type TemporaryAccessRequest,
   type TestMemberRequest,
 } from '../api/port.js';
+import type { SystemPort } from '../api/system-port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
 import { formatConfigError } from '../config/errors.js';
@@ -89,6 +90,7 @@ import { unreachable } from './unreachable.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
+  readonly system: SystemPort;
   readonly store: ConfigStore;
   readonly tier: L4Tier;
   readonly network: Network;
@@ -494,6 +496,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get system(): SystemPort {
+    return this.#parts.system;
   }
 
   get alerts(): Alerting {
