@@ -4,10 +4,15 @@ import { answerCertificate } from './certificate-keys.js';
 import { answerConfig } from './config/questions.js';
 import type { Model } from './model.js';
 import { answerPair } from './pair-keys.js';
+import { answerSystem } from './system-keys.js';
 import type { Step } from './step.js';
 
 export function answered(model: Model, now: Ask): Step {
-  const done = answerPair(model, now) ?? answerCertificate(model, now) ?? answerConfig(model, now);
+  const done =
+    answerPair(model, now) ??
+    answerCertificate(model, now) ??
+    answerSystem(model, now) ??
+    answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';
   return { model: { ...model, overlay: { ...now, problem } }, effects: [] };

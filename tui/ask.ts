@@ -34,7 +34,12 @@ export type Purpose =
   | { readonly type: 'import' }
   | { readonly type: 'paste' }
   | { readonly type: 'request' }
-  | { readonly type: 'self-signed' };
+  | { readonly type: 'self-signed' }
+  | { readonly type: 'backup' }
+  | { readonly type: 'restore' }
+  | { readonly type: 'support-bundle' }
+  | { readonly type: 'factory-reset'; readonly unit: string }
+  | { readonly type: 'power' };
 
 export interface Ask {
   readonly kind: 'ask';

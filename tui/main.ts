@@ -135,6 +135,11 @@ export const runDashboard: RunDashboard = (options) =>
         case 'import':
           feed.import(effect).catch(failed);
           return;
+        case 'save':
+        case 'inspect':
+        case 'restore':
+          feed.file(effect).catch(failed);
+          return;
         case 'mouse':
           terminal.mouse(effect.on);
           return;

@@ -23,6 +23,7 @@ import type {
   ServiceDetail,
   ServiceRow,
   Status,
+  SystemView,
   TierRow,
   WorkerRow,
 } from '../appliance/api/contract.js';
@@ -57,6 +58,7 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly system: SystemView;
 }
 
 export type Topic = keyof Answers;
@@ -166,6 +168,24 @@ export type Inner =
 /** Changes whose answer is of interest. */
 export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
 
+export interface BackupEffect {
+  /** Looks into a backup on this machine, or restores it. */
+  readonly type: 'inspect' | 'restore';
+  readonly file: string;
+  readonly passphrase: string;
+  readonly configurationOnly: boolean;
+}
+
+/** What writes and reads files on this machine. */
+export type FileEffect =
+  | {
+      readonly type: 'save';
+      readonly call: Call;
+      readonly file: string;
+      readonly done: string;
+    }
+  | BackupEffect;
+
 export type Effect =
   | { readonly type: 'quit' }
   | { readonly type: 'suspend' }
@@ -190,6 +210,7 @@ export type Effect =
       readonly passphrase: string;
       readonly done: string;
     }
+  | FileEffect
   /** Whether the terminal tells of its mouse. */
   | { readonly type: 'mouse'; readonly on: boolean };
 
@@ -326,7 +347,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   certificates: ['certificates'],
   config: [],
   pair: ['pair', 'routers'],
-  system: ['hardware', 'workers'],
+  system: ['hardware', 'workers', 'system'],
   audit: ['revisions'],
   object: [],
   changes: [],

@@ -11,6 +11,7 @@ import { entered, tableName, tableState, type Effect, type Model, type Place } f
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
+import { systemKey } from './system-keys.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
@@ -20,7 +21,11 @@ export function screenKey(model: Model, key: Key): Step {
     return editorStep(model, model.editor, key);
   }
   if (key.ctrl) return controlKey(model, key);
-  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  const own =
+    configKey(model, key) ??
+    pairKey(model, key) ??
+    certificateKey(model, key) ??
+    systemKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;

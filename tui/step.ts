@@ -12,7 +12,7 @@ import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
-import type { About, Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
+import type { About, Answer, Answers, Effect, LinkState, Model, Overlay, Topic } from './model.js';
 import { overlayKey } from './overlay-keys.js';
 import { screenKey } from './screen-keys.js';
 import { isFlowKind } from './screens/overview.js';
@@ -32,6 +32,8 @@ export type Action =
       readonly about?: About;
       readonly value?: unknown;
     }
+  /** The answer is a question. */
+  | { readonly type: 'asks'; readonly overlay: Overlay }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
   | { readonly type: 'mouse'; readonly mouse: Mouse };
@@ -71,6 +73,8 @@ export function step(model: Model, action: Action): Step {
     }
     case 'events':
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
+    case 'asks':
+      return { model: { ...model, pending: null, overlay: action.overlay }, effects: [] };
     case 'done':
       return acted(model, action);
     case 'failed':

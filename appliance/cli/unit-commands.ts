@@ -17,8 +17,8 @@ const PATIENCE_MS = 120_000;
 export function addUnitCommands(program: Command, context: Context): void {
   addSupportBundle(program, context);
   addFactoryReset(program, context);
-  addPower(program, context, 'reboot', 'reboot', 'Reboots the host');
-  addPower(program, context, 'power-off', 'off', 'Turns the host off');
+  addPower(program, context, { name: 'reboot', action: 'reboot', summary: 'reboot the host' });
+  addPower(program, context, { name: 'power-off', action: 'off', summary: 'turn the host off' });
 }
 
 function addSupportBundle(program: Command, context: Context): void {
@@ -119,22 +119,24 @@ async function typedName(command: Command, context: Context): Promise<string> {
 function addPower(
   program: Command,
   context: Context,
-  name: string,
-  action: PowerAction,
-  what: string,
+  {
+    name,
+    action,
+    summary,
+  }: { readonly name: string; readonly action: PowerAction; readonly summary: string },
 ): void {
   program
     .command(name)
-    .summary(`${what.toLowerCase()}`)
+    .summary(summary)
     .description(
-      `${what}, if the daemon was started with --power. In a pair the other unit takes over. Root only.`,
+      `To ${summary}, if the daemon was started with --power. In a pair the other unit takes over. Root only.`,
     )
     .option('--yes', 'do not ask')
     .addHelpText('after', examples([`weir ${name}`, 'asks first']))
     .action(async (options: { readonly yes?: boolean }, command: Command) => {
       if (options.yes !== true) {
         if (!terminalThere()) throw new CliError(EXIT.usage, 'There is nobody to ask: add --yes.');
-        if (!(await askYes(context, `${what}?`))) {
+        if (!(await askYes(context, `Really ${summary}?`))) {
           throw new CliError(EXIT.failure, 'Nothing was done.');
         }
       }

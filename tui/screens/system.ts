@@ -22,7 +22,7 @@ export function systemScreen(model: Model, width: number): Line[] {
           ...(status.replication === null ? [] : [['Pair', status.replication.message] as const]),
         ];
   return [
-    heading(look, 'Unit', width, 'A: who did what'),
+    heading(look, 'Unit', width, 'b t backup, restore  A: who did what'),
     ...factLines(model, facts, width),
     [],
     ...workerLines(model, width),

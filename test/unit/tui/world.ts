@@ -92,6 +92,7 @@ const ANSWERS: Answers = {
   pair: PAIRED,
   routers: ROUTERS,
   hardware: HARDWARE,
+  system: { unit: 'weir-a', power: true, copies: '/var/lib/weir/backups' },
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
