@@ -432,6 +432,9 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         markReset(options.stateDir, keepLogs ? [] : accessLogsOf(store.head()?.document ?? null));
       },
       beginAnew: () => restart(),
+      onError: (err) => {
+        log.error({ err }, 'the other unit of the pair does not hear of the reset');
+      },
     });
     daemon = new Daemon({
       system,

@@ -17,6 +17,7 @@ export interface UnitSystemOptions {
   readonly power?: 'systemctl';
   readonly bundle: BundleSources;
   readonly daemon: () => DaemonPort;
+  readonly onError: (error: unknown) => void;
   /** Leaves a note of it; with the logs, or without. @throws when it cannot */
   readonly markReset: (keepLogs: boolean) => void;
   /** Has the daemon begin anew, once it has answered. */
@@ -77,7 +78,18 @@ export class UnitSystem implements SystemPort {
       throw new PortError('unavailable', `The reset cannot be written down: ${why}`, { cause });
     }
     this.#tell(`${author} resets this unit: everything is erased`, author);
+    await this.#leavePair(author);
     this.#options.beginAnew();
+  }
+
+  /** So that the other unit hears of it; what hinders that does not hinder the reset. */
+  async #leavePair(author: string): Promise<void> {
+    const { pair } = this.#options.daemon();
+    try {
+      if ((await pair.view()).peer !== null) await pair.leave({ author });
+    } catch (error) {
+      this.#options.onError(error);
+    }
   }
 
   async power(request: Parameters<SystemPort['power']>[0]): Promise<void> {

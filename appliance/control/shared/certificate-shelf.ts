@@ -124,7 +124,10 @@ function freeName(name: string, digest: string): string {
 }
 
 /** @throws CertificateError */
-export function certificatePlace(key: string): { readonly name: string; readonly waiting: boolean } {
+export function certificatePlace(key: string): {
+  readonly name: string;
+  readonly waiting: boolean;
+} {
   const [, place, name = ''] = /^certificate\/(live|request)\/(.*)$/.exec(key) ?? [];
   if (place === undefined || !parseName(name).ok) {
     throw new CertificateError('invalid', 'A certificate whose name is none.');
