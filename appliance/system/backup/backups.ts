@@ -15,6 +15,7 @@ import { diffDocuments } from '../../config/changes.js';
 import { checkDocument } from '../../config/document.js';
 import { formatConfigError, type ConfigError } from '../../config/errors.js';
 import type { Document, Intent } from '../../config/schema.js';
+import { sharedOf, withUnit } from '../../config/shared.js';
 import type { ConfigStore, PastRevision } from '../../config/store.js';
 import { firstSliceCapabilities, unsupported } from '../../config/support.js';
 import { certificatePlace } from '../../control/shared/certificate-shelf.js';
@@ -76,6 +77,8 @@ interface Content {
 }
 
 interface Plan {
+  /** What is applied; null: nothing. */
+  readonly document: Document | null;
   readonly changes: readonly Change[];
   readonly parts: readonly PartPlan[];
   readonly history: readonly PastRevision[] | null;
@@ -176,12 +179,12 @@ export class Backups {
           part.carryOut();
         }
         const { notes } = plan;
-        if (content.document === null) {
+        if (plan.document === null) {
           return { revision: null, changes: [], warnings: [], notes, copy };
         }
         const { unit, time, revision } = content.about;
         const applied = await this.#options.apply({
-          source: { document: content.document },
+          source: { document: plan.document },
           dryRun: false,
           author: request.author,
           comment:
@@ -229,9 +232,13 @@ export class Backups {
     const fresh = head === null && !paired();
     if (document === null) {
       notes.push('the backup has no configuration: that unit had none');
-      return { changes: [], parts: plans, history: null, notes };
+      return { document, changes: [], parts: plans, history: null, notes };
     }
-    const checked = checkDocument(document);
+    // Two units of one name, or with the addresses of one, are no pair any more.
+    const foreign = paired() && head !== null && about.unit !== this.#options.unit();
+    if (foreign) notes.push(`keeps the section unit: the backup is of ${about.unit}`);
+    const wanted = foreign ? withUnit(sharedOf(document), head.document.unit) : document;
+    const checked = checkDocument(wanted);
     if (!checked.ok) throw new BackupError(sentences(checked.errors));
     const lacking = unsupported(checked.intent, firstSliceCapabilities);
     if (lacking.length > 0) throw new BackupError(sentences(lacking));
@@ -253,6 +260,7 @@ export class Backups {
     // The last one comes as the revision that is made now.
     const past = whole && fresh ? withoutLast(history) : null;
     return {
+      document: wanted,
       changes: diffDocuments(head?.document ?? null, checked.document),
       parts: plans,
       history: past,

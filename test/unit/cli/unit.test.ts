@@ -7,7 +7,8 @@ import * as assert from 'uvu/assert';
 import { needs } from '../../support/needs.js';
 import { withApi } from '../api/fixture.js';
 import { BACKUP, COPY, PASSPHRASE } from '../api/fake-system.js';
-import { weir } from './weir.js';
+import { withTerminal, type Screen } from '../../support/terminal.js';
+import { program, weir } from './weir.js';
 
 const test = suite('cli: the unit');
 const author = userInfo().username;
@@ -34,6 +35,32 @@ needs.root(test)('backup writes a private file whole, and never over another one
     const nobody = await weir(['backup', join(folder, 'b')], { socket, input });
     assert.is(nobody.code, 2);
     assert.match(nobody.err, /--passphrase-stdin/);
+  }),
+);
+
+needs.root(test)('at a terminal a new passphrase is asked for twice, and is not shown', () =>
+  withApi(async ({ daemon, socket, folder }) => {
+    const typing = (file: string, again: string, act: (screen: Screen) => Promise<void>) => {
+      const command = [process.execPath, program, '--socket', socket, 'backup', file];
+      const environment = { LC_ALL: 'C.UTF-8', TERM: 'dumb' };
+      return withTerminal({ command, environment, columns: 80, rows: 24 }, async (screen) => {
+        await screen.until('the question', (text) => text.includes('Passphrase: '));
+        screen.send(`${PASSPHRASE}\r`);
+        await screen.until('the question again', (text) => text.includes('The same again: '));
+        screen.send(`${again}\r`);
+        await screen.ended;
+        await act(screen);
+        assert.not.match(screen.sent(), /horse/);
+      });
+    };
+    await typing(join(folder, 'a'), 'another horse', async (screen) => {
+      await screen.until('the refusal', (text) => text.includes('passphrases differ'));
+    });
+    assert.equal(daemon.system.asked, []);
+    await typing(join(folder, 'b'), PASSPHRASE, async (screen) => {
+      await screen.until('the end', (text) => text.includes('Wrote '));
+    });
+    assert.is(readFileSync(join(folder, 'b'), 'utf8'), 'a backup of unit');
   }),
 );
 

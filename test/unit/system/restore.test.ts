@@ -260,6 +260,19 @@ test('in a pair its secret of cookies stays, and what is restored is a newer ver
   assert.is(other.store.head()?.number, 1);
 });
 
+test('the backup of the other unit of a pair does not make this one its double', async (context) => {
+  const { one, other } = context;
+  await filled(context);
+  const backup = await making(one);
+  await other.apply({ version: 1, unit: { name: 'weir-b', description: 'the second' } });
+  other.paired = true;
+  const { notes } = await restoring(other, backup);
+  const { unit, services } = other.store.head()?.document ?? {};
+  assert.equal(unit, { name: 'weir-b', description: 'the second' });
+  assert.equal(Object.keys(services ?? {}), ['shop']);
+  assert.ok(notes.includes('keeps the section unit: the backup is of weir-a'));
+});
+
 test('leaves no unfinished file', async (context) => {
   const { one } = context;
   await filled(context);
