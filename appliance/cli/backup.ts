@@ -65,12 +65,10 @@ export function addBackupCommands(program: Command, context: Context): void {
       );
     });
 
-  withPassphrase(
-    backup
-      .command('show')
-      .summary('what is in a backup, and what restoring it would change')
-      .description('Lists what a backup has, and what restoring it on this unit would change.'),
-  )
+  backup
+    .command('show')
+    .summary('what is in a backup, and what restoring it would change')
+    .description('Lists what a backup has, and what restoring it on this unit would change.')
     .argument('<file>', 'the backup')
     .addHelpText('after', examples(['weir backup show unit.weirbackup', 'changes nothing']))
     .action(async (file: string, _options: Options, command: Command) => {

@@ -17,8 +17,18 @@ const PATIENCE_MS = 120_000;
 export function addUnitCommands(program: Command, context: Context): void {
   addSupportBundle(program, context);
   addFactoryReset(program, context);
-  addPower(program, context, { name: 'reboot', action: 'reboot', summary: 'reboot the host' });
-  addPower(program, context, { name: 'power-off', action: 'off', summary: 'turn the host off' });
+  addPower(program, context, {
+    name: 'reboot',
+    action: 'reboot',
+    summary: 'reboot the host',
+    does: 'Reboots the host',
+  });
+  addPower(program, context, {
+    name: 'power-off',
+    action: 'off',
+    summary: 'turn the host off',
+    does: 'Turns the host off',
+  });
 }
 
 function addSupportBundle(program: Command, context: Context): void {
@@ -123,13 +133,19 @@ function addPower(
     name,
     action,
     summary,
-  }: { readonly name: string; readonly action: PowerAction; readonly summary: string },
+    does,
+  }: {
+    readonly name: string;
+    readonly action: PowerAction;
+    readonly summary: string;
+    readonly does: string;
+  },
 ): void {
   program
     .command(name)
     .summary(summary)
     .description(
-      `To ${summary}, if the daemon was started with --power. In a pair the other unit takes over. Root only.`,
+      `${does}, if the daemon was started with --power. In a pair the other unit takes over. Root only.`,
     )
     .option('--yes', 'do not ask')
     .addHelpText('after', examples([`weir ${name}`, 'asks first']))
