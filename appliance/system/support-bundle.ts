@@ -120,6 +120,7 @@ function questions(
     counters: () => daemon.counters(),
     drops: () => daemon.drops({ samples: 8 }),
     access: () => daemon.access(),
+    alerts: () => daemon.alerts.targets(),
     certificates: () => daemon.certificates.list(),
     pair: () => daemon.pair.view(),
     network,
