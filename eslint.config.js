@@ -21,6 +21,7 @@ const folders = [
   'metrics',
   'net',
   'offload',
+  'system',
   'telemetry',
   'tls',
   'users',
@@ -166,17 +167,23 @@ export default defineConfig(
     message:
       'appliance/ha/pair carries messages between two units: it knows certificates, and nothing of what is sent.',
   }),
+  boundary(['appliance/system/backup/**/*.ts'], koffi, tests, {
+    regex: othersThan('system', 'api', 'config', 'control', 'tls'),
+    allowTypeImports: true,
+    message:
+      'appliance/system/backup reads and writes what the stores keep, and knows nothing of what serves.',
+  }),
   boundary(['appliance/cli/**/*.ts'], koffi, tests, {
     regex: othersThan('cli', 'config', 'api', 'native'),
     allowTypeImports: true,
     message: 'The command speaks to the daemon over its socket, and to nothing else.',
   }),
   boundary(['tui/**/*.ts'], koffi, tests, {
-    // The client with its errors, files that it reads, and how what the daemon says is written, are the
+    // The client with its errors, files that it reads and writes, and how what the daemon says is written, are the
     // command's.
     regex: othersThan('tui', 'config', 'api').replace(
       '|cli|',
-      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|pair-text)\\.js)|',
+      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|pair-text|secret-file)\\.js)|',
     ),
     allowTypeImports: true,
     message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',

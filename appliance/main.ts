@@ -19,6 +19,8 @@ import { version } from './api/version.js';
 import { AccessEntries } from './config/access-entries.js';
 import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
+import { certificateErrors } from './control/certificate-checks.js';
+import { detachUnit } from './control/detach.js';
 import { Alerting } from './control/alerting.js';
 import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
@@ -64,6 +66,10 @@ import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.
 import { projectRoot } from './paths.js';
 import { HistoryKeeper } from './telemetry/history/keeper.js';
 import { HistoryStore } from './telemetry/history/history-store.js';
+import { Backups } from './system/backup/backups.js';
+import { unitParts } from './system/backup/unit-parts.js';
+import { accessLogsOf, finishReset, markReset, resetPending } from './system/factory-reset.js';
+import { UnitSystem } from './system/unit-system.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
 import { MachineKey } from './tls/machine-key.js';
@@ -85,10 +91,17 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
   const close = async (): Promise<void> => {
     for (const step of closing.splice(0).reverse()) await step();
   };
+  let restart: () => void = () => undefined;
+  const restarts = new Promise<void>((resolve) => {
+    // The answer to whoever asked goes first; closing lets it finish.
+    restart = () => setImmediate(resolve);
+  });
   try {
     mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
+    if (resetPending(options.stateDir)) await detachUnit(options, log);
     closing.push(lock(join(options.stateDir, 'lock')));
+    if (finishReset(options)) log.warn('this unit was reset: it begins as a new one');
     const store = ConfigStore.open(join(options.stateDir, 'weir.db'), { busyTimeout: BUSY_MS });
     closing.push(() => {
       store.close();
@@ -428,7 +441,47 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       metrics.close();
     });
+    const copies = join(options.stateDir, 'backups');
+    const running = (): Daemon => {
+      if (daemon === null) throw new Error('the daemon has not begun yet');
+      return daemon;
+    };
+    const system = new UnitSystem({
+      backups: new Backups({
+        parts: unitParts({
+          ...{ certificates: stored, cookies, access: accessEntries },
+          paired: () => pair.state().peer !== null,
+          onChange: () => access.taken(),
+        }),
+        store,
+        apply: (request) => running().apply(request),
+        checkCertificates: (intent, also) =>
+          certificateErrors(intent, { get: (name) => also.get(name) ?? stored.get(name) }),
+        unit: () => unitName(store.head()),
+        paired: () => pair.state().peer !== null,
+        version: version(),
+        copies,
+      }),
+      events,
+      unit: () => unitName(store.head()),
+      copies,
+      ...(options.power === undefined ? {} : { power: options.power }),
+      bundle: {
+        version: version(),
+        network: () => ({ links: network.links(), addresses: network.addresses() }),
+        logs: () => accessLogsOf(store.head()?.document ?? null),
+      },
+      daemon: running,
+      markReset: (keepLogs) => {
+        markReset(options.stateDir, keepLogs ? [] : accessLogsOf(store.head()?.document ?? null));
+      },
+      beginAnew: () => restart(),
+      onError: (err) => {
+        log.error({ err }, 'the other unit of the pair does not hear of the reset');
+      },
+    });
     daemon = new Daemon({
+      system,
       store,
       cookies,
       tier,
@@ -477,7 +530,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     const api = createApi(daemon, { log, consoleUser: options.consoleUser });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());
-    return { close };
+    return { close, restarts };
   } catch (error) {
     await close();
     throw error;

@@ -7,6 +7,7 @@ import type { Model } from './model.js';
 import { answerLogin } from './login.js';
 import { answerPair } from './pair-keys.js';
 import { answerUser } from './user-keys.js';
+import { answerSystem } from './system-keys.js';
 import type { Step } from './step.js';
 
 export function answered(model: Model, now: Ask): Step {
@@ -16,6 +17,7 @@ export function answered(model: Model, now: Ask): Step {
     answerUser(model, now) ??
     answerPair(model, now) ??
     answerCertificate(model, now) ??
+    answerSystem(model, now) ??
     answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';

@@ -46,7 +46,12 @@ export type Purpose =
   | { readonly type: 'own-password' }
   /** Of a user. */
   | { readonly type: 'role'; readonly name: string }
-  | { readonly type: 'password'; readonly name: string };
+  | { readonly type: 'password'; readonly name: string }
+  | { readonly type: 'backup' }
+  | { readonly type: 'restore' }
+  | { readonly type: 'support-bundle' }
+  | { readonly type: 'factory-reset'; readonly unit: string }
+  | { readonly type: 'power' };
 
 export interface Ask {
   readonly kind: 'ask';

@@ -20,9 +20,10 @@ import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
 import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
-import type { About, Effect, LinkState, Topic } from './model.js';
+import type { About, Effect, FileEffect, LinkState, Topic } from './model.js';
 import { isFlowKind } from './screens/overview.js';
 import type { Action, AnswerAction } from './step.js';
+import { carryOut } from './unit-files.js';
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5000;
@@ -236,6 +237,15 @@ export class Feed {
       return;
     }
     dispatch({ type: 'done', text: done });
+  }
+
+  async file(effect: FileEffect): Promise<void> {
+    const { actor, dispatch } = this.#options;
+    try {
+      dispatch(await carryOut(effect, actor));
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #failed(error: unknown): void {

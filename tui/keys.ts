@@ -136,7 +136,13 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   ],
   certificates: [OPEN, ...CERTIFICATE, ...TABLE],
   certificate: [...CERTIFICATE, ...MOVE],
-  system: [{ keys: 'A, U', does: 'who did what; users and tokens' }, ...MOVE],
+  system: [
+    { keys: 'A, U', does: 'who did what; users and tokens' },
+    { keys: 'b, t', does: 'back the unit up; restore a backup' },
+    { keys: 'B', does: 'support bundle for whoever helps' },
+    { keys: 'P, E', does: 'reboot or turn off; erase it (factory reset)' },
+    ...MOVE,
+  ],
   audit: [OPEN, ...TABLE],
   users: [
     { keys: 'n, t', does: 'new user; new token' },

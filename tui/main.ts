@@ -166,6 +166,11 @@ export const runDashboard: RunDashboard = (options) =>
         case 'logout':
           feed.logout(effect.why).catch(failed);
           return;
+        case 'save':
+        case 'inspect':
+        case 'restore':
+          feed.file(effect).catch(failed);
+          return;
         case 'mouse':
           terminal.mouse(effect.on);
           return;

@@ -25,6 +25,7 @@ import type {
   ServiceDetail,
   ServiceRow,
   Status,
+  SystemView,
   TierRow,
   TokenRow,
   UserRow,
@@ -70,6 +71,7 @@ export interface Answers {
   readonly users: readonly UserRow[];
   readonly tokens: readonly TokenRow[];
   readonly traffic: TrafficHistory;
+  readonly system: SystemView;
 }
 
 export type Topic = keyof Answers;
@@ -193,6 +195,24 @@ export type About =
   | 'certificates'
   | 'token';
 
+export interface BackupEffect {
+  /** Looks into a backup on this machine, or restores it. */
+  readonly type: 'inspect' | 'restore';
+  readonly file: string;
+  readonly passphrase: string;
+  readonly configurationOnly: boolean;
+}
+
+/** What writes and reads files on this machine. */
+export type FileEffect =
+  | {
+      readonly type: 'save';
+      readonly call: Call;
+      readonly file: string;
+      readonly done: string;
+    }
+  | BackupEffect;
+
 export type Effect =
   | { readonly type: 'quit' }
   | { readonly type: 'suspend' }
@@ -240,6 +260,7 @@ export type Effect =
   | { readonly type: 'login'; readonly name: string; readonly password: string }
   /** `why`: what the login box says then. */
   | { readonly type: 'logout'; readonly why: string }
+  | FileEffect
   /** Whether the terminal tells of its mouse. */
   | { readonly type: 'mouse'; readonly on: boolean };
 
@@ -395,7 +416,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   certificates: ['certificates'],
   config: [],
   pair: ['pair', 'routers'],
-  system: ['hardware', 'workers'],
+  system: ['hardware', 'workers', 'system'],
   live: [],
   audit: ['revisions'],
   users: ['users', 'tokens'],

@@ -22,6 +22,7 @@ import {
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
+import { systemKey } from './system-keys.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
 import { textLines } from './view.js';
@@ -41,7 +42,8 @@ export function screenKey(model: Model, key: Key): Step {
     certificateKey(model, key) ??
     accessKey(model, key) ??
     userKey(model, key) ??
-    liveKey(model, key);
+    liveKey(model, key) ??
+    systemKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;

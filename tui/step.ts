@@ -23,6 +23,7 @@ import {
   type Effect,
   type LinkState,
   type Model,
+  type Overlay,
   type Place,
   type Topic,
 } from './model.js';
@@ -48,6 +49,8 @@ export type Action =
       /** What was asked. */
       readonly call?: Call;
     }
+  /** The answer is a question. */
+  | { readonly type: 'asks'; readonly overlay: Overlay }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
   /** The daemon does not know who is asking. */
   | { readonly type: 'unknown'; readonly why: string | null }
@@ -103,6 +106,8 @@ export function step(model: Model, action: Action): Step {
     case 'events':
       if (loginOf(model) !== null) return just(model);
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
+    case 'asks':
+      return { model: { ...model, pending: null, overlay: action.overlay }, effects: [] };
     case 'done':
       return acted(model, action);
     case 'failed':

@@ -62,7 +62,7 @@ export function addCertificates(
       replace: query.replace === 'true',
       authority: query.authority === 'true',
       bytes: octets(request.body),
-      ...passphrase(request),
+      ...passphraseOf(request),
     });
   });
 
@@ -123,7 +123,7 @@ export function addCertificates(
       proven: isProven(request),
       format: body.format,
       key: body.key,
-      ...passphrase(request),
+      ...passphraseOf(request),
     });
     // Wiped once it is in the kernel's hands.
     reply.raw.once('close', () => bytes.fill(0));
@@ -142,7 +142,8 @@ export function addCertificates(
   });
 }
 
-function passphrase(request: FastifyRequest): { readonly passphrase?: string } {
+/** @throws PortError */
+export function passphraseOf(request: FastifyRequest): { readonly passphrase?: string } {
   const header = request.headers[PASSPHRASE_HEADER];
   if (header === undefined) return {};
   const bytes = typeof header === 'string' ? Buffer.from(header, 'base64') : null;

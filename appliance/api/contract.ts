@@ -26,12 +26,16 @@ export type * from './proxy-contract.js';
 export type * from './router-contract.js';
 export type * from './trial-contract.js';
 export type * from './user-contract.js';
+export type * from './system-contract.js';
 
 /** Names the interface in every path. */
 export const API_VERSION = 'v1';
 
 /** Largest request body: a document of some 100,000 members. */
 export const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** Largest file of a backup. */
+export const BACKUP_LIMIT_BYTES = 256 * 1024 * 1024;
 
 /** Where the daemon listens unless told otherwise. */
 export const DEFAULT_SOCKET = '/run/weir/weir.sock';

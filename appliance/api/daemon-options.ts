@@ -21,6 +21,8 @@ export interface DaemonOptions {
   /** Whose peers at the socket are the console, and always log in once there are users; null: nobody's. */
   readonly consoleUser: string | null;
   readonly logLevel: LogLevel;
+  /** What may reboot this host and turn it off; left out: nothing. */
+  readonly power?: 'systemctl';
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -40,6 +42,8 @@ export const DEFAULT_DAEMON_OPTIONS: DaemonOptions = {
 export interface RunningDaemon {
   /** Stops the daemon; traffic keeps flowing on the pinned fast path. Resolves when all is closed. */
   close(): Promise<void>;
+  /** Resolves when it is to be closed and started anew, since a factory reset was asked for. */
+  readonly restarts: Promise<void>;
 }
 
 /** The shape of `startDaemon` in appliance/main.ts. Resolves once the socket answers. */

@@ -48,11 +48,13 @@ import type {
   WorkerRow,
 } from './contract.js';
 
+import type { PastRevision } from '../config/store.js';
 import type { AlertPort } from './alert-port.js';
 import type { TrafficPort } from './traffic-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
 import type { UsersPort } from './user-port.js';
+import type { SystemPort } from './system-port.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
@@ -92,6 +94,8 @@ export interface ChangeRequest {
 export interface ApplyRequest extends ChangeRequest {
   readonly source: DocumentSource;
   readonly dryRun: boolean;
+  /** Of the unit that a backup is of, for a unit that has none. */
+  readonly history?: readonly PastRevision[];
 }
 
 export interface RollbackRequest extends ChangeRequest {
@@ -240,6 +244,7 @@ export interface DaemonPort {
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;
   readonly users: UsersPort;
+  readonly system: SystemPort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

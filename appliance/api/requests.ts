@@ -126,6 +126,30 @@ export function parseExport(body: unknown): z.output<typeof exportBody> {
   return check(exportBody, jsonBody(body), 'body');
 }
 
+const backupBody = z.strictObject({ scope: z.enum(['unit', 'configuration']) });
+const supportBundleBody = z.strictObject({ 'mask-addresses': z.boolean().optional() });
+const resetBody = z.strictObject({
+  name: z.string().max(256),
+  'keep-logs': z.boolean().optional(),
+});
+const powerBody = z.strictObject({ action: z.enum(['reboot', 'off']) });
+
+export function parseBackup(body: unknown): z.output<typeof backupBody> {
+  return check(backupBody, jsonBody(body), 'body');
+}
+
+export function parseSupportBundle(body: unknown): z.output<typeof supportBundleBody> {
+  return check(supportBundleBody, jsonBody(body), 'body');
+}
+
+export function parseReset(body: unknown): z.output<typeof resetBody> {
+  return check(resetBody, jsonBody(body), 'body');
+}
+
+export function parsePower(body: unknown): z.output<typeof powerBody> {
+  return check(powerBody, jsonBody(body), 'body');
+}
+
 /** Octets that are no text. */
 export function octets(body: unknown): Buffer {
   if (Buffer.isBuffer(body)) return body;
@@ -252,6 +276,9 @@ const certificateQuery = z.strictObject({ replace: flag, authority: flag });
 const certificateRemovalQuery = z.strictObject({ request: flag });
 const noQuery = z.strictObject({});
 
+const inspectQuery = z.strictObject({ 'configuration-only': z.enum(['true', 'false']).optional() });
+const restoreQuery = inspectQuery.extend({ comment: z.string().max(1000).optional() });
+
 export const parseQuery = {
   apply: (query: unknown) => check(applyQuery, query, 'query'),
   history: (query: unknown) => check(historyQuery, query, 'query'),
@@ -267,6 +294,8 @@ export const parseQuery = {
   accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),
   certificate: (query: unknown) => check(certificateQuery, query, 'query'),
   certificateRemoval: (query: unknown) => check(certificateRemovalQuery, query, 'query'),
+  inspect: (query: unknown) => check(inspectQuery, query, 'query'),
+  restore: (query: unknown) => check(restoreQuery, query, 'query'),
   none: (query: unknown) => check(noQuery, query, 'query'),
 };
 

@@ -38,6 +38,7 @@
  *          /v1/certificates…                  see certificate-routes.ts
  *          /v1/pair…                          see pair-routes.ts
  *          /v1/users…, /v1/tokens…            see user-routes.ts, also for logins and the audit
+ *          /v1/system…                        see system-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
  *
  * Who may ask what says roles.ts.
@@ -54,6 +55,7 @@ import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
 import { addLive } from './live-stream.js';
 import { addTraffic } from './traffic-routes.js';
+import { addSystem } from './system-routes.js';
 import { addSchema } from './schema-route.js';
 import { addUsers } from './user-routes.js';
 import type { Gate } from './identity.js';
@@ -101,6 +103,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addUsers(app, context.daemon.users, context.gate);
   addTraffic(app, context);
   addLive(app, context);
+  addSystem(app, context);
   addStream(app, context);
 }
 

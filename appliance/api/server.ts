@@ -138,12 +138,13 @@ function addBodies(app: FastifyInstance): void {
   // Certificates and keys; whatever expects a document refuses it.
   app.addContentTypeParser(
     'application/octet-stream',
-    async (_request: FastifyRequest, payload: IncomingMessage) => wholeOctets(payload),
+    async (request: FastifyRequest, payload: IncomingMessage) =>
+      wholeOctets(payload, request.routeOptions.bodyLimit ?? BODY_LIMIT_BYTES),
   );
 }
 
 /** All octets of a body; the pieces that they came in are wiped, since there may be a key in them. */
-async function wholeOctets(payload: IncomingMessage): Promise<Buffer> {
+async function wholeOctets(payload: IncomingMessage, limit: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let size = 0;
   try {
@@ -152,7 +153,7 @@ async function wholeOctets(payload: IncomingMessage): Promise<Buffer> {
     for await (const piece of rest) {
       pieces.push(piece);
       size += piece.length;
-      if (size > BODY_LIMIT_BYTES) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+      if (size > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
     }
     return Buffer.concat(pieces);
   } finally {

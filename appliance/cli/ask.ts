@@ -20,8 +20,8 @@ export function askSecret(context: Context, question: string): Promise<string> {
 }
 
 /** One line that is shown. @throws CliError (usage) when there is none. */
-export function askLine(context: Context, question: string): Promise<string> {
-  return ask(context, question, process.stderr);
+export async function askLine(context: Context, question: string): Promise<string> {
+  return (await ask(context, question, process.stderr)).trim();
 }
 
 /** Anything but yes is no. */

@@ -6,7 +6,12 @@
  * back is the daemon's answer unchanged, which is why `--json` is stable.
  */
 import { request, type Agent, type IncomingMessage } from 'node:http';
-import { BODY_LIMIT_BYTES, type ErrorBody, type StreamMessage } from '../api/contract.js';
+import {
+  BACKUP_LIMIT_BYTES,
+  BODY_LIMIT_BYTES,
+  type ErrorBody,
+  type StreamMessage,
+} from '../api/contract.js';
 import { CliError, EXIT, refusal } from './exit-codes.js';
 
 export interface Call {
@@ -113,8 +118,9 @@ export class Client {
   #send(call: Call, signal?: AbortSignal): Promise<IncomingMessage> {
     const body = call.yaml ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
     const bytes = call.octets ?? (body === undefined ? undefined : Buffer.from(body));
-    if (bytes !== undefined && bytes.length > BODY_LIMIT_BYTES) {
-      const message = `The document has ${bytes.length} bytes; the daemon takes at most ${BODY_LIMIT_BYTES}.`;
+    const most = call.octets === undefined ? BODY_LIMIT_BYTES : BACKUP_LIMIT_BYTES;
+    if (bytes !== undefined && bytes.length > most) {
+      const message = `The document has ${bytes.length} bytes; the daemon takes at most ${most}.`;
       return Promise.reject(refusal({ error: { code: 'too-large', message } }));
     }
     const headers: Record<string, string | number> = { accept: call.accept ?? 'application/json' };

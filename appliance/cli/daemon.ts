@@ -26,6 +26,7 @@ interface Options extends GlobalOptions {
   readonly group: string;
   readonly consoleUser?: string;
   readonly logLevel: LogLevel;
+  readonly power?: 'systemctl';
 }
 
 export function addDaemonCommand(program: Command, context: Context): void {
@@ -48,6 +49,11 @@ export function addDaemonCommand(program: Command, context: Context): void {
         .choices(LOG_LEVELS)
         .default(defaults.logLevel),
     )
+    .addOption(
+      new Option('--power <how>', 'let Weir reboot this host and turn it off').choices([
+        'systemctl',
+      ]),
+    )
     .addHelpText(
       'after',
       examples(
@@ -61,25 +67,31 @@ export function addDaemonCommand(program: Command, context: Context): void {
 }
 
 function daemonOptions(options: Options, context: Context): DaemonOptions {
-  const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null } = options;
+  const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  return { stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket };
+  return {
+    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket },
+    ...(power === undefined ? {} : { power }),
+  };
 }
 
 async function run(options: DaemonOptions): Promise<void> {
-  const stopped = stopSignal();
-  let daemon: RunningDaemon;
-  try {
-    const main = await import('../main.js');
-    const startDaemon: StartDaemon = main.startDaemon;
-    daemon = await startDaemon(options);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CliError(EXIT.failure, `The daemon cannot start: ${why}`, undefined, cause);
+  const stopped = stopSignal().then(() => true);
+  const main = await import('../main.js');
+  const startDaemon: StartDaemon = main.startDaemon;
+  // Once, but for factory resets.
+  for (let ending = false; !ending;) {
+    let daemon: RunningDaemon;
+    try {
+      daemon = await startDaemon(options);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new CliError(EXIT.failure, `The daemon cannot start: ${why}`, undefined, cause);
+    }
+    ending = await Promise.race([stopped, daemon.restarts.then(() => false)]);
+    await daemon.close();
   }
-  await stopped;
-  await daemon.close();
 }
 
 /** Resolves at the first signal; a second one no longer waits for a proper end. */

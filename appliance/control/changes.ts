@@ -86,7 +86,7 @@ export class Changes {
   apply(request: ApplyRequest): Promise<ApplyResult> {
     return this.#inTurn(async () => {
       const checked = this.#checkSource(request.source);
-      return this.#commit(checked, request, request.dryRun);
+      return this.#commit(checked, request, request.dryRun, request.history);
     });
   }
 
@@ -222,7 +222,12 @@ export class Changes {
     };
   }
 
-  async #commit(checked: Checked, request: ChangeRequest, dryRun: boolean): Promise<ApplyResult> {
+  async #commit(
+    checked: Checked,
+    request: ChangeRequest,
+    dryRun: boolean,
+    history?: ApplyRequest['history'],
+  ): Promise<ApplyResult> {
     const { store, events } = this.#options;
     const head = store.head();
     const current = this.#checkParent(request);
@@ -239,7 +244,7 @@ export class Changes {
     const confirmBy = request.confirm === undefined ? undefined : Date.now() + request.confirm;
     const { document } = checked;
     const { author, comment } = request;
-    const commit = { document, author, comment, parent: current, confirmBy };
+    const commit = { document, author, comment, parent: current, confirmBy, history };
     this.#store(() => {
       store.checkCommit(commit);
     });

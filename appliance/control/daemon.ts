@@ -50,6 +50,7 @@ import {
   type TemporaryAccessRequest,
   type TestMemberRequest,
 } from '../api/port.js';
+import type { SystemPort } from '../api/system-port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
 import { formatConfigError } from '../config/errors.js';
@@ -95,6 +96,7 @@ import type { Traffic } from './traffic-port.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
+  readonly system: SystemPort;
   readonly store: ConfigStore;
   readonly tier: L4Tier;
   readonly network: Network;
@@ -521,6 +523,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get traffic(): Traffic {
     return this.#parts.traffic;
+  }
+
+  get system(): SystemPort {
+    return this.#parts.system;
   }
 
   get alerts(): Alerting {

@@ -135,6 +135,7 @@ const ANSWERS: Answers = {
   me: ROOT,
   users: USERS,
   tokens: TOKENS,
+  system: { unit: 'weir-a', power: true, copies: '/var/lib/weir/backups' },
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
