@@ -66,6 +66,14 @@ export const virtualRouterSchema = z
       .describe(
         'IPv4 addresses of the other units, for advertisements by unicast. Left out: multicast.',
       ),
+    password: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,8}$/, 'has 1 to 8 printable ASCII characters, no spaces')
+      .optional()
+      .describe(
+        'Of version 2, in clear text in each advertisement (RFC 2338 §5.3.6.2): keeps out mistakes, not attackers.',
+      ),
+    'virtual-mac': z.boolean().optional().describe('As for the pair, for this router.'),
   })
   .superRefine((router, context) => {
     const refuse = (path: string, message: string): void => {
@@ -77,6 +85,9 @@ export const virtualRouterSchema = z
     const six = [...router.peers, ...(router.peers.length > 0 ? router.addresses : [])];
     if (six.some((address) => familyOf(address) === 6)) {
       refuse('peers', 'advertisements of IPv6 go by multicast only: remove the peers, or use IPv4');
+    }
+    if (router['virtual-mac'] === true && router.peers.length > 0) {
+      refuse('virtual-mac', 'goes with multicast only: remove the peers, or virtual-mac');
     }
   })
   .describe('One group of addresses that moves between the units.');
@@ -148,6 +159,12 @@ export const pairSchema = z
       .describe(
         'Virtual router id of the even addresses, or of all; that of the odd ones is the next, and the two after it are for nat-addresses.',
       ),
+    'virtual-mac': z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether addresses move with a MAC address of their virtual router (00:00:5e:00:01:ID, for IPv6 00:00:5e:00:02:ID; RFC 9568 §7.3), so that hosts need not learn another. Not with peers. Needs macvlan in the kernel, and a network that lets an interface have several MAC addresses.',
+      ),
     tracking: trackingSchema.prefault({}),
     'virtual-routers': z
       .record(name(), virtualRouterSchema)
@@ -179,6 +196,10 @@ export const pairSchema = z
       );
       const on = router.interface ?? '';
       const place = `${on} ${router.id}`;
+      const spoken = router.version ?? pair.version;
+      if (router.password !== undefined && spoken !== 2) {
+        refuse([...path, 'password'], 'conflict', 'only version 2 has passwords: remove it');
+      }
       const other = places.get(place);
       if (other !== undefined) {
         refuse(

@@ -252,6 +252,8 @@ function explicitGroups(
         }),
         checksum: router.checksum,
         peers: router.peers,
+        password: family === 4 ? (router.password ?? null) : null,
+        virtualMac: router.peers.length === 0 && (router['virtual-mac'] ?? pair['virtual-mac']),
       });
     }
   }
@@ -277,6 +279,7 @@ function routerText(
     checksum: 'message',
     password: null,
     peers: [],
+    virtualMac: pair['virtual-mac'],
     // The units are changed one after the other.
     otherAddresses: 'accept',
   };
