@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { interfaceName, name } from './basics.js';
 import { familyOf } from './addresses.js';
-import { duration, refuseRepeats, unicastAddress } from './fields.js';
+import { duration, prefix, refuseRepeats, unicastAddress } from './fields.js';
 import { quote } from './words.js';
 
 /** Ids that follow first-id, itself among them. */
@@ -117,6 +117,20 @@ const trackingSchema = z
       .default({})
       .describe(
         "These have no link. An interface of the router's own without a link is always a fault.",
+      ),
+    routes: z
+      .array(prefix())
+      .max(16)
+      .default([])
+      .describe(
+        'The main routing table has no such route, or its interface has no link: the unit yields. 0.0.0.0/0 and ::/0 are the default routes.',
+      ),
+    neighbours: z
+      .array(unicastAddress())
+      .max(16)
+      .default([])
+      .describe(
+        "Addresses in networks of the unit, such as the gateway's: one that answers no ARP or neighbour discovery, asked once a second, makes the unit yield after three or four. So a switch that loses frames but keeps the link is noticed.",
       ),
   })
   .describe(
