@@ -41,7 +41,10 @@ export function addSystem(
 ): void {
   const rootOnly = (request: FastifyRequest): void => {
     if (isProven(request)) return;
-    throw new PortError('forbidden', 'This is for root only: run it as root.');
+    throw new PortError(
+      'forbidden',
+      'This is for root, or for an administrator who is logged in: run it as root.',
+    );
   };
   const passphrase = (request: FastifyRequest): string => {
     const { passphrase: given } = passphraseOf(request);

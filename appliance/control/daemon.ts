@@ -76,6 +76,7 @@ import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
+import { NO_PAIR } from './compile-pair.js';
 import { fitness } from './fitness.js';
 import { prefer, type PreferRequest } from './preference.js';
 import { standingEvents } from './pool-view.js';
@@ -248,7 +249,9 @@ export class Daemon implements DaemonPort, MetricsSource {
       this.#trackFitness();
       for (const wake of [...this.#waiting]) wake();
     });
+    const stopWays = network.onWays(() => this.#trackFitness());
     this.#stopWatching = () => {
+      stopWays();
       stopEvents();
       stopNetwork();
     };
@@ -677,13 +680,18 @@ export class Daemon implements DaemonPort, MetricsSource {
   /** What virtual routers track. */
   #trackFitness(): void {
     const { tables } = this.#reconciler;
-    if (tables === undefined || tables.pair.groups.length === 0) return;
+    if (tables === undefined || tables.pair.groups.length === 0) {
+      this.#parts.network.ways.want(NO_PAIR.ways);
+      return;
+    }
     const { roles, network } = this.#parts;
+    network.ways.want(tables.pair.ways);
     const well = fitness({
       ...{ tables, outcomes: this.#lastRun?.outcomes ?? [] },
       proxy: this.#show.proxy.health,
       reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
+      ways: network.ways.well,
     });
     for (const [name, is] of well) roles.track(name, is);
   }

@@ -101,6 +101,7 @@ function lacksLab(): string | null {
 const deviceKinds = {
   vlan: 'CONFIG_VLAN_8021Q',
   bond: 'CONFIG_BONDING',
+  macvlan: 'CONFIG_MACVLAN',
   ipip: 'CONFIG_NET_IPIP',
   sit: 'CONFIG_IPV6_SIT',
   ip6tnl: 'CONFIG_IPV6_TUNNEL',
@@ -108,7 +109,7 @@ const deviceKinds = {
 type DeviceKind = keyof typeof deviceKinds;
 
 /** The shortest command that makes a device of a kind without any below it. */
-const made: Readonly<Record<Exclude<DeviceKind, 'vlan'>, string>> = {
+const made: Readonly<Record<Exclude<DeviceKind, 'vlan' | 'macvlan'>, string>> = {
   bond: 'link add test0 type bond',
   ipip: 'link add test0 type ipip local 192.0.2.1',
   sit: 'link add test0 type sit local 192.0.2.1',
@@ -122,9 +123,12 @@ function lacksDevice(kind: DeviceKind): string | null {
   if (!ip('netns', 'add', name)) return 'it needs network namespaces (ip netns add failed).';
   try {
     const works =
-      kind === 'vlan'
+      kind === 'vlan' || kind === 'macvlan'
         ? ip('-n', name, 'link', 'add', 'test0', 'type', 'veth', 'peer', 'name', 'test1') &&
-          ip(...`-n ${name} link add link test0 name test0.1 type vlan id 1`.split(' '))
+          ip(
+            ...`-n ${name} link add link test0 name test0.1 type ${kind}`.split(' '),
+            ...(kind === 'vlan' ? ['id', '1'] : []),
+          )
         : ip('-n', name, ...made[kind].split(' '));
     return works ? null : `it needs a kernel with ${kind} devices (${deviceKinds[kind]}).`;
   } finally {
@@ -224,6 +228,7 @@ export const needs: Readonly<Record<Need, Register>> = {
   lab: register('lab'),
   vlan: register('vlan'),
   bond: register('bond'),
+  macvlan: register('macvlan'),
   ipip: register('ipip'),
   sit: register('sit'),
   ip6tnl: register('ip6tnl'),
