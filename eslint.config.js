@@ -21,6 +21,7 @@ const folders = [
   'metrics',
   'net',
   'offload',
+  'system',
   'telemetry',
   'tls',
 ];
@@ -143,6 +144,11 @@ export default defineConfig(
   boundary(['appliance/l7/http1/**/*.ts'], koffi, tests, {
     regex: '^(\\.\\./)',
     message: 'appliance/l7/http1 is pure: bytes in, bytes out, so it uses nothing but itself.',
+  }),
+  boundary(['appliance/system/slots/**/*.ts'], koffi, tests, {
+    regex: othersThan('system', 'native'),
+    message:
+      'appliance/system/slots knows the disk and the boot loader, and nothing of the daemon; appliance/control joins them.',
   }),
   boundary(['appliance/telemetry/**/*.ts'], koffi, tests, {
     regex: othersThan('telemetry', 'api', 'config'),
