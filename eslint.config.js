@@ -176,7 +176,7 @@ export default defineConfig(
     // command's.
     regex: othersThan('tui', 'config', 'api').replace(
       '|cli|',
-      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|hardware-text|pair-text)\\.js)|',
+      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|hardware-text|pair-text|upgrade-text)\\.js)|',
     ),
     allowTypeImports: true,
     message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',

@@ -40,6 +40,10 @@ import { ChallengeExchange } from './control/shared/challenge-exchange.js';
 import { orderPatience } from './control/order-turn.js';
 import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
+import { PeerUpgrade } from './control/peer-upgrade.js';
+import { unitPicture } from './control/unit-picture.js';
+import { handOver, keeperOf, reboot, storesOfSlot } from './control/upgrade-parts.js';
+import { Upgrades } from './control/upgrades.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
 import { Watches } from './control/watch/watches.js';
@@ -82,6 +86,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
     closing.push(lock(join(options.stateDir, 'lock')));
+    const restored = storesOfSlot(options);
     const store = ConfigStore.open(join(options.stateDir, 'weir.db'), { busyTimeout: BUSY_MS });
     closing.push(() => {
       store.close();
@@ -120,6 +125,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     let peerHealth: PeerHealth | null = null;
     let challengeExchange: ChallengeExchange | null = null;
     let sticky: StickySharing | null = null;
+    let peerUpgrade: PeerUpgrade | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -203,6 +209,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         peerHealth?.heard(news);
         challengeExchange?.heard(news);
         sticky?.heard(news);
+        if (news.what === 'together') peerUpgrade?.together();
         daemon?.pairChanged();
       },
       onListenerError: (err) => {
@@ -384,6 +391,36 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       metrics.close();
     });
+    const live = (): Daemon => {
+      if (daemon === null) throw new Error('the daemon does not run yet');
+      return daemon;
+    };
+    const upgrades = new Upgrades({
+      keeper: keeperOf(options, version(), (err) => {
+        log.error({ err }, 'this unit cannot be upgraded');
+      }),
+      version: version(),
+      events,
+      picture: () => unitPicture(live(), network),
+      handOver: (cancel, author) => handOver(live(), cancel, author),
+      reboot: options.power === true ? reboot : null,
+      peer: () => (pair.state().peer === null ? null : peerUpgrade),
+      onError: (err) => {
+        log.error({ err }, 'an upgrade met what nobody foresaw');
+      },
+    });
+    peerUpgrade = new PeerUpgrade({
+      ...upgrades.forPeer(join(options.stateDir, 'upgrade.part')),
+      onError: (err) => {
+        log.warn(
+          { err },
+          'the other unit could not be told of an upgrade, or told what is no message',
+        );
+      },
+    });
+    closing.push(() => peerUpgrade?.close());
+    closing.push(() => upgrades.close());
+    closing.push(pair.onSession((session) => peerUpgrade?.attach(session)));
     daemon = new Daemon({
       store,
       cookies,
@@ -404,6 +441,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events,
         standing: () => standing.view(),
       }),
+      upgrades,
       standing,
       peerHealth,
       alerts: new Alerting(alerts),
@@ -426,6 +464,11 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
     replication.start();
+    for (const { database, aside } of restored) {
+      const message = `${database} is as this version left it; what the other version made of it is ${aside}`;
+      events.append({ kind: 'upgrade', severity: 'warning', message });
+    }
+    await upgrades.begin();
     const api = createApi(daemon, { log });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());

@@ -5,9 +5,14 @@ import { answerConfig } from './config/questions.js';
 import type { Model } from './model.js';
 import { answerPair } from './pair-keys.js';
 import type { Step } from './step.js';
+import { answerUpgrade } from './upgrade-keys.js';
 
 export function answered(model: Model, now: Ask): Step {
-  const done = answerPair(model, now) ?? answerCertificate(model, now) ?? answerConfig(model, now);
+  const done =
+    answerPair(model, now) ??
+    answerUpgrade(model, now) ??
+    answerCertificate(model, now) ??
+    answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';
   return { model: { ...model, overlay: { ...now, problem } }, effects: [] };

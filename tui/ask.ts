@@ -31,6 +31,7 @@ export type Purpose =
   | { readonly type: 'rename'; readonly path: Path }
   | { readonly type: 'invite' }
   | { readonly type: 'join' }
+  | { readonly type: 'upgrade' }
   | { readonly type: 'import' }
   | { readonly type: 'paste' }
   | { readonly type: 'request' }

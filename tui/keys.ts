@@ -130,7 +130,11 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   ],
   certificates: [OPEN, ...CERTIFICATE, ...TABLE],
   certificate: [...CERTIFICATE, ...MOVE],
-  system: [{ keys: 'A', does: 'who did what' }, ...MOVE],
+  system: [
+    { keys: 'U, B', does: 'upgrade; go back to the other slot' },
+    { keys: 'A', does: 'who did what' },
+    ...MOVE,
+  ],
   audit: [OPEN, ...TABLE],
   service: MOVE,
   pool: [OPEN, ...MEMBER, ...TABLE],

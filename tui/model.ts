@@ -25,6 +25,7 @@ import type {
   Status,
   TierRow,
   WorkerRow,
+  UpgradeView,
 } from '../appliance/api/contract.js';
 import type { Call } from '../appliance/cli/client.js';
 import type { Ask } from './ask.js';
@@ -57,6 +58,7 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly upgrade: UpgradeView;
 }
 
 export type Topic = keyof Answers;
@@ -326,7 +328,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   certificates: ['certificates'],
   config: [],
   pair: ['pair', 'routers'],
-  system: ['hardware', 'workers'],
+  system: ['hardware', 'workers', 'upgrade'],
   audit: ['revisions'],
   object: [],
   changes: [],

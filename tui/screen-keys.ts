@@ -13,6 +13,7 @@ import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
+import { upgradeKey } from './upgrade-keys.js';
 import { textLines } from './view.js';
 
 export function screenKey(model: Model, key: Key): Step {
@@ -20,7 +21,11 @@ export function screenKey(model: Model, key: Key): Step {
     return editorStep(model, model.editor, key);
   }
   if (key.ctrl) return controlKey(model, key);
-  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  const own =
+    configKey(model, key) ??
+    pairKey(model, key) ??
+    upgradeKey(model, key) ??
+    certificateKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;

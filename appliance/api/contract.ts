@@ -20,6 +20,7 @@ export type { Change, ConfigError, Document };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './pair-contract.js';
+export type * from './upgrade-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';
 
@@ -362,6 +363,8 @@ export const EVENT_KINDS = [
   'disk-space',
   /** The clock is not synchronised any more, or differs from the other unit's; or all is well again. */
   'clock',
+  /** The unit is upgraded, a slot is tried, found good, or left for the one from before. */
+  'upgrade',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];

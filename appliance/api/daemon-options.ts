@@ -19,6 +19,12 @@ export interface DaemonOptions {
   /** Group that may use the socket. */
   readonly group: string;
   readonly logLevel: LogLevel;
+  /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
+  readonly slots?: string;
+  /** Public keys that updates are signed with, PEM; needed with slots. */
+  readonly updateKeys?: string;
+  /** Whether the daemon may reboot the unit. */
+  readonly power?: boolean;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;

@@ -50,6 +50,7 @@ import type {
 import type { AlertPort } from './alert-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
+import type { UpgradePort } from './upgrade-port.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
@@ -230,6 +231,7 @@ export interface DaemonPort {
   readonly alerts: AlertPort;
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;
+  readonly upgrades: UpgradePort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

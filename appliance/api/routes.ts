@@ -49,6 +49,7 @@ import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
 import { addSchema } from './schema-route.js';
+import { addUpgrade } from './upgrade-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
@@ -86,6 +87,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addProxy(app, context);
   addRouters(app, context);
   addStream(app, context);
+  addUpgrade(app, context);
 }
 
 function addConfiguration(app: FastifyInstance, { daemon, authorOf }: RouteContext): void {

@@ -25,6 +25,9 @@ interface Options extends GlobalOptions {
   readonly bpfDir: string;
   readonly group: string;
   readonly logLevel: LogLevel;
+  readonly slots?: string;
+  readonly updateKeys?: string;
+  readonly power?: boolean;
 }
 
 export function addDaemonCommand(program: Command, context: Context): void {
@@ -41,6 +44,9 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--run-dir <path>', 'where the socket is made', defaults.runDir)
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
+    .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
+    .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
+    .option('--power', 'the daemon may reboot this unit')
     .addOption(
       new Option('--log-level <level>', 'how much to log')
         .choices(LOG_LEVELS)
@@ -62,7 +68,14 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  return { stateDir, runDir, bpfDir, group, logLevel, socket };
+  const { slots, updateKeys, power = false } = options;
+  const places = { stateDir, runDir, bpfDir, group, logLevel, socket, power };
+  if (slots !== undefined && updateKeys !== undefined) return { ...places, slots, updateKeys };
+  if (slots === undefined && updateKeys === undefined) return places;
+  throw new CliError(
+    EXIT.usage,
+    'Give --slots and --update-keys together: without keys no update is trusted.',
+  );
 }
 
 async function run(options: DaemonOptions): Promise<void> {

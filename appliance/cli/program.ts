@@ -30,6 +30,7 @@ import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
 import { addTuiCommand } from './tui.js';
+import { addUpgradeCommands } from './upgrade.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -85,6 +86,7 @@ export function createProgram(context: Context): Command {
   addPairCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
+  addUpgradeCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');

@@ -71,6 +71,7 @@ import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
+import type { Upgrades } from './upgrades.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { fitness } from './fitness.js';
@@ -107,6 +108,7 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly upgrades: Upgrades;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
@@ -494,6 +496,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get pair(): Pairing {
     return this.#parts.pair;
+  }
+
+  get upgrades(): Upgrades {
+    return this.#parts.upgrades;
   }
 
   get alerts(): Alerting {

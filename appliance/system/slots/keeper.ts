@@ -4,10 +4,10 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writeWhole } from '../../whole-file.js';
-import { type Bundle, type BundleHeader, readBundle, readSlot } from './bundle.js';
+import { type Bundle, type BundleHeader, parseHead, readBundle, readSlot } from './bundle.js';
 import { type Choice, otherSlot, type Slot, TRIES } from './environment.js';
 import { UpgradeError } from './errors.js';
 import type { Picture } from './judge.js';
@@ -20,8 +20,11 @@ import {
   type Upgrade,
 } from './machine.js';
 import type { SlotFiles } from './slot-files.js';
-import { copyStores } from './store-copies.js';
+import { copyStores, dropStores } from './store-copies.js';
 import { compareVersions } from './versions.js';
+
+/** What a bundle leaves to the databases, octets. */
+const SPARE = 64 << 20;
 
 export interface KeeperOptions {
   readonly files: Pick<SlotFiles, 'running' | 'choice' | 'choose' | 'checkRoom' | 'write'>;
@@ -143,6 +146,30 @@ export class Keeper {
     }
   }
 
+  /**
+   * Why a bundle that begins so is not wanted, a sentence, before the rest of it is there; null: it is.
+   *
+   * @param size of the whole, octets, for which `folder` must have room
+   */
+  async whyNot(
+    head: Buffer,
+    size: number,
+    folder: string,
+    allowOlder: boolean,
+  ): Promise<string | null> {
+    const { keys, version, files } = this.#options;
+    const { header, length } = parseHead(head, keys());
+    if (size !== length + header.slot.size)
+      return 'The bundle has another size than its header says.';
+    const why = whyNotVersion(header, version, allowOlder);
+    if (why !== null) return why;
+    await files.checkRoom(header.slot.size);
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize > size + SPARE
+      ? null
+      : `The bundle needs ${size} octets in ${folder} for a while, and there are ${bavail * bsize}.`;
+  }
+
   /** Writes the idle slot; then it can be armed. @throws UpgradeError; what was begun is then `failed` */
   async write(
     bundle: Opened,
@@ -156,6 +183,7 @@ export class Keeper {
     const { version, commit } = bundle.header;
     this.#begin('writing', { version, back: false }, begin, { [to]: null });
     try {
+      dropStores(stateDir, to);
       await files.write(bundle.file, bundle, onProgress, signal);
       copyStores(stateDir, running);
     } catch (error) {

@@ -43,6 +43,13 @@ export function copyStores(stateDir: string, slot: Slot): void {
   syncPath(folder);
 }
 
+/** What is in the slot now will not run again: its copies would be restored to what comes. */
+export function dropStores(stateDir: string, slot: Slot): void {
+  const folder = join(stateDir, FOLDER);
+  for (const name of [slot, `${slot}.new`])
+    rmSync(join(folder, name), { recursive: true, force: true });
+}
+
 /** What `restoreStores` did with a database. */
 export interface Restored {
   readonly database: string;

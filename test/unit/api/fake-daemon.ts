@@ -58,6 +58,7 @@ import {
 import { FakeAlerts } from './fake-alerts.js';
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
+import { FakeUpgrades } from './fake-upgrades.js';
 import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
@@ -548,6 +549,7 @@ export class FakeDaemon implements DaemonPort {
   readonly certificates = new FakeCertificates();
   readonly alerts = new FakeAlerts();
   readonly pair = new FakePair();
+  readonly upgrades = new FakeUpgrades();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();

@@ -39,6 +39,17 @@ for (const [what, place, typed, expected] of [
     ['p10.0.0.1', 'Enter', ' CODE ', 'Enter'],
     { method: 'POST', path: '/v1/pair/join', json: { code: 'CODE', address: '10.0.0.1' } },
   ],
+  [
+    'upgrade',
+    'system',
+    ['U/data/next', 'Enter', 'Right', 'Enter', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/upgrade',
+      json: { file: '/data/next', pair: true, 'allow-older': false },
+    },
+  ],
+  ['go back a slot', 'system', ['B', 'y'], { method: 'POST', path: '/v1/upgrade/back', json: {} }],
   ['leave', 'pair', ['L', 'y'], { method: 'DELETE', path: '/v1/pair' }],
   [
     'fail one over',

@@ -33,6 +33,7 @@ import {
   THEN,
   TIERS,
 } from '../api/fake-daemon.js';
+import { SLOTS_IDLE } from '../api/fake-upgrades.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
 import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
@@ -92,6 +93,7 @@ const ANSWERS: Answers = {
   pair: PAIRED,
   routers: ROUTERS,
   hardware: HARDWARE,
+  upgrade: SLOTS_IDLE,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
