@@ -151,6 +151,11 @@ export default defineConfig(
     regex: '^(\\.\\./)',
     message: 'appliance/l7/http1 is pure: bytes in, bytes out, so it uses nothing but itself.',
   }),
+  boundary(['appliance/system/slots/**/*.ts'], koffi, tests, {
+    regex: othersThan('system', 'native'),
+    message:
+      'appliance/system/slots knows the disk and the boot loader, and nothing of the daemon; appliance/control joins them.',
+  }),
   boundary(['appliance/telemetry/**/*.ts'], koffi, tests, {
     regex: othersThan('telemetry', 'api', 'config'),
     allowTypeImports: true,
@@ -183,7 +188,7 @@ export default defineConfig(
     // command's.
     regex: othersThan('tui', 'config', 'api').replace(
       '|cli|',
-      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|pair-text|secret-file)\\.js)|',
+      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|pair-text|secret-file|upgrade-text)\\.js)|',
     ),
     allowTypeImports: true,
     message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',

@@ -42,6 +42,10 @@ import { ChallengeExchange } from './control/shared/challenge-exchange.js';
 import { orderPatience } from './control/order-turn.js';
 import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
+import { PeerUpgrade } from './control/peer-upgrade.js';
+import { unitPicture } from './control/unit-picture.js';
+import { handOver, keeperOf, reboot, storesOfSlot } from './control/upgrade-parts.js';
+import { Upgrades } from './control/upgrades.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Users } from './control/users.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
@@ -102,6 +106,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     if (resetPending(options.stateDir)) await detachUnit(options, log);
     closing.push(lock(join(options.stateDir, 'lock')));
     if (finishReset(options)) log.warn('this unit was reset: it begins as a new one');
+    const restored = storesOfSlot(options);
     const store = ConfigStore.open(join(options.stateDir, 'weir.db'), { busyTimeout: BUSY_MS });
     closing.push(() => {
       store.close();
@@ -140,6 +145,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     let peerHealth: PeerHealth | null = null;
     let challengeExchange: ChallengeExchange | null = null;
     let sticky: StickySharing | null = null;
+    let peerUpgrade: PeerUpgrade | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -240,6 +246,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         peerHealth?.heard(news);
         challengeExchange?.heard(news);
         sticky?.heard(news);
+        if (news.what === 'together') peerUpgrade?.together();
         daemon?.pairChanged();
       },
       onListenerError: (err) => {
@@ -480,6 +487,32 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         log.error({ err }, 'the other unit of the pair does not hear of the reset');
       },
     });
+    const upgrades = new Upgrades({
+      keeper: keeperOf(options, version(), (err) => {
+        log.error({ err }, 'this unit cannot be upgraded');
+      }),
+      version: version(),
+      events,
+      picture: () => unitPicture(running(), network),
+      handOver: (cancel, author) => handOver(running(), cancel, author),
+      reboot: options.power === undefined ? null : reboot,
+      peer: () => (pair.state().peer === null ? null : peerUpgrade),
+      onError: (err) => {
+        log.error({ err }, 'an upgrade met what nobody foresaw');
+      },
+    });
+    peerUpgrade = new PeerUpgrade({
+      ...upgrades.forPeer(join(options.stateDir, 'upgrade.part')),
+      onError: (err) => {
+        log.warn(
+          { err },
+          'the other unit could not be told of an upgrade, or told what is no message',
+        );
+      },
+    });
+    closing.push(() => peerUpgrade?.close());
+    closing.push(() => upgrades.close());
+    closing.push(pair.onSession((session) => peerUpgrade?.attach(session)));
     daemon = new Daemon({
       system,
       store,
@@ -501,6 +534,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events,
         standing: () => standing.view(),
       }),
+      upgrades,
       standing,
       peerHealth,
       alerts: new Alerting(alerts),
@@ -527,6 +561,11 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
     replication.start();
+    for (const { database, aside } of restored) {
+      const message = `${database} is as this version left it; what the other version made of it is ${aside}`;
+      events.append({ kind: 'upgrade', severity: 'warning', message });
+    }
+    await upgrades.begin();
     const api = createApi(daemon, { log, consoleUser: options.consoleUser });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());

@@ -9,6 +9,7 @@ import { answerPair } from './pair-keys.js';
 import { answerUser } from './user-keys.js';
 import { answerSystem } from './system-keys.js';
 import type { Step } from './step.js';
+import { answerUpgrade } from './upgrade-keys.js';
 
 export function answered(model: Model, now: Ask): Step {
   const done =
@@ -18,6 +19,7 @@ export function answered(model: Model, now: Ask): Step {
     answerPair(model, now) ??
     answerCertificate(model, now) ??
     answerSystem(model, now) ??
+    answerUpgrade(model, now) ??
     answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;
   const problem = done ?? 'This cannot be done now.';

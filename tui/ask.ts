@@ -36,6 +36,7 @@ export type Purpose =
   | { readonly type: 'authority' }
   | { readonly type: 'invite' }
   | { readonly type: 'join' }
+  | { readonly type: 'upgrade' }
   | { readonly type: 'import' }
   | { readonly type: 'paste' }
   | { readonly type: 'request' }

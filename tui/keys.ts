@@ -141,6 +141,7 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
     { keys: 'b, t', does: 'back the unit up; restore a backup' },
     { keys: 'B', does: 'support bundle for whoever helps' },
     { keys: 'P, E', does: 'reboot or turn off; erase it (factory reset)' },
+    { keys: 'u, O', does: 'upgrade; go back to the other slot' },
     ...MOVE,
   ],
   audit: [OPEN, ...TABLE],

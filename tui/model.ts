@@ -31,6 +31,7 @@ import type {
   UserRow,
   TrafficHistory,
   WorkerRow,
+  UpgradeView,
 } from '../appliance/api/contract.js';
 import type { HistorySpan } from '../appliance/api/history-contract.js';
 import type { Call } from '../appliance/cli/client.js';
@@ -72,6 +73,7 @@ export interface Answers {
   readonly tokens: readonly TokenRow[];
   readonly traffic: TrafficHistory;
   readonly system: SystemView;
+  readonly upgrade: UpgradeView;
 }
 
 export type Topic = keyof Answers;
@@ -416,7 +418,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   certificates: ['certificates'],
   config: [],
   pair: ['pair', 'routers'],
-  system: ['hardware', 'workers', 'system'],
+  system: ['hardware', 'workers', 'system', 'upgrade'],
   live: [],
   audit: ['revisions'],
   users: ['users', 'tokens'],

@@ -25,6 +25,7 @@ import { shownEvents } from './screens/events.js';
 import { systemKey } from './system-keys.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
+import { upgradeKey } from './upgrade-keys.js';
 import { textLines } from './view.js';
 import { wizardKey } from './wizard/keys.js';
 import { userKey } from './user-keys.js';
@@ -43,7 +44,8 @@ export function screenKey(model: Model, key: Key): Step {
     accessKey(model, key) ??
     userKey(model, key) ??
     liveKey(model, key) ??
-    systemKey(model, key);
+    systemKey(model, key) ??
+    upgradeKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;

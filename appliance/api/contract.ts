@@ -22,6 +22,7 @@ export type * from './certificate-contract.js';
 export type * from './history-contract.js';
 export type * from './live-contract.js';
 export type * from './pair-contract.js';
+export type * from './upgrade-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';
 export type * from './trial-contract.js';
@@ -374,6 +375,8 @@ export const EVENT_KINDS = [
   'login',
   /** A user or token was added, changed or removed. */
   'user',
+  /** The unit is upgraded, a slot is tried, found good, or left for the one from before. */
+  'upgrade',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];

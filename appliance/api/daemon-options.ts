@@ -23,6 +23,10 @@ export interface DaemonOptions {
   readonly logLevel: LogLevel;
   /** What may reboot this host and turn it off; left out: nothing. */
   readonly power?: 'systemctl';
+  /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
+  readonly slots?: string;
+  /** Public keys that updates are signed with, PEM; needed with slots. */
+  readonly updateKeys?: string;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;

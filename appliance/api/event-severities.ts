@@ -39,6 +39,7 @@ export const EVENT_SEVERITIES = {
   clock: ['info', 'warning'],
   login: ['info', 'warning'],
   user: ['info'],
+  upgrade: ['info', 'warning', 'error'],
 } as const satisfies Readonly<Record<EventKind, readonly Severity[]>>;
 
 export type SeverityOf<K extends EventKind> = (typeof EVENT_SEVERITIES)[K][number];

@@ -55,6 +55,7 @@ import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
 import type { UsersPort } from './user-port.js';
 import type { SystemPort } from './system-port.js';
+import type { UpgradePort } from './upgrade-port.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
@@ -245,6 +246,7 @@ export interface DaemonPort {
   readonly pair: PairPort;
   readonly users: UsersPort;
   readonly system: SystemPort;
+  readonly upgrades: UpgradePort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

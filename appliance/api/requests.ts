@@ -162,6 +162,16 @@ export function parseInvite(body: unknown): z.output<typeof inviteBody> {
   return check(inviteBody, jsonBody(body), 'body');
 }
 
+const upgradeBody = z.strictObject({
+  file: z.string().max(4096).startsWith('/', 'must be an absolute path on the unit'),
+  'allow-older': z.boolean().optional(),
+  pair: z.boolean().optional(),
+});
+
+export function parseUpgrade(body: unknown): z.output<typeof upgradeBody> {
+  return check(upgradeBody, jsonBody(body), 'body');
+}
+
 const joinBody = z.strictObject({ code: z.string().max(200), address: z.string().max(64) });
 
 /** What is refused is not repeated in the error: it may be a code. */

@@ -59,6 +59,7 @@ import { addSystem } from './system-routes.js';
 import { addSchema } from './schema-route.js';
 import { addUsers } from './user-routes.js';
 import type { Gate } from './identity.js';
+import { addUpgrade } from './upgrade-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
 import { type ChangeRequest, type DaemonPort, type MemberName, PortError } from './port.js';
@@ -105,6 +106,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addLive(app, context);
   addSystem(app, context);
   addStream(app, context);
+  addUpgrade(app, context);
 }
 
 function addConfiguration(app: FastifyInstance, { daemon, authorOf, gate }: RouteContext): void {

@@ -27,6 +27,8 @@ interface Options extends GlobalOptions {
   readonly consoleUser?: string;
   readonly logLevel: LogLevel;
   readonly power?: 'systemctl';
+  readonly slots?: string;
+  readonly updateKeys?: string;
 }
 
 export function addDaemonCommand(program: Command, context: Context): void {
@@ -44,6 +46,8 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
+    .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
+    .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
       new Option('--log-level <level>', 'how much to log')
         .choices(LOG_LEVELS)
@@ -70,9 +74,17 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
+  const { slots, updateKeys } = options;
+  if ((slots === undefined) !== (updateKeys === undefined)) {
+    throw new CliError(
+      EXIT.usage,
+      'Give --slots and --update-keys together: without keys no update is trusted.',
+    );
+  }
   return {
     ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket },
     ...(power === undefined ? {} : { power }),
+    ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
   };
 }
 

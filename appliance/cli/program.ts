@@ -35,6 +35,7 @@ import { addUnitCommands } from './unit-commands.js';
 import { addTuiCommand } from './tui.js';
 import { addLoginCommands } from './login.js';
 import { addUserCommands } from './user.js';
+import { addUpgradeCommands } from './upgrade.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -97,6 +98,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup('The unit:');
   addBackupCommands(program, context);
   addUnitCommands(program, context);
+  addUpgradeCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');

@@ -47,6 +47,7 @@ export const alertKinds = [
   'repair',
   'worker',
   'daemon',
+  'upgrade',
   'syn-cookies',
   'certificate',
   'certificate-expiring',

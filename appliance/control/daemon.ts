@@ -74,6 +74,7 @@ import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
+import type { Upgrades } from './upgrades.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { NO_PAIR } from './compile-pair.js';
@@ -118,6 +119,7 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly upgrades: Upgrades;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
@@ -530,6 +532,10 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get system(): SystemPort {
     return this.#parts.system;
+  }
+
+  get upgrades(): Upgrades {
+    return this.#parts.upgrades;
   }
 
   get alerts(): Alerting {

@@ -62,6 +62,7 @@ import { FakePair } from './fake-pair.js';
 import { SceneUsers } from '../../support/user-scene.js';
 import { FakeTraffic } from './fake-traffic.js';
 import { FakeSystem } from './fake-system.js';
+import { FakeUpgrades } from './fake-upgrades.js';
 import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
@@ -570,6 +571,7 @@ export class FakeDaemon implements DaemonPort {
   readonly users = new SceneUsers();
   readonly traffic = new FakeTraffic();
   readonly system = new FakeSystem();
+  readonly upgrades = new FakeUpgrades();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();

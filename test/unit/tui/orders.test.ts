@@ -74,6 +74,17 @@ for (const [what, place, typed, expected] of [
     ['P', 'Right', 'Enter'],
     { method: 'POST', path: '/v1/system/power', json: { action: 'reboot' } },
   ],
+  [
+    'upgrade',
+    'system',
+    ['u/data/next', 'Enter', 'Right', 'Enter', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/upgrade',
+      json: { file: '/data/next', pair: true, 'allow-older': false },
+    },
+  ],
+  ['go back a slot', 'system', ['O', 'y'], { method: 'POST', path: '/v1/upgrade/back', json: {} }],
   ['leave', 'pair', ['L', 'y'], { method: 'DELETE', path: '/v1/pair' }],
   [
     'fail one over',

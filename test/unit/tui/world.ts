@@ -45,6 +45,7 @@ import {
   TIERS,
   TRIAL,
 } from '../api/fake-daemon.js';
+import { SLOTS_IDLE } from '../api/fake-upgrades.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
 import { trafficOf } from '../api/fake-traffic.js';
 import { PAIRED } from '../api/fake-pair.js';
@@ -136,6 +137,7 @@ const ANSWERS: Answers = {
   users: USERS,
   tokens: TOKENS,
   system: { unit: 'weir-a', power: true, copies: '/var/lib/weir/backups' },
+  upgrade: SLOTS_IDLE,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
