@@ -72,7 +72,7 @@ async function facts(machine: Machine): Promise<void> {
   assert.match(text, /^ktls yes$/m);
   assert.match(text, /^root 1$/m);
   assert.match(text, /^failed 0$/m);
-  assert.match(text, /enp0s5 +native/);
+  assert.match(text, /xdp on enp0s5\n +Mode +native/);
 }
 
 function inside(): void {
