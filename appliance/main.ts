@@ -456,7 +456,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     const system = new UnitSystem({
       backups: new Backups({
         parts: unitParts({
-          ...{ certificates: stored, cookies, access: accessEntries },
+          ...{ certificates: stored, cookies, access: accessEntries, users: userStore },
           paired: () => pair.state().peer !== null,
           onChange: () => access.taken(),
         }),

@@ -25,6 +25,7 @@ const limits: Readonly<Record<string, number>> = {
   fuzz: 240_000,
   faults: 300_000,
   lab: 420_000,
+  image: 900_000,
 };
 /** Files here run two at a time; all others alone, since they share the kernel or the CPU. */
 const parallelFolder = 'unit';

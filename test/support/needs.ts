@@ -9,6 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
+import { projectRoot } from '../../appliance/paths.js';
 import { IoUring } from '../../native/ffi/io-uring.js';
 
 export type Need =
@@ -25,7 +26,8 @@ export type Need =
   | 'core-files'
   | 'pebble'
   | 'keepalived'
-  | 'acme-lab';
+  | 'acme-lab'
+  | 'image';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -155,6 +157,15 @@ function lacksHttpPeers(): string | null {
 }
 
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
+function lacksImage(): string | null {
+  if (!existsSync(join(projectRoot, 'build/image/weir.img'))) {
+    return 'there is no image to boot: build one with npm run image.';
+  }
+  return executable('qemu-system-x86_64') && existsSync('/usr/share/OVMF/OVMF_CODE_4M.fd')
+    ? null
+    : 'it needs QEMU and its firmware: install the packages qemu-system-x86 and ovmf.';
+}
+
 export function lacking(need: Need): string | null {
   switch (need) {
     case 'root':
@@ -201,6 +212,8 @@ export function lacking(need: Need): string | null {
       );
     case 'acme-lab':
       return lacking('lab') ?? lacking('pebble');
+    case 'image':
+      return lacksRoot() ?? lacksImage();
     default:
       return lacking('lab') ?? lacksDevice(need);
   }
@@ -241,4 +254,5 @@ export const needs: Readonly<Record<Need, Register>> = {
   pebble: register('pebble'),
   keepalived: register('keepalived'),
   'acme-lab': register('acme-lab'),
+  image: register('image'),
 };

@@ -8,13 +8,16 @@ import { parsePrefixKey, prefixText } from '../../config/prefix-key.js';
 import type { AccessEntries, AccessEntry } from '../../config/access-entries.js';
 import type { CookieSecret } from '../../control/cookie-secret.js';
 import type { CertificateStore } from '../../tls/certificate-store.js';
+import type { UserStore } from '../../users/user-store.js';
 import { accountsPart, certificatesPart } from './certificates.js';
 import type { Part } from './part.js';
+import { usersPart } from './users.js';
 
 export interface UnitParts {
   readonly certificates: CertificateStore;
   readonly cookies: CookieSecret;
   readonly access: AccessEntries;
+  readonly users: UserStore;
   readonly paired: () => boolean;
   /** What cookies are signed with, or who has temporary access, is another now. */
   readonly onChange: () => void;
@@ -26,6 +29,8 @@ export function unitParts(unit: UnitParts): Part[] {
     accountsPart(unit.certificates),
     cookiesPart(unit),
     accessPart(unit),
+    usersPart('user', unit.users),
+    usersPart('token', unit.users),
   ];
 }
 

@@ -13,6 +13,7 @@ import { Backups } from '../../../appliance/system/backup/backups.js';
 import { unitParts } from '../../../appliance/system/backup/unit-parts.js';
 import { EventLog } from '../../../appliance/telemetry/event-log.js';
 import { CertificateStore } from '../../../appliance/tls/certificate-store.js';
+import { UserStore } from '../../../appliance/users/user-store.js';
 import { FakeFastPath, FakeMonitors, FakeNetwork } from '../control/stand-ins.js';
 
 const fail = (error: unknown): never => {
@@ -24,6 +25,7 @@ export class Box {
   readonly store = ConfigStore.open(join(this.folder, 'weir.db'));
   readonly certificates = CertificateStore.open(this.folder, { onListenerError: fail });
   readonly access = AccessEntries.open(join(this.folder, 'access.db'));
+  readonly users = UserStore.open(join(this.folder, 'users.db'));
   readonly cookies = CookieSecret.open(this.folder);
   readonly fastPath = new FakeFastPath();
   readonly reconciler = new Reconciler(
@@ -47,6 +49,7 @@ export class Box {
   readonly backups = new Backups({
     parts: unitParts({
       ...{ certificates: this.certificates, cookies: this.cookies, access: this.access },
+      users: this.users,
       paired: () => this.paired,
       onChange: () => undefined,
     }),
@@ -80,6 +83,8 @@ export class Box {
       accounts: this.certificates.accountVersions().map(({ directory }) => directory),
       cookies: this.cookies.digest,
       access: this.access.list(),
+      users: this.users.list('user'),
+      tokens: this.users.list('token'),
     };
   }
 
@@ -89,6 +94,7 @@ export class Box {
     this.store.close();
     this.certificates.close();
     this.access.close();
+    this.users.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -9,6 +9,7 @@ import { OpenSsl } from '../../support/openssl.js';
 import { Box } from './boxes.js';
 
 const PASSPHRASE = 'correct horse';
+const HASH = `$scrypt$ln=15,r=8,p=3$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 const DIRECTORY = 'https://acme.example/directory';
 
 interface Context {
@@ -74,6 +75,14 @@ async function filled({ one, openssl }: Context): Promise<Buffer> {
     ...{ prefix: '192.0.2.0/24', verdict: 'deny', service: null },
     ...{ created: now, expires: now + 3_600_000, author: 'ada', comment: 'a crawler' },
   });
+  one.users.put('user', 'anna', {
+    ...{ role: 'operator', disabled: false, created: now, passwordChanged: now },
+    hash: HASH,
+  });
+  one.users.put('token', 'ci', {
+    ...{ role: 'viewer', created: now, expires: null, author: 'ada' },
+    hash: 'ab'.repeat(32),
+  });
   await one.apply(document());
   await one.apply(document(443, 'shop.example'));
   return key;
@@ -127,6 +136,8 @@ test('a new box becomes the unit: keys sealed by its own machine key, the histor
   assert.is(other.cookies.digest, one.cookies.digest);
   assert.is(other.certificates.account(DIRECTORY)?.url, 'https://acme.example/account/1');
   assert.is(other.access.list()[0]?.prefix, '192.0.2.0/24');
+  assert.equal(other.users.get('user', 'anna'), one.users.get('user', 'anna'));
+  assert.equal(other.users.get('token', 'ci'), one.users.get('token', 'ci'));
   assert.equal(other.reconciler.intent?.services['shop']?.certificates, ['shop.example']);
 });
 
@@ -148,7 +159,16 @@ test('no key is in the file, and a look into it changes nothing', async (context
   assert.ok(view.restore.notes.includes('adds the certificate shop.example'));
   assert.equal(
     view.parts.map(({ name }) => name),
-    ['document', 'history', 'certificates', 'accounts', 'cookie-secret', 'access'],
+    [
+      'document',
+      'history',
+      'certificates',
+      'accounts',
+      'cookie-secret',
+      'access',
+      'users',
+      'tokens',
+    ],
   );
   assert.equal(other.state(), before);
 });
