@@ -89,7 +89,7 @@ export const ROUTE_RULES: Readonly<Record<string, RouteRule>> = {
   'POST /v1/certificates/:name/export': administer('export a certificate'),
   'GET /v1/system': view,
   'POST /v1/system/backup': administer('back up'),
-  'POST /v1/system/inspect': lookClosely,
+  'POST /v1/system/inspect': administer('look into a backup'),
   'POST /v1/system/restore': administer('restore a backup'),
   'POST /v1/system/support-bundle': administer('make a support bundle'),
   'POST /v1/system/factory-reset': administer('reset to factory state'),
