@@ -44,7 +44,7 @@ import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
 import { PeerUpgrade } from './control/peer-upgrade.js';
 import { unitPicture } from './control/unit-picture.js';
-import { handOver, keeperOf, reboot, storesOfSlot } from './control/upgrade-parts.js';
+import { handOver, keeperOf, storesOfSlot } from './control/upgrade-parts.js';
 import { Upgrades } from './control/upgrades.js';
 import { standbyIntent } from './control/unconfirmed.js';
 import { Users } from './control/users.js';
@@ -73,6 +73,7 @@ import { HistoryStore } from './telemetry/history/history-store.js';
 import { Backups } from './system/backup/backups.js';
 import { unitParts } from './system/backup/unit-parts.js';
 import { accessLogsOf, finishReset, markReset, resetPending } from './system/factory-reset.js';
+import { changePower } from './system/power.js';
 import { UnitSystem } from './system/unit-system.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
@@ -448,7 +449,11 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       metrics.close();
     });
+    const { power } = options;
     const copies = join(options.stateDir, 'backups');
+    const paired = (): boolean => pair.state().peer !== null;
+    const unit = (): string => unitName(store.head());
+    const accessLogs = (): string[] => accessLogsOf(store.head()?.document ?? null);
     const running = (): Daemon => {
       if (daemon === null) throw new Error('the daemon has not begun yet');
       return daemon;
@@ -457,30 +462,27 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       backups: new Backups({
         parts: unitParts({
           ...{ certificates: stored, cookies, access: accessEntries, users: userStore },
-          paired: () => pair.state().peer !== null,
+          paired,
           onChange: () => access.taken(),
         }),
         store,
         apply: (request) => running().apply(request),
         checkCertificates: (intent, also) =>
           certificateErrors(intent, { get: (name) => also.get(name) ?? stored.get(name) }),
-        unit: () => unitName(store.head()),
-        paired: () => pair.state().peer !== null,
+        ...{ unit, paired },
         version: version(),
         copies,
       }),
-      events,
-      unit: () => unitName(store.head()),
-      copies,
-      ...(options.power === undefined ? {} : { power: options.power }),
+      ...{ events, unit, copies },
+      ...(power === undefined ? {} : { power }),
       bundle: {
         version: version(),
         network: () => ({ links: network.links(), addresses: network.addresses() }),
-        logs: () => accessLogsOf(store.head()?.document ?? null),
+        logs: accessLogs,
       },
       daemon: running,
       markReset: (keepLogs) => {
-        markReset(options.stateDir, keepLogs ? [] : accessLogsOf(store.head()?.document ?? null));
+        markReset(options.stateDir, keepLogs ? [] : accessLogs());
       },
       beginAnew: () => restart(),
       onError: (err) => {
@@ -495,8 +497,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       events,
       picture: () => unitPicture(running(), network),
       handOver: (cancel, author) => handOver(running(), cancel, author),
-      reboot: options.power === undefined ? null : reboot,
-      peer: () => (pair.state().peer === null ? null : peerUpgrade),
+      reboot: power === undefined ? null : () => changePower(power, 'reboot'),
+      peer: () => (paired() ? peerUpgrade : null),
       onError: (err) => {
         log.error({ err }, 'an upgrade met what nobody foresaw');
       },

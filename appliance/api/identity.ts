@@ -36,6 +36,16 @@ export interface Origin {
 /** Who sends what nobody may is written down so often a minute: nobody drives the rest out of the audit. */
 const STRANGERS_A_MINUTE = 30;
 
+/** Lets root pass, and administrators who are logged in. `why`: what others are told, a sentence. */
+export function provenOnly(
+  isProven: (request: FastifyRequest) => boolean,
+  why: string,
+): (request: FastifyRequest) => void {
+  return (request) => {
+    if (!isProven(request)) throw new PortError('forbidden', why);
+  };
+}
+
 export class Gate {
   readonly #users: UsersPort;
   readonly #originOf: (request: FastifyRequest) => Origin;

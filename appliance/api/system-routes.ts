@@ -16,6 +16,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { passphraseOf } from './certificate-routes.js';
 import { BACKUP_LIMIT_BYTES } from './contract.js';
 import { PortError, type DaemonPort } from './port.js';
+import { provenOnly } from './identity.js';
 import {
   octets,
   parseBackup,
@@ -39,13 +40,10 @@ export function addSystem(
     readonly isProven: (request: FastifyRequest) => boolean;
   },
 ): void {
-  const rootOnly = (request: FastifyRequest): void => {
-    if (isProven(request)) return;
-    throw new PortError(
-      'forbidden',
-      'This is for root, or for an administrator who is logged in: run it as root.',
-    );
-  };
+  const check = provenOnly(
+    isProven,
+    'This is for root, or for an administrator who is logged in: run it as root.',
+  );
   const passphrase = (request: FastifyRequest): string => {
     const { passphrase: given } = passphraseOf(request);
     if (given !== undefined) return given;
@@ -59,7 +57,7 @@ export function addSystem(
 
   app.post('/v1/system/backup', async (request, reply) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const { scope } = parseBackup(request.body);
     const bytes = await system.backup({
       scope,
@@ -71,7 +69,7 @@ export function addSystem(
   });
 
   app.post('/v1/system/inspect', LARGE, (request) => {
-    rootOnly(request);
+    check(request);
     const query = parseQuery.inspect(request.query);
     return system.inspect({
       bytes: octets(request.body),
@@ -81,7 +79,7 @@ export function addSystem(
   });
 
   app.post('/v1/system/restore', LARGE, (request) => {
-    rootOnly(request);
+    check(request);
     const query = parseQuery.restore(request.query);
     return system.restore({
       bytes: octets(request.body),
@@ -94,7 +92,7 @@ export function addSystem(
 
   app.post('/v1/system/support-bundle', async (request, reply) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const body = parseSupportBundle(request.body);
     const bytes = await system.supportBundle({
       maskAddresses: body['mask-addresses'] ?? false,
@@ -106,7 +104,7 @@ export function addSystem(
 
   app.post('/v1/system/factory-reset', async (request, reply) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const body = parseReset(request.body);
     await system.factoryReset({
       name: body.name,
@@ -118,7 +116,7 @@ export function addSystem(
 
   app.post('/v1/system/power', async (request, reply) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const { action } = parsePower(request.body);
     await system.power({ action, author: authorOf(request) });
     return reply.send({ action });

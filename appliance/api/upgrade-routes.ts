@@ -6,7 +6,8 @@
  *   POST /v1/upgrade/back  the other slot as it is
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { PortError, type DaemonPort } from './port.js';
+import type { DaemonPort } from './port.js';
+import { provenOnly } from './identity.js';
 import { parseQuery, parseUpgrade } from './requests.js';
 
 export function addUpgrade(
@@ -21,14 +22,10 @@ export function addUpgrade(
     readonly isProven: (request: FastifyRequest) => boolean;
   },
 ): void {
-  const rootOnly = (request: FastifyRequest): void => {
-    if (!isProven(request)) {
-      throw new PortError(
-        'forbidden',
-        'Units are upgraded by root, or by an administrator who is logged in: run this as root.',
-      );
-    }
-  };
+  const check = provenOnly(
+    isProven,
+    'Units are upgraded by root, or by an administrator who is logged in: run this as root.',
+  );
 
   app.get('/v1/upgrade', (request) => {
     parseQuery.none(request.query);
@@ -37,14 +34,14 @@ export function addUpgrade(
 
   app.post('/v1/upgrade', (request) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const { file, pair = false, 'allow-older': allowOlder = false } = parseUpgrade(request.body);
     return upgrades.start({ file, pair, allowOlder, author: authorOf(request) });
   });
 
   app.post('/v1/upgrade/back', (request) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     return upgrades.back({ author: authorOf(request) });
   });
 }

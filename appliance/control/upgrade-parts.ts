@@ -1,8 +1,6 @@
-/** What an upgrade needs of the machine: slots, keys, this boot's name, and a reboot. */
-import { execFile } from 'node:child_process';
+/** What an upgrade needs of the machine: slots, keys, and this boot's name. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { DaemonOptions } from '../api/daemon-options.js';
 import { type DaemonPort, PortError } from '../api/port.js';
 import { readPublicKeys } from '../system/slots/bundle.js';
@@ -38,10 +36,6 @@ export function keeperOf(
     onProblem(error);
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-export async function reboot(): Promise<void> {
-  await promisify(execFile)('systemctl', ['reboot']);
 }
 
 /** Whether this unit gave its addresses up (or takes them back), and whether some stayed. */

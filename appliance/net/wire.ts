@@ -418,25 +418,24 @@ export function encodeOwnAddress(
  * Payload of RTM_NEWNEIGH that asks the kernel to use the entry as a packet would: an unknown or
  * failed one is resolved, a stale one verified, and nothing else changes (NTF_USE).
  */
-export function encodeNeighbourUse(
-  { family, bytes }: AddressBytes,
-  interfaceIndex: number,
-): Buffer {
-  const header = Buffer.alloc(12);
-  header.writeUInt8(codeOf(family), 0);
-  header.writeInt32LE(interfaceIndex, 4);
-  header.writeUInt8(NTF_USE, 10);
-  return Buffer.concat([header, encodeAttribute(NDA_DST, bytes)]);
+export function encodeNeighbourUse(address: AddressBytes, interfaceIndex: number): Buffer {
+  return encodeNeighbour(address, interfaceIndex, { state: 0, flags: NTF_USE });
 }
 
 /** Payload of RTM_NEWNEIGH (with NLM_F_REPLACE) that has the kernel ask a neighbour whose MAC address it has. */
-export function encodeNeighbourProbe(
+export function encodeNeighbourProbe(address: AddressBytes, interfaceIndex: number): Buffer {
+  return encodeNeighbour(address, interfaceIndex, { state: NUD_PROBE, flags: 0 });
+}
+
+function encodeNeighbour(
   { family, bytes }: AddressBytes,
   interfaceIndex: number,
+  { state, flags }: { readonly state: number; readonly flags: number },
 ): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt8(codeOf(family), 0);
   header.writeInt32LE(interfaceIndex, 4);
-  header.writeUInt16LE(NUD_PROBE, 8);
+  header.writeUInt16LE(state, 8);
+  header.writeUInt8(flags, 10);
   return Buffer.concat([header, encodeAttribute(NDA_DST, bytes)]);
 }

@@ -6,20 +6,12 @@
  *
  * Invariant: nothing outside of the state and the run directory is erased but files of access logs.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { DaemonOptions } from '../api/daemon-options.js';
 import type { Document } from '../config/schema.js';
-import { writeWhole } from '../whole-file.js';
+import { flushPath, writeWhole } from '../whole-file.js';
 
 const MARKER = 'factory-reset';
 /** Held by whoever erases. */
@@ -38,7 +30,6 @@ export function accessLogsOf(document: Document | null): string[] {
 /** `logs`: absolute paths of logs that are erased too, with those that they were rotated to. */
 export function markReset(stateDir: string, logs: readonly string[]): void {
   writeWhole(join(stateDir, MARKER), `${JSON.stringify({ logs })}\n`, { flush: true });
-  sync(stateDir);
 }
 
 export function resetPending(stateDir: string): boolean {
@@ -59,9 +50,9 @@ export function finishReset({
   for (const log of logs) eraseLog(log);
   erase(runDir, []);
   erase(stateDir, [MARKER, LOCK]);
-  sync(stateDir);
+  flushPath(stateDir);
   rmSync(marker);
-  sync(stateDir);
+  flushPath(stateDir);
   return true;
 }
 
@@ -79,14 +70,5 @@ function eraseLog(path: string): void {
   for (const name of readdirSync(folder)) {
     const rest = name.startsWith(basename(path)) ? name.slice(basename(path).length) : null;
     if (rest !== null && /^(\.\d+)?(\.gz)?$/.test(rest)) rmSync(join(folder, name));
-  }
-}
-
-function sync(folder: string): void {
-  const descriptor = openSync(folder, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

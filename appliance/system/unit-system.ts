@@ -1,11 +1,10 @@
 /** The unit as a machine, behind the API. */
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { PortError, type DaemonPort } from '../api/port.js';
 import type { RestoreResult, SystemView } from '../api/system-contract.js';
 import type { SystemPort } from '../api/system-port.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { Backups } from './backup/backups.js';
+import { changePower, type PowerProgram } from './power.js';
 import { supportBundle, type BundleSources } from './support-bundle.js';
 
 export interface UnitSystemOptions {
@@ -14,7 +13,7 @@ export interface UnitSystemOptions {
   readonly unit: () => string;
   readonly copies: string;
   /** Left out: this host does not let Weir do it. */
-  readonly power?: 'systemctl';
+  readonly power?: PowerProgram;
   readonly bundle: BundleSources;
   readonly daemon: () => DaemonPort;
   readonly onError: (error: unknown) => void;
@@ -23,9 +22,6 @@ export interface UnitSystemOptions {
   /** Has the daemon begin anew, once it has answered. */
   readonly beginAnew: () => void;
 }
-
-const run = promisify(execFile);
-const VERBS = { reboot: 'reboot', off: 'poweroff' } as const;
 
 export class UnitSystem implements SystemPort {
   readonly #options: UnitSystemOptions;
@@ -103,7 +99,7 @@ export class UnitSystem implements SystemPort {
     }
     this.#tell(`${author} asked to ${action === 'off' ? 'turn off' : 'reboot'} the host`, author);
     try {
-      await run(power, [VERBS[action]], { timeout: 30_000 });
+      await changePower(power, action);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new PortError('unavailable', `The host refuses: ${why}`, { cause });

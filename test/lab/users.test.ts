@@ -16,12 +16,12 @@ import type {
 import { Client } from '../../appliance/cli/client.js';
 import { userName } from '../../native/ffi/peer-credentials.js';
 import { needs } from '../support/needs.js';
+import { askAs, NOBODY } from '../support/other-user.js';
 import { until } from './unit.js';
 
 const test = suite('users of a unit');
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
 const CONSOLE = 1;
-const NOBODY = 65534;
 const PASSWORD = 'correct horse battery';
 
 /** In a network of its own, which ends with it. */
@@ -77,23 +77,15 @@ class Daemon {
     path: string,
     of: { readonly body?: object; readonly secret?: string } = {},
   ): Promise<{ readonly status: number; readonly value: T }> {
-    const given = {
-      ...{ socketPath: this.socket, method, path, body: JSON.stringify(of.body) },
+    const { status, text } = await askAs(uid, {
+      ...{ socketPath: this.socket, method, path },
       headers: {
         ...(of.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(of.secret === undefined ? {} : { authorization: `Bearer ${of.secret}` }),
       },
-    };
-    const script = `const {body,...of}=${JSON.stringify(given)};
-      require('node:http').request(of,(r)=>{let t='';r.on('data',(d)=>t+=d)
-        .on('end',()=>console.log(JSON.stringify({status:r.statusCode,value:JSON.parse(t)})))}).end(body)`;
-    const child = spawn(process.execPath, ['-e', script], { uid, gid: NOBODY, cwd: '/' });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (piece) => (text += String(piece)));
-    }
-    await new Promise((resolve) => child.once('close', resolve));
-    return JSON.parse(text) as { status: number; value: T };
+      ...(of.body === undefined ? {} : { body: JSON.stringify(of.body) }),
+    });
+    return { status, value: JSON.parse(text) as T };
   }
 }
 

@@ -4,8 +4,8 @@
  * Invariant: a restore is checked whole before anything is changed, a copy of what was there is on disk
  * before, and what is refused later is taken back. Nothing is removed by it: what the backup lacks stays.
  */
-import { mkdirSync, openSync, closeSync, fsyncSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { ApplyResult, Change } from '../../api/contract.js';
 import { PortError, type ApplyRequest } from '../../api/port.js';
@@ -20,6 +20,7 @@ import type { ConfigStore, PastRevision } from '../../config/store.js';
 import { firstSliceCapabilities, unsupported } from '../../config/support.js';
 import { certificatePlace } from '../../control/shared/certificate-shelf.js';
 import type { NewCertificate } from '../../tls/certificate-store.js';
+import { writeWhole } from '../../whole-file.js';
 import { certificateIn } from './certificates.js';
 import { BackupError } from './errors.js';
 import { seal, unseal } from './format.js';
@@ -312,14 +313,7 @@ export class Backups {
     const stamp = new Date(now()).toISOString().replace(/[:.]/g, '-');
     const path = join(copies, `before-restore-${stamp}.weirbackup`);
     mkdirSync(copies, { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.new`, bytes, { mode: 0o600, flush: true });
-    renameSync(`${path}.new`, path);
-    const folder = openSync(dirname(path), 'r');
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
+    writeWhole(path, bytes, { flush: true });
     return path;
   }
 

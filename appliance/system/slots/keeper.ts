@@ -3,9 +3,8 @@
  * true after a cut between any two of them.
  */
 import type { KeyObject } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type FileHandle, open, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { writeWhole } from '../../whole-file.js';
 import { type Bundle, type BundleHeader, parseHead, readBundle, readSlot } from './bundle.js';
 import { type Choice, otherSlot, type Slot, TRIES } from './environment.js';
@@ -281,14 +280,8 @@ export class Keeper {
 
   #write(journal: Journal): void {
     const { journal: path } = this.#options;
-    writeWhole(path, `${JSON.stringify(journal)}\n`, { flush: true });
     // The boot loader's choice is on another file system: the order of both is that of these waits.
-    const folder = openSync(dirname(path), 'r');
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
+    writeWhole(path, `${JSON.stringify(journal)}\n`, { flush: true });
     this.#journal = journal;
   }
 }

@@ -13,7 +13,6 @@ import Database from 'better-sqlite3';
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -21,6 +20,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { flushPath } from '../../whole-file.js';
 import type { Slot } from './environment.js';
 
 const FOLDER = 'slots';
@@ -35,12 +35,12 @@ export function copyStores(stateDir: string, slot: Slot): void {
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });
   for (const name of databases(stateDir)) copy(join(stateDir, name), join(draft, name));
-  syncPath(draft);
+  flushPath(draft);
   // A folder cannot be renamed over one that has files: for a moment there is only the draft,
   // which is complete and is found by `restoreStores`.
   rmSync(target, { recursive: true, force: true });
   renameSync(draft, target);
-  syncPath(folder);
+  flushPath(folder);
 }
 
 /** What is in the slot now will not run again: its copies would be restored to what comes. */
@@ -75,7 +75,7 @@ export function restoreStores(stateDir: string, slot: Slot): Restored[] {
     const next = `${present}.older`;
     copy(own, next);
     renameSync(next, present);
-    syncPath(stateDir);
+    flushPath(stateDir);
     restored.push({ database: name, aside });
   }
   return restored;
@@ -108,7 +108,7 @@ function copy(from: string, to: string): void {
   } finally {
     database.close();
   }
-  syncPath(draft);
+  flushPath(draft);
   renameSync(draft, to);
 }
 
@@ -120,13 +120,4 @@ function absorbLog(path: string): void {
     database.close();
   }
   for (const suffix of SUFFIXES) rmSync(`${path}${suffix}`, { force: true });
-}
-
-function syncPath(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }

@@ -1,5 +1,4 @@
 /** Who is asking, by which rules, and which role each route needs. */
-import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import Fastify from 'fastify';
 import { suite } from 'uvu';
@@ -14,6 +13,7 @@ import type {
 import { mayAs, ROUTE_RULES, ruleOf } from '../../../appliance/api/roles.js';
 import { addRoutes, type RouteContext } from '../../../appliance/api/routes.js';
 import { ROLES, type Role } from '../../../appliance/api/user-contract.js';
+import { askAs, NOBODY } from '../../support/other-user.js';
 import { PASSWORD } from '../../support/user-scene.js';
 import { FakeDaemon } from './fake-daemon.js';
 import {
@@ -255,16 +255,10 @@ test('a stream ends with the session that it began with', () =>
     assert.is((await people.as(secret, { path: '/v1/me' })).status, 401);
   }));
 
-/** As another user of the system asks. */
-async function asNobody(socket: string, path: string): Promise<string> {
-  const script = `require('node:http').get({socketPath:${JSON.stringify(socket)},path:'${path}'},(r)=>{
-    let t='';r.on('data',(d)=>t+=d).on('end',()=>console.log(r.statusCode+' '+t))})`;
-  const child = spawn(process.execPath, ['-e', script], { uid: 65534, gid: 65534, cwd: '/' });
-  let text = '';
-  child.stdout.on('data', (data) => (text += String(data)));
-  child.stderr.on('data', (data) => (text += String(data)));
-  await new Promise((resolve) => child.once('close', resolve));
-  return text;
+/** Status and body, as another user of the system gets them. */
+async function asNobody(socketPath: string, path: string): Promise<string> {
+  const { status, text } = await askAs(NOBODY, { socketPath, path });
+  return `${status} ${text}`;
 }
 
 if (process.getuid?.() === 0) {
