@@ -1,5 +1,5 @@
 /**
- * `npm run image`: builds the slot and the disk image to build/image/.
+ * `npm run image`: builds the slot, the disk image and the installer to build/image/.
  *
  *   npm run image                    what packages.lock says
  *   npm run image -- --renew-lock    packages.lock anew, from the newest packages of the mirror
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { projectRoot } from '../appliance/paths.js';
 import { command } from './command.js';
 import { writeDisk } from './disk.js';
+import { writeInstaller } from './installer.js';
 import { lockDifferences, LOCK_FILE, readLock, writeLock } from './lock.js';
 import { manifest } from './manifest.js';
 import { productionPackages } from './product.js';
@@ -71,7 +72,11 @@ function build(): void {
     ...['convert', '-q', '-f', 'raw', '-O', 'qcow2'],
     ...[file('weir.img'), file('weir.qcow2')],
   ]);
-  const sums = ['weir.squashfs', 'weir.img', 'manifest.json'].map((name) => {
+  say('installer');
+  writeInstaller(file('weir-installer.iso'), {
+    ...{ disk: file('weir.img'), slot: file('weir.squashfs'), epoch: of.epoch },
+  });
+  const sums = ['weir.squashfs', 'weir.img', 'weir-installer.iso', 'manifest.json'].map((name) => {
     const sum = createHash('sha256')
       .update(readFileSync(file(name)))
       .digest('hex');

@@ -1,5 +1,5 @@
 /**
- * The initial RAM disk: busybox, one script, and the modules between the firmware and a mounted
+ * The initial RAM disk: busybox, two scripts (a box, the installer), and the modules between the firmware and a mounted
  * slot. It is the same on every machine, so it holds every driver that a disk may need.
  */
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const FILE_SYSTEMS = [
     'nls_utf8',
   ],
 ];
-/** There if a seed is on a CD. */
+/** There if a seed or the installer is on a CD. */
 const MORE = ['isofs', 'cdrom', 'loop'];
 /** Loaded when the hardware asks for them. */
 const DRIVERS = [
@@ -79,6 +79,11 @@ export function initrd(root: string, kernel: string): Buffer {
       path: 'init',
       mode: FILE | 0o755,
       content: readFileSync(join(projectRoot, 'images/initrd-init')),
+    },
+    {
+      path: 'install',
+      mode: FILE | 0o755,
+      content: readFileSync(join(projectRoot, 'images/initrd-install')),
     },
     {
       path: 'bin/busybox',
