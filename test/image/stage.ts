@@ -50,15 +50,20 @@ services:
     pool: web
 `;
 
-/** A volume as a person would prepare it; its path. */
-export function makeSeed(folder: string): string {
-  const volume = join(folder, 'seed.img');
+/** What a person puts on a volume WEIR-SEED; the paths. */
+export function makeSeedFiles(folder: string): string[] {
   mkdirSync(join(folder, 'network'));
   writeFileSync(join(folder, 'weir.yaml'), CONFIGURATION);
   writeFileSync(join(folder, 'network/10-outside.network'), network('enp0s5', '10.98.0.3/24'));
   writeFileSync(join(folder, 'network/10-inside.network'), network('enp0s6', '10.99.0.3/24'));
+  return [join(folder, 'weir.yaml'), join(folder, 'network')];
+}
+
+/** A volume as a person would prepare it; its path. */
+export function makeSeed(folder: string): string {
+  const volume = join(folder, 'seed.img');
   run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
-  run('mcopy', '-s', '-i', volume, join(folder, 'weir.yaml'), join(folder, 'network'), '::');
+  run('mcopy', '-s', '-i', volume, ...makeSeedFiles(folder), '::');
   return volume;
 }
 

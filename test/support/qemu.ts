@@ -16,6 +16,10 @@ export const OVMF = '/usr/share/OVMF';
 
 export interface MachineOptions {
   readonly image: string;
+  /** A raw file that is the disk in place of the image, and is written to. */
+  readonly disk?: string;
+  /** What an installer is on; the firmware starts it where the disk is empty. */
+  readonly medium?: { readonly file: string; readonly as: 'cd' | 'usb' };
   /** Empty folder for sockets and variables of UEFI. */
   readonly folder: string;
   readonly firmware: 'bios' | 'uefi';
@@ -46,8 +50,12 @@ function credential(name: string, content: string): string {
 
 function parameters(options: MachineOptions): string[] {
   const { folder, image, overlay, seed, taps } = options;
+  const own = options.disk === undefined ? null : `file=${options.disk},format=raw`;
   const disk =
-    overlay === undefined ? `file=${image},format=raw,snapshot=on` : `file=${overlay},format=qcow2`;
+    own ??
+    (overlay === undefined
+      ? `file=${image},format=raw,snapshot=on`
+      : `file=${overlay},format=qcow2`);
   const drive = (what: string, id: string, order: number): string[] => [
     ...['-drive', `${what},if=none,id=${id}`],
     ...['-device', `virtio-blk-pci,drive=${id},bootindex=${order},addr=0x${order + 1}`],
@@ -66,12 +74,22 @@ function parameters(options: MachineOptions): string[] {
     ],
     ...drive(disk, 'disk', 1),
     ...(seed === undefined ? [] : drive(`file=${seed},format=raw,readonly=on`, 'seed', 2)),
+    ...(options.medium === undefined ? [] : mediumParameters(options.medium)),
     ...taps.flatMap((tap, index) => [
       ...['-netdev', `tap,id=net${index},ifname=${tap},script=no,downscript=no,vhost=off`],
       ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off}`],
     ]),
     ...(options.firmware === 'uefi' ? uefi(folder) : []),
   ];
+}
+
+function mediumParameters({ file, as }: NonNullable<MachineOptions['medium']>): string[] {
+  const drive = `file=${file},format=raw,readonly=on,if=none,id=medium`;
+  const device =
+    as === 'cd'
+      ? ['-device', 'ide-cd,drive=medium,bus=ide.0,bootindex=3']
+      : ['-device', 'qemu-xhci,addr=0x9', '-device', 'usb-storage,drive=medium,bootindex=3'];
+  return ['-drive', drive, ...device];
 }
 
 function uefi(folder: string): string[] {
