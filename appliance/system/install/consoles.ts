@@ -2,8 +2,9 @@
  * Everything that the installer says, it says on all consoles of the machine; the first that answers a
  * question has answered it.
  */
-import { closeSync, createReadStream, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { isatty, ReadStream } from 'node:tty';
 
 export interface Consoles {
   say(line: string): void;
@@ -31,14 +32,18 @@ export class DeviceConsoles implements Consoles {
     const lacking: string[] = [];
     for (const device of devices) {
       try {
-        const file = openSync(device, 'r+');
-        this.#open.push({ device, file });
+        const file = openSync(device, constants.O_RDWR | constants.O_NOCTTY);
+        if (isatty(file)) this.#open.push({ device, file });
+        else {
+          closeSync(file);
+          lacking.push(`${device} is no terminal`);
+        }
       } catch (error) {
         lacking.push(error instanceof Error ? error.message : String(error));
       }
     }
     if (this.#open.length === 0) throw new Error(`no console: ${lacking.join('; ')}`);
-    for (const { device } of this.#open) this.#listen(device);
+    for (const line of this.#open) this.#listen(line);
     for (const reason of lacking) this.say(`(one console less: ${reason})`);
   }
 
@@ -64,8 +69,9 @@ export class DeviceConsoles implements Consoles {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #listen(device: string): void {
-    const input = createReadStream(device);
+  #listen({ device, file }: Line): void {
+    // A terminal's stream waits by epoll: a thread that reads one could not be ended.
+    const input = new ReadStream(file);
     input.on('error', (error) => {
       this.#lost(device, error);
     });
@@ -78,8 +84,7 @@ export class DeviceConsoles implements Consoles {
   #lost(device: string, error: unknown): void {
     const at = this.#open.findIndex((line) => line.device === device);
     if (at < 0) return;
-    const [{ file }] = this.#open.splice(at, 1) as [Line];
-    closeSync(file);
+    this.#open.splice(at, 1);
     const why = error instanceof Error ? error.message : String(error);
     if (this.#open.length === 0) throw new Error(`the last console is gone: ${why}`);
     this.say(`(the console ${device} is gone: ${why})`);
