@@ -32,7 +32,7 @@ export class DeviceConsoles implements Consoles {
     const lacking: string[] = [];
     for (const device of devices) {
       try {
-        const file = openSync(device, constants.O_RDWR | constants.O_NOCTTY);
+        const file = openSync(device, constants.O_WRONLY | constants.O_NOCTTY);
         if (isatty(file)) this.#open.push({ device, file });
         else {
           closeSync(file);
@@ -43,7 +43,7 @@ export class DeviceConsoles implements Consoles {
       }
     }
     if (this.#open.length === 0) throw new Error(`no console: ${lacking.join('; ')}`);
-    for (const line of this.#open) this.#listen(line);
+    for (const { device } of this.#open) this.#listen(device);
     for (const reason of lacking) this.say(`(one console less: ${reason})`);
   }
 
@@ -69,9 +69,10 @@ export class DeviceConsoles implements Consoles {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #listen({ device, file }: Line): void {
-    // A terminal's stream waits by epoll: a thread that reads one could not be ended.
-    const input = new ReadStream(file);
+  #listen(device: string): void {
+    // A terminal's stream waits by epoll: a thread that reads one could not be ended. It makes its own
+    // descriptor one that never blocks, so lines are written by another.
+    const input = new ReadStream(openSync(device, constants.O_RDONLY | constants.O_NOCTTY));
     input.on('error', (error) => {
       this.#lost(device, error);
     });
@@ -84,7 +85,8 @@ export class DeviceConsoles implements Consoles {
   #lost(device: string, error: unknown): void {
     const at = this.#open.findIndex((line) => line.device === device);
     if (at < 0) return;
-    this.#open.splice(at, 1);
+    const [{ file }] = this.#open.splice(at, 1) as [Line];
+    closeSync(file);
     const why = error instanceof Error ? error.message : String(error);
     if (this.#open.length === 0) throw new Error(`the last console is gone: ${why}`);
     this.say(`(the console ${device} is gone: ${why})`);
