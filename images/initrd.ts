@@ -24,6 +24,8 @@ const FILE_SYSTEMS = [
 ];
 /** There if a seed or the installer is on a CD. */
 const MORE = ['isofs', 'cdrom', 'loop'];
+/** Loaded when the hardware has no watchdog. */
+const WATCHDOG = 'softdog';
 /** Loaded when the hardware asks for them. */
 const DRIVERS = [
   ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'vmw_pvscsi', 'hv_storvsc', 'xen-blkfront'],
@@ -32,6 +34,11 @@ const DRIVERS = [
   ...['hid_generic', 'megaraid_sas', 'mpt3sas', 'mpi3mr', 'hpsa', 'smartpqi', 'aacraid', 'mptsas'],
   ...['i6300esb', 'iTCO_wdt', 'sp5100_tco', 'wdat_wdt', 'i2c_i801', 'i2c_piix4', 'lpc_ich'],
 ];
+
+const PATIENCE_S = 180;
+const WATCHDOG_OPTIONS = ['i6300esb heartbeat', 'iTCO_wdt heartbeat', `${WATCHDOG} soft_margin`]
+  .map((option) => `options ${option}=${PATIENCE_S}\n`)
+  .join('');
 
 /** modules.dep: path of each module, and of those it needs. */
 export function parseDependencies(text: string): Map<string, readonly string[]> {
@@ -64,7 +71,7 @@ export function initrd(root: string, kernel: string): Buffer {
   const modules = join('usr/lib/modules', kernel);
   const read = (name: string): string => readFileSync(join(root, modules, name), 'utf8');
   const dependencies = parseDependencies(read('modules.dep'));
-  const paths = moduleClosure([...FILE_SYSTEMS, ...MORE, ...DRIVERS], dependencies);
+  const paths = moduleClosure([...FILE_SYSTEMS, ...MORE, WATCHDOG, ...DRIVERS], dependencies);
   const names = new Set(paths.map(moduleName));
   const text = (path: string, content: string): CpioEntry => ({
     ...{ path, mode: FILE | 0o644 },
@@ -94,7 +101,7 @@ export function initrd(root: string, kernel: string): Buffer {
     link('sbin', 'bin'),
     text('etc/modules', `${FILE_SYSTEMS.join('\n')}\n`),
     // The kernel asks for watchdogs early; a box that boots slowly must not be reset meanwhile.
-    text('etc/modprobe.conf', 'options i6300esb heartbeat=180\noptions iTCO_wdt heartbeat=180\n'),
+    text('etc/modprobe.conf', WATCHDOG_OPTIONS),
     text(
       join(modules, 'modules.dep'),
       paths

@@ -40,6 +40,7 @@ const SEED_README = `Files that the installer and the first boot of a box look f
   install.yaml   installs without asking anybody\r
   weir.yaml      the first configuration\r
   network/       addresses of the interfaces, as files of systemd.network(5)\r
+  administrator  one line: the password of a first user "admin"\r
 \r
 install.yaml:\r
 \r

@@ -25,6 +25,8 @@ export interface DashboardOptions {
   readonly terminal: string;
   /** From the start on. */
   readonly mouse: boolean;
+  /** Begins with the wizard as long as the unit has no users. */
+  readonly firstSetUp: boolean;
 }
 
 export type RunDashboard = (options: DashboardOptions) => Promise<number>;
@@ -77,6 +79,7 @@ export const runDashboard: RunDashboard = (options) =>
     let model: Model = firstModel({
       ...{ now: Date.now(), size: terminal.size(), look, socket },
       mouse: options.mouse,
+      firstSetUp: options.firstSetUp,
     });
     terminal.mouse(options.mouse);
     const feed = new Feed({

@@ -310,6 +310,8 @@ export interface Model {
   readonly wizard: Wizard | null;
   /** On a unit without a revision it opens by itself, once. */
   readonly wizardOffered: boolean;
+  /** On the box's own console: a unit without users begins with the wizard, whatever its configuration. */
+  readonly firstSetUp: boolean;
   /** When a key was pressed last. */
   readonly used: number;
   /** Whose the candidate is; null: nobody logged in yet. */
@@ -322,6 +324,7 @@ export function firstModel(of: {
   readonly look: Look;
   readonly socket: string;
   readonly mouse?: boolean;
+  readonly firstSetUp?: boolean;
 }): Model {
   return {
     ...of,
@@ -343,6 +346,7 @@ export function firstModel(of: {
     mouse: of.mouse ?? false,
     wizard: null,
     wizardOffered: false,
+    firstSetUp: of.firstSetUp ?? false,
     used: of.now,
     owner: null,
   };

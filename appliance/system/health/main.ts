@@ -40,6 +40,9 @@ function onConsole(line: string): void {
 
 const uptime = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 
+const readyLine = ({ why }: Well): string =>
+  `ready ${uptime().toFixed(1)} seconds after the kernel (Linux ${release()}), ${why}`;
+
 async function main(): Promise<void> {
   const client = new Client(DEFAULT_SOCKET, ANSWER_MS);
   const look = (): Promise<Well> =>
@@ -63,18 +66,17 @@ async function main(): Promise<void> {
     await sleep(EAGER_MS);
     seen = await look();
   }
-  onConsole(
-    seen.well
-      ? `ready ${uptime().toFixed(1)} seconds after the kernel (Linux ${release()}), ${seen.why}`
-      : `not well: ${seen.why}`,
-  );
+  let ready = seen.well;
+  onConsole(ready ? readyLine(seen) : `not well: ${seen.why}`);
   await promisify(execFile)('systemd-notify', ['--ready', `--status=${seen.why}`]);
 
   const watchdog = openWatchdog();
   if (watchdog === null) console.log('there is no hardware watchdog');
   let before = seen.why;
   while (!stop.signal.aborted) {
-    if (seen.why !== before) console.log(seen.well ? seen.why : `not well: ${seen.why}`);
+    if (seen.well && !ready) onConsole(readyLine(seen));
+    else if (seen.why !== before) console.log(seen.well ? seen.why : `not well: ${seen.why}`);
+    ready ||= seen.well;
     before = seen.why;
     if (seen.well && watchdog !== null) writeSync(watchdog, '1');
     await sleep(EACH_MS);

@@ -7,7 +7,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:f
 import { basename, join } from 'node:path';
 
 /** Of the volume: what a box takes. */
-const TAKEN = ['weir.yaml', 'network'];
+const TAKEN = ['weir.yaml', 'network', 'administrator'];
 
 export function hasConfiguration(seed: string): boolean {
   return TAKEN.some((name) => existsSync(join(seed, name)));

@@ -103,7 +103,7 @@ const user = (name: string, role: Me['role'], more: Partial<UserRow> = {}): User
   ...{ name, role, disabled: false, created: THEN - 9e8, passwordChanged: THEN - 8e8 },
   ...{ lastLogin: THEN - 60_000, lockedUntil: null, sessions: 1, ...more },
 });
-const USERS: readonly UserRow[] = [
+export const USERS: readonly UserRow[] = [
   user('anna', 'administrator'),
   user('otto', 'operator', { lockedUntil: THEN + 30_000 }),
   user('vera', 'viewer', { disabled: true, lastLogin: null }),
