@@ -8,12 +8,14 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type {
-  ApplyResult,
-  EventRow,
-  LiveMessage,
-  LoggedIn,
-  StreamMessage,
+import {
+  FLOW_EVENT_KINDS,
+  USUAL_EVENT_KINDS,
+  type ApplyResult,
+  type EventRow,
+  type LiveMessage,
+  type LoggedIn,
+  type StreamMessage,
 } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
@@ -29,7 +31,11 @@ const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5000;
 /** Events of a moment are handed on together, and ask for fresh answers once. */
 const GATHER_MS = 100;
-const EVENTS_ASKED = 500;
+/** Those of single flows apart: under traffic they would push all others out. */
+const PAST_EVENTS = [
+  { limit: 400, kind: USUAL_EVENT_KINDS.join() },
+  { limit: 100, kind: FLOW_EVENT_KINDS.join() },
+];
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
   ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me'] as const),
 ]);
@@ -324,10 +330,10 @@ export class Feed {
   async #past(): Promise<void> {
     const { client, dispatch } = this.#options;
     try {
-      const rows = await client.json<EventRow[]>({
-        path: '/v1/events',
-        query: { limit: EVENTS_ASKED },
-      });
+      const answers = await Promise.all(
+        PAST_EVENTS.map((query) => client.json<EventRow[]>({ path: '/v1/events', query })),
+      );
+      const rows = answers.flat().sort((one, other) => one.sequence - other.sequence);
       dispatch({ type: 'events', rows, past: true });
     } catch (error) {
       // The stream's end says that the daemon went.

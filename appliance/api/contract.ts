@@ -381,6 +381,11 @@ export const EVENT_KINDS = [
 
 export type EventKind = (typeof EVENT_KINDS)[number];
 
+const flowKinds: ReadonlySet<EventKind> = new Set<EventKind>(FLOW_EVENT_KINDS);
+
+/** All but those of single flows. */
+export const USUAL_EVENT_KINDS = EVENT_KINDS.filter((kind) => !flowKinds.has(kind));
+
 /** What an event is about; only the keys that have a meaning for it. */
 export interface EventSubject {
   readonly service?: string;

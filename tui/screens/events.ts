@@ -5,8 +5,10 @@ import type { EventRow } from '../../appliance/api/contract.js';
 import { clock } from '../../appliance/cli/format.js';
 import { fit, span, type Line } from '../frame.js';
 import type { Model } from '../model.js';
-import { isFlowKind, severityMark, severityStyle } from './overview.js';
+import { eventLine, isFlowKind, severityMark, severityStyle } from './overview.js';
 
+/** From here on there is room for kind and severity in words before the message. */
+const WIDE = 110;
 const RANK = { info: 0, warning: 1, error: 2 } as const;
 
 /** Those that the screen's filters let through, the oldest first. */
@@ -42,23 +44,22 @@ export function eventScreen(model: Model, width: number, height: number): Line[]
   const head: Line = [span(look, `${rows.length} events (${which}), ${where}`, 'dim')];
   if (rows.length === 0) return [head, [span(look, 'No such events so far.')]];
   const kind = Math.max(8, ...rows.slice(from, until).map((row) => row.kind.length));
-  const lines = rows
-    .slice(from, until)
-    .map((row): Line =>
-      fit(
-        look,
-        [
-          span(look, `${clock(row.time)} `, 'dim'),
-          span(
-            look,
-            `${severityMark(look, row.severity)} ${row.severity.padEnd(7)} `,
-            severityStyle(row.severity),
-          ),
-          span(look, `${row.kind.padEnd(kind)} `, 'bold'),
-          span(look, row.message),
-        ],
-        width,
-      ),
+  const lines = rows.slice(from, until).map((row): Line => {
+    if (width < WIDE) return fit(look, eventLine(look, row), width);
+    return fit(
+      look,
+      [
+        span(look, `${clock(row.time)} `, 'dim'),
+        span(
+          look,
+          `${severityMark(look, row.severity)} ${row.severity.padEnd(7)} `,
+          severityStyle(row.severity),
+        ),
+        span(look, `${row.kind.padEnd(kind)} `, 'bold'),
+        span(look, row.message),
+      ],
+      width,
     );
+  });
   return [head, ...lines];
 }

@@ -64,7 +64,7 @@ test('a weight is edited in its form, looked at, committed with a time, and kept
     screen.send('D');
     await screen.until('the diff', shows('+ pools.web.members[10.0.1.12:8080]', '- services.old'));
     screen.send('C');
-    await screen.until('the question', shows('Commit', 'Goes back', '< 60 s >'));
+    await screen.until('the question', shows('Commit', 'Goes back', '< 60s >'));
     screen.send('heavier\r');
     daemon.applied = { ...daemon.applied, confirmBy: Date.now() + 60_000 };
     const pendingConfirm = {
