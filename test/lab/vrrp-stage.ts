@@ -30,9 +30,10 @@ export type StageHost = UnitName | 'lan' | 'far';
 export type UnitPart = 'parent' | 'speaker' | 'guard';
 export const macs: Readonly<Record<UnitName, string>> = { a: '020000000a01', b: '020000000a02' };
 
-export function ip(line: string, input = ''): string {
-  const words = line.split(' ');
-  const { status, stdout, stderr } = spawnSync('ip', words, { encoding: 'utf8', input });
+/** `before`: words that lead to it, such as `chrt -f 30`. */
+export function ip(line: string, input = '', ...before: readonly string[]): string {
+  const [file = '', ...words] = [...before, 'ip', ...line.split(' ')];
+  const { status, stdout, stderr } = spawnSync(file, words, { encoding: 'utf8', input });
   if (status !== 0) throw new Error(`ip ${line}: ${stderr.trim()}`);
   return stdout;
 }

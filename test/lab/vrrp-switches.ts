@@ -85,9 +85,13 @@ export const splits: readonly Split[] = [
   { name: 'the cable is down', cut: ['link set cable-a down'], heal: ['link set cable-a up'] },
 ];
 
-/** Lines of `ip`, one after the other in one run. */
+/**
+ * Lines of `ip`, one after the other in one run. In real time: both units share the kernel's lock for
+ * network settings with it, and would wait for one that has it and does not run.
+ */
 export function change(stage: VrrpStage, lines: readonly string[]): void {
-  ip(`-n ${stage.namespace('lan')} -batch -`, lines.map((line) => `${line}\n`).join(''));
+  const text = lines.map((line) => `${line}\n`).join('');
+  ip(`-n ${stage.namespace('lan')} -batch -`, text, 'chrt', '-f', '30');
 }
 
 /** Lays the second switch, the client behind it, and the cable: 10.9.9.1 and 10.9.9.2, pair0. */
