@@ -36,6 +36,7 @@ import { ProxySecrets } from './control/proxy-secrets.js';
 import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
 import { Standing } from './control/pair-standing.js';
 import { PeerHealth } from './control/peer-health.js';
+import { PeerWays } from './control/peer-ways.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { ChallengeExchange } from './control/shared/challenge-exchange.js';
@@ -144,6 +145,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     tier.startSweeping();
     let daemon: Daemon | null = null;
     let peerHealth: PeerHealth | null = null;
+    let peerWays: PeerWays | null = null;
     let challengeExchange: ChallengeExchange | null = null;
     let sticky: StickySharing | null = null;
     let peerUpgrade: PeerUpgrade | null = null;
@@ -245,6 +247,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         if (news.what === 'alone') flows?.parted();
         sharing?.heard(news);
         peerHealth?.heard(news);
+        peerWays?.heard(news);
         challengeExchange?.heard(news);
         sticky?.heard(news);
         if (news.what === 'together') peerUpgrade?.together();
@@ -444,6 +447,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => sharing?.close());
     peerHealth = new PeerHealth({ pair, monitors, events });
     closing.push(() => peerHealth?.close());
+    peerWays = new PeerWays({ pair, events });
+    closing.push(() => peerWays?.close());
     const standing = new Standing({ store, replication, flows, sticky, shared: sharing, roles });
     const metrics = new MetricsServer({ source: () => daemon, log });
     closing.push(() => {
@@ -539,6 +544,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       upgrades,
       standing,
       peerHealth,
+      peerWays,
       alerts: new Alerting(alerts),
       users,
       roles,

@@ -84,6 +84,7 @@ import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import type { Standing } from './pair-standing.js';
 import type { PeerHealth } from './peer-health.js';
+import type { PeerWays } from './peer-ways.js';
 import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
@@ -122,6 +123,7 @@ export interface DaemonParts {
   readonly upgrades: Upgrades;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
+  readonly peerWays: PeerWays;
   readonly alerts: Alerting;
   readonly users: Users;
   readonly roles: Roles;
@@ -688,6 +690,7 @@ export class Daemon implements DaemonPort, MetricsSource {
     const { tables } = this.#reconciler;
     if (tables === undefined || tables.pair.groups.length === 0) {
       this.#parts.network.ways.want(NO_PAIR.ways);
+      this.#parts.peerWays.judge(new Map());
       return;
     }
     const { roles, network } = this.#parts;
@@ -697,7 +700,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       proxy: this.#show.proxy.health,
       reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
-      ways: network.ways.well,
+      ways: this.#parts.peerWays.judge(network.ways.well),
     });
     for (const [name, is] of well) roles.track(name, is);
   }

@@ -385,6 +385,7 @@ export class VrrpEngine {
       },
       became: (role, why, at) => this.#became(entry, role, why, at),
       contested: (at) => announcer.contested(at),
+      vacated: (at) => announcer.vacated(at),
       mayPreempt: (at, sank) => entry.group.mayPreempt(at, sank),
       content: () => entry.group.content(),
     });

@@ -12,6 +12,7 @@ import {
   type Advertisement,
 } from '../../../appliance/ha/vrrp/packet.js';
 import type { GroupSettings, RouterSettings } from '../../../appliance/ha/vrrp/settings.js';
+import { standing } from '../../../appliance/ha/vrrp/tracking.js';
 import { bytesOf, groupOf, linkOf, routerOf, sourceOf } from '../../support/vrrp-network.js';
 
 const test = suite('VRRP state machine');
@@ -440,7 +441,7 @@ test('what is tracked lowers the priority, or ends it all, and comes back', () =
   bench.engine.track('uplink', false, bench.now);
   assert.is(priority(), 70);
   bench.engine.track('worker', false, bench.now);
-  assert.is(priority(), 2, 'neither 0, which gives up, nor 1, which says farewell');
+  assert.is(priority(), 5, 'neither 0, which gives up, nor 1, which says farewell');
   bench.engine.track('disk', false, bench.now);
   assert.is(bench.role(), 'down');
   assert.is(bench.sent.at(-1)?.priority, 0);
@@ -448,6 +449,21 @@ test('what is tracked lowers the priority, or ends it all, and comes back', () =
   assert.is(bench.role(), 'backup');
   bench.pass(bench.now + DOWN);
   assert.is(priority(), 100);
+});
+
+test('of two units that are unfit the stronger one still is, and any that is well is stronger', () => {
+  const tracked = [{ name: 'neighbour', weight: 253 }];
+  const unfit = new Map([['neighbour', false]]);
+  const left = (priority: number): number => {
+    const stand = standing(priority, tracked, unfit);
+    return stand.kind === 'fit' ? stand.priority : 0;
+  };
+  assert.ok(left(200) > left(100), `${left(200)} and ${left(100)}`);
+  for (let priority = 1; priority < 255; priority += 1) {
+    assert.ok(left(priority) <= Math.min(priority, 9), `${priority}: ${left(priority)}`);
+    assert.ok(priority === 1 || left(priority) >= 2, 'no farewell');
+  }
+  assert.is(left(255), 255, 'the owner of the addresses');
 });
 
 test('an interface without link or address is a fault of its routers', () => {
