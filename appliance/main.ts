@@ -33,6 +33,7 @@ import { Replication } from './control/replication.js';
 import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { tuner } from './control/tuning.js';
 import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
 import { Standing } from './control/pair-standing.js';
 import { PeerHealth } from './control/peer-health.js';
@@ -409,6 +410,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const tuning =
+      options.tune === undefined
+        ? null
+        : tuner({ profiles, network, tier, tableSizes: chosen, datapath: tier.datapath, events });
     const live = new LiveTraffic({ proxy, fastPath: tier });
     const traffic = new Traffic(
       new HistoryKeeper(
@@ -556,6 +561,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       profiles,
       tableSizes: chosen,
       probe: prober.probe,
+      ...(tuning === null ? {} : { tune: (links) => tuning.before(links) }),
       inspect: (link) =>
         inspectInterface(profiles, link, {
           bond: network.bond(link.index),

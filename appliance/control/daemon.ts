@@ -75,7 +75,7 @@ import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
 import type { Upgrades } from './upgrades.js';
-import type { InspectInterface } from './ports.js';
+import type { InspectInterface, TuneInterfaces } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { NO_PAIR } from './compile-pair.js';
 import { fitness } from './fitness.js';
@@ -105,6 +105,7 @@ export interface DaemonParts {
   readonly network: Network;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
+  readonly tune?: TuneInterfaces;
   /** As the monitors use it. */
   readonly probe: Probe;
   readonly profiles: Profiles;
@@ -175,6 +176,7 @@ export class Daemon implements DaemonPort, MetricsSource {
         proxy: parts.proxy,
         roles: parts.roles,
         inspect: parts.inspect,
+        ...(parts.tune === undefined ? {} : { tune: parts.tune }),
         influences,
         access: parts.access,
         cookieKey: parts.cookies.keyOf,

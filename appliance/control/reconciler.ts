@@ -14,6 +14,7 @@ import type {
   FastPathPort,
   InfluencesPort,
   InspectInterface,
+  TuneInterfaces,
   MonitorsPort,
   NetOutcome,
   NetworkPort,
@@ -27,6 +28,8 @@ export interface ReconcilerPorts {
   readonly fastPath: FastPathPort;
   readonly monitors: MonitorsPort;
   readonly inspect: InspectInterface;
+  /** Left out: interfaces are as they are. */
+  readonly tune?: TuneInterfaces;
   /** Left out: nothing serves layer 7. */
   readonly proxy?: ProxyPort;
   /** Left out: no member starts slowly, is weighed or drained. */
@@ -178,6 +181,7 @@ export class Reconciler {
       await proxy.execute(tables.l7);
       this.#proxied = tables.l7;
     }
+    await this.#ports.tune?.(net.interfaces);
     const interfaces = net.interfaces
       .map((link) => inspect(link))
       .filter((found): found is FastPathInterface => found !== null);
