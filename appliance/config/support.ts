@@ -44,9 +44,13 @@ export interface Capabilities {
   /** Whether TLS ends here and begins anew towards members: https, tls with certificates. */
   readonly termination: boolean;
   readonly pair: boolean;
-  readonly management: boolean;
+  /** Keys of `unit` about the host below: its network, time zone and keyboard. */
+  readonly host: readonly HostKey[];
   readonly telemetry: boolean;
 }
+
+const hostKeys = ['network', 'time-zone', 'keyboard'] as const;
+export type HostKey = (typeof hostKeys)[number];
 
 /** Layer 4 in XDP with every algorithm, and the proxy. */
 export const firstSliceCapabilities: Capabilities = {
@@ -72,7 +76,7 @@ export const firstSliceCapabilities: Capabilities = {
   l7: true,
   termination: true,
   pair: true,
-  management: false,
+  host: [],
   telemetry: false,
 };
 
@@ -101,8 +105,10 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     errors.push({ code: 'unsupported', path: formatPath(path), message });
   };
 
-  if (intent.unit.management !== undefined && !capabilities.management) {
-    refuse(['unit', 'management'], section('management settings'));
+  for (const key of hostKeys) {
+    if (intent.unit[key] !== undefined && !capabilities.host.includes(key)) {
+      refuse(['unit', key], section('settings of the host'));
+    }
   }
   for (const [name, pool] of Object.entries(intent.pools)) {
     if (!capabilities.algorithms.includes(pool.algorithm)) {
