@@ -21,8 +21,10 @@ const folders = [
   'metrics',
   'net',
   'offload',
+  'system',
   'telemetry',
   'tls',
+  'users',
 ];
 
 /** Everything above a folder that is not in `allowed`, as it looks in a relative import. */
@@ -113,6 +115,11 @@ export default defineConfig(
     message:
       'appliance/alerts carries what it is handed to those who are told; appliance/control joins it with the unit.',
   }),
+  boundary(['appliance/users/**/*.ts'], koffi, tests, {
+    regex: othersThan('users', 'config', 'api'),
+    message:
+      'appliance/users keeps users and tokens and knows who is logged in; appliance/control says who may be changed.',
+  }),
   boundary(['appliance/metrics/**/*.ts'], koffi, tests, {
     regex: othersThan('metrics', 'config'),
     allowTypeImports: true,
@@ -144,6 +151,11 @@ export default defineConfig(
     regex: '^(\\.\\./)',
     message: 'appliance/l7/http1 is pure: bytes in, bytes out, so it uses nothing but itself.',
   }),
+  boundary(['appliance/system/slots/**/*.ts'], koffi, tests, {
+    regex: othersThan('system', 'native'),
+    message:
+      'appliance/system/slots knows the disk and the boot loader, and nothing of the daemon; appliance/control joins them.',
+  }),
   boundary(['appliance/telemetry/**/*.ts'], koffi, tests, {
     regex: othersThan('telemetry', 'api', 'config'),
     allowTypeImports: true,
@@ -160,17 +172,23 @@ export default defineConfig(
     message:
       'appliance/ha/pair carries messages between two units: it knows certificates, and nothing of what is sent.',
   }),
+  boundary(['appliance/system/backup/**/*.ts'], koffi, tests, {
+    regex: othersThan('system', 'api', 'config', 'control', 'tls', 'users'),
+    allowTypeImports: true,
+    message:
+      'appliance/system/backup reads and writes what the stores keep, and knows nothing of what serves.',
+  }),
   boundary(['appliance/cli/**/*.ts'], koffi, tests, {
     regex: othersThan('cli', 'config', 'api', 'native'),
     allowTypeImports: true,
     message: 'The command speaks to the daemon over its socket, and to nothing else.',
   }),
   boundary(['tui/**/*.ts'], koffi, tests, {
-    // The client with its errors, files that it reads, and how what the daemon says is written, are the
+    // The client with its errors, files that it reads and writes, and how what the daemon says is written, are the
     // command's.
     regex: othersThan('tui', 'config', 'api').replace(
       '|cli|',
-      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|hardware-text|pair-text)\\.js)|',
+      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|pair-text|secret-file|upgrade-text)\\.js)|',
     ),
     allowTypeImports: true,
     message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',

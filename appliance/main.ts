@@ -19,6 +19,8 @@ import { version } from './api/version.js';
 import { AccessEntries } from './config/access-entries.js';
 import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
+import { certificateErrors } from './control/certificate-checks.js';
+import { detachUnit } from './control/detach.js';
 import { Alerting } from './control/alerting.js';
 import { AcmeChallenges } from './control/acme-challenges.js';
 import { acmeIssuer } from './control/acme.js';
@@ -40,8 +42,15 @@ import { ChallengeExchange } from './control/shared/challenge-exchange.js';
 import { orderPatience } from './control/order-turn.js';
 import { StickySharing } from './control/sticky-sharing.js';
 import { Sharing } from './control/shared/sharing.js';
+import { PeerUpgrade } from './control/peer-upgrade.js';
+import { unitPicture } from './control/unit-picture.js';
+import { handOver, keeperOf, storesOfSlot } from './control/upgrade-parts.js';
+import { Upgrades } from './control/upgrades.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import { Users } from './control/users.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
+import { LiveTraffic } from './control/live.js';
+import { Traffic } from './control/traffic-port.js';
 import { Watches } from './control/watch/watches.js';
 import { Pair } from './ha/pair/pair.js';
 import { PairStore } from './ha/pair/store.js';
@@ -59,10 +68,19 @@ import { inspectInterface } from './offload/fast-path-interface.js';
 import { hardwareProfiles } from './offload/examine.js';
 import { Profiles, persistentSources, unitTableSizes } from './offload/profiles.js';
 import { projectRoot } from './paths.js';
+import { HistoryKeeper } from './telemetry/history/keeper.js';
+import { HistoryStore } from './telemetry/history/history-store.js';
+import { Backups } from './system/backup/backups.js';
+import { unitParts } from './system/backup/unit-parts.js';
+import { accessLogsOf, finishReset, markReset, resetPending } from './system/factory-reset.js';
+import { changePower } from './system/power.js';
+import { UnitSystem } from './system/unit-system.js';
 import { EventLog } from './telemetry/event-log.js';
 import { CertificateStore } from './tls/certificate-store.js';
 import { MachineKey } from './tls/machine-key.js';
 import { TicketKeys } from './tls/ticket-keys.js';
+import { AuditLog } from './users/audit-log.js';
+import { UserStore } from './users/user-store.js';
 
 /** Flow events that a CPU may send in a second; what is over is counted. */
 const EVENTS_PER_SECOND = 200;
@@ -78,10 +96,18 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
   const close = async (): Promise<void> => {
     for (const step of closing.splice(0).reverse()) await step();
   };
+  let restart: () => void = () => undefined;
+  const restarts = new Promise<void>((resolve) => {
+    // The answer to whoever asked goes first; closing lets it finish.
+    restart = () => setImmediate(resolve);
+  });
   try {
     mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
     mkdirSync(options.runDir, { recursive: true, mode: 0o755 });
+    if (resetPending(options.stateDir)) await detachUnit(options, log);
     closing.push(lock(join(options.stateDir, 'lock')));
+    if (finishReset(options)) log.warn('this unit was reset: it begins as a new one');
+    const restored = storesOfSlot(options);
     const store = ConfigStore.open(join(options.stateDir, 'weir.db'), { busyTimeout: BUSY_MS });
     closing.push(() => {
       store.close();
@@ -120,6 +146,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     let peerHealth: PeerHealth | null = null;
     let challengeExchange: ChallengeExchange | null = null;
     let sticky: StickySharing | null = null;
+    let peerUpgrade: PeerUpgrade | null = null;
     const prober = new Prober(poller);
     closing.push(() => {
       prober.close();
@@ -156,6 +183,23 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         alerts.event(event);
       }),
     );
+    const userStore = UserStore.open(join(options.stateDir, 'users.db'), { busyTimeout: BUSY_MS });
+    closing.push(() => {
+      userStore.close();
+    });
+    const audit = AuditLog.open(join(options.stateDir, 'audit.db'), { busyTimeout: BUSY_MS });
+    closing.push(() => {
+      audit.close();
+    });
+    const users = new Users({
+      ...{ store: userStore, audit, events },
+      onError: (err) => {
+        log.error({ err }, 'cannot keep what is known of users');
+      },
+    });
+    closing.push(() => {
+      users.close();
+    });
     const access = new Access({
       files: new AccessFiles({
         directory: join(options.stateDir, 'access-lists'),
@@ -203,6 +247,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         peerHealth?.heard(news);
         challengeExchange?.heard(news);
         sticky?.heard(news);
+        if (news.what === 'together') peerUpgrade?.together();
         daemon?.pairChanged();
       },
       onListenerError: (err) => {
@@ -361,12 +406,32 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const live = new LiveTraffic({ proxy, fastPath: tier });
+    const traffic = new Traffic(
+      new HistoryKeeper(
+        new HistoryStore(join(options.stateDir, 'history.db'), {
+          busyTimeout: BUSY_MS,
+          onDamage: (message) => {
+            events.append({ kind: 'repair', severity: 'warning', message });
+          },
+          onError: (err) => {
+            log.error({ err }, 'cannot keep the history of traffic on the disk; trying again');
+          },
+        }),
+      ),
+      tier,
+      live,
+    );
+    closing.push(() => {
+      traffic.close();
+    });
     sharing = new Sharing({
       pair,
       certificates: stored,
       tickets,
       cookies,
       access: accessEntries,
+      users: userStore,
       onAccess: () => {
         access.taken();
       },
@@ -384,7 +449,74 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       metrics.close();
     });
+    const { power } = options;
+    const copies = join(options.stateDir, 'backups');
+    const paired = (): boolean => pair.state().peer !== null;
+    const unit = (): string => unitName(store.head());
+    const accessLogs = (): string[] => accessLogsOf(store.head()?.document ?? null);
+    const running = (): Daemon => {
+      if (daemon === null) throw new Error('the daemon has not begun yet');
+      return daemon;
+    };
+    const system = new UnitSystem({
+      backups: new Backups({
+        parts: unitParts({
+          ...{ certificates: stored, cookies, access: accessEntries, users: userStore },
+          paired,
+          onChange: () => access.taken(),
+        }),
+        store,
+        apply: (request) => running().apply(request),
+        checkCertificates: (intent, also) =>
+          certificateErrors(intent, { get: (name) => also.get(name) ?? stored.get(name) }),
+        ...{ unit, paired },
+        version: version(),
+        copies,
+      }),
+      ...{ events, unit, copies },
+      ...(power === undefined ? {} : { power }),
+      bundle: {
+        version: version(),
+        network: () => ({ links: network.links(), addresses: network.addresses() }),
+        logs: accessLogs,
+      },
+      daemon: running,
+      markReset: (keepLogs) => {
+        markReset(options.stateDir, keepLogs ? [] : accessLogs());
+      },
+      beginAnew: () => restart(),
+      onError: (err) => {
+        log.error({ err }, 'the other unit of the pair does not hear of the reset');
+      },
+    });
+    const upgrades = new Upgrades({
+      keeper: keeperOf(options, version(), (err) => {
+        log.error({ err }, 'this unit cannot be upgraded');
+      }),
+      version: version(),
+      events,
+      picture: () => unitPicture(running(), network),
+      handOver: (cancel, author) => handOver(running(), cancel, author),
+      reboot: power === undefined ? null : () => changePower(power, 'reboot'),
+      peer: () => (paired() ? peerUpgrade : null),
+      onError: (err) => {
+        log.error({ err }, 'an upgrade met what nobody foresaw');
+      },
+    });
+    peerUpgrade = new PeerUpgrade({
+      ...upgrades.forPeer(join(options.stateDir, 'upgrade.part')),
+      onError: (err) => {
+        log.warn(
+          { err },
+          'the other unit could not be told of an upgrade, or told what is no message',
+        );
+      },
+    });
+    closing.push(() => peerUpgrade?.close());
+    closing.push(() => upgrades.close());
+    closing.push(pair.onSession((session) => peerUpgrade?.attach(session)));
     daemon = new Daemon({
+      system,
       store,
       cookies,
       tier,
@@ -404,15 +536,20 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         events,
         standing: () => standing.view(),
       }),
+      upgrades,
       standing,
       peerHealth,
       alerts: new Alerting(alerts),
+      users,
       roles,
       watches,
+      traffic,
+      live,
       metrics,
       log,
       profiles,
       tableSizes: chosen,
+      probe: prober.probe,
       inspect: (link) =>
         inspectInterface(profiles, link, {
           bond: network.bond(link.index),
@@ -426,10 +563,15 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     poller.add(tier.eventsFd, () => daemon?.eventsReadable());
     await daemon.start();
     replication.start();
-    const api = createApi(daemon, { log });
+    for (const { database, aside } of restored) {
+      const message = `${database} is as this version left it; what the other version made of it is ${aside}`;
+      events.append({ kind: 'upgrade', severity: 'warning', message });
+    }
+    await upgrades.begin();
+    const api = createApi(daemon, { log, consoleUser: options.consoleUser });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());
-    return { close };
+    return { close, restarts };
   } catch (error) {
     await close();
     throw error;

@@ -160,7 +160,7 @@ if stale build/.bpf-built native/bpf; then
   mv build/.bpf-started build/.bpf-built
 fi
 
-if stale build/.typescript-built appliance native tui test tsconfig.json node_modules/.weir-setup; then
+if stale build/.typescript-built appliance images native tui test tsconfig.json node_modules/.weir-setup; then
   : >build/.typescript-started
   # What lost its source must not run as a test or shadow a moved module.
   find build -path '*/node_modules' -prune -o -name '*.js' -print | while read -r made; do

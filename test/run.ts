@@ -7,7 +7,7 @@
  * Invariant: the last line is `N passed, N failed, N skipped`, and the exit status is 0
  * exactly when nothing failed. Every skipped test is named with its reason above it.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { spawnSync } from 'node:child_process';
@@ -25,6 +25,7 @@ const limits: Readonly<Record<string, number>> = {
   fuzz: 240_000,
   faults: 300_000,
   lab: 420_000,
+  image: 900_000,
 };
 /** Files here run two at a time; all others alone, since they share the kernel or the CPU. */
 const parallelFolder = 'unit';
@@ -134,6 +135,8 @@ if (chosenSteps.length + chosenFiles.length === 0) {
 // Everything temporary goes below one directory, so that what is forgotten there shows.
 const mark = String(process.pid);
 const temporary = mkdtempSync(join(tmpdir(), 'weir-test-'));
+// Some tests ask as another user of the system, who must get as far as the socket.
+chmodSync(temporary, 0o711);
 const before = traces();
 mkdirSync(join(root, 'build'), { recursive: true });
 const env: NodeJS.ProcessEnv = {

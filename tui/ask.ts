@@ -29,12 +29,30 @@ export type Purpose =
   | { readonly type: 'new'; readonly section: string }
   | { readonly type: 'copy'; readonly path: Path }
   | { readonly type: 'rename'; readonly path: Path }
+  | { readonly type: 'access' }
+  | { readonly type: 'access-test' }
+  | { readonly type: 'prefer' }
+  | { readonly type: 'export' }
+  | { readonly type: 'authority' }
   | { readonly type: 'invite' }
   | { readonly type: 'join' }
+  | { readonly type: 'upgrade' }
   | { readonly type: 'import' }
   | { readonly type: 'paste' }
   | { readonly type: 'request' }
-  | { readonly type: 'self-signed' };
+  | { readonly type: 'self-signed' }
+  | { readonly type: 'login' }
+  | { readonly type: 'new-user' }
+  | { readonly type: 'new-token' }
+  | { readonly type: 'own-password' }
+  /** Of a user. */
+  | { readonly type: 'role'; readonly name: string }
+  | { readonly type: 'password'; readonly name: string }
+  | { readonly type: 'backup' }
+  | { readonly type: 'restore' }
+  | { readonly type: 'support-bundle' }
+  | { readonly type: 'factory-reset'; readonly unit: string }
+  | { readonly type: 'power' };
 
 export interface Ask {
   readonly kind: 'ask';

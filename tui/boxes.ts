@@ -99,13 +99,39 @@ export function boxed(
 
 function askLines(
   { look }: Model,
-  { note, fields, field, problem }: Ask,
+  { note, fields, field, problem, purpose }: Ask,
   sentences: (text: string, style?: Style) => Line[],
   hints: (...pairs: readonly (readonly [string, string])[]) => Line,
   width: number,
 ): Line[] {
-  const indent = Math.max(...fields.map(({ label }) => label.length)) + 1;
-  const rows = fields.map(({ label, text, at, secret, choices }, index): Line => {
+  const rows = fieldRows(look, fields, field, width);
+  const more = fields.length > 1 ? ([['Tab', 'next']] as const) : [];
+  const choose =
+    (fields[field]?.choices.length ?? 0) > 0 ? ([['Left Right', 'choose']] as const) : [];
+  return [
+    ...sentences(note),
+    [],
+    ...rows,
+    ...sentences(problem, 'bad'),
+    [],
+    hints(
+      ['Enter', 'goes on'],
+      ...more,
+      ...choose,
+      purpose.type === 'login' ? ['Ctrl-C', 'quits'] : ['Esc', 'does not'],
+    ),
+  ];
+}
+
+/** A line a field; `field` is the index of the one with the cursor. */
+export function fieldRows(
+  look: Model['look'],
+  fields: Ask['fields'],
+  field: number,
+  width: number,
+): Line[] {
+  const indent = Math.max(0, ...fields.map(({ label }) => label.length)) + 1;
+  return fields.map(({ label, text, at, secret, choices }, index): Line => {
     const here = index === field;
     const name = span(look, label.padEnd(indent), here ? 'bold' : 'dim');
     if (choices.length > 0) {
@@ -124,15 +150,4 @@ function askLines(
       { text: seen.slice(x + 1), style: 'bold' },
     ];
   });
-  const more = fields.length > 1 ? ([['Tab', 'next']] as const) : [];
-  const choose =
-    (fields[field]?.choices.length ?? 0) > 0 ? ([['Left Right', 'choose']] as const) : [];
-  return [
-    ...sentences(note),
-    [],
-    ...rows,
-    ...sentences(problem, 'bad'),
-    [],
-    hints(['Enter', 'goes on'], ...more, ...choose, ['Esc', 'does not']),
-  ];
 }

@@ -36,6 +36,38 @@ export function certificateKey(model: Model, key: Key): Step | null {
               },
             ],
           });
+    case 'e':
+      return row === null || row.kind === 'request'
+        ? null
+        : open(
+            ask(
+              `Export ${row.name}`,
+              'Into a new file on this machine, for its owner alone. With the key: root only, and an event says who took it. A passphrase closes PKCS#12.',
+              { type: 'export' },
+              [
+                askField('name', 'Name', { text: row.name }),
+                askField('file', 'File'),
+                askField('with-key', 'With the key', { choices: YES_NO }),
+                askField('format', 'Format', { choices: ['pem', 'pkcs12'] }),
+                askField('passphrase', 'Passphrase', { secret: true }),
+              ],
+            ),
+          );
+    case 'a':
+      return open(
+        ask(
+          'Own authority',
+          'Makes an authority whose key stays here; m then makes certificates by it.',
+          { type: 'authority' },
+          [
+            askField('name', 'Name'),
+            askField('key', 'Key', { choices: KEYS }),
+            askField('subject', 'Subject'),
+            askField('days', 'Days', { text: '3650' }),
+            askField('replace', 'Replace', { choices: YES_NO }),
+          ],
+        ),
+      );
     case 'i':
       return open(
         ask(
@@ -136,11 +168,16 @@ function askRemove({ name, kind, usedBy }: CertificateRow): Overlay {
   };
 }
 
+const OURS = ['import', 'paste', 'request', 'self-signed', 'export', 'authority'] as const;
+
+function isOurs(type: string): type is (typeof OURS)[number] {
+  return (OURS as readonly string[]).includes(type);
+}
+
 /** Null: the answer is for something else. A sentence: what is wrong with it. */
 export function answerCertificate(model: Model, now: Ask): Step | string | null {
   const { type } = now.purpose;
-  if (type !== 'import' && type !== 'paste' && type !== 'request' && type !== 'self-signed')
-    return null;
+  if (!isOurs(type)) return null;
   const answers = answersOf(now);
   const { name = '', names = '', key = '', subject = '', days = '', ca = '', files = '' } = answers;
   const replace = answers['replace'] === 'yes';
@@ -179,6 +216,29 @@ export function answerCertificate(model: Model, now: Ask): Step | string | null 
         done: `A request of ${name} waits for its certificate.`,
         about: 'request',
       });
+    case 'export': {
+      const { file = '', format = 'pem', passphrase = '' } = answers;
+      const withKey = answers['with-key'] === 'yes';
+      if (!file.startsWith('/'))
+        return 'Give the whole path of a new file, such as /root/shop.pem.';
+      const json = { format, key: withKey };
+      const call = { method: 'POST', path: `${path}/export`, json } as const;
+      const done = `${name}${withKey ? ' with its key' : ''} is in ${file}.`;
+      return acting({ type: 'export', call, file, passphrase, done });
+    }
+    case 'authority': {
+      if (!/^\d{1,5}$/.test(days)) return 'Give the days as a whole number.';
+      const json = {
+        ...{ key, replace, 'lifetime-ms': Number(days) * DAY_MS },
+        ...(subject === '' ? {} : { subject }),
+      };
+      return acting({
+        type: 'act',
+        call: { method: 'POST', path: `${path}/authority`, json },
+        done: `Made the authority ${name}.`,
+        about: 'certificates',
+      });
+    }
     case 'self-signed': {
       if (!/^\d{1,5}$/.test(days)) return 'Give the days as a whole number.';
       const json = { ...made, 'lifetime-ms': Number(days) * DAY_MS, ...(ca === '' ? {} : { ca }) };

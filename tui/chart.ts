@@ -1,31 +1,11 @@
 /**
- * Charts of the last values, as text: one line (`sparkline`) or several (`chart`), in blocks of
- * eighths or in plain ASCII. Pure.
+ * Charts of the last values, as text of several lines, in blocks of eighths or in plain ASCII. Pure.
  *
  * Invariant: the newest value is at the right edge. A value that is not known leaves its column
  * blank; a value above 0 is never drawn as nothing.
  */
+import { BLOCKS, lastOf, topOf, type Values } from '../appliance/cli/sparkline.js';
 import type { Line, Look, Style } from './frame.js';
-
-const BLOCKS = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/** Rising marks that every terminal has. */
-const MARKS = ['_', '.', '-', '=', '+', '*', '#', '@'];
-
-type Values = readonly (number | null)[];
-
-export function sparkline(look: Pick<Look, 'unicode'>, values: Values, width: number): string {
-  const signs = look.unicode ? BLOCKS : MARKS;
-  const shown = lastOf(values, width);
-  const top = topOf(shown);
-  return shown
-    .map((value) => {
-      if (value === null) return ' ';
-      if (value <= 0 || top === 0) return look.unicode ? '▁' : '_';
-      const step = Math.ceil((value / top) * signs.length) - 1;
-      return signs[Math.max(0, Math.min(signs.length - 1, step))] ?? ' ';
-    })
-    .join('');
-}
 
 export interface ChartOptions {
   readonly title: string;
@@ -75,14 +55,4 @@ function cell(
   if (eighths <= 0) return ' ';
   if (look.unicode) return BLOCKS[Math.min(8, eighths) - 1] ?? ' ';
   return eighths >= 5 ? '#' : eighths >= 2 ? ':' : '.';
-}
-
-/** Exactly `width` values; those before the first are not known. */
-function lastOf(values: Values, width: number): (number | null)[] {
-  const last = width <= 0 ? [] : values.slice(-width);
-  return [...Array.from({ length: Math.max(0, width - last.length) }, () => null), ...last];
-}
-
-function topOf(values: Values): number {
-  return values.reduce<number>((top, value) => Math.max(top, value ?? 0), 0);
 }

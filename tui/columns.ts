@@ -17,7 +17,7 @@ import {
   milliseconds,
   perSecond,
 } from '../appliance/cli/format.js';
-import { sparkline } from './chart.js';
+import { sparkline } from '../appliance/cli/sparkline.js';
 import type { Look, Style } from './frame.js';
 import { sampleOf, type History } from './history.js';
 import type { Column } from './table.js';

@@ -8,15 +8,22 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type { ApplyResult, EventRow, StreamMessage } from '../appliance/api/contract.js';
+import type {
+  ApplyResult,
+  EventRow,
+  LiveMessage,
+  LoggedIn,
+  StreamMessage,
+} from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import { readOctets } from '../appliance/cli/cert-files.js';
+import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
-import type { About, Effect, LinkState, Topic } from './model.js';
+import type { About, Effect, FileEffect, LinkState, Topic } from './model.js';
 import { isFlowKind } from './screens/overview.js';
 import type { Action, AnswerAction } from './step.js';
+import { carryOut } from './unit-files.js';
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5000;
@@ -24,7 +31,7 @@ const LAST_RETRY_MS = 5000;
 const GATHER_MS = 100;
 const EVENTS_ASKED = 500;
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
-  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware'] as const),
+  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me'] as const),
 ]);
 const SELDOM_MS = 5000;
 
@@ -35,6 +42,8 @@ export interface FeedOptions {
   /** Waits long: a large document is committed, another unit is joined. */
   readonly actor: Client;
   readonly dispatch: (action: Action) => void;
+  /** What is looked at live (live.ts); null: nothing. */
+  readonly live: () => string | null;
   /** What the screen shows now. */
   readonly wanted: () => readonly { readonly topic: Topic; readonly path: string }[];
   readonly now: () => number;
@@ -52,6 +61,13 @@ export class Feed {
   #stale = false;
   #retryMs = FIRST_RETRY_MS;
   #checking = false;
+  /** Of the stream that is open. */
+  #stream = new AbortController();
+  /** Called by a login, while nobody is logged in. */
+  #wake: (() => void) | null = null;
+  /** Whether nobody is logged in who has to be. */
+  #out = false;
+  #live: { readonly path: string; readonly aborter: AbortController } | null = null;
   #nextCheck: { readonly document: JsonMap; readonly serial: number } | null = null;
 
   constructor(options: FeedOptions) {
@@ -64,21 +80,108 @@ export class Feed {
     const { client } = this.#options;
     while (!signal.aborted) {
       let why = 'The daemon ended the connection.';
+      this.#stream = new AbortController();
+      const either = AbortSignal.any([signal, this.#stream.signal]);
+      const secret = client.secret;
       try {
-        await client.stream({ path: '/v1/stream' }, (message) => this.#hear(message), signal);
+        await client.stream({ path: '/v1/stream' }, (message) => this.#hear(message), either);
       } catch (error) {
         if (!(error instanceof CliError) && !(error instanceof SyntaxError)) throw error;
         why = error.message;
+        if (isUnknown(error)) this.#unknown(null, secret);
       }
       if (signal.aborted) return;
+      // Somebody logged in, or out, or has to.
+      if (this.#stream.signal.aborted) {
+        if (this.#out) await this.#loggedIn();
+        continue;
+      }
       this.#tell('lost', why);
       await this.#pause();
     }
   }
 
+  async login(name: string, password: string): Promise<void> {
+    const { actor, dispatch } = this.#options;
+    try {
+      const json = { name, password };
+      const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
+      this.#use(session.token);
+      this.#out = false;
+      dispatch({ type: 'logged-in', session });
+      this.#wake?.();
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      dispatch({ type: 'login-failed', why: error.message });
+    }
+  }
+
+  /** Forgets the session at once, whatever the daemon says. */
+  async logout(why: string): Promise<void> {
+    const { actor } = this.#options;
+    const secret = actor.secret;
+    const told = actor.text({ method: 'POST', path: '/v1/logout' });
+    this.#use(null);
+    this.#unknown(why, null);
+    try {
+      await told;
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      if (secret !== null && !isUnknown(error)) this.#failed(error);
+    }
+  }
+
+  #use(secret: string | null): void {
+    const { client, asker, actor } = this.#options;
+    for (const one of [client, asker, actor]) one.secret = secret;
+  }
+
+  /** What was asked with another secret than there is now says nothing of this one. */
+  #unknown(why: string | null, secret: string | null): void {
+    if (secret !== this.#options.client.secret) return;
+    this.#out = true;
+    this.#stream.abort();
+    this.#options.dispatch({ type: 'unknown', why });
+  }
+
+  async #loggedIn(): Promise<void> {
+    const { signal } = this.#aborter;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    this.#wake = null;
+  }
+
   stop(): void {
     this.#aborter.abort();
+    this.#live?.aborter.abort();
     if (this.#gathering !== null) clearTimeout(this.#gathering);
+  }
+
+  /** Begins or ends to look at what is wanted live now. */
+  look(): void {
+    const path = this.#options.live();
+    if (path === (this.#live?.path ?? null)) return;
+    this.#live?.aborter.abort();
+    this.#live = null;
+    if (path === null || this.#aborter.signal.aborted) return;
+    this.#live = { path, aborter: new AbortController() };
+    void this.#watch(path, this.#live.aborter.signal);
+  }
+
+  /** Until it ends; it is begun anew when the daemon is there again, or something else is wanted. */
+  async #watch(path: string, signal: AbortSignal): Promise<void> {
+    const { client, dispatch } = this.#options;
+    let text = 'The daemon ended the stream.';
+    try {
+      const hear = (message: LiveMessage): void => dispatch({ type: 'live', path, message });
+      await client.stream<LiveMessage>({ path }, hear, signal);
+    } catch (error) {
+      if (!(error instanceof CliError) && !(error instanceof SyntaxError)) throw error;
+      text = error.message;
+    }
+    if (!signal.aborted) dispatch({ type: 'live-problem', path, text });
   }
 
   refresh(): void {
@@ -90,7 +193,8 @@ export class Feed {
     const now = this.#options.now();
     for (const { topic, path } of this.#options.wanted()) {
       const fresh = now - (this.#asked.get(path) ?? 0) < SELDOM_MS;
-      if (!fresh || !SELDOM.has(topic)) void this.#ask(topic, path);
+      const seldom = SELDOM.has(topic) || /&span=(?!10m)/.test(path);
+      if (!fresh || !seldom) void this.#ask(topic, path);
     }
   }
 
@@ -100,7 +204,7 @@ export class Feed {
       const value = await actor.json<{ readonly warnings?: readonly string[] }>(call);
       const warnings = (value.warnings ?? []).join(' ');
       const text = warnings === '' ? done : `${done} ${warnings}`;
-      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value });
+      dispatch({ type: 'done', text, ...(about === undefined ? {} : { about }), value, call });
     } catch (error) {
       this.#failed(error);
     }
@@ -120,8 +224,36 @@ export class Feed {
     octets.fill(0);
   }
 
+  /** Keys go from the socket into the file, and nowhere else. */
+  async export(effect: Extract<Effect, { type: 'export' }>): Promise<void> {
+    const { call, file, passphrase, done } = effect;
+    const { actor, dispatch } = this.#options;
+    const secret = passphrase === '' ? {} : { passphrase };
+    try {
+      const octets = await actor.octets({ ...call, ...secret });
+      await writeSecret(file, octets).finally(() => octets.fill(0));
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    dispatch({ type: 'done', text: done });
+  }
+
+  async file(effect: FileEffect): Promise<void> {
+    const { actor, dispatch } = this.#options;
+    try {
+      dispatch(await carryOut(effect, actor));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
   #failed(error: unknown): void {
     if (!(error instanceof CliError)) throw error;
+    if (isUnknown(error)) {
+      this.#unknown(null, this.#options.client.secret);
+      return;
+    }
     const { code, details = [] } = error.body.error;
     const lines = details.map(({ path, message }) => `${path}: ${message}`);
     this.#options.dispatch({ type: 'failed', text: [error.message, ...lines].join('\n'), code });
@@ -143,19 +275,8 @@ export class Feed {
     if (next !== null) await this.check(next.document, next.serial);
   }
 
-  async #checked(json: JsonMap): Promise<Check> {
-    const query = { 'dry-run': 'true' };
-    try {
-      const { changes, warnings } = await this.#options.actor.json<ApplyResult>({
-        ...{ method: 'PUT', path: '/v1/config', query, json },
-      });
-      return { changes, warnings, errors: [], problem: null, unanswered: false };
-    } catch (error) {
-      if (!(error instanceof CliError)) throw error;
-      const errors = error.body.error.details ?? [];
-      const unanswered = error.code === EXIT.unreachable;
-      return { changes: [], warnings: [], errors, problem: error.message, unanswered };
-    }
+  #checked(json: JsonMap): Promise<Check> {
+    return checkedBy(this.#options.actor, json);
   }
 
   #tell(state: LinkState['state'], why: string): void {
@@ -168,6 +289,9 @@ export class Feed {
       case 'hello':
         this.#retryMs = FIRST_RETRY_MS;
         this.#tell('up', '');
+        this.#live?.aborter.abort();
+        this.#live = null;
+        this.look();
         void this.#past();
         this.refresh();
         return;
@@ -219,13 +343,15 @@ export class Feed {
     this.#asking.set(path, false);
     this.#asked.set(path, this.#options.now());
     const { asker, dispatch, now } = this.#options;
+    const { secret } = asker;
     let answer: { readonly value: unknown; readonly problem: string | null } | null = null;
     try {
       answer = { value: await asker.json<unknown>({ path }), problem: null };
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
+      if (isUnknown(error)) this.#unknown(null, secret);
       // What was seen stays seen while the daemon is away; the last line says how old it is.
-      if (error.code !== EXIT.unreachable) answer = { value: null, problem: error.message };
+      else if (error.code !== EXIT.unreachable) answer = { value: null, problem: error.message };
     }
     const again = this.#asking.get(path) === true;
     this.#asking.delete(path);
@@ -264,4 +390,25 @@ export class Feed {
       }
     });
   }
+}
+
+/** What the daemon thinks of a document. */
+export async function checkedBy(actor: Client, json: JsonMap): Promise<Check> {
+  const query = { 'dry-run': 'true' };
+  try {
+    const { changes, warnings } = await actor.json<ApplyResult>({
+      ...{ method: 'PUT', path: '/v1/config', query, json },
+    });
+    return { changes, warnings, errors: [], problem: null, unanswered: false };
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    const errors = error.body.error.details ?? [];
+    const unanswered = error.code === EXIT.unreachable;
+    return { changes: [], warnings: [], errors, problem: error.message, unanswered };
+  }
+}
+
+/** Whether the daemon does not know who is asking. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof CliError && error.body.error.code === 'unauthenticated';
 }

@@ -44,6 +44,7 @@ const EVERYWHERE: readonly Hint[] = [
   { keys: 'Esc, h, Left', does: 'back' },
   { keys: 'K', does: 'keep the revision that waits for confirmation' },
   { keys: 'M', does: 'mouse on or off: click a tab or a row, wheel' },
+  { keys: 'T', does: 'live traffic: clients, URLs, flows, log' },
   { keys: 'r, Ctrl-L', does: 'ask the daemon again, and draw everything again' },
   { keys: '?', does: 'these keys' },
   { keys: 'Ctrl-Z', does: 'suspend (fg comes back)' },
@@ -70,6 +71,8 @@ const MEMBER: readonly Hint[] = [
   { keys: 'w', does: 'set its weight' },
 ];
 
+const SPAN: Hint = { keys: 't', does: 'charts of 10 minutes, an hour, a day, a month, a year' };
+
 const CANDIDATE: readonly Hint[] = [
   { keys: 'D, C', does: 'diff of the candidate; commit it' },
   { keys: 'U, X', does: 'undo one edit; drop the candidate' },
@@ -80,13 +83,15 @@ const CANDIDATE: readonly Hint[] = [
 const CERTIFICATE: readonly Hint[] = [
   { keys: 'i, p', does: 'import from files; from pasted PEM' },
   { keys: 'c, m', does: 'request for an authority; self-signed one' },
+  { keys: 'e', does: 'export the chain, or the key too, into a new file' },
+  { keys: 'a', does: 'make an authority of your own' },
   { keys: 'n', does: 'obtain a declared one (ACME, self-signed) anew' },
   { keys: 'x, Del', does: 'remove it with its key' },
 ];
 
 const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
-  overview: [...MOVE, { keys: 'Enter, l, Right', does: 'open the selected service' }],
-  services: [OPEN, ...TABLE],
+  overview: [...MOVE, SPAN, { keys: 'Enter, l, Right', does: 'open the selected service' }],
+  services: [OPEN, { keys: 'a', does: 'access: who may use the services' }, ...TABLE],
   pools: [OPEN, ...TABLE],
   members: [OPEN, ...MEMBER, ...TABLE],
   events: [
@@ -125,16 +130,49 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   pair: [
     { keys: 'i, p', does: 'invite another unit; join the one that invites' },
     { keys: 'f, F, u', does: 'fail the router over; all; take them back' },
+    { keys: 'P', does: 'prefer a unit: it has the addresses while both are well' },
     { keys: 'L', does: 'leave the pair, or withdraw the invitation' },
     ...TABLE,
   ],
   certificates: [OPEN, ...CERTIFICATE, ...TABLE],
   certificate: [...CERTIFICATE, ...MOVE],
-  system: [{ keys: 'A', does: 'who did what' }, ...MOVE],
+  system: [
+    { keys: 'A, U', does: 'who did what; users and tokens' },
+    { keys: 'b, t', does: 'back the unit up; restore a backup' },
+    { keys: 'B', does: 'support bundle for whoever helps' },
+    { keys: 'P, E', does: 'reboot or turn off; erase it (factory reset)' },
+    { keys: 'u, O', does: 'upgrade; go back to the other slot' },
+    ...MOVE,
+  ],
   audit: [OPEN, ...TABLE],
-  service: MOVE,
+  users: [
+    { keys: 'n, t', does: 'new user; new token' },
+    { keys: 'o, p', does: 'role; password of the user' },
+    { keys: 'x, u', does: 'disable or enable it; try its logins again' },
+    { keys: 'D', does: 'remove the user or token' },
+    ...TABLE,
+  ],
+  live: [
+    { keys: 'v, V', does: 'next of clients, URLs, flows, log; the one before' },
+    { keys: '/', does: 'filter: words, service:, client:, status:, path: … (weir help top)' },
+    { keys: 's', does: 'the most requests, traffic, or errors' },
+    { keys: 'Space', does: 'pause, go on' },
+    ...MOVE,
+  ],
+  service: [...MOVE, SPAN],
   pool: [OPEN, ...MEMBER, ...TABLE],
   member: [...MEMBER, ...MOVE],
+  access: [
+    { keys: 'a', does: 'deny or allow a prefix for a while' },
+    { keys: 'x, Del', does: 'take an entry away' },
+    { keys: 't', does: 'try what a client may' },
+    ...TABLE,
+  ],
+  wizard: [
+    { keys: 'Enter, PgDn, Ctrl-N', does: 'next field, next page' },
+    { keys: 'PgUp, Ctrl-P', does: 'page before, with what was typed there' },
+    { keys: 'Esc', does: 'leave; nothing is changed' },
+  ],
 };
 
 export function keysOf(screen: ScreenName): readonly Hint[] {

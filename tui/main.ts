@@ -8,13 +8,18 @@ import { Agent } from 'node:http';
 import { Client } from '../appliance/cli/client.js';
 import { Feed } from './feed.js';
 import type { Look } from './frame.js';
+import { livePath } from './live.js';
+import { loginOf } from './login.js';
 import { firstModel, pathOf, wanted, type Effect, type Model } from './model.js';
 import { step, type Action } from './step.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import { view } from './view.js';
+import { WizardAsks } from './wizard/asks.js';
 
 export interface DashboardOptions {
   readonly socket: string;
+  /** Of a session or token, from the start on; null: as whoever runs this. */
+  readonly secret: string | null;
   readonly look: Look;
   /** As TERM names it. */
   readonly terminal: string;
@@ -44,6 +49,7 @@ export const runDashboard: RunDashboard = (options) =>
     const agent = new Agent({ keepAlive: true });
     const asker = new Client(socket, SILENCE_MS, agent);
     const actor = new Client(socket, ACT_MS);
+    for (const one of [client, asker, actor]) one.secret = options.secret;
     let frame: NodeJS.Timeout | null = null;
     let soon: NodeJS.Immediate | null = null;
     let ended = false;
@@ -77,8 +83,13 @@ export const runDashboard: RunDashboard = (options) =>
       ...{ client, asker, actor },
       dispatch: (action) => guarded(() => dispatch(action)),
       wanted: () => wanted(model).map((topic) => ({ topic, path: pathOf(topic, model.place) })),
+      live: () => (loginOf(model) === null ? livePath(model) : null),
       now: Date.now,
     });
+
+    const asks = new WizardAsks(actor, (answer) =>
+      guarded(() => dispatch({ type: 'wizard', answer })),
+    );
 
     /** A defect must not leave a terminal behind that nobody can use. */
     function guarded(act: () => void): void {
@@ -94,6 +105,7 @@ export const runDashboard: RunDashboard = (options) =>
       const next = step(model, action);
       model = next.model;
       for (const effect of next.effects) perform(effect);
+      feed.look();
       // A key is answered at once; keys that came together, as pasted text does, by one frame.
       const { type } = action;
       if (type === 'key' || type === 'size' || type === 'mouse') {
@@ -130,10 +142,34 @@ export const runDashboard: RunDashboard = (options) =>
           feed.act(effect.call, effect.done, effect.about).catch(failed);
           return;
         case 'check':
-          feed.check(effect.document, effect.serial).catch(failed);
+          if (effect.about === 'wizard') asks.check(effect.document, effect.serial).catch(failed);
+          else feed.check(effect.document, effect.serial).catch(failed);
+          return;
+        case 'trial':
+          asks.trial(effect.document, effect.serial).catch(failed);
+          return;
+        case 'steps':
+          asks.steps(effect.steps).catch(failed);
+          return;
+        case 'test':
+          asks.test(effect.call).catch(failed);
           return;
         case 'import':
           feed.import(effect).catch(failed);
+          return;
+        case 'export':
+          feed.export(effect).catch(failed);
+          return;
+        case 'login':
+          feed.login(effect.name, effect.password).catch(failed);
+          return;
+        case 'logout':
+          feed.logout(effect.why).catch(failed);
+          return;
+        case 'save':
+        case 'inspect':
+        case 'restore':
+          feed.file(effect).catch(failed);
           return;
         case 'mouse':
           terminal.mouse(effect.on);

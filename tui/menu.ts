@@ -5,6 +5,7 @@ import type { Model, Place, ScreenName } from './model.js';
 /** Which entry of the menu a screen belongs to. */
 const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   service: 'services',
+  access: 'services',
   pool: 'pools',
   member: 'members',
   object: 'config',
@@ -14,6 +15,8 @@ const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   revision: 'config',
   certificate: 'certificates',
   audit: 'system',
+  users: 'system',
+  live: 'overview',
 };
 
 export function menuEntry({ screen }: Pick<Place, 'screen'>): ScreenName {

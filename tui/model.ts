@@ -5,6 +5,7 @@
  * Invariant: a value; nothing in it is changed in place but `history`, which only `step` adds to.
  */
 import type {
+  AccessView,
   CertificateDetail,
   CertificateRow,
   ConfigView,
@@ -14,6 +15,7 @@ import type {
   HardwareReport,
   MemberDetail,
   MemberRow,
+  Me,
   PairView,
   PoolDetail,
   PoolRow,
@@ -23,9 +25,15 @@ import type {
   ServiceDetail,
   ServiceRow,
   Status,
+  SystemView,
   TierRow,
+  TokenRow,
+  UserRow,
+  TrafficHistory,
   WorkerRow,
+  UpgradeView,
 } from '../appliance/api/contract.js';
+import type { HistorySpan } from '../appliance/api/history-contract.js';
 import type { Call } from '../appliance/cli/client.js';
 import type { Ask } from './ask.js';
 import type { Draft } from './config/draft.js';
@@ -33,7 +41,9 @@ import type { JsonMap, Node } from './config/schema.js';
 import type { Editor } from './editor.js';
 import type { Look, Size } from './frame.js';
 import { History } from './history.js';
+import { NOTHING_LIVE, type LiveState } from './live.js';
 import { FRESH_TABLE, type TableState } from './table.js';
+import type { Wizard, WizardStep } from './wizard/wizard.js';
 
 /** What the daemon is asked for, and what it answers. */
 export interface Answers {
@@ -57,6 +67,13 @@ export interface Answers {
   readonly pair: PairView;
   readonly routers: readonly RouterRow[];
   readonly hardware: HardwareReport;
+  readonly access: AccessView;
+  readonly me: Me;
+  readonly users: readonly UserRow[];
+  readonly tokens: readonly TokenRow[];
+  readonly traffic: TrafficHistory;
+  readonly system: SystemView;
+  readonly upgrade: UpgradeView;
 }
 
 export type Topic = keyof Answers;
@@ -84,7 +101,9 @@ export type ScreenName =
   | 'config'
   | 'pair'
   | 'system'
+  | 'live'
   | 'audit'
+  | 'users'
   | 'object'
   | 'changes'
   | 'editor'
@@ -92,7 +111,9 @@ export type ScreenName =
   | 'certificate'
   | 'service'
   | 'pool'
-  | 'member';
+  | 'member'
+  | 'wizard'
+  | 'access';
 
 /** A screen, and what it is about. */
 export interface Place {
@@ -101,6 +122,8 @@ export interface Place {
   readonly name: string;
   /** Of `member`: its pool. */
   readonly pool: string;
+  /** Of screens with charts: how far back they go. */
+  readonly span?: HistorySpan;
 }
 
 export const OVERVIEW: Place = { screen: 'overview', name: '', pool: '' };
@@ -164,7 +187,33 @@ export type Inner =
   | { readonly type: 'close-editor' };
 
 /** Changes whose answer is of interest. */
-export type About = 'commit' | 'invited' | 'failover' | 'request' | 'certificates';
+export type About =
+  | 'access-test'
+  | 'prefer'
+  | 'commit'
+  | 'invited'
+  | 'failover'
+  | 'request'
+  | 'certificates'
+  | 'token';
+
+export interface BackupEffect {
+  /** Looks into a backup on this machine, or restores it. */
+  readonly type: 'inspect' | 'restore';
+  readonly file: string;
+  readonly passphrase: string;
+  readonly configurationOnly: boolean;
+}
+
+/** What writes and reads files on this machine. */
+export type FileEffect =
+  | {
+      readonly type: 'save';
+      readonly call: Call;
+      readonly file: string;
+      readonly done: string;
+    }
+  | BackupEffect;
 
 export type Effect =
   | { readonly type: 'quit' }
@@ -181,7 +230,19 @@ export type Effect =
       readonly about?: About;
     }
   /** Have the daemon look at the candidate. */
-  | { readonly type: 'check'; readonly document: JsonMap; readonly serial: number }
+  | {
+      readonly type: 'check';
+      readonly document: JsonMap;
+      readonly serial: number;
+      /** Left out: the candidate. */
+      readonly about?: 'wizard';
+    }
+  /** Have the members of the wizard's document asked once. */
+  | { readonly type: 'trial'; readonly document: JsonMap; readonly serial: number }
+  /** Do these one after the other, up to the first that fails. */
+  | { readonly type: 'steps'; readonly steps: readonly WizardStep[] }
+  /** A packet to a member, for the wizard. */
+  | { readonly type: 'test'; readonly call: Call }
   /** Send what is in files. */
   | {
       readonly type: 'import';
@@ -190,6 +251,18 @@ export type Effect =
       readonly passphrase: string;
       readonly done: string;
     }
+  /** Write what the daemon answers into a new file that is for its owner alone. */
+  | {
+      readonly type: 'export';
+      readonly call: Call;
+      readonly file: string;
+      readonly passphrase: string;
+      readonly done: string;
+    }
+  | { readonly type: 'login'; readonly name: string; readonly password: string }
+  /** `why`: what the login box says then. */
+  | { readonly type: 'logout'; readonly why: string }
+  | FileEffect
   /** Whether the terminal tells of its mouse. */
   | { readonly type: 'mouse'; readonly on: boolean };
 
@@ -221,6 +294,7 @@ export interface Model {
   readonly trail: readonly Place[];
   readonly tables: Readonly<Record<string, TableState>>;
   readonly eventsState: EventsState;
+  readonly live: LiveState;
   /** First line that is seen of screens that are text. */
   readonly scroll: number;
   readonly overlay: Overlay | null;
@@ -232,6 +306,14 @@ export interface Model {
   /** Of the screen `editor`. */
   readonly editor: Editor | null;
   readonly mouse: boolean;
+  /** Null: not begun. */
+  readonly wizard: Wizard | null;
+  /** On a unit without a revision it opens by itself, once. */
+  readonly wizardOffered: boolean;
+  /** When a key was pressed last. */
+  readonly used: number;
+  /** Whose the candidate is; null: nobody logged in yet. */
+  readonly owner: string | null;
 }
 
 export function firstModel(of: {
@@ -251,6 +333,7 @@ export function firstModel(of: {
     trail: [],
     tables: {},
     eventsState: { flows: false, severity: 'info', filter: '', back: 0 },
+    live: NOTHING_LIVE,
     scroll: 0,
     overlay: null,
     pending: null,
@@ -258,6 +341,10 @@ export function firstModel(of: {
     draft: null,
     editor: null,
     mouse: of.mouse ?? false,
+    wizard: null,
+    wizardOffered: false,
+    used: of.now,
+    owner: null,
   };
 }
 
@@ -283,6 +370,7 @@ export function answerOf<T extends Topic>(
 }
 
 const FLOWS_SHOWN = 200;
+export const FIRST_SPAN: HistorySpan = '10m';
 
 export function memberPath(pool: string, member: string): string {
   return `/v1/pools/${encodeURIComponent(pool)}/members/${encodeURIComponent(member)}`;
@@ -301,6 +389,10 @@ export function pathOf(topic: Topic, place: Place): string {
       const named = place.name === '' ? '' : `&${of}=${encodeURIComponent(place.name)}`;
       return `/v1/flows?limit=${FLOWS_SHOWN}${named}`;
     }
+    case 'traffic': {
+      const of = place.screen === 'service' ? `service:${place.name}` : 'unit';
+      return `/v1/history?of=${encodeURIComponent(of)}&span=${place.span ?? FIRST_SPAN}`;
+    }
     case 'revision':
       return `/v1/revisions/${encodeURIComponent(place.name)}`;
     case 'certificate':
@@ -316,7 +408,7 @@ export function pathOf(topic: Topic, place: Place): string {
 
 /** What a screen shows, besides status and services, which are asked for always. */
 const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
-  overview: ['tiers'],
+  overview: ['tiers', 'traffic'],
   services: [],
   pools: ['pools'],
   members: ['members'],
@@ -326,20 +418,24 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   certificates: ['certificates'],
   config: [],
   pair: ['pair', 'routers'],
-  system: ['hardware', 'workers'],
+  system: ['hardware', 'workers', 'system', 'upgrade'],
+  live: [],
   audit: ['revisions'],
+  users: ['users', 'tokens'],
   object: [],
   changes: [],
   editor: [],
   revision: ['revision'],
   certificate: ['certificate'],
-  service: ['service', 'flows'],
+  service: ['service', 'flows', 'traffic'],
   pool: ['pool'],
   member: ['member', 'flows'],
+  access: ['access'],
+  wizard: ['members', 'hardware', 'users'],
 };
 
 const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
-  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision'] as const),
+  ...(['config', 'object', 'changes', 'editor', 'revisions', 'revision', 'wizard'] as const),
 ]);
 
 /** The document is large and seldom another one: it is asked for when its revision is. */
@@ -361,12 +457,21 @@ function configuring({
 }
 
 export function wanted(
-  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link'>,
+  model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link' | 'wizardOffered'>,
 ): Topic[] {
   const { place, overlay } = model;
+  const first: readonly Topic[] = model.wizardOffered ? [] : ['users'];
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
   const shown = SHOWN[place.screen];
-  return [...new Set<Topic>(['status', 'services', ...shown, ...named, ...configuring(model)])];
+  return [
+    ...new Set<Topic>([
+      ...(['status', 'services', 'me'] as const),
+      ...first,
+      ...shown,
+      ...named,
+      ...configuring(model),
+    ]),
+  ];
 }
 
 /** How many places Esc goes back. */

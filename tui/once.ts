@@ -15,6 +15,7 @@ const EVENTS_SHOWN = 10;
 
 export interface OnceOptions {
   readonly socket: string;
+  readonly secret: string | null;
   readonly look: Look;
   readonly columns: number;
   readonly now: number;
@@ -23,8 +24,9 @@ export interface OnceOptions {
 export type PrintOverview = (options: OnceOptions) => Promise<string>;
 
 /** Errors: `CliError`, when the daemon is not there. */
-export const overviewText: PrintOverview = async ({ socket, look, columns, now }) => {
+export const overviewText: PrintOverview = async ({ socket, secret, look, columns, now }) => {
   const client = new Client(socket);
+  client.secret = secret;
   const ask = <T extends 'status' | 'services' | 'tiers'>(topic: T): Promise<Answers[T]> =>
     client.json<Answers[T]>({ path: pathOf(topic, OVERVIEW) });
   const [status, services, tiers, events] = await Promise.all([

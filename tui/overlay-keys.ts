@@ -7,6 +7,7 @@ import { askKey } from './ask.js';
 import { boxEnd } from './boxes.js';
 import { perform } from './config/edits.js';
 import type { Key } from './keys.js';
+import { loginKey } from './login.js';
 import type { Model, Overlay } from './model.js';
 import { candidates, completed } from './palette.js';
 import { filtered, go, quit, switchMouse } from './screen-keys.js';
@@ -45,6 +46,8 @@ export function overlayKey(model: Model, overlay: Overlay, key: Key): Step {
     case 'choose':
       return chooseKey(model, overlay, key, leaves);
     case 'ask': {
+      const own = overlay.purpose.type === 'login' ? loginKey(model, key) : null;
+      if (own !== null) return own;
       if (leaves) return closed(model);
       const next = askKey(overlay, key);
       return next === 'submitted' ? answered(model, overlay) : still({ ...model, overlay: next });

@@ -1,5 +1,5 @@
 /** The keys of the pair's screen, what is asked before, and what answers mean. */
-import type { RouterRow } from '../appliance/api/contract.js';
+import type { PairView, RouterRow } from '../appliance/api/contract.js';
 import { asking } from './acted.js';
 import { answersOf, ask, askField, type Ask } from './ask.js';
 import type { Key } from './keys.js';
@@ -45,6 +45,20 @@ export function pairKey(model: Model, key: Key): Step | null {
             question: 'Take the addresses of all virtual routers back, after preempt-delay?',
             effects: [failoverCall(null, true)],
           });
+    case 'P':
+      return rows.length === 0
+        ? null
+        : open(
+            ask(
+              'Prefer a unit',
+              'Changes the configuration of both units: that unit has the addresses while both are well; none: each has a share. What moves is said before it is done.',
+              { type: 'prefer' },
+              [
+                askField('unit', 'Unit', { text: view?.unit ?? '', words: unitsOf(view) }),
+                askField('share', 'Share', { words: sharesOf(rows) }),
+              ],
+            ),
+          );
     case 'L': {
       if (view === null || (view.peer === null && view.invitation === null)) return null;
       const question =
@@ -59,6 +73,15 @@ export function pairKey(model: Model, key: Key): Step | null {
     default:
       return null;
   }
+}
+
+function unitsOf(view: PairView | null): string[] {
+  return view === null ? [] : [view.unit, view.peer?.name ?? '', 'none'].filter(Boolean);
+}
+
+/** Left empty: all. */
+function sharesOf(rows: readonly RouterRow[]): string[] {
+  return ['even', 'odd', ...rows.map(({ router }) => router)];
 }
 
 function failoverCall(router: string | null, cancel: boolean): Effect {
@@ -103,6 +126,16 @@ export function answerPair(model: Model, now: Ask): Step | string | null {
       const json = { addresses: addresses.split(/[\s,]+/).filter(Boolean) };
       const call = { method: 'POST', path: '/v1/pair/invite', json } as const;
       return acting({ type: 'act', call, done: 'Invited.', about: 'invited' });
+    }
+    case 'prefer': {
+      const { unit = '', share = '' } = answersOf(now);
+      if (unit === '') return 'Give the name of a unit, or none.';
+      const json = {
+        ...{ unit: unit === 'none' ? null : unit, share: share === '' ? null : share },
+        'dry-run': true,
+      };
+      const call = { method: 'POST', path: '/v1/routers/prefer', json } as const;
+      return acting({ type: 'act', call, done: '', about: 'prefer' });
     }
     case 'join': {
       if (address === '') return 'Give an address of the other unit.';

@@ -5,9 +5,13 @@
  */
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { askCommit, objectPlace } from './config/questions.js';
+import { LIVE_VIEWS } from '../appliance/api/live-contract.js';
 import { MENU } from './keys.js';
+import { meOf } from './login.js';
+import { livePlace } from './live.js';
 import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
 import { objectRows } from './screens/config.js';
+import { ownPassword } from './user-keys.js';
 
 export interface Candidate {
   readonly text: string;
@@ -37,6 +41,9 @@ const FURTHER: readonly {
   { text: 'history', does: 'revisions, and the way back', screen: 'revisions' },
   { text: 'diff', does: 'what the candidate changes', screen: 'changes' },
   { text: 'audit', does: 'who did what', screen: 'audit' },
+  { text: 'access', does: 'who may use the services', screen: 'access' },
+  { text: 'wizard', does: 'the questions of the first set-up', screen: 'wizard' },
+  { text: 'users', does: 'users and tokens', screen: 'users' },
 ];
 
 function all(model: Model): Candidate[] {
@@ -62,6 +69,11 @@ function all(model: Model): Candidate[] {
       does,
       meant: place(screen, ''),
     })),
+    ...LIVE_VIEWS.map((view): Candidate => ({
+      text: `live ${view}`,
+      does: 'live traffic',
+      meant: { type: 'go', place: livePlace(view) },
+    })),
     ...services.map(({ name, state }): Candidate => ({
       text: `service ${name}`,
       does: state,
@@ -86,6 +98,7 @@ function all(model: Model): Candidate[] {
     ),
     ...objectsShown(model),
     ...configCommands(model),
+    ...sessionCommands(model),
     {
       text: 'mouse',
       does: model.mouse ? 'off' : 'on',
@@ -106,6 +119,17 @@ function all(model: Model): Candidate[] {
       does: 'leave the dashboard',
       meant: { type: 'effect', effect: { type: 'quit' } },
     },
+  ];
+}
+
+/** Of who is logged in. */
+function sessionCommands(model: Model): Candidate[] {
+  const me = meOf(model);
+  if (me?.via !== 'session') return [];
+  const why = 'You have logged out.';
+  return [
+    { text: 'logout', does: me.name, meant: { type: 'effect', effect: { type: 'logout', why } } },
+    { text: 'password', does: 'change yours', meant: { type: 'open', overlay: ownPassword() } },
   ];
 }
 

@@ -1,26 +1,51 @@
 /**
  * The keys while nothing is open over the screen. They are listed, for people, in keys.ts.
  */
+import { accessKey } from './access-keys.js';
 import { askFor, askKeep, type MemberAct } from './acts.js';
 import { certificateKey } from './certificate-keys.js';
 import { configKey } from './config-keys.js';
 import { editorStep } from './editor-keys.js';
 import { MENU, type Key } from './keys.js';
+import { HISTORY_SPANS } from '../appliance/api/history-contract.js';
+import { liveKey, liveMoved } from './live.js';
 import { menuEntry } from './menu.js';
-import { entered, tableName, tableState, type Effect, type Model, type Place } from './model.js';
+import {
+  entered,
+  FIRST_SPAN,
+  tableName,
+  tableState,
+  type Effect,
+  type Model,
+  type Place,
+} from './model.js';
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
+import { systemKey } from './system-keys.js';
 import type { Step } from './step.js';
 import type { TableState } from './table.js';
+import { upgradeKey } from './upgrade-keys.js';
 import { textLines } from './view.js';
+import { wizardKey } from './wizard/keys.js';
+import { userKey } from './user-keys.js';
 
 export function screenKey(model: Model, key: Key): Step {
   if (model.place.screen === 'editor' && model.editor !== null) {
     return editorStep(model, model.editor, key);
   }
+  const inWizard = wizardKey(model, key);
+  if (inWizard !== null) return inWizard;
   if (key.ctrl) return controlKey(model, key);
-  const own = configKey(model, key) ?? pairKey(model, key) ?? certificateKey(model, key);
+  const own =
+    configKey(model, key) ??
+    pairKey(model, key) ??
+    certificateKey(model, key) ??
+    accessKey(model, key) ??
+    userKey(model, key) ??
+    liveKey(model, key) ??
+    systemKey(model, key) ??
+    upgradeKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
@@ -68,9 +93,19 @@ export function screenKey(model: Model, key: Key): Step {
       return severity(model);
     case 'f':
       return flows(model);
+    case 'a':
+      return model.place.screen === 'services'
+        ? go(model, { screen: 'access', name: '', pool: '' })
+        : same(model);
+    case 't':
+      return span(model);
     case 'A':
       return model.place.screen === 'system'
         ? go(model, { screen: 'audit', name: '', pool: '' })
+        : same(model);
+    case 'U':
+      return model.place.screen === 'system'
+        ? go(model, { screen: 'users', name: '', pool: '' })
         : same(model);
     case 'K':
       return open(model, askKeep(model));
@@ -176,6 +211,9 @@ function back(model: Model): Step {
   if (place.screen === 'events' && eventsState.filter !== '') {
     return same({ ...model, eventsState: { ...eventsState, filter: '', back: 0 } });
   }
+  if (place.screen === 'live' && model.live.filter !== '') {
+    return same({ ...model, live: { ...model.live, filter: '', back: 0 } });
+  }
   if (tableState(model).filter !== '') return table(model, { filter: '' });
   const previous = trail.at(-1);
   const parent: Place = {
@@ -217,6 +255,7 @@ export function move(model: Model, by: number): Step {
     const moved = Math.max(0, Math.min(most, model.eventsState.back - by));
     return same({ ...model, eventsState: { ...model.eventsState, back: moved } });
   }
+  if (model.place.screen === 'live') return same(liveMoved(model, by));
   const lines = textLines(model, model.size.columns).length;
   const most = Math.max(0, lines - (model.size.rows - 2));
   const scroll = Math.max(0, Math.min(most, Math.min(model.scroll, most) + by));
@@ -234,6 +273,10 @@ function filter(model: Model): Step {
     const { filter: before } = model.eventsState;
     return open(model, { kind: 'filter', text: before, before });
   }
+  if (model.place.screen === 'live') {
+    const { filter: before } = model.live;
+    return open(model, { kind: 'filter', text: before, before });
+  }
   const list = listing(model);
   if (list === null || list.columns === 0) return same(model);
   const { filter: before } = tableState(model);
@@ -244,6 +287,9 @@ function filter(model: Model): Step {
 export function filtered(model: Model, text: string): Model {
   if (model.place.screen === 'events') {
     return { ...model, eventsState: { ...model.eventsState, filter: text, back: 0 } };
+  }
+  if (model.place.screen === 'live') {
+    return { ...model, live: { ...model.live, filter: text, back: 0 } };
   }
   return table(model, { filter: text, top: 0 }).model;
 }
@@ -266,6 +312,15 @@ function act(model: Model, which: MemberAct): Step {
   ];
   const row = rows.find(({ pool, member }) => pool === named.pool && member === named.member);
   return open(model, askFor(which, { ...named, weight: row?.weight ?? null }));
+}
+
+/** Charts that go further back, after the last one the first. */
+function span(model: Model): Step {
+  const { place } = model;
+  if (place.screen !== 'overview' && place.screen !== 'service') return same(model);
+  const at = HISTORY_SPANS.indexOf(place.span ?? FIRST_SPAN);
+  const next = HISTORY_SPANS[(at + 1) % HISTORY_SPANS.length] ?? FIRST_SPAN;
+  return { model: { ...model, place: { ...place, span: next } }, effects: [{ type: 'refresh' }] };
 }
 
 const SEVERITIES = { info: 'warning', warning: 'error', error: 'info' } as const;

@@ -2,7 +2,8 @@
  * What happens when something happens: the model before, one action, the model after and what is to
  * be done outside. Pure but for the history, which it adds to.
  */
-import type { ErrorCode, EventRow, MemberRow } from '../appliance/api/contract.js';
+import type { Call } from '../appliance/cli/client.js';
+import type { ErrorCode, EventRow, LoggedIn, MemberRow } from '../appliance/api/contract.js';
 import { acted, refusalText } from './acted.js';
 import { trackOf } from './columns.js';
 import type { Check } from './config/draft.js';
@@ -10,12 +11,26 @@ import { withCheckedLines } from './editor-keys.js';
 import type { Size } from './frame.js';
 import { sampleOf, sum } from './history.js';
 import type { Key } from './keys.js';
+import { allowed, idleEnd, loggedIn, loginFailed, loginOf, unknown } from './login.js';
+import { liveHeard, type Heard } from './live.js';
 import { mouseStep } from './mouse-keys.js';
 import type { Mouse } from './mouse.js';
-import type { About, Answer, Answers, Effect, LinkState, Model, Topic } from './model.js';
+import {
+  entered,
+  type About,
+  type Answer,
+  type Answers,
+  type Effect,
+  type LinkState,
+  type Model,
+  type Overlay,
+  type Place,
+  type Topic,
+} from './model.js';
 import { overlayKey } from './overlay-keys.js';
 import { screenKey } from './screen-keys.js';
 import { isFlowKind } from './screens/overview.js';
+import { wizardAnswered, type WizardAnswer } from './wizard/keys.js';
 
 export type Action =
   | { readonly type: 'key'; readonly key: Key }
@@ -31,10 +46,20 @@ export type Action =
       readonly text: string;
       readonly about?: About;
       readonly value?: unknown;
+      /** What was asked. */
+      readonly call?: Call;
     }
+  /** The answer is a question. */
+  | { readonly type: 'asks'; readonly overlay: Overlay }
   | { readonly type: 'failed'; readonly text: string; readonly code?: ErrorCode }
+  /** The daemon does not know who is asking. */
+  | { readonly type: 'unknown'; readonly why: string | null }
+  | { readonly type: 'logged-in'; readonly session: LoggedIn }
+  | { readonly type: 'login-failed'; readonly why: string }
   | { readonly type: 'checked'; readonly serial: number; readonly check: Check }
-  | { readonly type: 'mouse'; readonly mouse: Mouse };
+  | { readonly type: 'wizard'; readonly answer: WizardAnswer }
+  | { readonly type: 'mouse'; readonly mouse: Mouse }
+  | Heard;
 
 /** One member a topic, so that topic and answer go together. */
 export type AnswerAction = {
@@ -54,23 +79,35 @@ const NOTICE_MS = 8000;
 export function step(model: Model, action: Action): Step {
   switch (action.type) {
     case 'key':
-      return model.overlay === null
-        ? screenKey(model, action.key)
-        : overlayKey(model, model.overlay, action.key);
+      return pressed({ ...model, used: model.now }, action.key);
     case 'size':
       return just({ ...model, size: action.size });
-    case 'tick':
-      return just(aged(model, action.now));
+    case 'tick': {
+      const later = aged(model, action.now);
+      const end = idleEnd(later);
+      return end === null ? just(later) : { model: { ...later, used: later.now }, effects: [end] };
+    }
+    case 'unknown':
+      return just(unknown(model, action.why));
+    case 'logged-in':
+      return loggedIn(model, action.session);
+    case 'login-failed':
+      return just(loginFailed(model, action.why));
     case 'link':
       return linked(model, action.link);
     case 'answer': {
+      // Of who is not logged in any more.
+      if (loginOf(model) !== null) return just(model);
       remember(model, action);
       const { topic, answer } = action;
       const later = aged(model, Math.max(model.now, answer.at));
-      return just({ ...later, data: { ...model.data, [topic]: answer } });
+      return offered({ ...later, data: { ...model.data, [topic]: answer } });
     }
     case 'events':
+      if (loginOf(model) !== null) return just(model);
       return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
+    case 'asks':
+      return { model: { ...model, pending: null, overlay: action.overlay }, effects: [] };
     case 'done':
       return acted(model, action);
     case 'failed':
@@ -85,9 +122,19 @@ export function step(model: Model, action: Action): Step {
       if (draft === null || draft.serial !== action.serial) return just(model);
       return just(withCheckedLines({ ...model, draft: { ...draft, check: action.check } }));
     }
+    case 'wizard':
+      return wizardAnswered(model, action.answer);
+    case 'live':
+    case 'live-problem':
+      return just(liveHeard(model, action));
     case 'mouse':
-      return mouseStep(model, action.mouse);
+      return allowed(model, mouseStep({ ...model, used: model.now }, action.mouse));
   }
+}
+
+function pressed(model: Model, key: Key): Step {
+  const { overlay } = model;
+  return allowed(model, overlay === null ? screenKey(model, key) : overlayKey(model, overlay, key));
 }
 
 /** A candidate that nobody could look at is looked at once the daemon is there. */
@@ -99,6 +146,20 @@ function linked(model: Model, link: LinkState): Step {
     : [];
   return { model: { ...model, link }, effects };
 }
+
+/** A unit without a configuration begins with the wizard, unless somebody went elsewhere already. */
+function offered(model: Model): Step {
+  const status = model.data.status?.value ?? null;
+  const { users } = model.data;
+  if (model.wizardOffered || status === null || users === undefined) return just(model);
+  const known: Model = { ...model, wizardOffered: true };
+  const bare = status.revision === null && users.value?.length === 0;
+  const first = bare && model.place.screen === 'overview' && model.overlay === null;
+  if (!first) return just(known);
+  return { model: entered(known, WIZARD), effects: [{ type: 'refresh' }] };
+}
+
+const WIZARD: Place = { screen: 'wizard', name: '', pool: '' };
 
 /** What is over when it is so late. */
 function aged(model: Model, now: number): Model {

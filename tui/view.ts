@@ -6,6 +6,7 @@
 import { duration } from '../appliance/cli/format.js';
 import { fit, inStyle, span, widthOf, wrap, type Line, type Span } from './frame.js';
 import { boxed, boxHeight, boxWidth } from './boxes.js';
+import { loginOf, meOf } from './login.js';
 import { menuParts } from './menu.js';
 import type { Model, Overlay } from './model.js';
 import { candidates } from './palette.js';
@@ -15,11 +16,13 @@ import { memberScreen, poolScreen, serviceScreen } from './screens/details.js';
 import { editorScreen } from './screens/editor.js';
 import { eventScreen } from './screens/events.js';
 import { revisionScreen } from './screens/history.js';
+import { liveScreen } from './screens/live.js';
 import { objectScreen } from './screens/object.js';
 import { overviewLines } from './screens/overview.js';
 import { systemScreen } from './screens/system.js';
 import { sheetOf, tableScreen } from './screens/tables.js';
 import { tierScreen } from './screens/tiers.js';
+import { wizardScreen } from './screens/wizard.js';
 
 export const SMALLEST = { columns: 60, rows: 15 } as const;
 
@@ -63,6 +66,10 @@ function screenLines(model: Model, width: number, height: number): Line[] {
       return objectScreen(model, width, height);
     case 'editor':
       return editorScreen(model, width, height);
+    case 'wizard':
+      return wizardScreen(model, width, height);
+    case 'live':
+      return liveScreen(model, width, height);
     default: {
       const sheet = sheetOf(model);
       if (sheet !== null) return sheet.lines(width, height);
@@ -99,7 +106,23 @@ function menuLine(model: Model): Line {
   const text = menuParts(model)
     .map((part) => part.text)
     .join('');
-  return inStyle(fit(model.look, [span(model.look, text)], model.size.columns), 'bar');
+  const { look, size } = model;
+  const who = whoText(model);
+  const room = size.columns - text.length - who.length;
+  const line = room < 1 ? text : `${text}${' '.repeat(room)}${who}`;
+  return inStyle(fit(look, [span(look, line)], size.columns), 'bar');
+}
+
+/** Whether the first line has room for who is logged in; the last one says it else. */
+function menuShows(model: Model): boolean {
+  const length = menuParts(model).reduce((sum, { text }) => sum + text.length, 0);
+  return length + whoText(model).length < model.size.columns;
+}
+
+/** Who is logged in; nothing of who did not have to. */
+function whoText(model: Model): string {
+  const me = meOf(model);
+  return me === null || me.via === 'root' || me.via === 'local' ? '' : `${me.name} ${me.role} `;
 }
 
 /** Unit, revision and the link on the left; keys, or what came of the last change, on the right. */
@@ -112,7 +135,13 @@ function lastLine(model: Model): Line {
   const revision =
     status === null || status.revision === null ? '' : `  revision ${status.revision}`;
   const link = linkState(model);
-  const left = span(look, ` ${unit}${revision}  ${link.text}`, 'bar');
+  const who = whoText(model);
+  const shown = menuShows(model);
+  const left = span(
+    look,
+    ` ${unit}${revision}  ${who === '' || shown ? '' : `${who} `}${link.text}`,
+    'bar',
+  );
   const words = pending ?? notice?.text ?? countdown(model) ?? standing(model);
   const room = size.columns - left.text.length - 3;
   const right = span(look, `${words} `, 'bar');
@@ -134,13 +163,17 @@ function countdown({ data, now }: Model): string | null {
   return `revision ${waits.revision} goes back in ${left} s, K keeps it`;
 }
 
-function standing({ draft }: Model): string {
+function standing(model: Model): string {
+  const { draft } = model;
+  if (loginOf(model) !== null) return '';
   if (draft === null) return '? keys  : command  q quit';
   return `uncommitted changes (revision ${draft.base ?? 'none'})  ? keys`;
 }
 
 /** In words, with the age of what is seen once it is not fresh. */
-function linkState({ link, now, look, data }: Model): { readonly text: string } {
+function linkState(model: Model): { readonly text: string } {
+  const { link, now, look, data } = model;
+  if (loginOf(model) !== null && link.state !== 'lost') return { text: 'not logged in' };
   const sign = (shape: string, ascii: string): string => (look.unicode ? shape : ascii);
   const silent = now - (data.status?.at ?? link.since);
   if (link.state === 'connecting') return { text: `${sign('◐', '-')} connecting` };

@@ -52,8 +52,8 @@ export interface MakeRequest extends CertificateChange {
 export interface ExportCertificate {
   readonly name: string;
   readonly author: string;
-  /** Whether root asks. */
-  readonly root: boolean;
+  /** Whether root asks, or an administrator who logged in. */
+  readonly proven: boolean;
   readonly format: 'pem' | 'pkcs12';
   readonly key: boolean;
   readonly passphrase?: string;
@@ -71,7 +71,7 @@ export interface CertificatesPort {
   makeAuthority(request: MakeAuthority): Promise<CertificateResult>;
   /** Errors: invalid, conflict, unavailable. */
   makeRequest(request: MakeRequest): Promise<CertificateDetail>;
-  /** Errors: not-found, forbidden (a key, and not root), invalid, unavailable. */
+  /** Errors: not-found, forbidden (a key, and not proven), invalid, unavailable. */
   export(request: ExportCertificate): Promise<Buffer>;
   /** Obtains one that the unit obtains by itself anew, now. Errors: not-found, conflict, unavailable when it fails. */
   renew(request: { readonly name: string; readonly author: string }): Promise<CertificateDetail>;

@@ -10,7 +10,7 @@
  *   POST   /v1/certificates/NAME/authority     {key, lifetime-ms, subject?, replace?}
  *   POST   /v1/certificates/NAME/request       {names, key, subject?, client-auth?, replace?}
  *   POST   /v1/certificates/NAME/renew         what the unit obtains by itself, now; answers when it is there
- *   POST   /v1/certificates/NAME/export        {format, key}: octets; keys for root only
+ *   POST   /v1/certificates/NAME/export        {format, key}: octets; keys for root and proven administrators
  *   DELETE /v1/certificates/NAME               ?request=true takes only the request
  *
  * Invariant: as in routes.ts, nothing is decided here.
@@ -37,11 +37,11 @@ export function addCertificates(
   {
     daemon: { certificates },
     authorOf,
-    isRoot,
+    isProven,
   }: {
     readonly daemon: DaemonPort;
     readonly authorOf: (request: FastifyRequest) => string;
-    readonly isRoot: (request: FastifyRequest) => boolean;
+    readonly isProven: (request: FastifyRequest) => boolean;
   },
 ): void {
   app.get('/v1/certificates', (request) => {
@@ -62,7 +62,7 @@ export function addCertificates(
       replace: query.replace === 'true',
       authority: query.authority === 'true',
       bytes: octets(request.body),
-      ...passphrase(request),
+      ...passphraseOf(request),
     });
   });
 
@@ -120,10 +120,10 @@ export function addCertificates(
     const bytes = await certificates.export({
       name: request.params.name,
       author: authorOf(request),
-      root: isRoot(request),
+      proven: isProven(request),
       format: body.format,
       key: body.key,
-      ...passphrase(request),
+      ...passphraseOf(request),
     });
     // Wiped once it is in the kernel's hands.
     reply.raw.once('close', () => bytes.fill(0));
@@ -142,7 +142,8 @@ export function addCertificates(
   });
 }
 
-function passphrase(request: FastifyRequest): { readonly passphrase?: string } {
+/** @throws PortError */
+export function passphraseOf(request: FastifyRequest): { readonly passphrase?: string } {
   const header = request.headers[PASSPHRASE_HEADER];
   if (header === undefined) return {};
   const bytes = typeof header === 'string' ? Buffer.from(header, 'base64') : null;

@@ -19,15 +19,24 @@ import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 export type { Change, ConfigError, Document };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
+export type * from './history-contract.js';
+export type * from './live-contract.js';
 export type * from './pair-contract.js';
+export type * from './upgrade-contract.js';
 export type * from './proxy-contract.js';
 export type * from './router-contract.js';
+export type * from './trial-contract.js';
+export type * from './user-contract.js';
+export type * from './system-contract.js';
 
 /** Names the interface in every path. */
 export const API_VERSION = 'v1';
 
 /** Largest request body: a document of some 100,000 members. */
 export const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** Largest file of a backup. */
+export const BACKUP_LIMIT_BYTES = 256 * 1024 * 1024;
 
 /** Where the daemon listens unless told otherwise. */
 export const DEFAULT_SOCKET = '/run/weir/weir.sock';
@@ -362,6 +371,12 @@ export const EVENT_KINDS = [
   'disk-space',
   /** The clock is not synchronised any more, or differs from the other unit's; or all is well again. */
   'clock',
+  /** Somebody logged in or out, or failed to; logins that are not tried for a while. */
+  'login',
+  /** A user or token was added, changed or removed. */
+  'user',
+  /** The unit is upgraded, a slot is tried, found good, or left for the one from before. */
+  'upgrade',
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -799,11 +814,13 @@ export type StreamMessage =
  * `syntax`: the text is no YAML or JSON. `invalid`: it is, but no valid document.
  * `unsupported`: valid, but no tier of this build can execute it. `conflict`: the
  * unit's state forbids it (nothing to confirm …). `revision-mismatch`: If-Match
- * names another revision than the current one. `forbidden`: another user may, this one may not.
+ * names another revision than the current one. `forbidden`: another role may, this one may not.
+ * `unauthenticated`: who is asking is not known. `locked`: logins are not tried for a while.
  */
 export const ERROR_STATUS = {
   syntax: 400,
   'bad-request': 400,
+  unauthenticated: 401,
   forbidden: 403,
   'not-found': 404,
   'method-not-allowed': 405,
@@ -813,6 +830,7 @@ export const ERROR_STATUS = {
   'unsupported-media-type': 415,
   invalid: 422,
   unsupported: 422,
+  locked: 429,
   internal: 500,
   unavailable: 503,
 } as const;

@@ -18,7 +18,15 @@ export interface DaemonOptions {
   readonly socket: string;
   /** Group that may use the socket. */
   readonly group: string;
+  /** Whose peers at the socket are the console, and always log in once there are users; null: nobody's. */
+  readonly consoleUser: string | null;
   readonly logLevel: LogLevel;
+  /** What may reboot this host and turn it off; left out: nothing. */
+  readonly power?: 'systemctl';
+  /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
+  readonly slots?: string;
+  /** Public keys that updates are signed with, PEM; needed with slots. */
+  readonly updateKeys?: string;
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -30,6 +38,7 @@ export const DEFAULT_DAEMON_OPTIONS: DaemonOptions = {
   bpfDir: '/sys/fs/bpf/weir',
   socket: DEFAULT_SOCKET,
   group: 'weir',
+  consoleUser: null,
   logLevel: 'info',
 };
 
@@ -37,6 +46,8 @@ export const DEFAULT_DAEMON_OPTIONS: DaemonOptions = {
 export interface RunningDaemon {
   /** Stops the daemon; traffic keeps flowing on the pinned fast path. Resolves when all is closed. */
   close(): Promise<void>;
+  /** Resolves when it is to be closed and started anew, since a factory reset was asked for. */
+  readonly restarts: Promise<void>;
 }
 
 /** The shape of `startDaemon` in appliance/main.ts. Resolves once the socket answers. */

@@ -10,6 +10,8 @@ import { PortError } from './port.js';
 export interface ErrorResponse {
   readonly status: number;
   readonly body: ErrorBody;
+  /** For the header Retry-After; null: none. */
+  readonly retryAfterMs: number | null;
   /** Nobody foresaw it: log it. */
   readonly unexpected: boolean;
 }
@@ -27,6 +29,7 @@ export function errorResponse(error: unknown): ErrorResponse {
     return {
       status: ERROR_STATUS[error.code],
       body: errorBody(error.code, error.message, error.details),
+      retryAfterMs: error.retryAfterMs,
       unexpected: error.code === 'internal',
     };
   }
@@ -35,12 +38,14 @@ export function errorResponse(error: unknown): ErrorResponse {
     return {
       status: ERROR_STATUS[known.code],
       body: errorBody(known.code, known.message),
+      retryAfterMs: null,
       unexpected: false,
     };
   }
   return {
     status: ERROR_STATUS.internal,
     body: errorBody('internal', 'The daemon failed at this request: its log says why.'),
+    retryAfterMs: null,
     unexpected: true,
   };
 }

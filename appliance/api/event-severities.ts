@@ -37,6 +37,9 @@ export const EVENT_SEVERITIES = {
   replication: ['info', 'warning', 'error'],
   'disk-space': ['info', 'warning', 'error'],
   clock: ['info', 'warning'],
+  login: ['info', 'warning'],
+  user: ['info'],
+  upgrade: ['info', 'warning', 'error'],
 } as const satisfies Readonly<Record<EventKind, readonly Severity[]>>;
 
 export type SeverityOf<K extends EventKind> = (typeof EVENT_SEVERITIES)[K][number];

@@ -1,6 +1,6 @@
 /**
  * The paths of the API for the pair. Whoever joins a unit to another gives that one everything, so
- * all but looking is root's.
+ * all but looking is root's, or an administrator's who proved to be one.
  *
  *   GET    /v1/pair         the other unit, the links to it, an open invitation
  *   POST   /v1/pair/invite  {addresses?}: a code, once
@@ -10,7 +10,8 @@
  * Invariant: as in routes.ts, nothing is decided here. A code comes and goes in bodies alone.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { PortError, type DaemonPort } from './port.js';
+import type { DaemonPort } from './port.js';
+import { provenOnly } from './identity.js';
 import { parseInvite, parseJoin, parseQuery } from './requests.js';
 
 export function addPair(
@@ -18,21 +19,17 @@ export function addPair(
   {
     daemon: { pair },
     authorOf,
-    isRoot,
+    isProven,
   }: {
     readonly daemon: DaemonPort;
     readonly authorOf: (request: FastifyRequest) => string;
-    readonly isRoot: (request: FastifyRequest) => boolean;
+    readonly isProven: (request: FastifyRequest) => boolean;
   },
 ): void {
-  const rootOnly = (request: FastifyRequest): void => {
-    if (!isRoot(request)) {
-      throw new PortError(
-        'forbidden',
-        'Units are paired and parted by root only: run this as root.',
-      );
-    }
-  };
+  const check = provenOnly(
+    isProven,
+    'Units are paired and parted by root, or by an administrator who is logged in: run this as root.',
+  );
 
   app.get('/v1/pair', (request) => {
     parseQuery.none(request.query);
@@ -41,7 +38,7 @@ export function addPair(
 
   app.post('/v1/pair/invite', async (request, reply) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const { addresses = [] } = parseInvite(request.body);
     reply.header('cache-control', 'no-store');
     return pair.invite({ addresses, author: authorOf(request) });
@@ -49,14 +46,14 @@ export function addPair(
 
   app.post('/v1/pair/join', (request) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     const { code, address } = parseJoin(request.body);
     return pair.join({ code, address, author: authorOf(request) });
   });
 
   app.delete('/v1/pair', (request) => {
     parseQuery.none(request.query);
-    rootOnly(request);
+    check(request);
     return pair.leave({ author: authorOf(request) });
   });
 }

@@ -43,28 +43,37 @@ import type {
   Status,
   TemporaryAccessRow,
   TierRow,
+  Trial,
   WorkerRestart,
   WorkerRow,
 } from './contract.js';
 
+import type { PastRevision } from '../config/store.js';
 import type { AlertPort } from './alert-port.js';
+import type { TrafficPort } from './traffic-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
+import type { UsersPort } from './user-port.js';
+import type { SystemPort } from './system-port.js';
+import type { UpgradePort } from './upgrade-port.js';
 
 /** A refusal that the administrator can act on; `code` decides the HTTP status. */
 export class PortError extends Error {
   override readonly name = 'PortError';
   readonly code: ErrorCode;
   readonly details: readonly ConfigError[];
+  /** After which trying again makes sense; null: that is not known. */
+  readonly retryAfterMs: number | null;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { details?: readonly ConfigError[]; cause?: unknown } = {},
+    options: { details?: readonly ConfigError[]; cause?: unknown; retryAfterMs?: number } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? [];
+    this.retryAfterMs = options.retryAfterMs ?? null;
   }
 }
 
@@ -73,7 +82,7 @@ export type DocumentSource = { readonly text: string } | { readonly document: Do
 
 /** Who changes something, why, and on top of what. */
 export interface ChangeRequest {
-  /** User name of the peer, or `uid N`. */
+  /** `anna (console)`, `token ci`, or the peer's name on the system. */
   readonly author: string;
   /** Empty when none was given. */
   readonly comment: string;
@@ -86,6 +95,8 @@ export interface ChangeRequest {
 export interface ApplyRequest extends ChangeRequest {
   readonly source: DocumentSource;
   readonly dryRun: boolean;
+  /** Of the unit that a backup is of, for a unit that has none. */
+  readonly history?: readonly PastRevision[];
 }
 
 export interface RollbackRequest extends ChangeRequest {
@@ -135,6 +146,8 @@ export interface DaemonPort {
   confirm(request: { readonly author: string }): Promise<ConfirmResult>;
   /** Errors: as `apply`. */
   diff(source: DocumentSource): Promise<DiffResult>;
+  /** Asks each member of a document once by its monitor, and changes nothing. Errors as of `diff`. */
+  trial(source: DocumentSource): Promise<Trial>;
   /** Newest first; `before` leaves out that revision and all newer ones. */
   history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]>;
   /** Errors: not-found. */
@@ -227,9 +240,13 @@ export interface DaemonPort {
   /** Reads every file of the access lists again. */
   reloadAccess(): Promise<AccessView>;
 
+  readonly traffic: TrafficPort;
   readonly alerts: AlertPort;
   readonly certificates: CertificatesPort;
   readonly pair: PairPort;
+  readonly users: UsersPort;
+  readonly system: SystemPort;
+  readonly upgrades: UpgradePort;
 
   /** The listener must return at once and must not throw. Returns what ends the subscription. */
   subscribe(listener: (observation: Observation) => void): () => void;

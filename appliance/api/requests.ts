@@ -8,6 +8,8 @@
  */
 import { z } from 'zod';
 import { EVENT_KINDS, type Document } from './contract.js';
+import { HISTORY_SPANS } from './history-contract.js';
+import { LIVE_ORDERS, LIVE_VIEWS } from './live-contract.js';
 import { SEVERITIES } from './event-severities.js';
 import { type DocumentSource, PortError } from './port.js';
 
@@ -124,6 +126,30 @@ export function parseExport(body: unknown): z.output<typeof exportBody> {
   return check(exportBody, jsonBody(body), 'body');
 }
 
+const backupBody = z.strictObject({ scope: z.enum(['unit', 'configuration']) });
+const supportBundleBody = z.strictObject({ 'mask-addresses': z.boolean().optional() });
+const resetBody = z.strictObject({
+  name: z.string().max(256),
+  'keep-logs': z.boolean().optional(),
+});
+const powerBody = z.strictObject({ action: z.enum(['reboot', 'off']) });
+
+export function parseBackup(body: unknown): z.output<typeof backupBody> {
+  return check(backupBody, jsonBody(body), 'body');
+}
+
+export function parseSupportBundle(body: unknown): z.output<typeof supportBundleBody> {
+  return check(supportBundleBody, jsonBody(body), 'body');
+}
+
+export function parseReset(body: unknown): z.output<typeof resetBody> {
+  return check(resetBody, jsonBody(body), 'body');
+}
+
+export function parsePower(body: unknown): z.output<typeof powerBody> {
+  return check(powerBody, jsonBody(body), 'body');
+}
+
 /** Octets that are no text. */
 export function octets(body: unknown): Buffer {
   if (Buffer.isBuffer(body)) return body;
@@ -134,6 +160,16 @@ const inviteBody = z.strictObject({ addresses: z.array(z.string().max(64)).max(6
 
 export function parseInvite(body: unknown): z.output<typeof inviteBody> {
   return check(inviteBody, jsonBody(body), 'body');
+}
+
+const upgradeBody = z.strictObject({
+  file: z.string().max(4096).startsWith('/', 'must be an absolute path on the unit'),
+  'allow-older': z.boolean().optional(),
+  pair: z.boolean().optional(),
+});
+
+export function parseUpgrade(body: unknown): z.output<typeof upgradeBody> {
+  return check(upgradeBody, jsonBody(body), 'body');
 }
 
 const joinBody = z.strictObject({ code: z.string().max(200), address: z.string().max(64) });
@@ -224,6 +260,18 @@ const streamQuery = z.strictObject({
     .pipe(z.array(z.enum(['events', 'counters'])).min(1))
     .optional(),
 });
+const trafficQuery = z.strictObject({
+  of: z
+    .string()
+    .regex(/^(?:unit|service:.{1,63})$/, { error: 'expected unit, or service:NAME' })
+    .optional(),
+  span: z.enum(HISTORY_SPANS).optional(),
+});
+const liveQuery = z.strictObject({
+  view: z.enum(LIVE_VIEWS),
+  order: z.enum(LIVE_ORDERS).optional(),
+  filter: z.string().max(500).optional(),
+});
 const dropsQuery = z.strictObject({ samples: wholeNumber(0, 1000).optional() });
 const accessTestQuery = z.strictObject({
   address: z.string().max(64),
@@ -238,6 +286,9 @@ const certificateQuery = z.strictObject({ replace: flag, authority: flag });
 const certificateRemovalQuery = z.strictObject({ request: flag });
 const noQuery = z.strictObject({});
 
+const inspectQuery = z.strictObject({ 'configuration-only': z.enum(['true', 'false']).optional() });
+const restoreQuery = inspectQuery.extend({ comment: z.string().max(1000).optional() });
+
 export const parseQuery = {
   apply: (query: unknown) => check(applyQuery, query, 'query'),
   history: (query: unknown) => check(historyQuery, query, 'query'),
@@ -246,13 +297,29 @@ export const parseQuery = {
   flows: (query: unknown) => check(flowsQuery, query, 'query'),
   events: (query: unknown) => check(eventsQuery, query, 'query'),
   stream: (query: unknown) => check(streamQuery, query, 'query'),
+  traffic: (query: unknown) => check(trafficQuery, query, 'query'),
+  live: (query: unknown) => check(liveQuery, query, 'query'),
   drops: (query: unknown) => check(dropsQuery, query, 'query'),
   accessTest: (query: unknown) => check(accessTestQuery, query, 'query'),
   accessEntry: (query: unknown) => check(accessEntryQuery, query, 'query'),
   certificate: (query: unknown) => check(certificateQuery, query, 'query'),
   certificateRemoval: (query: unknown) => check(certificateRemovalQuery, query, 'query'),
+  inspect: (query: unknown) => check(inspectQuery, query, 'query'),
+  restore: (query: unknown) => check(restoreQuery, query, 'query'),
   none: (query: unknown) => check(noQuery, query, 'query'),
 };
+
+/** A body with a secret in it, of which an error repeats nothing. */
+export function parseSecretBody<T>(schema: z.ZodType<T>, body: unknown): T {
+  let value: unknown;
+  try {
+    value = jsonBody(body);
+  } catch (error) {
+    if (error instanceof PortError && error.code !== 'syntax') throw error;
+    throw new PortError('syntax', 'The body is no JSON.');
+  }
+  return check(schema, value, 'body');
+}
 
 /** A revision number in a path. Anything else names nothing. */
 export function revisionNumber(text: string): number {

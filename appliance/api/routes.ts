@@ -28,6 +28,7 @@
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]&severity=LEAST
  *   GET    /v1/drops                          ?samples=N, by reason
+ *          /v1/history, /v1/live              see traffic-routes.ts, live-stream.ts
  *   GET    /v1/access                         access lists and temporary entries
  *   GET    /v1/access/test                    ?address=ADDRESS &service=NAME
  *   POST   /v1/access/entries                 {prefix, verdict, for-ms, service?, comment?}
@@ -36,7 +37,11 @@
  *          /v1/alerts…                        see alert-routes.ts
  *          /v1/certificates…                  see certificate-routes.ts
  *          /v1/pair…                          see pair-routes.ts
+ *          /v1/users…, /v1/tokens…            see user-routes.ts, also for logins and the audit
+ *          /v1/system…                        see system-routes.ts
  *   GET    /v1/stream                         ?topics=events,counters (NDJSON)
+ *
+ * Who may ask what says roles.ts.
  *
  * Invariant: what changes the unit takes If-Match and answers with the new
  * revision's ETag (RFC 9110 §8.8.3); without If-Match the last writer wins.
@@ -48,10 +53,17 @@ import { addCertificates } from './certificate-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
+import { addLive } from './live-stream.js';
+import { addTraffic } from './traffic-routes.js';
+import { addSystem } from './system-routes.js';
 import { addSchema } from './schema-route.js';
+import { addUsers } from './user-routes.js';
+import type { Gate } from './identity.js';
+import { addUpgrade } from './upgrade-routes.js';
 import { toYaml } from '../config/document.js';
 import type { ApplyResult } from './contract.js';
-import type { ChangeRequest, DaemonPort, MemberName } from './port.js';
+import { type ChangeRequest, type DaemonPort, type MemberName, PortError } from './port.js';
+import { mayAs } from './roles.js';
 import {
   documentSource,
   entityTag,
@@ -63,12 +75,15 @@ import {
   revisionNumber,
 } from './requests.js';
 import type { StreamHub, Topic } from './stream.js';
+import { addTrial } from './trial-routes.js';
 
 export interface RouteContext {
   readonly daemon: DaemonPort;
   readonly hub: StreamHub;
   readonly authorOf: (request: FastifyRequest) => string;
-  readonly isRoot: (request: FastifyRequest) => boolean;
+  readonly gate: Gate;
+  /** Root, or an administrator who logged in. */
+  readonly isProven: (request: FastifyRequest) => boolean;
 }
 
 const DEFAULT_LIMIT = { history: 50, flows: 1000, events: 200 } as const;
@@ -85,10 +100,16 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
+  addTrial(app, context);
+  addUsers(app, context.daemon.users, context.gate);
+  addTraffic(app, context);
+  addLive(app, context);
+  addSystem(app, context);
   addStream(app, context);
+  addUpgrade(app, context);
 }
 
-function addConfiguration(app: FastifyInstance, { daemon, authorOf }: RouteContext): void {
+function addConfiguration(app: FastifyInstance, { daemon, authorOf, gate }: RouteContext): void {
   app.get('/v1/config', async (request, reply) => {
     parseQuery.none(request.query);
     const view = await daemon.config();
@@ -117,7 +138,9 @@ function addConfiguration(app: FastifyInstance, { daemon, authorOf }: RouteConte
 
   app.post('/v1/config/confirm', async (request, reply) => {
     parseQuery.none(request.query);
-    const result = await daemon.confirm({ author: authorOf(request) });
+    const { role, author } = gate.identityOf(request);
+    if (!mayAs(role, 'administrator')) await ownRevision(daemon, author);
+    const result = await daemon.confirm({ author });
     reply.header('etag', entityTag(result.revision));
     return result;
   });
@@ -143,6 +166,16 @@ function addConfiguration(app: FastifyInstance, { daemon, authorOf }: RouteConte
       });
       return changed(reply, result);
     },
+  );
+}
+
+/** Who may set members may confirm that, and nobody else's change. Errors: forbidden. */
+async function ownRevision(daemon: DaemonPort, author: string): Promise<void> {
+  const [newest] = await daemon.history({ limit: 1 });
+  if (newest === undefined || newest.author === author) return;
+  throw new PortError(
+    'forbidden',
+    `This is a change of ${newest.author}: only they or an administrator may confirm it.`,
   );
 }
 
@@ -226,10 +259,10 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   });
 }
 
-function addStream(app: FastifyInstance, { hub }: RouteContext): void {
+function addStream(app: FastifyInstance, { hub, gate }: RouteContext): void {
   app.get('/v1/stream', { exposeHeadRoute: false }, async (request, reply) => {
     const { topics } = parseQuery.stream(request.query);
-    await hub.add(reply.raw, new Set(topics ?? ALL_TOPICS));
+    await hub.add(reply.raw, new Set(topics ?? ALL_TOPICS), () => gate.stillMay(request));
     // The hub writes and ends it from here on.
     reply.hijack();
     return reply;

@@ -10,10 +10,11 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify, { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
-import { peerCredentials, userName } from '../../native/ffi/peer-credentials.js';
 import { BODY_LIMIT_BYTES } from './contract.js';
 import { errorBody, errorResponse } from './error-body.js';
-import { type DaemonPort, type Log, PortError } from './port.js';
+import { Gate } from './identity.js';
+import { Peers } from './peers.js';
+import type { DaemonPort, Log } from './port.js';
 import { decodeBody } from './requests.js';
 import { addRoutes } from './routes.js';
 import { listenOnSocketFile, type SocketFileOptions } from './socket-file.js';
@@ -24,6 +25,8 @@ export interface ApiOptions {
   /** Default 5000. */
   readonly heartbeatMs?: number;
   readonly now?: () => number;
+  /** Whose peers are the console. */
+  readonly consoleUser?: string | null;
 }
 
 /** How long requests in progress may take to finish once close() was called. */
@@ -111,11 +114,15 @@ export function createApi(daemon: DaemonPort, options: ApiOptions): ApiServer {
   });
   addBodies(app);
   addErrors(app, log);
+  const peers = new Peers(options.consoleUser ?? null, log);
+  const gate = new Gate(daemon.users, (request) => peers.originOf(request));
+  gate.addTo(app, log);
   addRoutes(app, {
     daemon,
     hub,
-    authorOf: (request) => userName(peerOf(request, log)),
-    isRoot: (request) => peerOf(request, log) === 0,
+    gate,
+    authorOf: (request) => gate.identityOf(request).author,
+    isProven: (request) => gate.identityOf(request).proven,
   });
   return new ApiServer(app, server, hub, log);
 }
@@ -131,12 +138,13 @@ function addBodies(app: FastifyInstance): void {
   // Certificates and keys; whatever expects a document refuses it.
   app.addContentTypeParser(
     'application/octet-stream',
-    async (_request: FastifyRequest, payload: IncomingMessage) => wholeOctets(payload),
+    async (request: FastifyRequest, payload: IncomingMessage) =>
+      wholeOctets(payload, request.routeOptions.bodyLimit ?? BODY_LIMIT_BYTES),
   );
 }
 
 /** All octets of a body; the pieces that they came in are wiped, since there may be a key in them. */
-async function wholeOctets(payload: IncomingMessage): Promise<Buffer> {
+async function wholeOctets(payload: IncomingMessage, limit: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let size = 0;
   try {
@@ -145,7 +153,7 @@ async function wholeOctets(payload: IncomingMessage): Promise<Buffer> {
     for await (const piece of rest) {
       pieces.push(piece);
       size += piece.length;
-      if (size > BODY_LIMIT_BYTES) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+      if (size > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
     }
     return Buffer.concat(pieces);
   } finally {
@@ -167,10 +175,12 @@ function parseInto(
 
 function addErrors(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((error, request, reply) => {
-    const { status, body, unexpected } = errorResponse(error);
+    const { status, body, retryAfterMs, unexpected } = errorResponse(error);
     const where = { method: request.method, path: request.url };
     if (unexpected) log.error({ ...where, err: error }, 'A request failed unexpectedly.');
     else log.debug({ ...where, status, err: error }, 'A request was refused.');
+    if (status === 401) reply.header('www-authenticate', 'Bearer');
+    if (retryAfterMs !== null) reply.header('retry-after', Math.ceil(retryAfterMs / 1000));
     return reply.status(status).send(body);
   });
   const routes: { method: string; path: RegExp }[] = [];
@@ -204,25 +214,4 @@ function refuseGarbage(error: NodeJS.ErrnoException, socket: Socket, log: Log): 
     'HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n' +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
-}
-
-/** Node keeps a socket's descriptor in its handle, which its types do not mention. */
-interface WithHandle {
-  readonly _handle?: { readonly fd?: number } | null;
-}
-
-/** The number of the user at the other end. Without one there is no change: refused as unavailable. */
-function peerOf(request: FastifyRequest, log: Log): number {
-  const fd = (request.raw.socket as Socket & WithHandle)._handle?.fd;
-  if (fd === undefined || fd < 0) {
-    throw new PortError('unavailable', 'The connection is gone: nobody would own this change.');
-  }
-  try {
-    return peerCredentials(fd).uid;
-  } catch (cause) {
-    log.error({ err: cause }, 'The peer of the API socket is not known.');
-    throw new PortError('unavailable', 'The kernel does not say who is asking for this change.', {
-      cause,
-    });
-  }
 }

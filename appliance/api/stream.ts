@@ -26,6 +26,8 @@ export interface StreamOptions {
 interface Reader {
   readonly response: ServerResponse;
   readonly topics: ReadonlySet<Topic>;
+  /** Whether who is reading still may. */
+  readonly may: () => boolean;
 }
 
 export class StreamHub {
@@ -47,7 +49,11 @@ export class StreamHub {
   }
 
   /** Errors: unavailable when there are too many readers. Headers are sent by this. */
-  async add(response: ServerResponse, topics: ReadonlySet<Topic>): Promise<void> {
+  async add(
+    response: ServerResponse,
+    topics: ReadonlySet<Topic>,
+    may: () => boolean,
+  ): Promise<void> {
     if (this.#readers.size >= MAX_READERS) {
       throw new PortError(
         'unavailable',
@@ -60,7 +66,7 @@ export class StreamHub {
       'content-type': 'application/x-ndjson',
       'cache-control': 'no-store',
     });
-    const reader: Reader = { response, topics };
+    const reader: Reader = { response, topics, may };
     response.once('close', () => this.#remove(reader));
     // A broken pipe is the reader's business; 'close' follows.
     response.on('error', (error) => this.#log.debug({ err: error }, 'A stream reader went away.'));
@@ -71,10 +77,12 @@ export class StreamHub {
 
   /** Ends every stream properly. */
   close(): void {
-    for (const reader of [...this.#readers]) {
-      reader.response.end();
-      this.#remove(reader);
-    }
+    for (const reader of [...this.#readers]) this.#end(reader);
+  }
+
+  #end(reader: Reader): void {
+    reader.response.end();
+    this.#remove(reader);
   }
 
   #start(): void {
@@ -82,7 +90,10 @@ export class StreamHub {
     if (this.#heartbeat === null) {
       this.#heartbeat = setInterval(() => {
         const bytes = line({ type: 'heartbeat', time: this.#options.now() });
-        for (const reader of [...this.#readers]) this.#send(reader, bytes);
+        for (const reader of [...this.#readers]) {
+          if (reader.may()) this.#send(reader, bytes);
+          else this.#end(reader);
+        }
       }, this.#options.heartbeatMs);
       this.#heartbeat.unref();
     }

@@ -19,7 +19,8 @@ import { table, type Column } from './table.js';
 const DAY_MS = 86_400_000;
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS };
 
-function parseSpan(text: string): number {
+/** `30m`, `7d`: from a second to a year. Milliseconds. */
+export function parseSpan(text: string): number {
   const match = /^(\d{1,6})([smhd])$/.exec(text);
   const span = Number(match?.[1]) * (UNITS[match?.[2] ?? ''] ?? Number.NaN);
   if (!(span >= 1000 && span <= 365 * DAY_MS)) {

@@ -19,6 +19,11 @@ export function askSecret(context: Context, question: string): Promise<string> {
   return ask(context, question, new Writable({ write: (_text, _encoding, done) => done() }));
 }
 
+/** One line that is shown. @throws CliError (usage) when there is none. */
+export async function askLine(context: Context, question: string): Promise<string> {
+  return (await ask(context, question, process.stderr)).trim();
+}
+
 /** Anything but yes is no. */
 export async function askYes(context: Context, question: string): Promise<boolean> {
   return /^\s*y(es)?\s*$/i.test(await ask(context, `${question} [y/N] `, process.stderr));

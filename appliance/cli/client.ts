@@ -6,7 +6,12 @@
  * back is the daemon's answer unchanged, which is why `--json` is stable.
  */
 import { request, type Agent, type IncomingMessage } from 'node:http';
-import { BODY_LIMIT_BYTES, type ErrorBody, type StreamMessage } from '../api/contract.js';
+import {
+  BACKUP_LIMIT_BYTES,
+  BODY_LIMIT_BYTES,
+  type ErrorBody,
+  type StreamMessage,
+} from '../api/contract.js';
 import { CliError, EXIT, refusal } from './exit-codes.js';
 
 export interface Call {
@@ -28,6 +33,8 @@ export interface Call {
 
 export class Client {
   readonly socket: string;
+  /** Of a session or token; null: asks as whoever runs this. */
+  secret: string | null = null;
   readonly #timeoutMs: number;
   readonly #agent: Agent | false;
 
@@ -70,9 +77,9 @@ export class Client {
   }
 
   /** Hears every line of a stream until it ends or `signal` aborts. */
-  async stream(
+  async stream<T = StreamMessage>(
     call: Call,
-    onMessage: (message: StreamMessage) => void,
+    onMessage: (message: T) => void,
     signal?: AbortSignal,
   ): Promise<void> {
     const response = await this.#send(call, signal);
@@ -90,7 +97,7 @@ export class Client {
         for (const end of lines) {
           const line = pieces.join('') + end;
           pieces = [];
-          if (line !== '') onMessage(JSON.parse(line) as StreamMessage);
+          if (line !== '') onMessage(JSON.parse(line) as T);
         }
         if (last !== '') pieces.push(last);
       }
@@ -111,8 +118,9 @@ export class Client {
   #send(call: Call, signal?: AbortSignal): Promise<IncomingMessage> {
     const body = call.yaml ?? (call.json === undefined ? undefined : JSON.stringify(call.json));
     const bytes = call.octets ?? (body === undefined ? undefined : Buffer.from(body));
-    if (bytes !== undefined && bytes.length > BODY_LIMIT_BYTES) {
-      const message = `The document has ${bytes.length} bytes; the daemon takes at most ${BODY_LIMIT_BYTES}.`;
+    const most = call.octets === undefined ? BODY_LIMIT_BYTES : BACKUP_LIMIT_BYTES;
+    if (bytes !== undefined && bytes.length > most) {
+      const message = `The document has ${bytes.length} bytes; the daemon takes at most ${most}.`;
       return Promise.reject(refusal({ error: { code: 'too-large', message } }));
     }
     const headers: Record<string, string | number> = { accept: call.accept ?? 'application/json' };
@@ -128,6 +136,7 @@ export class Client {
     if (call.passphrase !== undefined) {
       headers['weir-passphrase'] = Buffer.from(call.passphrase).toString('base64');
     }
+    if (this.secret !== null) headers['authorization'] = `Bearer ${this.secret}`;
     if (call.ifMatch !== undefined) headers['if-match'] = `"${call.ifMatch}"`;
     return new Promise((resolve, reject) => {
       const outgoing = request(

@@ -11,6 +11,7 @@ import { examples } from './arguments.js';
 import { Client } from './client.js';
 import { complete, type NameSource, splitLine } from './complete.js';
 import { socketOf, type Context } from './context.js';
+import { secretFor } from './session-file.js';
 import { clean } from './format.js';
 
 /** A Tab must not hang longer than people wait for one. */
@@ -107,7 +108,9 @@ export function addCompletionCommands(program: Command, context: Context): void 
 }
 
 function daemonNames(socket: string | undefined, context: Context): NameSource {
-  const client = new Client(socket ?? socketOf(context), PATIENCE_MS);
+  const path = socket ?? socketOf(context);
+  const client = new Client(path, PATIENCE_MS);
+  client.secret = secretFor(context, path);
   return {
     services: () => client.json({ path: '/v1/services' }),
     pools: () => client.json({ path: '/v1/pools' }),

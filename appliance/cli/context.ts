@@ -9,6 +9,7 @@ import type { Command } from 'commander';
 import { DEFAULT_SOCKET } from '../api/contract.js';
 import { Client } from './client.js';
 import { readable, unpainted, type Look } from './format.js';
+import { secretFor } from './session-file.js';
 
 export interface Context {
   readonly look: Look;
@@ -61,8 +62,14 @@ export function speaksUtf8(environment: NodeJS.ProcessEnv): boolean {
 }
 
 export function clientOf(command: Command, context: Context, timeoutMs?: number): Client {
-  const { socket } = command.optsWithGlobals<GlobalOptions>();
-  return new Client(socket ?? socketOf(context), timeoutMs);
+  const socket = socketFor(command, context);
+  const client = new Client(socket, timeoutMs);
+  client.secret = secretFor(context, socket);
+  return client;
+}
+
+export function socketFor(command: Command, context: Context): string {
+  return command.optsWithGlobals<GlobalOptions>().socket ?? socketOf(context);
 }
 
 /** The daemon's socket unless `--socket` names one. */

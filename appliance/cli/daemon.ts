@@ -24,7 +24,11 @@ interface Options extends GlobalOptions {
   readonly runDir: string;
   readonly bpfDir: string;
   readonly group: string;
+  readonly consoleUser?: string;
   readonly logLevel: LogLevel;
+  readonly power?: 'systemctl';
+  readonly slots?: string;
+  readonly updateKeys?: string;
 }
 
 export function addDaemonCommand(program: Command, context: Context): void {
@@ -41,10 +45,18 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--run-dir <path>', 'where the socket is made', defaults.runDir)
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
+    .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
+    .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
+    .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
       new Option('--log-level <level>', 'how much to log')
         .choices(LOG_LEVELS)
         .default(defaults.logLevel),
+    )
+    .addOption(
+      new Option('--power <how>', 'let Weir reboot this host and turn it off').choices([
+        'systemctl',
+      ]),
     )
     .addHelpText(
       'after',
@@ -59,25 +71,39 @@ export function addDaemonCommand(program: Command, context: Context): void {
 }
 
 function daemonOptions(options: Options, context: Context): DaemonOptions {
-  const { stateDir, runDir, bpfDir, group, logLevel } = options;
+  const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  return { stateDir, runDir, bpfDir, group, logLevel, socket };
+  const { slots, updateKeys } = options;
+  if ((slots === undefined) !== (updateKeys === undefined)) {
+    throw new CliError(
+      EXIT.usage,
+      'Give --slots and --update-keys together: without keys no update is trusted.',
+    );
+  }
+  return {
+    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket },
+    ...(power === undefined ? {} : { power }),
+    ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
+  };
 }
 
 async function run(options: DaemonOptions): Promise<void> {
-  const stopped = stopSignal();
-  let daemon: RunningDaemon;
-  try {
-    const main = await import('../main.js');
-    const startDaemon: StartDaemon = main.startDaemon;
-    daemon = await startDaemon(options);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CliError(EXIT.failure, `The daemon cannot start: ${why}`, undefined, cause);
+  const stopped = stopSignal().then(() => true);
+  const main = await import('../main.js');
+  const startDaemon: StartDaemon = main.startDaemon;
+  // Once, but for factory resets.
+  for (let ending = false; !ending;) {
+    let daemon: RunningDaemon;
+    try {
+      daemon = await startDaemon(options);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new CliError(EXIT.failure, `The daemon cannot start: ${why}`, undefined, cause);
+    }
+    ending = await Promise.race([stopped, daemon.restarts.then(() => false)]);
+    await daemon.close();
   }
-  await stopped;
-  await daemon.close();
 }
 
 /** Resolves at the first signal; a second one no longer waits for a proper end. */

@@ -16,6 +16,7 @@ export const EXIT = {
   notFound: 6,
   unsupported: 7,
   attention: 8,
+  login: 9,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -30,7 +31,8 @@ export const EXIT_CODE_HELP = `Exit status:
   5  conflict: somebody else changed it, or nothing awaits confirmation
   6  no such pool, member, service, certificate or revision
   7  valid, but this build cannot execute it
-  8  the unit needs attention (weir status --check, weir alerts --check)`;
+  8  the unit needs attention (weir status --check, weir alerts --check)
+  9  who is asking is not known: log in (weir login)`;
 
 const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   syntax: EXIT.invalid,
@@ -41,6 +43,8 @@ const EXIT_OF_ERROR: Readonly<Record<ErrorCode, ExitCode>> = {
   'not-found': EXIT.notFound,
   'too-large': EXIT.invalid,
   'bad-request': EXIT.usage,
+  unauthenticated: EXIT.login,
+  locked: EXIT.login,
   forbidden: EXIT.failure,
   'method-not-allowed': EXIT.failure,
   'unsupported-media-type': EXIT.failure,
@@ -100,6 +104,8 @@ function errorCodeOf(code: ExitCode): ErrorCode {
       return 'not-found';
     case EXIT.unsupported:
       return 'unsupported';
+    case EXIT.login:
+      return 'unauthenticated';
     default:
       return 'internal';
   }

@@ -69,6 +69,8 @@ const KINDS: Readonly<Record<string, readonly [one: string, many?: string]>> = {
   'ticket-key': ['ticket key'],
   'cookie-secret': ['cookie secret'],
   access: ['access entry', 'access entries'],
+  user: ['user'],
+  token: ['token'],
 };
 
 function sharedText({ state, waiting, notTaken, kinds }: PairShared): string {

@@ -12,6 +12,7 @@ import { addAccessCommands } from './access.js';
 import { addDocumentCommands } from './apply.js';
 import { addAlertCommands } from './alerts.js';
 import { examples } from './arguments.js';
+import { addBackupCommands } from './backup.js';
 import { addCertCommands } from './cert.js';
 import { isCalled } from './complete.js';
 import { addCompletionCommands } from './completion.js';
@@ -29,7 +30,12 @@ import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
 import { addStatusCommand } from './status.js';
 import { addTestCommands } from './test.js';
+import { addTopCommand } from './top.js';
+import { addUnitCommands } from './unit-commands.js';
 import { addTuiCommand } from './tui.js';
+import { addLoginCommands } from './login.js';
+import { addUserCommands } from './user.js';
+import { addUpgradeCommands } from './upgrade.js';
 
 export function createProgram(context: Context): Command {
   const program = new Command('weir')
@@ -74,6 +80,7 @@ export function createProgram(context: Context): Command {
   addStatusCommand(program, context);
   addTuiCommand(program, context);
   addShowCommands(program, context);
+  addTopCommand(program, context);
   addTestCommands(program, context);
   addAlertCommands(program, context);
   addHardwareCommand(program, context);
@@ -85,6 +92,13 @@ export function createProgram(context: Context): Command {
   addPairCommands(program, context);
   addRestartCommands(program, context);
   addHistoryCommands(program, context);
+  program.commandsGroup('Who may:');
+  addLoginCommands(program, context);
+  addUserCommands(program, context);
+  program.commandsGroup('The unit:');
+  addBackupCommands(program, context);
+  addUnitCommands(program, context);
+  addUpgradeCommands(program, context);
   program.commandsGroup('Write documents:');
   addLanguageCommands(program, context);
   program.commandsGroup('Run:');

@@ -30,6 +30,7 @@ import { addEvents, followCounters } from './show-events.js';
 import { addMember } from './show-member.js';
 import { addRouters } from './show-routers.js';
 import { addRoutes, addService, addWorkers } from './show-proxy.js';
+import { addTraffic } from './show-traffic.js';
 import { table, type Column } from './table.js';
 
 export function addShowCommands(program: Command, context: Context): void {
@@ -38,7 +39,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .helpCommand(false)
     .summary('what the unit is doing')
     .description(
-      'Shows services, pools, members, routes, workers, routers, flows, events, drops, tiers and counters.',
+      'Shows services, pools, members, routes, workers, routers, flows, events, drops, traffic, tiers and counters.',
     )
     .addHelpText(
       'after',
@@ -134,6 +135,7 @@ export function addShowCommands(program: Command, context: Context): void {
   addFlows(show, context);
   addEvents(show, context);
   addDrops(show, context);
+  addTraffic(show, context);
 
   show
     .command('tiers')

@@ -56,12 +56,14 @@ async function once(options: Options, command: Command, context: Context): Promi
   if (wantsJson(command)) {
     throw new CliError(EXIT.usage, "--once prints text: as JSON there is 'weir status --json'.");
   }
+  const { socket, secret } = clientOf(command, context);
   const module = await import('../../tui/once.js');
   const overviewText: PrintOverview = module.overviewText;
   const unicode = options.ascii === undefined ? context.look.unicode : !options.ascii;
   context.out(
     await overviewText({
-      socket: clientOf(command, context).socket,
+      socket,
+      secret,
       look: { unicode, colours: 0 },
       columns: context.width ?? 100,
       now: context.now(),
@@ -89,8 +91,10 @@ async function dashboard(options: Options, command: Command, context: Context): 
     import('../../tui/main.js'),
   ]);
   const runDashboard: RunDashboard = module.runDashboard;
+  const { socket, secret } = clientOf(command, context);
   const status = await runDashboard({
-    socket: clientOf(command, context).socket,
+    socket,
+    secret,
     look: lookOf(environment, context.look.unicode, options),
     terminal: name,
     mouse: options.mouse === true,

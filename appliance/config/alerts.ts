@@ -47,6 +47,7 @@ export const alertKinds = [
   'repair',
   'worker',
   'daemon',
+  'upgrade',
   'syn-cookies',
   'certificate',
   'certificate-expiring',
@@ -54,6 +55,8 @@ export const alertKinds = [
   'pair',
   'role-changed',
   'replication',
+  'login',
+  'user',
 ] as const;
 
 /** RFC 5424 §6.2.1, by number. */

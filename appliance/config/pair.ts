@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { interfaceName, name } from './basics.js';
 import { familyOf } from './addresses.js';
-import { duration, refuseRepeats, unicastAddress } from './fields.js';
+import { duration, prefix, refuseRepeats, unicastAddress } from './fields.js';
 import { quote } from './words.js';
 
 /** Ids that follow first-id, itself among them. */
@@ -66,6 +66,14 @@ export const virtualRouterSchema = z
       .describe(
         'IPv4 addresses of the other units, for advertisements by unicast. Left out: multicast.',
       ),
+    password: z
+      .string()
+      .regex(/^[\x21-\x7e]{1,8}$/, 'has 1 to 8 printable ASCII characters, no spaces')
+      .optional()
+      .describe(
+        'Of version 2, in clear text in each advertisement (RFC 2338 §5.3.6.2): keeps out mistakes, not attackers.',
+      ),
+    'virtual-mac': z.boolean().optional().describe('As for the pair, for this router.'),
   })
   .superRefine((router, context) => {
     const refuse = (path: string, message: string): void => {
@@ -77,6 +85,9 @@ export const virtualRouterSchema = z
     const six = [...router.peers, ...(router.peers.length > 0 ? router.addresses : [])];
     if (six.some((address) => familyOf(address) === 6)) {
       refuse('peers', 'advertisements of IPv6 go by multicast only: remove the peers, or use IPv4');
+    }
+    if (router['virtual-mac'] === true && router.peers.length > 0) {
+      refuse('virtual-mac', 'goes with multicast only: remove the peers, or virtual-mac');
     }
   })
   .describe('One group of addresses that moves between the units.');
@@ -106,6 +117,20 @@ const trackingSchema = z
       .default({})
       .describe(
         "These have no link. An interface of the router's own without a link is always a fault.",
+      ),
+    routes: z
+      .array(prefix())
+      .max(16)
+      .default([])
+      .describe(
+        'The main routing table has no such route, or its interface has no link: the unit yields. 0.0.0.0/0 and ::/0 are the default routes.',
+      ),
+    neighbours: z
+      .array(unicastAddress())
+      .max(16)
+      .default([])
+      .describe(
+        "Addresses in networks of the unit, such as the gateway's: one that answers no ARP or neighbour discovery, asked once a second, makes the unit yield after three or four. So a switch that loses frames but keeps the link is noticed.",
       ),
   })
   .describe(
@@ -148,6 +173,12 @@ export const pairSchema = z
       .describe(
         'Virtual router id of the even addresses, or of all; that of the odd ones is the next, and the two after it are for nat-addresses.',
       ),
+    'virtual-mac': z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether addresses move with a MAC address of their virtual router (00:00:5e:00:01:ID, for IPv6 00:00:5e:00:02:ID; RFC 9568 §7.3), so that hosts need not learn another. Not with peers. Needs macvlan in the kernel, and a network that lets an interface have several MAC addresses.',
+      ),
     tracking: trackingSchema.prefault({}),
     'virtual-routers': z
       .record(name(), virtualRouterSchema)
@@ -179,6 +210,10 @@ export const pairSchema = z
       );
       const on = router.interface ?? '';
       const place = `${on} ${router.id}`;
+      const spoken = router.version ?? pair.version;
+      if (router.password !== undefined && spoken !== 2) {
+        refuse([...path, 'password'], 'conflict', 'only version 2 has passwords: remove it');
+      }
       const other = places.get(place);
       if (other !== undefined) {
         refuse(

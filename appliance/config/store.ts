@@ -40,6 +40,9 @@ export interface Revision extends RevisionSummary {
   readonly document: Document;
 }
 
+/** A revision as text, with what a store says of it. */
+export type PastRevision = Omit<Row, 'seal' | 'digest'>;
+
 /** A revision that is rolled back at `deadline` unless it is confirmed. */
 export interface PendingConfirm {
   readonly revision: number;
@@ -62,6 +65,8 @@ export interface Commit {
    * still unconfirmed, if there is one, else the newest before this commit.
    */
   readonly pendingPrevious?: number | undefined;
+  /** Of another unit, from 1 on: it becomes the history of a store that has none. */
+  readonly history?: readonly PastRevision[] | undefined;
   /** The entry of the pair's log that this is; left out: a change of this unit alone. */
   readonly recorded?: Recorded | undefined;
 }
@@ -75,6 +80,9 @@ export interface StoreOptions {
 
 const NOT_SUPERSEDED =
   "NOT EXISTS (SELECT 1 FROM shared WHERE revision = number AND main = 0 AND kind <> 'confirm')";
+
+const INSERT = `INSERT INTO revisions (number, time, author, comment, document, changes, digest, seal)
+  VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`;
 
 export class ConfigStore {
   readonly path: string;
@@ -173,6 +181,22 @@ export class ConfigStore {
         )
         .all(options.before ?? Number.MAX_SAFE_INTEGER, Math.max(0, options.limit ?? 50))
         .map((row) => this.#toSummary(row)),
+    );
+  }
+
+  /** Revisions from this number on, at most `limit`, the oldest first. @throws StoreError when one is damaged */
+  past(from: number, limit: number): PastRevision[] {
+    return this.#guard(() =>
+      this.#database
+        .prepare<[number, number], Row>(
+          'SELECT * FROM revisions WHERE number >= ? ORDER BY number LIMIT ?',
+        )
+        .all(from, limit)
+        .map((row) => {
+          this.#toSummary(row);
+          const { number, time, author, comment, changes, document } = row;
+          return { number, time, author, comment, changes, document };
+        }),
     );
   }
 
@@ -314,9 +338,10 @@ export class ConfigStore {
   }
 
   #commit(commit: Commit): Revision {
-    const head = this.head();
     const pending = this.pendingConfirm();
     this.checkCommit(commit);
+    if (commit.history !== undefined) this.#takeHistory(commit.history);
+    const head = this.head();
     const { author, comment, document, recorded } = commit;
     const time = recorded?.entry.time ?? this.#now();
     const made = this.#insert({ time, author, comment, document, base: head?.document ?? null });
@@ -336,6 +361,15 @@ export class ConfigStore {
   }
 
   /** Adds a row, and nothing else. */
+  #takeHistory(history: readonly PastRevision[]): void {
+    if (this.head() !== null || history.some(({ number }, index) => number !== index + 1)) {
+      throw new StoreError('conflict', 'A store that has revisions takes no other history.');
+    }
+    const insert = this.#database.prepare<Row>(INSERT);
+    for (const row of history) insert.run(sealed({ ...row, digest: sha256(row.document) }));
+    this.#head = null;
+  }
+
   #insert(revision: {
     readonly time: number;
     readonly author: string;
@@ -359,12 +393,7 @@ export class ConfigStore {
       changes: canonicalJson(changes),
       digest: sha256(document),
     });
-    this.#database
-      .prepare<Row>(
-        `INSERT INTO revisions (number, time, author, comment, document, changes, digest, seal)
-         VALUES (@number, @time, @author, @comment, @document, @changes, @digest, @seal)`,
-      )
-      .run(row);
+    this.#database.prepare<Row>(INSERT).run(row);
     const { number, time, author, comment, digest } = row;
     return {
       number,

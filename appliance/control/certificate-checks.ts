@@ -7,9 +7,11 @@ import type { Intent } from '../config/schema.js';
 import { quote } from '../config/words.js';
 import type { CertificateInfo } from '../tls/certificate-store.js';
 
+type KnownCertificate = Pick<CertificateInfo, 'kind' | 'source'>;
+
 /** What the checks ask of the store. */
 export interface KnownCertificates {
-  get(name: string): CertificateInfo | undefined;
+  get(name: string): KnownCertificate | undefined;
 }
 
 /** Empty when every name that is used or declared has its certificate, or will be given one. */
@@ -95,7 +97,7 @@ function trustedNames(
   return [...clients, ...members, ...directories];
 }
 
-function whyNotServed(known: CertificateInfo | undefined): string | null {
+function whyNotServed(known: KnownCertificate | undefined): string | null {
   if (known === undefined) return 'the certificate store has none of this name';
   if (known.kind === 'request') return 'its request still waits for the certificate';
   if (known.kind === 'authority') return 'it is the certificate of an authority, not of a service';
@@ -106,7 +108,7 @@ function howToGet(name: string): string {
   return `import it (weir cert import ${name} FILE), or declare it in certificates`;
 }
 
-function origin({ kind, source }: CertificateInfo): string {
+function origin({ kind, source }: KnownCertificate): string {
   if (kind === 'authority') return 'an authority';
   if (source === 'imported') return 'an imported certificate';
   return source === 'ca' ? 'a certificate signed by an own authority' : `one by ${source}`;

@@ -1,5 +1,6 @@
 /**
- * What of a certificate leaves the unit. Invariant: a key does for root alone, and an event says so.
+ * What of a certificate leaves the unit. Invariant: a key does for root, or an administrator
+ * who logged in, and an event says so.
  */
 import { createPrivateKey } from 'node:crypto';
 import type { ExportCertificate } from '../api/certificate-port.js';
@@ -16,7 +17,7 @@ export function exportCertificate(
   { store, events }: { readonly store: CertificateStore; readonly events: EventLog },
   request: ExportCertificate,
 ): Buffer {
-  const { name, root, author, format, passphrase } = request;
+  const { name, proven, author, format, passphrase } = request;
   const info = store.get(name);
   if (info === undefined) throw noSuch(name, false);
   const chain = store.chain(name);
@@ -32,8 +33,11 @@ export function exportCertificate(
     }
     return Buffer.concat(chain.map((der) => writePem('CERTIFICATE', der)));
   }
-  if (!root) {
-    throw new PortError('forbidden', 'Private keys are given to root only: run this as root.');
+  if (!proven) {
+    throw new PortError(
+      'forbidden',
+      'Private keys are given to root, or to an administrator who is logged in: run this as root.',
+    );
   }
   if (format === 'pkcs12' && (passphrase === undefined || passphrase.length < 4)) {
     throw new PortError(

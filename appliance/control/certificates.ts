@@ -3,7 +3,7 @@
  * declares, and the events of both.
  *
  * Invariant: no private key, and nothing made of one, is in an event, an error or a log. A key
- * leaves the unit for root alone, and each time an event says who took it.
+ * leaves the unit for root or a proven administrator, and each time an event says who took it.
  */
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import type {

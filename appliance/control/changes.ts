@@ -28,6 +28,7 @@ import { partAround } from './part-around.js';
 import type { Reconciler } from './reconciler.js';
 import { replicationOf, whyNotReplicated, type Replicate } from './replication.js';
 import type { FastPathPort } from './ports.js';
+import type { Tables } from './tables.js';
 import { Unconfirmed } from './unconfirmed.js';
 
 export interface ChangesOptions {
@@ -85,7 +86,7 @@ export class Changes {
   apply(request: ApplyRequest): Promise<ApplyResult> {
     return this.#inTurn(async () => {
       const checked = this.#checkSource(request.source);
-      return this.#commit(checked, request, request.dryRun);
+      return this.#commit(checked, request, request.dryRun, request.history);
     });
   }
 
@@ -97,6 +98,12 @@ export class Changes {
       changes: diffDocuments(head?.document ?? null, document),
       warnings,
     };
+  }
+
+  /** What would be executed; nothing is. */
+  plan(source: DocumentSource): { readonly tables: Tables; readonly warnings: readonly string[] } {
+    const { intent, warnings } = this.#checkSource(source);
+    return { tables: this.#options.reconciler.preview(intent), warnings };
   }
 
   rollback(request: RollbackRequest): Promise<ApplyResult> {
@@ -215,7 +222,12 @@ export class Changes {
     };
   }
 
-  async #commit(checked: Checked, request: ChangeRequest, dryRun: boolean): Promise<ApplyResult> {
+  async #commit(
+    checked: Checked,
+    request: ChangeRequest,
+    dryRun: boolean,
+    history?: ApplyRequest['history'],
+  ): Promise<ApplyResult> {
     const { store, events } = this.#options;
     const head = store.head();
     const current = this.#checkParent(request);
@@ -232,7 +244,7 @@ export class Changes {
     const confirmBy = request.confirm === undefined ? undefined : Date.now() + request.confirm;
     const { document } = checked;
     const { author, comment } = request;
-    const commit = { document, author, comment, parent: current, confirmBy };
+    const commit = { document, author, comment, parent: current, confirmBy, history };
     this.#store(() => {
       store.checkCommit(commit);
     });

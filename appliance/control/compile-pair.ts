@@ -11,6 +11,7 @@ import { usualPair, type Pair, type TrackingEffect, type VirtualRouter } from '.
 import type { Intent } from '../config/schema.js';
 import { quote } from '../config/words.js';
 import { MOST_ADDRESSES } from '../ha/vrrp/packet.js';
+import { prefixText, type Ways } from '../net/way-watch.js';
 import type { Tracked } from '../ha/vrrp/settings.js';
 import type { GroupText, RouterText } from '../ha/vrrp/speaker/messages.js';
 
@@ -34,6 +35,8 @@ export interface PairTables {
   readonly shared: readonly string[];
   /** Interfaces whose links are tracked. */
   readonly interfaces: readonly string[];
+  /** What else is tracked. */
+  readonly ways: Ways;
   /** This unit takes nothing from the other one: it does not know all of its flows. */
   readonly awaitsFlows: boolean;
   /** Sentences for people. */
@@ -42,6 +45,7 @@ export interface PairTables {
 
 export const NO_PAIR: PairTables = {
   ...{ groups: [], shared: [], interfaces: [], awaitsFlows: false, problems: [] },
+  ways: { routes: [], neighbours: [] },
 };
 
 /** What is known of the other unit of the pair, also while it is silent. */
@@ -65,6 +69,14 @@ export interface PairInput {
 
 export function interfaceSubject(name: string): string {
   return `${INTERFACE}${name}`;
+}
+
+export function routeSubject(prefix: string): string {
+  return `route ${prefix}`;
+}
+
+export function neighbourSubject(address: string): string {
+  return `neighbour ${address}`;
 }
 
 export function failoverSubject(group: string): string {
@@ -106,6 +118,7 @@ export function compilePair(input: PairInput): PairTables {
     groups: awaitsFlows ? groups.map((group) => ({ ...group, preempt: false })) : groups,
     shared: shared.sort(),
     interfaces: [...new Set(interfaces)].sort(),
+    ways: waysOf(pair),
     awaitsFlows,
     problems,
   };
@@ -252,6 +265,8 @@ function explicitGroups(
         }),
         checksum: router.checksum,
         peers: router.peers,
+        password: family === 4 ? (router.password ?? null) : null,
+        virtualMac: router.peers.length === 0 && (router['virtual-mac'] ?? pair['virtual-mac']),
       });
     }
   }
@@ -277,6 +292,7 @@ function routerText(
     checksum: 'message',
     password: null,
     peers: [],
+    virtualMac: pair['virtual-mac'],
     // The units are changed one after the other.
     otherAddresses: 'accept',
   };
@@ -299,8 +315,17 @@ function groupText(
       ...Object.entries(pair.tracking.interfaces).flatMap(([on, effect]) =>
         tracked(interfaceSubject(on), effect),
       ),
+      ...waysOf(pair).routes.flatMap((prefix) => tracked(routeSubject(prefix), 'yield')),
+      ...waysOf(pair).neighbours.flatMap((one) => tracked(neighbourSubject(one), 'yield')),
       ...tracked(failoverSubject(name), 'yield'),
     ],
+  };
+}
+
+function waysOf({ tracking }: Pair): Ways {
+  return {
+    routes: tracking.routes.map(prefixText),
+    neighbours: tracking.neighbours.map(prefixText),
   };
 }
 

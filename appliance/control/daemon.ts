@@ -36,6 +36,7 @@ import type {
   Status,
   TemporaryAccessRow,
   TierRow,
+  Trial,
   WorkerRestart,
   WorkerRow,
 } from '../api/contract.js';
@@ -49,12 +50,14 @@ import {
   type TemporaryAccessRequest,
   type TestMemberRequest,
 } from '../api/port.js';
+import type { SystemPort } from '../api/system-port.js';
 import { version } from '../api/version.js';
 import { checkDocument } from '../config/document.js';
 import { formatConfigError } from '../config/errors.js';
 import type { Intent } from '../config/schema.js';
 import type { ConfigStore, Revision } from '../config/store.js';
 import type { Monitors } from '../health/monitors.js';
+import type { Probe } from '../health/probe.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
@@ -71,8 +74,10 @@ import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
+import type { Upgrades } from './upgrades.js';
 import type { InspectInterface } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
+import { NO_PAIR } from './compile-pair.js';
 import { fitness } from './fitness.js';
 import { prefer, type PreferRequest } from './preference.js';
 import { standingEvents } from './pool-view.js';
@@ -85,15 +90,22 @@ import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
+import { tried } from './trial.js';
 import { unreachable } from './unreachable.js';
+import type { Users } from './users.js';
+import type { LiveTraffic } from './live.js';
+import type { Traffic } from './traffic-port.js';
 import type { Watches } from './watch/watches.js';
 
 export interface DaemonParts {
+  readonly system: SystemPort;
   readonly store: ConfigStore;
   readonly tier: L4Tier;
   readonly network: Network;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
+  /** As the monitors use it. */
+  readonly probe: Probe;
   readonly profiles: Profiles;
   /** What the tables of the fast path were sized by. */
   readonly tableSizes: ChosenSizes;
@@ -107,11 +119,15 @@ export interface DaemonParts {
   /** What the other unit of the pair has too. */
   readonly replication: Replication;
   readonly pair: Pairing;
+  readonly upgrades: Upgrades;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
   readonly alerts: Alerting;
+  readonly users: Users;
   readonly roles: Roles;
   readonly watches: Watches;
+  readonly traffic: Traffic;
+  readonly live: LiveTraffic;
   readonly metrics: MetricsServer;
   readonly log: Pick<BaseLogger, 'debug' | 'info' | 'warn' | 'error'>;
 }
@@ -196,6 +212,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       {
         onSample: (deltas, counters) => {
           this.#tell({ type: 'counters', counters: deltas });
+          parts.live.step(deltas);
           this.#guardAttachments();
           const known = this.#reconciler.tables;
           if (known !== undefined) parts.peerHealth.step(known);
@@ -205,6 +222,7 @@ export class Daemon implements DaemonPort, MetricsSource {
           const { intent, tables } = this.#reconciler;
           if (intent === null || tables === undefined) return;
           const proxy = this.#show.proxy;
+          parts.traffic.sample({ intent, tables, deltas, proxy });
           parts.watches.look({
             ...{ intent, tables, usage: tier.usage(), drops: counters.drops },
             proxied: new Map(
@@ -233,7 +251,9 @@ export class Daemon implements DaemonPort, MetricsSource {
       this.#trackFitness();
       for (const wake of [...this.#waiting]) wake();
     });
+    const stopWays = network.onWays(() => this.#trackFitness());
     this.#stopWatching = () => {
+      stopWays();
       stopEvents();
       stopNetwork();
     };
@@ -309,10 +329,11 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   /** The fast path has events to tell. */
   eventsReadable(): void {
-    const { tier, events } = this.#parts;
+    const { tier, events, live } = this.#parts;
     tier.drainEvents((event: L4Event) => {
       if (event.kind === 'drop') this.#show.dropTold(event.reason);
-      events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      const { time } = events.append(flowEvent(event, process.hrtime.bigint(), Date.now()));
+      if (event.kind === 'flow-new') live.flow(event, time);
     });
   }
 
@@ -342,6 +363,11 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   async diff(source: DocumentSource): Promise<DiffResult> {
     return this.#changes.diff(source);
+  }
+
+  async trial(source: DocumentSource): Promise<Trial> {
+    const { tables, warnings } = this.#changes.plan(source);
+    return tried(this.#parts.probe, [...tables.monitors.values()], warnings);
   }
 
   rollback(request: RollbackRequest): Promise<ApplyResult> {
@@ -496,6 +522,22 @@ export class Daemon implements DaemonPort, MetricsSource {
     return this.#parts.pair;
   }
 
+  get users(): Users {
+    return this.#parts.users;
+  }
+
+  get traffic(): Traffic {
+    return this.#parts.traffic;
+  }
+
+  get system(): SystemPort {
+    return this.#parts.system;
+  }
+
+  get upgrades(): Upgrades {
+    return this.#parts.upgrades;
+  }
+
   get alerts(): Alerting {
     return this.#parts.alerts;
   }
@@ -644,13 +686,18 @@ export class Daemon implements DaemonPort, MetricsSource {
   /** What virtual routers track. */
   #trackFitness(): void {
     const { tables } = this.#reconciler;
-    if (tables === undefined || tables.pair.groups.length === 0) return;
+    if (tables === undefined || tables.pair.groups.length === 0) {
+      this.#parts.network.ways.want(NO_PAIR.ways);
+      return;
+    }
     const { roles, network } = this.#parts;
+    network.ways.want(tables.pair.ways);
     const well = fitness({
       ...{ tables, outcomes: this.#lastRun?.outcomes ?? [] },
       proxy: this.#show.proxy.health,
       reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
+      ways: network.ways.well,
     });
     for (const [name, is] of well) roles.track(name, is);
   }

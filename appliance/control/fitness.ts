@@ -5,7 +5,7 @@
 import type { AttachOutcome } from '../l4/attach.js';
 import type { TierHealth } from '../l7/supervisor/worker-tier.js';
 import type { Link } from '../net/wire.js';
-import { interfaceSubject, TRACKED } from './compile-pair.js';
+import { interfaceSubject, neighbourSubject, routeSubject, TRACKED } from './compile-pair.js';
 import type { Tables } from './tables.js';
 import { usedPools } from './used-pools.js';
 
@@ -17,11 +17,14 @@ export interface FitnessInput {
   /** Whether this unit reaches about as many members as the other one (peer-health.ts). */
   readonly reaches: boolean;
   readonly links: readonly Pick<Link, 'name' | 'running'>[];
+  /** Routes that are there and neighbours that answer; what is not in it is not known. */
+  readonly ways: ReadonlyMap<string, boolean>;
 }
 
 /** Whether each that can be tracked is well. */
 export function fitness(input: FitnessInput): ReadonlyMap<string, boolean> {
-  const { tables, outcomes, proxy, links } = input;
+  const { tables, outcomes, proxy, links, ways } = input;
+  const { routes, neighbours } = tables.pair.ways;
   const wellness: Readonly<Record<(typeof TRACKED)[number], boolean>> = {
     datapath:
       tables.l4.services.size === 0 || outcomes.every(({ attachment }) => attachment !== null),
@@ -38,6 +41,8 @@ export function fitness(input: FitnessInput): ReadonlyMap<string, boolean> {
   return new Map<string, boolean>([
     ...TRACKED.map((what) => [what, wellness[what]] as const),
     ...tables.pair.interfaces.map((name) => [interfaceSubject(name), running.has(name)] as const),
+    ...routes.map((name) => [routeSubject(name), ways.get(name) ?? true] as const),
+    ...neighbours.map((name) => [neighbourSubject(name), ways.get(name) ?? true] as const),
   ]);
 }
 

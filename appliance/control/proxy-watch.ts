@@ -36,6 +36,19 @@ export interface MemberSeen extends MemberLoad {
   readonly bytesPerSecond: number;
 }
 
+/** What a service gained within the last second, and what is open now. */
+export interface ProxySecond {
+  readonly connections: number;
+  readonly requests: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Answers of class 5xx. */
+  readonly errors: number;
+  /** By a limit, for a full queue, for want of a member, or because it made no sense. */
+  readonly refused: number;
+  readonly active: number;
+}
+
 /** An access log that dropped lines lately. */
 export interface DroppingLog {
   readonly to: string;
@@ -44,6 +57,15 @@ export interface DroppingLog {
   readonly last: number;
 }
 
+const REFUSED = [
+  counter.refusedRate,
+  counter.refusedConnections,
+  counter.refusedQueueFull,
+  counter.refusedQueueTimeout,
+  counter.refusedNoMember,
+  counter.refusedBadRequest,
+  counter.refusedTooSlow,
+];
 const MARK_MS = 10_000;
 /** As long is a log said to drop after it did. */
 const DROPPED_MS = 120_000;
@@ -116,6 +138,24 @@ export class ProxyWatch {
   service(name: string): ProxyTraffic {
     const traffic = this.#traffic([rowName.service(name)]);
     return { ...traffic, underWay: null, queued: null };
+  }
+
+  second(service: string): ProxySecond {
+    const name = rowName.service(service);
+    const now = this.#last?.rows.get(name);
+    const known = now !== undefined && this.#before !== null;
+    const gained = known ? difference(this.#before?.rows.get(name), now) : null;
+    const sum = (...columns: number[]): number =>
+      columns.reduce((all, column) => all + (gained?.[column] ?? 0), 0);
+    return {
+      connections: sum(counter.opened),
+      requests: sum(counter.requests),
+      bytesIn: sum(counter.bytesIn),
+      bytesOut: sum(counter.bytesOut),
+      errors: sum(counter.status5xx),
+      refused: sum(...REFUSED),
+      active: now?.[counter.active] ?? 0,
+    };
   }
 
   route(service: string, route: string): ProxyTraffic {

@@ -44,7 +44,9 @@ export const SERVICE_FLAG = {
 } as const;
 export const MEMBER_STATE = { free: 0, serving: 1, draining: 2, down: 3 } as const;
 export const FLOW_DIRECTION = { forward: 0, reply: 1, answer: 2 } as const;
-export const FLOW_FLAG = { translated: 16, probe: 128 } as const;
+export const FLOW_FLAG = { established: 1, translated: 16, probe: 128 } as const;
+/** `weir_flow.closing`: both sides ended the connection, or it was reset. */
+export const CLOSED = 3;
 /** In the hash of an answer to a probe: something came; the TCP flags of it are below. */
 export const ANSWERED = 0x100;
 export const EVENT_KIND = { flowNew: 1, flowMoved: 2, drop: 3 } as const;

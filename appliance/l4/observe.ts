@@ -9,7 +9,9 @@ import type { Datapath } from './datapath.js';
 import {
   cookies as cookiesLayout,
   counters as countersLayout,
+  CLOSED,
   FLOW_DIRECTION,
+  FLOW_FLAG,
   THEIRS,
   flow as flowLayout,
   flowKey as flowKeyLayout,
@@ -127,6 +129,20 @@ export function readDrops(datapath: Datapath): Record<string, number> {
     if (name !== 'none' && name !== 'reasons') drops[name] = rows[reason]?.[0] ?? 0;
   });
   return drops;
+}
+
+/** How far a flow is, and the time since a recent packet; `hash`: it has no entry. */
+export interface FlowState {
+  readonly state: 'opening' | 'open' | 'closing' | 'closed' | 'hash';
+  readonly idleMs: number | null;
+}
+
+/** Of an entry; `nowNs` of CLOCK_MONOTONIC. */
+export function flowStateOf(entry: Uint8Array, nowNs: bigint): FlowState {
+  const { closing, flags, seen_ns } = flowLayout.decode(entry);
+  const idleMs = Math.max(0, Number((nowNs - seen_ns) / 1_000_000n));
+  if (closing !== 0) return { state: closing === CLOSED ? 'closed' : 'closing', idleMs };
+  return { state: (flags & FLOW_FLAG.established) !== 0 ? 'open' : 'opening', idleMs };
 }
 
 /** Which flows somebody wants, by row: what does not match is not decoded. */

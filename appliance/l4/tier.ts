@@ -19,6 +19,8 @@ import {
   MEMBER_STATE,
   NAT_PORTS,
   event as eventLayout,
+  flowKey as flowKeyLayout,
+  PROTOCOL,
   protocolName,
 } from './layouts.js';
 import {
@@ -28,6 +30,8 @@ import {
   readFlows,
   readNumbers,
   readTotals,
+  flowStateOf,
+  type FlowState,
   type CounterSet,
   type TotalsSet,
 } from './observe.js';
@@ -216,6 +220,18 @@ export class L4Tier {
     };
   }
 
+  /** Flows of each service that are active now: those that the flow table holds. */
+  activeFlows(): ReadonlyMap<string, number> {
+    const { services } = this.#programmer;
+    const active = readNumbers(this.datapath.map('service_active'), services.end);
+    return new Map(
+      [...this.#tables.services.values()].map((service) => [
+        service.name,
+        active[services.row(service) ?? -1] ?? 0,
+      ]),
+    );
+  }
+
   /** SYN cookies of every service that may have them, by name. */
   cookies(): ReadonlyMap<string, CookieState> {
     const { services } = this.#programmer;
@@ -259,6 +275,21 @@ export class L4Tier {
         };
       });
     }
+  }
+
+  /** What the flow table says of a flow that began. */
+  flowState(flow: L4Event): FlowState {
+    const key = flowKeyLayout.encode({
+      source: flow.clientAddress,
+      destination: flow.address,
+      source_port: flow.clientPort,
+      destination_port: flow.port,
+      protocol: flow.protocol === 'udp' ? PROTOCOL.udp : PROTOCOL.tcp,
+    });
+    const entry = this.datapath.map('flows').lookup(key);
+    return entry === null
+      ? { state: 'hash', idleMs: null }
+      : flowStateOf(entry, process.hrtime.bigint());
   }
 
   /** Hands over what the ring holds. */

@@ -21,6 +21,7 @@ import { Mirror, type Log, type MirrorEvent } from './mirror.js';
 import { NeighbourCare, neighbourKey } from './neighbours.js';
 import type { Unresolved, Via } from './next-hop.js';
 import { movesByItself, type Problem } from './service-addresses.js';
+import { WayWatch } from './way-watch.js';
 import * as wire from './wire.js';
 
 /** What changed since the last call of the listener. */
@@ -53,6 +54,9 @@ export class Network {
   readonly #care = new NeighbourCare();
   readonly #routes: MemberRoutes;
   readonly #keeper: AddressKeeper;
+  /** Routes and neighbours that somebody tracks. */
+  readonly ways: WayWatch;
+  readonly #wayListeners = new Set<() => void>();
   readonly #listeners = new Set<(change: NetworkChange) => void>();
   #wanted: NetTables = nothing;
   /** Of the wanted service addresses, in canonical text. */
@@ -74,6 +78,13 @@ export class Network {
   private constructor(options: NetworkOptions) {
     this.#log = options.log;
     this.#mirror = new Mirror({ ...options, onEvent: (event) => this.#happened(event) });
+    this.ways = new WayWatch({
+      ...options,
+      interfaceOf: (address) => connectedInterface(address, this.#mirror.links, this.addresses()),
+      onChange: () => {
+        for (const listener of this.#wayListeners) listener();
+      },
+    });
     this.#routes = new MemberRoutes(this.#mirror, this.#care);
     this.#keeper = new AddressKeeper(this.#mirror);
   }
@@ -127,6 +138,12 @@ export class Network {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Calls back when something that is tracked came or went. Returns how to stop it. */
+  onWays(listener: () => void): () => void {
+    this.#wayListeners.add(listener);
+    return () => this.#wayListeners.delete(listener);
+  }
+
   /**
    * Makes the kernel match the tables: service addresses by difference, routes of new members
    * looked up, their neighbours asked for (the answers come later, through onChange). What could
@@ -146,6 +163,8 @@ export class Network {
     if (this.#settleTimer !== null) clearTimeout(this.#settleTimer);
     if (this.#careTimer !== null) clearTimeout(this.#careTimer);
     this.#listeners.clear();
+    this.#wayListeners.clear();
+    this.ways.close();
     this.#mirror.close();
   }
 

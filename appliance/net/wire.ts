@@ -79,6 +79,10 @@ const RTA_VIA = 18;
 export const RTN_UNICAST = 1;
 export const RTN_LOCAL = 2;
 const RTM_F_CLONED = 0x200;
+const RTNH_F_DEAD = 0x1;
+const RTNH_F_LINKDOWN = 0x10;
+const RT_TABLE_MAIN = 254;
+const NUD_PROBE = 0x10;
 
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
@@ -145,6 +149,8 @@ export interface Route {
   readonly gateway: string | null;
   /** A cached exception (path MTU, redirect), not an entry of a table. */
   readonly cloned: boolean;
+  /** Its interface is down, or has no link. */
+  readonly dead: boolean;
 }
 
 /** State of a neighbour entry, NUD_*. */
@@ -323,6 +329,7 @@ export function decodeRoute(payload: Buffer): Route | null {
     interfaceIndex,
     gateway: gatewayOf(hop, family),
     cloned: (payload.readUInt32LE(8) & RTM_F_CLONED) !== 0,
+    dead: (payload.readUInt32LE(8) & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) !== 0,
   };
 }
 
@@ -357,6 +364,14 @@ export function decodeNeighbour(payload: Buffer): Neighbour | null {
 export function encodeDump(type: number): Buffer {
   if (type === RTM_GETLINK) return Buffer.alloc(16);
   return Buffer.alloc(type === RTM_GETADDR ? 8 : 12);
+}
+
+/** Payload of a dump by RTM_GETROUTE: the main table of a family. */
+export function encodeRouteDump(family: Family): Buffer {
+  const header = Buffer.alloc(12);
+  header.writeUInt8(codeOf(family), 0);
+  header.writeUInt8(RT_TABLE_MAIN, 4);
+  return header;
 }
 
 /** Payload of RTM_GETROUTE: which way would a packet to this address go? */
@@ -403,13 +418,24 @@ export function encodeOwnAddress(
  * Payload of RTM_NEWNEIGH that asks the kernel to use the entry as a packet would: an unknown or
  * failed one is resolved, a stale one verified, and nothing else changes (NTF_USE).
  */
-export function encodeNeighbourUse(
+export function encodeNeighbourUse(address: AddressBytes, interfaceIndex: number): Buffer {
+  return encodeNeighbour(address, interfaceIndex, { state: 0, flags: NTF_USE });
+}
+
+/** Payload of RTM_NEWNEIGH (with NLM_F_REPLACE) that has the kernel ask a neighbour whose MAC address it has. */
+export function encodeNeighbourProbe(address: AddressBytes, interfaceIndex: number): Buffer {
+  return encodeNeighbour(address, interfaceIndex, { state: NUD_PROBE, flags: 0 });
+}
+
+function encodeNeighbour(
   { family, bytes }: AddressBytes,
   interfaceIndex: number,
+  { state, flags }: { readonly state: number; readonly flags: number },
 ): Buffer {
   const header = Buffer.alloc(12);
   header.writeUInt8(codeOf(family), 0);
   header.writeInt32LE(interfaceIndex, 4);
-  header.writeUInt8(NTF_USE, 10);
+  header.writeUInt16LE(state, 8);
+  header.writeUInt8(flags, 10);
   return Buffer.concat([header, encodeAttribute(NDA_DST, bytes)]);
 }

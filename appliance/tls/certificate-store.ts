@@ -285,21 +285,7 @@ export class CertificateStore {
    */
   takeStored(fresh: NewCertificate & { readonly changed: number }): void {
     const { name, kind, chain, source, author, changed } = fresh;
-    const { key } = fresh;
-    if (key === 'none' ? kind !== 'authority' : typeof key === 'string') {
-      throw new CertificateError('invalid', 'There is no private key.');
-    }
-    let sealed: Buffer | null = null;
-    try {
-      describe(kind, chain);
-      if (typeof key !== 'string') {
-        checkPair(kind, chain, key);
-        sealed = this.#key().seal(name, key);
-      }
-    } catch (error) {
-      if (error instanceof CertificateError) throw error;
-      throw new CertificateError('invalid', 'It is no certificate with its key.', error);
-    }
+    const sealed = this.#sealed(fresh);
     const waiting = kind === 'request';
     const packed = packChain(chain);
     const row = this.#table.put(
@@ -309,6 +295,11 @@ export class CertificateStore {
     );
     this.#keep(row);
     this.#tell(name, waiting);
+  }
+
+  /** What `takeStored` and `put` would refuse of it. @throws CertificateError */
+  check(fresh: NewCertificate): void {
+    this.#sealed(fresh);
   }
 
   /** Takes that the other unit has removed it. */
@@ -376,6 +367,10 @@ export class CertificateStore {
     this.#table.putAccount(directory, { key: sealed, url, changed, digest });
   }
 
+  removeAccount(directory: string): void {
+    this.#table.removeAccount(directory);
+  }
+
   accountVersion(directory: string): AccountVersion | undefined {
     const row = this.#table.account(directory);
     // One from before there were versions is named by how it is encrypted here: never the other unit's.
@@ -420,6 +415,23 @@ export class CertificateStore {
       throw new CertificateError('not-found', `There is no private key of ${name} in the store.`);
     }
     return this.#key().unseal(name, held.sealed);
+  }
+
+  /** Null: it has no key. */
+  #sealed(fresh: NewCertificate): Buffer | null {
+    const { name, kind, chain, key } = fresh;
+    if (key === 'none' ? kind !== 'authority' : typeof key === 'string') {
+      throw new CertificateError('invalid', 'There is no private key.');
+    }
+    try {
+      describe(kind, chain);
+      if (typeof key === 'string') return null;
+      checkPair(kind, chain, key);
+      return this.#key().seal(name, key);
+    } catch (error) {
+      if (error instanceof CertificateError) throw error;
+      throw new CertificateError('invalid', 'It is no certificate with its key.', error);
+    }
   }
 
   #keep(row: CertificateRow): Entry {

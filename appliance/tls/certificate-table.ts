@@ -288,6 +288,10 @@ export class CertificateTable {
       .run(directory, key, url, changed, digest);
   }
 
+  removeAccount(directory: string): void {
+    this.#database.prepare('DELETE FROM accounts WHERE directory = ?').run(directory);
+  }
+
   retries(): Map<string, Retry> {
     const rows = this.#database
       .prepare<[], Retry & { name: string }>(

@@ -3,6 +3,7 @@
  * setgid(2), setuid(2); and the descriptors and core files that it may have, setrlimit(2),
  * prctl(2) PR_SET_DUMPABLE.
  */
+import { readFileSync } from 'node:fs';
 import koffi from 'koffi';
 import { SystemError } from './libc.js';
 
@@ -18,6 +19,13 @@ const getrlimit: (resource: number, limit: BigUint64Array) => number = libc.func
 const setrlimit: (resource: number, limit: BigUint64Array) => number = libc.func(
   'int setrlimit(int resource, const void *limit)',
 );
+// By the C library, which tells all threads: Node's own refuse where it cannot know whether libuv uses
+// io_uring (CVE-2024-22017), as Debian's Node never can. Nothing here has libuv use it.
+const setgroups: (count: number, groups: null) => number = libc.func(
+  'int setgroups(size_t count, const void *groups)',
+);
+const setgid: (id: number) => number = libc.func('int setgid(uint32_t id)');
+const setuid: (id: number) => number = libc.func('int setuid(uint32_t id)');
 
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -31,9 +39,10 @@ const RLIMIT_NOFILE = 7;
  */
 export function becomeUnprivileged(user: string | number, group: string | number): void {
   if (process.getuid?.() === 0) {
-    process.setgroups?.([]);
-    become(group, (id) => process.setgid?.(id));
-    become(user, (id) => process.setuid?.(id));
+    const ids = { user: idOf(user, '/etc/passwd'), group: idOf(group, '/etc/group') };
+    succeed('setgroups', setgroups(0, null));
+    succeed('setgid', setgid(ids.group));
+    succeed('setuid', setuid(ids.user));
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) !== 0) {
     throw new SystemError('prctl', koffi.errno(), 'PR_SET_NO_NEW_PRIVS');
@@ -43,14 +52,17 @@ export function becomeUnprivileged(user: string | number, group: string | number
 /** The kernel's own number for nobody (fs.overflowuid), where the system has no name for it. */
 const NOBODY = 65_534;
 
-function become(who: string | number, set: (id: string | number) => void): void {
-  try {
-    set(who);
-  } catch (error) {
-    const unknown = (error as NodeJS.ErrnoException).code === 'ERR_UNKNOWN_CREDENTIAL';
-    if (!unknown || (who !== 'nobody' && who !== 'nogroup')) throw error;
-    set(NOBODY);
-  }
+function idOf(who: string | number, file: string): number {
+  if (typeof who === 'number') return who;
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const id = lines.map((line) => line.split(':')).find(([name]) => name === who)?.[2];
+  if (id !== undefined) return Number(id);
+  if (who === 'nobody' || who === 'nogroup') return NOBODY;
+  throw new Error(`${file} has no ${who}`);
+}
+
+function succeed(call: string, result: number): void {
+  if (result !== 0) throw new SystemError(call, koffi.errno(), 'giving up root');
 }
 
 /**

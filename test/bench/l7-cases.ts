@@ -78,6 +78,7 @@ function matches(name: string, word: string): boolean {
 
 export const measures = [
   { name: 'cpu', unit: 'us/request', better: 'less' },
+  { name: 'kernel', unit: 'us/request', better: 'less' },
   { name: 'rps', unit: 'requests/s', better: 'more' },
   { name: 'p50', unit: 'us', better: 'less' },
   { name: 'p99', unit: 'us', better: 'less' },

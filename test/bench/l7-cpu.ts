@@ -15,7 +15,9 @@ const STIME = 12;
 interface ProcessReading {
   /** Nanoseconds by thread. */
   readonly threads: ReadonlyMap<string, number>;
-  readonly ticks: number;
+  /** Ticks of 10 ms. */
+  readonly user: number;
+  readonly system: number;
 }
 export type CpuReading = ReadonlyMap<number, ProcessReading>;
 
@@ -50,21 +52,38 @@ function readProcess(pid: number): ProcessReading {
   }
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { threads, ticks: Number(fields[UTIME]) + Number(fields[STIME]) };
+  return { threads, user: Number(fields[UTIME]), system: Number(fields[STIME]) };
 }
 
 export function readCpu(pids: readonly number[]): CpuReading {
   return new Map(pids.map((pid) => [pid, readProcess(pid)]));
 }
 
+function reading(readings: CpuReading, pid: number): ProcessReading {
+  const found = readings.get(pid);
+  if (found === undefined) throw new Error(`the first reading has no process ${pid}`);
+  return found;
+}
+
+/** The kernel's share of what was used between two readings, 0 to 1; 0 when it was less than a tick. */
+export function kernelShare(before: CpuReading, after: CpuReading): number {
+  let user = 0;
+  let system = 0;
+  for (const [pid, now] of after) {
+    const then = reading(before, pid);
+    user += now.user - then.user;
+    system += now.system - then.system;
+  }
+  return user + system === 0 ? 0 : system / (user + system);
+}
+
 /** Nanoseconds that were used between two readings of the same processes. */
 export function cpuBetween(before: CpuReading, after: CpuReading): number {
   let sum = 0;
   for (const [pid, now] of after) {
-    const then = before.get(pid);
-    if (then === undefined) throw new Error(`the first reading has no process ${pid}`);
+    const then = reading(before, pid);
     const ended = [...then.threads.keys()].some((thread) => !now.threads.has(thread));
-    if (ended) sum += (now.ticks - then.ticks) * TICK_NS;
+    if (ended) sum += (now.user + now.system - then.user - then.system) * TICK_NS;
     else for (const [thread, ns] of now.threads) sum += ns - (then.threads.get(thread) ?? 0);
   }
   return sum;

@@ -9,7 +9,7 @@
 import { BufferPool } from '../../appliance/l7/ring/buffer-pool.js';
 import { WorkerLoop } from '../../appliance/l7/ring/worker-loop.js';
 import { sockaddr } from '../../native/ffi/socket-address.js';
-import { cpuBetween, readCpu } from './l7-cpu.js';
+import { cpuBetween, kernelShare, readCpu } from './l7-cpu.js';
 import { type Load, LoadHandler } from './l7-load.js';
 
 export interface LoadTask extends Omit<Load, 'address'> {
@@ -23,8 +23,10 @@ export interface LoadTask extends Omit<Load, 'address'> {
 export interface LoadResult {
   readonly answers: number;
   readonly seconds: number;
-  /** Nanoseconds that the processes used, and this one. */
+  /** Nanoseconds that the processes used; `ownCpu`: this one. */
   readonly cpu: number;
+  /** What of it the kernel used for the processes, by the system's clock ticks. */
+  readonly kernel: number;
   readonly ownCpu: number;
   /** Microseconds. */
   readonly p50: number;
@@ -98,7 +100,8 @@ function measure(task: LoadTask): LoadResult {
     const begun = performance.now();
     handler.begin();
     turn(loop, handler, () => performance.now() >= begun + task.measureMs && handler.answers > 0);
-    const cpu = cpuBetween(before, readCpu(task.pids));
+    const after = readCpu(task.pids);
+    const cpu = cpuBetween(before, after);
     const seconds = (performance.now() - begun) / 1000;
     const used = process.cpuUsage(own);
     const { latencies } = handler;
@@ -106,6 +109,7 @@ function measure(task: LoadTask): LoadResult {
       answers: handler.answers,
       seconds,
       cpu,
+      kernel: cpu * kernelShare(before, after),
       ownCpu: (used.user + used.system) * 1000,
       p50: latencies.quantile(0.5),
       p99: latencies.quantile(0.99),

@@ -130,7 +130,8 @@ async function take(
 function valueOf({ name }: Measure, result: LoadResult): number {
   switch (name) {
     case 'cpu':
-      return result.cpu / 1000 / result.answers;
+    case 'kernel':
+      return result[name] / 1000 / result.answers;
     case 'rps':
       return result.answers / result.seconds;
     default:

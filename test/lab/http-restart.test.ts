@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { TrafficHistory } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { Load } from '../support/request-load.js';
 import { ended } from './commands.js';
@@ -54,11 +55,22 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   });
 }
 
-lab('a member that was down gets no request after a restart', async () => {
+/** Of a second, in the daemon's history of the last ten minutes. */
+async function mostRequests(): Promise<number> {
+  const path = '/v1/history?of=unit&span=10m';
+  const { values } = await stage.unit.get<TrafficHistory>(path);
+  return Math.max(0, ...(values.requests ?? []).filter((value) => value !== null));
+}
+
+lab('a member that was down gets no request after a restart, and history goes on', async () => {
   await stage.killMember('member-3');
   await stage.unit.untilMembers([addressOf('member-3', 4)], ['DOWN']);
+  const before = await mostRequests();
   await stage.unit.end('SIGTERM');
   await stage.unit.start();
+  const after = await mostRequests();
+  // The slot that was open goes on, with what comes now.
+  assert.ok(before > 0 && after >= before / 10, `history had ${before}/s, and has ${after}/s`);
   await stage.unit.untilMembers([addressOf('member-3', 4)], ['DOWN'], 0);
   const load = new Load(80, service4, /^200 member-[12]\n$/);
   await load.more(100);

@@ -4,10 +4,13 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { LiveMessage, TrafficHistory } from '../../appliance/api/contract.js';
+import { Client } from '../../appliance/cli/client.js';
 import { needs } from '../support/needs.js';
 import type { Echo } from './http-member-process.js';
 import { listenAt, loud, membersOf, ProxyLab, service4, service6 } from './proxy-lab.js';
 import { addressOf } from './topology.js';
+import { until } from './unit.js';
 
 const test = suite('http through the unit');
 const lab = needs.lab(test);
@@ -173,6 +176,80 @@ lab('IPv6 serves, on either side', async () => {
   const fourToSix = await echo(`http://${service4}:84/echo`);
   assert.is(fourToSix.peer, addressOf('unit-a', 6));
   assert.is(fourToSix.headers['x-forwarded-for'], addressOf('client', 4, 'outside'));
+});
+
+lab('who looks live sees clients, URLs and requests, and history has them afterwards', async () => {
+  const client = new Client(stage.unit.socket);
+  const from = addressOf('client', 4, 'outside');
+  const stop = new AbortController();
+  const heard: LiveMessage[] = [];
+  const views = ['view=clients', 'view=urls', 'view=log&filter=path:/two%20!status:5xx'];
+  const streams = views.map((query) =>
+    client.stream<LiveMessage>(
+      { path: `/v1/live?${query}` },
+      (message) => heard.push(message),
+      stop.signal,
+    ),
+  );
+  // Control characters of one octet are refused; this one, for the same orders, has two.
+  const evil = 'curl\u009b2J';
+  try {
+    await until(
+      'all look',
+      10_000,
+      async () => heard.length >= views.length || String(heard.length),
+    );
+    // Workers hear of it with the next look at their memory.
+    await until('all is told', 20_000, async () => {
+      await stage.curl('-A', evil, `${routed}/two/a?q=[1-5]`, `${routed}/away`);
+      const clients = heard.findLast(({ type }) => type === 'clients');
+      const urls = heard.findLast(({ type }) => type === 'urls');
+      const lines = heard.flatMap((one) => (one.type === 'log' ? one.rows : []));
+      return (
+        (clients?.type === 'clients' &&
+          urls?.type === 'urls' &&
+          urls.rows.length > 0 &&
+          lines.length > 0 &&
+          (clients.rows[0]?.errorsPerSecond ?? 0) > 0) ||
+        `${heard.length} messages`
+      );
+    });
+  } finally {
+    stop.abort();
+    await Promise.all(streams);
+  }
+  const clients = heard.findLast(({ type }) => type === 'clients');
+  const urls = heard.findLast(({ type }) => type === 'urls');
+  const lines = heard.flatMap((one) => (one.type === 'log' ? one.rows : []));
+  assert.ok(clients?.type === 'clients' && urls?.type === 'urls');
+  const [first] = clients.rows;
+  assert.equal([first?.client, first?.service], [from, 'routed']);
+  assert.ok((first?.requestsPerSecond ?? 0) > 0 && (first?.errorsPerSecond ?? 0) > 0);
+  const [url] = urls.rows;
+  assert.equal([url?.path, url?.host, url?.status], ['/two/a', service4, 200]);
+  for (const { client: address, target, status, member, userAgent } of lines) {
+    assert.match(target ?? '', /^\/two\/a\?q=[1-5]$/);
+    assert.equal([address, status, userAgent], [from, 200, evil]);
+    assert.is(member, `${addressOf('member-2', 4)}:8080`);
+  }
+  const known = (row: readonly (number | null)[] = []): number[] =>
+    row.filter((value) => value !== null);
+  const past = async (of: string): Promise<TrafficHistory['values']> =>
+    (await stage.unit.get<TrafficHistory>(`/v1/history?of=${of}&span=10m`)).values;
+  await until('history has it', 10_000, async () => {
+    const { requests, errors } = await past('service:routed');
+    return (
+      Math.min(Math.max(0, ...known(requests)), Math.max(0, ...known(errors))) > 0 || 'nothing'
+    );
+  });
+  assert.is(known((await past('service:routed')).membersUp).at(-1), 3);
+  const { cpu = [], bitsOut } = await past('unit');
+  assert.ok(Math.max(...known(bitsOut)) > 0);
+  assert.ok(known(cpu).length > 0 && known(cpu).every((value) => value >= 0 && value <= 1));
+  assert.ok(
+    cpu.slice(0, 300).every((value) => value === null),
+    'nothing is known of the time before',
+  );
 });
 
 test.run();

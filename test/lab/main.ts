@@ -1,7 +1,7 @@
 /**
- * The lab (`npm start`): a client, a unit and three members in network namespaces, with
- * real traffic through the fast path. On a terminal it stays, with a live view and keys;
- * without one it plays a fixed script of acts, the last of them with two units.
+ * The lab (`npm start`): a client, units and three members in network namespaces, with real traffic. On
+ * a terminal two units are a pair, and the dashboard of one is open; without one it plays a fixed
+ * script of acts, first with one unit and then with two.
  *
  * Invariant: without a terminal the last line is `lab: ok` or `lab: failed`, the exit
  * status says the same, and whatever happens, everything that was made is removed.
@@ -18,10 +18,10 @@ import { removeStaleLabs } from './topology.js';
 const scriptLoad = { rate: 120, concurrency: 64, long: 40, heartbeat: 100 };
 
 function report(name: string, seen: Seen): boolean {
-  return say(name, describeSeen(seen), seen.troubles);
+  return judged(name, describeSeen(seen), seen.troubles);
 }
 
-function say(name: string, text: string, troubles: readonly string[]): boolean {
+function judged(name: string, text: string, troubles: readonly string[]): boolean {
   const good = troubles.length === 0;
   console.log(`${(good ? 'ok' : 'FAILED').padEnd(6)} ${name}: ${text}`);
   for (const trouble of troubles) console.log(`       ${trouble}`);
@@ -54,24 +54,23 @@ async function main(): Promise<number> {
     console.log(`removed what an earlier lab left (process ${stale.join(', ')})`);
 
   const terminal = process.stdin.isTTY && process.stdout.isTTY;
-  const lab = await Lab.open(exampleText(), (line) => {
+  const say = (line: string): void => {
     console.log(line);
-  });
+  };
+  if (terminal) {
+    const status = await runLive(say);
+    say('The lab is over; all that it made is removed.');
+    return status;
+  }
+  const lab = await Lab.open(exampleText(), say);
   try {
-    if (terminal) {
-      await runLive(lab);
-      console.log('removing the lab …');
-      await lab.close();
-      console.log('The lab is over; all that it made is removed.');
-      return 0;
-    }
     if (!(await script(lab))) return verdict(false);
   } finally {
     await lab.close();
   }
   console.log('two units in a network of their own, with a cable between them');
   return verdict(
-    await playPair((name, notes, troubles) => say(name, notes.join('\n       '), troubles)),
+    await playPair((name, notes, troubles) => judged(name, notes.join('\n       '), troubles)),
   );
 }
 

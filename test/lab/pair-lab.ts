@@ -40,6 +40,8 @@ export function cableAddress(unit: UnitName, family: 4 | 6): string {
 export interface PairLabOptions {
   /** More of each unit's document; `unit.name` is the unit's own, as topology.ts has it. */
   readonly document?: (unit: UnitName) => object;
+  /** Units as they come: nothing is applied. */
+  readonly bare?: boolean;
   /** Whether members' servers are started (servers.ts). */
   readonly members?: boolean;
   /** As in topology.ts. */
@@ -66,9 +68,9 @@ export class PairLab {
     }
   }
 
-  /** Both daemons answer, each has its document. The units are not paired yet. */
+  /** Both daemons answer, each has its document, unless they are bare. The units are not paired yet. */
   static async open(options: PairLabOptions = {}): Promise<PairLab> {
-    const { directAddresses = [], document, members = false, ...rest } = options;
+    const { directAddresses = [], document, members = false, bare = false, ...rest } = options;
     const topology = await Topology.create({ ...rest, directAddresses, units: pairNames });
     try {
       await layCable(topology);
@@ -85,7 +87,8 @@ export class PairLab {
         members ? await Members.start(topology, directAddresses) : null,
       );
       await Promise.all([lab.a.start(), lab.b.start()]);
-      await Promise.all(pairNames.map((name) => lab.apply(name, document?.(name) ?? {})));
+      if (!bare)
+        await Promise.all(pairNames.map((name) => lab.apply(name, document?.(name) ?? {})));
       return lab;
     } catch (error) {
       topology.destroy();

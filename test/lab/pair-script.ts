@@ -57,14 +57,18 @@ const targets: readonly Target[] = [
     pool: members(8080),
   },
 ];
+const QUICK = { type: 'tcp', port: 8080, interval: '300ms', timeout: '250ms', fall: 2, rise: 2 };
+
 /** Whose connections end with the unit that serves them. */
 const proxied = 'site';
 
 const load = { concurrency: 64, heartbeat: 100, timeout: 10_000 };
 
-function sharedPart(): object {
+/** `watched`: with a monitor that sees a death within a second. */
+function sharedPart(watched = false): object {
+  const more = watched ? { monitor: QUICK } : {};
   return {
-    pools: Object.fromEntries(targets.map(({ name, pool }) => [name, pool])),
+    pools: Object.fromEntries(targets.map(({ name, pool }) => [name, { ...pool, ...more }])),
     services: Object.fromEntries(
       targets.map(({ name, settings: { address, port }, service }) => [
         name,
@@ -87,8 +91,11 @@ function sharedPart(): object {
 
 type Report = (name: string, notes: readonly string[], troubles: readonly string[]) => boolean;
 
+/** The lab of these acts. */
+export const PAIR_LAB = { members: true, gateway: 1 } as const;
+
 /** The clients of the pair, and the judgement of what they saw. */
-class Clients {
+export class Clients {
   private constructor(private readonly loads: ReadonlyMap<string, Load>) {}
 
   static async start(lab: PairLab): Promise<Clients> {
@@ -159,6 +166,22 @@ const spread = { inside: 'unit-a', outside: 'unit-a', site: 'unit-b' } as const;
 const allOn = (unit: UnitName): Record<string, UnitName> =>
   Object.fromEntries(Object.keys(spread).map((router) => [router, unit]));
 
+/** Gives both units the services; resolves with the document of unit-b once each holds its share. */
+async function configureThem(lab: PairLab, watched = false): Promise<string> {
+  await lab.apply('unit-a', sharedPart(watched));
+  const there = await lab.b.must('export');
+  await untilMasters(lab, ['unit-a', 'unit-b'], spread);
+  const addresses = memberNames.map((member) => addressOf(member, 4));
+  await Promise.all([lab.a, lab.b].map((unit) => unit.untilMembers(addresses, ['UP'])));
+  return there;
+}
+
+/** Makes two units a pair that serves, and watches its members closely. */
+export async function pairThem(lab: PairLab): Promise<void> {
+  await lab.pair();
+  await configureThem(lab, true);
+}
+
 /** Plays all acts; returns whether none had a trouble. */
 export function playPair(report: Report): Promise<boolean> {
   let good = true;
@@ -173,12 +196,8 @@ export function playPair(report: Report): Promise<boolean> {
       [],
     );
 
-    await lab.apply('unit-a', sharedPart());
-    const there = await lab.b.must('export');
+    const there = await configureThem(lab);
     const lacking = targets.filter((one) => !there.includes(`  ${one.name}:`));
-    await untilMasters(lab, ['unit-a', 'unit-b'], spread);
-    const addresses = memberNames.map((member) => addressOf(member, 4));
-    await Promise.all([lab.a, lab.b].map((unit) => unit.untilMembers(addresses, ['UP'])));
     told(
       'one configuration',
       ['applied at unit-a, at unit-b at once; each unit is master of its share'],
@@ -214,7 +233,7 @@ export function playPair(report: Report): Promise<boolean> {
     return good;
   };
   let result = false;
-  return PairLab.run({ members: true, gateway: 1 }, async (lab) => {
+  return PairLab.run(PAIR_LAB, async (lab) => {
     try {
       result = await play(lab);
     } catch (error) {

@@ -67,6 +67,35 @@ export class Members {
     return died;
   }
 
+  /** Who is killed from elsewhere comes back after so long, until the result is called. */
+  keepRunning(afterMs: number): () => void {
+    const timers = new Set<NodeJS.Timeout>();
+    let watching = true;
+    const watch = (name: MemberName): void => {
+      const child = this.running.get(name);
+      child?.once('close', () => {
+        if (!watching || this.running.get(name) !== child) return;
+        this.running.delete(name);
+        const timer = setTimeout(() => {
+          timers.delete(timer);
+          void this.revive(name).then(
+            () => watch(name),
+            (error: Error) => {
+              // The lab is ending, and its namespaces with it.
+              if (watching) throw error;
+            },
+          );
+        }, afterMs);
+        timers.add(timer);
+      });
+    };
+    for (const name of memberNames) watch(name);
+    return () => {
+      watching = false;
+      for (const timer of timers) clearTimeout(timer);
+    };
+  }
+
   async revive(name: MemberName, behaviour: Pick<ServerSettings, 'delay'> = {}): Promise<void> {
     if (this.running.has(name)) return;
     const settings: ServerSettings = {

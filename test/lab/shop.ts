@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import type { Document } from '../../appliance/config/schema.js';
 import type { Unit } from './unit.js';
-import type { Death, LoadReport } from './clients.js';
+import type { Death } from './clients.js';
 import { ended, last, run, start, within } from './commands.js';
 import { said } from './servers.js';
 import type { ShopReport, ShopSettings } from './shop-process.js';
@@ -163,20 +163,4 @@ export function describeShop(report: ShopReport): string {
   ];
   const all = `shop ${requests} requests (${secure.requests} over TLS), ${failures.length} failed`;
   return [all, ...more].join(', ');
-}
-
-/**
- * For a view that shows all services alike, by service: requests and failures; customers have no
- * connections of their own.
- */
-export function asLoads(report: ShopReport, seconds: number): [string, LoadReport][] {
-  const { window, requests, failures, secure } = report;
-  const load = (asked: number, failed: number): LoadReport => ({
-    ...{ window, seconds, requests: asked, failed, failures: [], byMember: {} },
-    ...{ connections: 0, open: 0, repeated: 0, longestGap: 0, slowest: 0 },
-  });
-  return [
-    ['shop', load(requests - secure.requests, failures.length - secure.failures)],
-    [SECURE, load(secure.requests, secure.failures)],
-  ];
 }

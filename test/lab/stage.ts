@@ -15,7 +15,7 @@ import {
   type LoadReport,
 } from './clients.js';
 import type { Lab, ServiceTarget } from './lab.js';
-import { asLoads, describeShop, joinedReports, judgeShop, Shop, type ShopReport } from './shop.js';
+import { describeShop, joinedReports, judgeShop, Shop, type ShopReport } from './shop.js';
 import { memberNames, type MemberName } from './topology.js';
 
 /** A window shorter than so many seconds may well be without an answer. */
@@ -162,7 +162,6 @@ export class Stage {
   readonly connections = new Map<string, number>();
   private act: Reports = new Map();
   private shopped: ShopReport | null = null;
-  private peeked = performance.now();
 
   private constructor(
     readonly lab: Lab,
@@ -215,18 +214,6 @@ export class Stage {
 
   private keepShop(report: ShopReport): void {
     this.shopped = this.shopped === null ? report : joinedReports(this.shopped, report);
-  }
-
-  /** What the clients saw since the last look, for those who judge nothing. */
-  async peek(): Promise<Reports> {
-    const reports = await this.window('look');
-    this.act = new Map();
-    const shopped = await this.shopWindow('look');
-    this.shopped = null;
-    const seconds = (performance.now() - this.peeked) / 1000;
-    this.peeked = performance.now();
-    if (shopped === null) return reports;
-    return new Map([...reports, ...asLoads(shopped, seconds)]);
   }
 
   /** Plays an act; what the clients saw since the one before it counts as its own. */

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import type { MemberRow, Status } from '../../appliance/api/contract.js';
 import { needs } from '../support/needs.js';
 import { withTerminal, type Screen } from '../support/terminal.js';
+import { ask } from './asks.js';
 import { everyPath } from './configuration.js';
 import { addressesOf, Lab } from './lab.js';
 import { until } from './unit.js';
@@ -37,6 +38,21 @@ needs.lab(test)(
   () =>
     withDashboard(async (lab, screen) => {
       await screen.until('all is well', (text) => text.includes('All is well'));
+      const target = lab.targets.find((one) => one.forwarding === 'nat' && one.protocol === 'tcp');
+      assert.ok(target !== undefined);
+      screen.send('Tvv');
+      await screen.until('the newest flows', (text) => text.includes('[Flows]'));
+      await ask(lab, target.name);
+      await screen.until('the flow, its service and how it goes', (text) =>
+        new RegExp(`^ *\\d+s tcp \\S+ +${target.name} +\\S+ +nat +(open|clos)`, 'm').test(text),
+      );
+      screen.send('v');
+      await screen.until(
+        'the log, and none',
+        (text) => text.includes('[Log]') && text.includes('No request'),
+      );
+      screen.send('\u001b');
+      await screen.until('the overview', (text) => text.includes('the last 10 minutes'));
       const [address = ''] = addressesOf('member-1');
       await lab.members.kill('member-1');
       await lab.unit.untilMembers([address], ['DOWN']);

@@ -149,8 +149,13 @@ export class Unit {
 
   /** Runs a `weir` command as a user would; its exit status is the caller's to judge. */
   weir(...args: string[]): Promise<Answer> {
+    return this.typed('', ...args);
+  }
+
+  /** With this on its standard input. */
+  typed(input: string, ...args: string[]): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      execFile(
+      const child = execFile(
         process.execPath,
         [program, '--socket', this.socket, ...args],
         { encoding: 'utf8', timeout: 30_000, maxBuffer: 16 << 20 },
@@ -160,6 +165,9 @@ export class Unit {
           else reject(new Error(`weir ${args.join(' ')} did not end by itself`, { cause: error }));
         },
       );
+      // A command that does not read its input may be gone before all of it is written.
+      child.stdin?.on('error', () => {});
+      child.stdin?.end(input);
     });
   }
 

@@ -434,6 +434,7 @@ export function groupText(router: Partial<RouterText>, group: Partial<GroupText>
         checksum: 'message',
         password: null,
         peers: [],
+        virtualMac: false,
         otherAddresses: 'refuse',
         ...router,
       },

@@ -9,6 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Callback, Test } from 'uvu';
+import { projectRoot } from '../../appliance/paths.js';
 import { IoUring } from '../../native/ffi/io-uring.js';
 
 export type Need =
@@ -25,7 +26,8 @@ export type Need =
   | 'core-files'
   | 'pebble'
   | 'keepalived'
-  | 'acme-lab';
+  | 'acme-lab'
+  | 'image';
 
 /** How a skip looks on standard output; `skipPattern` reads it back. */
 const skipMark = '~ skipped ';
@@ -101,6 +103,7 @@ function lacksLab(): string | null {
 const deviceKinds = {
   vlan: 'CONFIG_VLAN_8021Q',
   bond: 'CONFIG_BONDING',
+  macvlan: 'CONFIG_MACVLAN',
   ipip: 'CONFIG_NET_IPIP',
   sit: 'CONFIG_IPV6_SIT',
   ip6tnl: 'CONFIG_IPV6_TUNNEL',
@@ -108,7 +111,7 @@ const deviceKinds = {
 type DeviceKind = keyof typeof deviceKinds;
 
 /** The shortest command that makes a device of a kind without any below it. */
-const made: Readonly<Record<Exclude<DeviceKind, 'vlan'>, string>> = {
+const made: Readonly<Record<Exclude<DeviceKind, 'vlan' | 'macvlan'>, string>> = {
   bond: 'link add test0 type bond',
   ipip: 'link add test0 type ipip local 192.0.2.1',
   sit: 'link add test0 type sit local 192.0.2.1',
@@ -122,9 +125,12 @@ function lacksDevice(kind: DeviceKind): string | null {
   if (!ip('netns', 'add', name)) return 'it needs network namespaces (ip netns add failed).';
   try {
     const works =
-      kind === 'vlan'
+      kind === 'vlan' || kind === 'macvlan'
         ? ip('-n', name, 'link', 'add', 'test0', 'type', 'veth', 'peer', 'name', 'test1') &&
-          ip(...`-n ${name} link add link test0 name test0.1 type vlan id 1`.split(' '))
+          ip(
+            ...`-n ${name} link add link test0 name test0.1 type ${kind}`.split(' '),
+            ...(kind === 'vlan' ? ['id', '1'] : []),
+          )
         : ip('-n', name, ...made[kind].split(' '));
     return works ? null : `it needs a kernel with ${kind} devices (${deviceKinds[kind]}).`;
   } finally {
@@ -151,6 +157,15 @@ function lacksHttpPeers(): string | null {
 }
 
 /** What this machine lacks for a need, as a sentence, or null when it has it all. */
+function lacksImage(): string | null {
+  if (!existsSync(join(projectRoot, 'build/image/weir.img'))) {
+    return 'there is no image to boot: build one with npm run image.';
+  }
+  return executable('qemu-system-x86_64') && existsSync('/usr/share/OVMF/OVMF_CODE_4M.fd')
+    ? null
+    : 'it needs QEMU and its firmware: install the packages qemu-system-x86 and ovmf.';
+}
+
 export function lacking(need: Need): string | null {
   switch (need) {
     case 'root':
@@ -197,6 +212,8 @@ export function lacking(need: Need): string | null {
       );
     case 'acme-lab':
       return lacking('lab') ?? lacking('pebble');
+    case 'image':
+      return lacksRoot() ?? lacksImage();
     default:
       return lacking('lab') ?? lacksDevice(need);
   }
@@ -224,6 +241,7 @@ export const needs: Readonly<Record<Need, Register>> = {
   lab: register('lab'),
   vlan: register('vlan'),
   bond: register('bond'),
+  macvlan: register('macvlan'),
   ipip: register('ipip'),
   sit: register('sit'),
   ip6tnl: register('ip6tnl'),
@@ -236,4 +254,5 @@ export const needs: Readonly<Record<Need, Register>> = {
   pebble: register('pebble'),
   keepalived: register('keepalived'),
   'acme-lab': register('acme-lab'),
+  image: register('image'),
 };

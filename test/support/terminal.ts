@@ -42,8 +42,11 @@ export interface Cell {
   readonly character: string;
   readonly bold: boolean;
   readonly inverse: boolean;
+  readonly dim: boolean;
   /** Of the palette; null: the terminal's own. */
   readonly colour: number | null;
+  /** Behind it, likewise. */
+  readonly ground: number | null;
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
@@ -152,6 +155,8 @@ function cellOf(terminal: xterm.Terminal, x: number, y: number): Cell {
     character: cell.getChars(),
     bold: cell.isBold() !== 0,
     inverse: cell.isInverse() !== 0,
+    dim: cell.isDim() !== 0,
+    ground: cell.isBgDefault() ? null : cell.getBgColor(),
     colour: cell.isFgDefault() ? null : cell.getFgColor(),
   };
 }

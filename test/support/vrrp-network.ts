@@ -37,6 +37,7 @@ export function routerOf(part: Partial<RouterSettings> = {}): RouterSettings {
     checksum: 'message',
     password: null,
     peers: [],
+    virtualMac: false,
     otherAddresses: 'accept',
     ...part,
   };

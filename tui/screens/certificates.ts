@@ -48,7 +48,7 @@ export function certificateSheet(model: Model): Sheet {
       [
         span(
           model.look,
-          'i import files  p paste  c request (CSR)  m self-signed  x remove',
+          'i import files  p paste  c CSR  m self-signed  a authority  e export  x remove',
           'dim',
         ),
       ],

@@ -20,12 +20,15 @@ import {
   quantity,
   timestamp,
 } from '../../appliance/cli/format.js';
-import { chart, sparkline } from '../chart.js';
+import type { HistoryMeasure } from '../../appliance/api/history-contract.js';
+import { sparkline } from '../../appliance/cli/sparkline.js';
+import { chart } from '../chart.js';
 import { memberColumns, stateStyle, stateText, trackOf } from '../columns.js';
 import { beside, heading, span, wrap, type Line } from '../frame.js';
 import { secondsOfColumn, type Measure } from '../history.js';
-import { answerOf, tableState, type Model } from '../model.js';
+import { answerOf, FIRST_SPAN, tableState, type Model } from '../model.js';
 import { selectedIndex, tableLines } from '../table.js';
+import { SPAN_WORDS, trafficColumns, trafficNow } from '../traffic.js';
 import { membersOf } from './tables.js';
 import { factLines, whole } from './tiers.js';
 import { waiting } from './overview.js';
@@ -71,7 +74,7 @@ export function serviceScreen(model: Model, width: number): Line[] {
     ],
     ...factLines(model, facts, width, value.tier === 'none' ? 'Tier' : ''),
     [],
-    ...trafficCharts(model, trackOf.service(value.name), value.proxy !== null, width),
+    ...serviceCharts(model, value.proxy !== null, width),
     ...routeLines(model, value, width),
     ...flowLines(model, width),
   ];
@@ -122,6 +125,35 @@ function proxyFacts({ rates, latency, totals, active, underWay, queued }: ProxyT
 }
 
 const CHART_HEIGHT = 4;
+
+/** By the daemon's history, as far back as is wanted. */
+function serviceCharts(model: Model, proxied: boolean, width: number): Line[] {
+  const { look, place } = model;
+  const each = Math.floor((width - 1) / 2);
+  const columns = each - 1;
+  const history = answerOf(model, 'traffic').value;
+  const draw = (
+    measures: readonly HistoryMeasure[],
+    title: string,
+    format: (value: number) => string,
+  ): Line[] =>
+    chart(look, history === null ? [] : trafficColumns(history, measures, columns), {
+      ...{ title, format, width: columns, height: CHART_HEIGHT, style: 'accent' },
+      now: history === null ? null : trafficNow(history, measures),
+    });
+  const bits = draw(['bitsIn', 'bitsOut'], 'Traffic', bitsPerSecond);
+  const others = proxied
+    ? draw(['requests'], 'Requests', perSecond)
+    : draw(['connections'], 'Flows', perSecond);
+  return [
+    heading(look, 'Traffic', width, `${SPAN_WORDS[place.span ?? FIRST_SPAN]} (t)`),
+    ...beside(look, [
+      { width: each, lines: bits },
+      { width: each, lines: others },
+    ]),
+    [],
+  ];
+}
 
 function trafficCharts(model: Model, track: string, proxied: boolean, width: number): Line[] {
   const { look, history } = model;

@@ -10,14 +10,16 @@ import type {
   ServiceRow,
   Severity,
   Status,
+  TrafficHistory,
 } from '../../appliance/api/contract.js';
 import { bitsPerSecond, clock, duration, perSecond, plural } from '../../appliance/cli/format.js';
 import { chart } from '../chart.js';
 import { serviceColumns } from '../columns.js';
 import { beside, fit, heading, span, wrap, type Line, type Look, type Style } from '../frame.js';
-import { secondsOfColumn, type Measure } from '../history.js';
-import { answerOf, tableState, type Model } from '../model.js';
+import type { HistoryMeasure } from '../../appliance/api/history-contract.js';
+import { answerOf, FIRST_SPAN, tableState, type Model } from '../model.js';
 import { selectedIndex, tableLines } from '../table.js';
+import { SPAN_WORDS, trafficColumns, trafficNow } from '../traffic.js';
 import { carried } from './tiers.js';
 
 /** Columns from which charts stand next to what they are of, and events next to services. */
@@ -137,15 +139,15 @@ function alarmLine(look: Look, { severity, message, since }: Alarm, now: number)
 }
 
 const CHARTS: readonly {
-  readonly measure: Measure;
+  readonly measures: readonly HistoryMeasure[];
   readonly title: string;
   readonly format: (value: number) => string;
   readonly style: Style;
 }[] = [
-  { measure: 'bits', title: 'Traffic', format: bitsPerSecond, style: 'accent' },
-  { measure: 'connections', title: 'Connections', format: perSecond, style: 'accent' },
-  { measure: 'requests', title: 'Requests', format: perSecond, style: 'accent' },
-  { measure: 'errors', title: 'Errors 5xx', format: perSecond, style: 'bad' },
+  { measures: ['bitsIn', 'bitsOut'], title: 'Traffic', format: bitsPerSecond, style: 'accent' },
+  { measures: ['connections'], title: 'Connections', format: perSecond, style: 'accent' },
+  { measures: ['requests'], title: 'Requests', format: perSecond, style: 'accent' },
+  { measures: ['errors'], title: 'Errors 5xx', format: perSecond, style: 'bad' },
 ];
 
 /** Requests and their errors only where something serves requests. */
@@ -159,18 +161,26 @@ function chartLines(
   const shown = proxied ? CHARTS : CHARTS.slice(0, 2);
   const each = Math.floor((width - (shown.length - 1)) / shown.length);
   const columns = Math.max(1, each - 1);
-  const seconds = secondsOfColumn(columns);
-  const blocks = shown.map(({ measure, title, format, style }) => ({
+  const history = answerOf(model, 'traffic').value;
+  const blocks = shown.map(({ measures, title, format, style }) => ({
     width: each,
-    lines: chart(model.look, model.history.averages('total', measure, seconds, columns), {
+    lines: chart(model.look, history === null ? [] : trafficColumns(history, measures, columns), {
       ...{ title, format, style, height, width: columns },
-      now: model.history.newest('total', measure),
+      now: history === null ? null : trafficNow(history, measures),
     }),
   }));
+  const note = `${SPAN_WORDS[model.place.span ?? FIRST_SPAN]} (t)`;
   return [
-    heading(model.look, 'Traffic', width, `the last ${duration(columns * seconds * 1000)}`),
+    heading(model.look, 'Traffic', width, [loadOf(history), note].filter(Boolean).join(', ')),
     ...beside(model.look, blocks),
   ];
+}
+
+function loadOf(history: TrafficHistory | null): string {
+  const cpu = history === null ? null : trafficNow(history, ['cpu']);
+  const memory = history === null ? null : trafficNow(history, ['memory']);
+  if (cpu === null || memory === null) return '';
+  return `CPU ${(cpu * 100).toFixed(0)}%, memory ${(memory * 100).toFixed(0)}%`;
 }
 
 function serviceBlock(

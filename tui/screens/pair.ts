@@ -80,7 +80,7 @@ export function pairSheet(model: Model): Sheet {
       : stateLines(model, pair.value);
   const paired = (pair.value?.peer ?? null) !== null;
   const keys = paired
-    ? 'f fail over the selected router  F all  u take back  L leave the pair'
+    ? 'f fail over the selected router  F all  u take back  P prefer  L leave'
     : 'i invite another unit: shows a code  p join the one that shows it  (root only)';
   return sheet<RouterRow>(model, {
     rows: routers.value,

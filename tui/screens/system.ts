@@ -1,6 +1,7 @@
 /** The unit itself: versions, processes, the machine and its cards, and why they are run as they are. */
 import { hardwareText } from '../../appliance/cli/hardware-text.js';
 import { duration, timestamp } from '../../appliance/cli/format.js';
+import { upgradeFacts } from '../../appliance/cli/upgrade-text.js';
 import { heading, span, type Line } from '../frame.js';
 import { answerOf, type Model } from '../model.js';
 import { factLines, workerLines } from './tiers.js';
@@ -9,6 +10,7 @@ import { toldLines, toldTo } from './told.js';
 export function systemScreen(model: Model, width: number): Line[] {
   const { look } = model;
   const status = answerOf(model, 'status').value;
+  const upgrade = answerOf(model, 'upgrade').value;
   const hardware = answerOf(model, 'hardware');
   const facts: readonly (readonly [string, string])[] =
     status === null
@@ -22,9 +24,16 @@ export function systemScreen(model: Model, width: number): Line[] {
           ...(status.replication === null ? [] : [['Pair', status.replication.message] as const]),
         ];
   return [
-    heading(look, 'Unit', width, 'A: who did what'),
+    heading(look, 'Unit', width, 'b t backup, restore  A: who did what  U: users'),
     ...factLines(model, facts, width),
     [],
+    ...(upgrade === null
+      ? []
+      : [
+          heading(look, 'Slots', width, 'u: upgrade'),
+          ...factLines(model, upgradeFacts(upgrade), width),
+          [],
+        ]),
     ...workerLines(model, width),
     heading(look, 'Hardware', width),
     ...(hardware.value === null

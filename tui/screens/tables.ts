@@ -7,6 +7,7 @@ import { memberColumns, poolColumns, serviceColumns } from '../columns.js';
 import { span, type Line } from '../frame.js';
 import { answerOf, tableState, type Model, type Place } from '../model.js';
 import { arranged, selectedIndex, tableLines, type Column } from '../table.js';
+import { accessSheet } from './access.js';
 import { auditSheet } from './audit.js';
 import { certificateSheet } from './certificates.js';
 import { configSheet } from './config.js';
@@ -15,6 +16,7 @@ import { objectListing } from './object.js';
 import { byHealth, waiting } from './overview.js';
 import { pairSheet } from './pair.js';
 import type { Listing, Sheet } from './sheet.js';
+import { userSheet } from './users.js';
 
 /** Screens whose table is made in one place. */
 export function sheetOf(model: Model): Sheet | null {
@@ -29,6 +31,10 @@ export function sheetOf(model: Model): Sheet | null {
       return certificateSheet(model);
     case 'audit':
       return auditSheet(model);
+    case 'access':
+      return accessSheet(model);
+    case 'users':
+      return userSheet(model);
     default:
       return null;
   }

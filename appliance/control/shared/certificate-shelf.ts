@@ -56,7 +56,7 @@ export class CertificateShelf implements Shelf {
   }
 
   version(key: string): Version | undefined {
-    const { name, waiting } = placeOf(key);
+    const { name, waiting } = certificatePlace(key);
     const found = this.#options.store.version(name, waiting);
     return found && { key, at: found.at, digest: found.digest };
   }
@@ -64,7 +64,7 @@ export class CertificateShelf implements Shelf {
   read(key: string): Entry | undefined {
     const version = this.version(key);
     if (version === undefined) return undefined;
-    const { name, waiting } = placeOf(key);
+    const { name, waiting } = certificatePlace(key);
     const stored = this.#options.store.stored(name, waiting);
     if (stored === undefined) return { ...version, meta: null, body: Buffer.alloc(0) };
     const chain = packChain(stored.chain);
@@ -77,20 +77,20 @@ export class CertificateShelf implements Shelf {
 
   take(entry: Entry): void {
     const { store } = this.#options;
-    const { name, waiting } = placeOf(entry.key);
+    const { name, waiting } = certificatePlace(entry.key);
     if (entry.meta === null) {
       this.#keepOwn(name, waiting, entry);
       store.takeRemoval(name, waiting, entry.at);
       return;
     }
-    const fresh = read(name, waiting, entry);
+    const fresh = certificateOf(entry);
     this.#keepOwn(name, waiting, entry);
     store.takeStored(fresh);
   }
 
   shared({ key, at, digest }: Version): void {
     const { store } = this.#options;
-    const { name, waiting } = placeOf(key);
+    const { name, waiting } = certificatePlace(key);
     const here = store.version(name, waiting);
     if (here?.at === at && here.digest === digest) store.setShared(name, waiting);
   }
@@ -124,7 +124,10 @@ function freeName(name: string, digest: string): string {
 }
 
 /** @throws CertificateError */
-function placeOf(key: string): { readonly name: string; readonly waiting: boolean } {
+export function certificatePlace(key: string): {
+  readonly name: string;
+  readonly waiting: boolean;
+} {
   const [, place, name = ''] = /^certificate\/(live|request)\/(.*)$/.exec(key) ?? [];
   if (place === undefined || !parseName(name).ok) {
     throw new CertificateError('invalid', 'A certificate whose name is none.');
@@ -132,12 +135,15 @@ function placeOf(key: string): { readonly name: string; readonly waiting: boolea
   return { name, waiting: place === 'request' };
 }
 
-/** @throws CertificateError */
-function read(
-  name: string,
-  waiting: boolean,
-  { meta, body, at, digest }: Entry,
-): NewCertificate & { readonly changed: number } {
+/** The key is a part of the entry's body. @throws CertificateError */
+export function certificateOf({
+  key: place,
+  meta,
+  body,
+  at,
+  digest,
+}: Entry): NewCertificate & { readonly changed: number } {
+  const { name, waiting } = certificatePlace(place);
   const parsed = metaSchema.safeParse(meta);
   if (!parsed.success) {
     throw new CertificateError('invalid', `${name} did not come as a certificate.`);

@@ -17,6 +17,8 @@ import { AccessShelf } from './access-shelf.js';
 import { certificateKey, CertificateShelf } from './certificate-shelf.js';
 import { CookieShelf } from './cookie-shelf.js';
 import { TicketShelf } from './ticket-shelf.js';
+import { UserShelf } from './user-shelf.js';
+import type { UserStore } from '../../users/user-store.js';
 
 export interface SharingOptions {
   readonly pair: Pick<Pair, 'onSession' | 'state'>;
@@ -24,6 +26,7 @@ export interface SharingOptions {
   readonly tickets: TicketKeys;
   readonly cookies: CookieSecret;
   readonly access: AccessEntries;
+  readonly users: UserStore;
   readonly events: Pick<EventLog, 'append'>;
   /** Cookies are made with another secret now. */
   readonly onCookies: () => void;
@@ -63,6 +66,8 @@ export class Sharing {
           );
           options.onCookies();
         }),
+        new UserShelf('user', options.users),
+        new UserShelf('token', options.users),
         new AccessShelf({
           entries: access,
           onTaken: ({ prefix, service }, entry) => {
@@ -123,7 +128,7 @@ export class Sharing {
         const { sent, taken } = news;
         this.#tell(
           'info',
-          `certificates and keys are shared with ${peer}: ${sent} given, ${taken} taken`,
+          `certificates, keys and users are shared with ${peer}: ${sent} given, ${taken} taken`,
         );
         return;
       }
@@ -158,6 +163,7 @@ function nameOf(key: string): string {
     return `the ${place === 'request' ? 'request of ' : ''}certificate ${name}`;
   }
   if (shelf === 'acme-account') return `the account at ${rest.join('/')}`;
+  if (shelf === 'user' || shelf === 'token') return `the ${shelf} ${rest.join('/')}`;
   if (shelf === 'access') return `the temporary entry ${rest.join('/')}`.trimEnd();
   return shelf === 'ticket-key' ? 'a key of session tickets' : 'the secret of cookies';
 }

@@ -45,6 +45,8 @@ export interface EnginePort {
 export interface LinkState {
   /** Frames can pass. */
   readonly running: boolean;
+  /** Of routers that want a MAC address of their own, which one is not to be had; by name. */
+  readonly withoutMac?: ReadonlySet<string>;
   /** Where advertisements come from: the primary address of each family (RFC 9568 §1.6). */
   readonly sources: Readonly<Record<Family, Uint8Array | null>>;
 }
@@ -303,10 +305,11 @@ export class VrrpEngine {
     group.settle(now, this.#tracked, (router) => this.#obstacle(router.settings));
   }
 
-  #obstacle({ interface: name, family }: RouterSettings): string | null {
+  #obstacle({ name: router, interface: name, family }: RouterSettings): string | null {
     const link = this.#links.get(name);
     if (link === undefined) return `there is no interface ${name}`;
     if (!link.running) return `interface ${name} has no link`;
+    if (link.withoutMac?.has(router) === true) return `it has no virtual MAC address on ${name}`;
     return link.sources[family] === null ? `interface ${name} has no IPv${family} address` : null;
   }
 

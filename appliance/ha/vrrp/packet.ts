@@ -16,6 +16,8 @@ import type { Rejection } from './rejections.js';
 export const VRRP_PROTOCOL = 112;
 /** TTL and hop limit of what was sent on the same link (RFC 9568 §5.1.1.3, §5.1.2.3). */
 export const VRRP_HOP_LIMIT = 255;
+/** Precedence "internetwork control" (RFC 791 §3.1), CS6. */
+export const TRAFFIC_CLASS = 0xc0;
 /** 224.0.0.18 and ff02::12. */
 export const vrrpGroups: Readonly<Record<Family, Uint8Array>> = {
   4: Uint8Array.of(224, 0, 0, 18),

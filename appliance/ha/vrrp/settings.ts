@@ -22,6 +22,8 @@ export interface RouterSettings {
   readonly password: Uint8Array | null;
   /** Unicast to these units alone; empty: multicast. */
   readonly peers: readonly Uint8Array[];
+  /** Whether its addresses are at a MAC address of its own (RFC 9568 §7.3). */
+  readonly virtualMac: boolean;
   /**
    * What becomes of an advertisement whose addresses are others. RFC 3768 §7.1 drops it, which
    * makes two masters while the units are changed one after the other; RFC 9568 §7.1 need not.

@@ -66,6 +66,8 @@ export interface WorkerTierOptions {
 /** Milliseconds. */
 const LOGS = 200;
 const WATCH = 1000;
+/** As long do workers tell of requests without being asked again. */
+const WATCHED = 3000;
 /** Seconds without a sign of life after which a worker is ended. */
 const SILENT = 5;
 /** A worker that lived as long did not die of its start. */
@@ -777,7 +779,15 @@ export class WorkerTier {
     else this.#later(index, place);
   }
 
+  /** Lines of requests for whoever looks at them live (telemetry/live-tap.ts); null: nobody does. */
+  watchRequests(hears: ((bytes: Uint8Array, start: number, end: number) => void) | null): void {
+    this.#logs.onLive = hears;
+    this.#drainLogs();
+  }
+
   #drainLogs(): void {
+    const until = this.#logs.onLive === null ? 0 : monotonicWord() + WATCHED || 1;
+    for (const ring of this.#regions.logs) ring.watch(until | 0);
     this.#try('the access log', () => this.#logs.drain(this.#regions.logs));
   }
 
@@ -862,6 +872,11 @@ export class WorkerTier {
   #wake(): void {
     for (const look of [...this.#waiting]) look();
   }
+}
+
+/** Milliseconds of the clock of the workers' loops. */
+function monotonicWord(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n) | 0;
 }
 
 function sameRows(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {

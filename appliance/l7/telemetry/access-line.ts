@@ -91,6 +91,15 @@ export class AccessLine {
     return this.text.at;
   }
 
+  /** How many requests it stands for, and the line in JSON. Returns where it ends. */
+  writeLive(record: AccessRecord, weight: number): number {
+    this.text.start();
+    this.text.decimal(weight);
+    this.text.octet(SP);
+    this.json(record);
+    return this.text.at;
+  }
+
   private json(record: AccessRecord): void {
     const { text } = this;
     const { bytes } = record;

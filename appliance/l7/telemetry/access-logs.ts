@@ -11,7 +11,7 @@
  */
 import type { L7AccessLog } from '../tables.js';
 import { LogFile } from './log-file.js';
-import { mostTargets, type LogRingReader, type LogSink } from './log-ring.js';
+import { liveTarget, mostTargets, type LogRingReader, type LogSink } from './log-ring.js';
 import { LogSyslog } from './log-syslog.js';
 import { because, type LogOutput, type TellLog } from './log-output.js';
 import { noRow, type RegistryState, RowRegistry } from './row-registry.js';
@@ -47,6 +47,8 @@ export class AccessLogs implements LogSink {
   private readonly now: () => number;
   private readonly numbers = new RowRegistry(mostTargets);
   private readonly targets = new Map<number, Target>();
+  /** Hears lines of requests that somebody looks at live (live-tap.ts). */
+  onLive: ((bytes: Uint8Array, start: number, end: number) => void) | null = null;
   private readonly closing = new Set<Promise<void>>();
 
   constructor(options: AccessLogsOptions) {
@@ -104,6 +106,7 @@ export class AccessLogs implements LogSink {
   }
 
   line(number: number, bytes: Uint8Array, start: number, end: number): void {
+    if (number === liveTarget) this.onLive?.(bytes, start, end);
     this.targets.get(number)?.output.write(bytes, start, end);
   }
 

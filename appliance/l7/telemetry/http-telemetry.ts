@@ -18,6 +18,7 @@ import { RequestHead } from '../http1/request-head.js';
 import { AccessLine } from './access-line.js';
 import { AccessRecord, type Ending } from './access-record.js';
 import { counter, type Counter } from './counter-layout.js';
+import { LiveTap } from './live-tap.js';
 import type { LogRing } from './log-ring.js';
 import { noRow, rowName } from './row-registry.js';
 import { Sampler } from './sampler.js';
@@ -32,7 +33,6 @@ interface LogView {
   readonly target: number;
   readonly sampler: Sampler;
   readonly line: AccessLine;
-  readonly head: RequestHead;
 }
 
 interface ServiceView {
@@ -40,6 +40,8 @@ interface ServiceView {
   readonly name: Uint8Array;
   readonly routes: ReadonlyMap<HttpRoute, RouteView>;
   readonly log: LogView | null;
+  /** Reads kept requests again; null until that is needed. */
+  head: RequestHead | null;
 }
 
 interface MemberView {
@@ -60,6 +62,7 @@ export class HttpTelemetry implements HttpObserver {
   private readonly members = new WeakMap<HttpMember, MemberView>();
   private readonly lines = { json: new AccessLine('json'), combined: new AccessLine('combined') };
   private readonly record = new AccessRecord();
+  private readonly tap: LiveTap;
   private core: Core | null = null;
   /** What to add to the loop's clock to get the time of day, and when that was looked up. */
   private readonly offset = Float64Array.of(0, Number.NEGATIVE_INFINITY);
@@ -69,6 +72,7 @@ export class HttpTelemetry implements HttpObserver {
     this.counters = counters;
     this.ring = ring;
     this.seed = seed;
+    this.tap = new LiveTap(ring, seed);
   }
 
   /** Before the first connection: where clocks and kept requests are. */
@@ -86,7 +90,6 @@ export class HttpTelemetry implements HttpObserver {
             target,
             sampler: new Sampler(accessLog.sample, this.seed),
             line: this.lines[accessLog.format],
-            head: new RequestHead(service.heads.limits),
           };
     const routes = new Map<HttpRoute, RouteView>();
     for (const route of service.routes) {
@@ -94,7 +97,7 @@ export class HttpTelemetry implements HttpObserver {
       routes.set(route, { row, name: text(route.route.name) });
     }
     const row = rows.get(rowName.service(name)) ?? noRow;
-    this.services.set(service, { row, name: text(name), routes, log });
+    this.services.set(service, { row, name: text(name), routes, log, head: null });
   }
 
   adoptMember(member: HttpMember, rows: ReadonlyMap<string, number>): void {
@@ -148,9 +151,13 @@ export class HttpTelemetry implements HttpObserver {
     const route = exchange.route === null ? undefined : view.routes.get(exchange.route);
     if (route !== undefined) this.countService(route.row, exchange, client, why, micros);
     const { log } = view;
-    if (log !== null && log.sampler.next()) {
-      this.log(view, log, route, exchange, client, why, core);
-    }
+    const logged = log !== null && log.sampler.next();
+    const weight = this.tap.weight(now | 0);
+    if (!logged && weight === 0) return;
+    view.head ??= new RequestHead(service.heads.limits);
+    this.fill(view, view.head, route, exchange, client, why, core);
+    if (logged) this.ring?.write(log.target, log.line.bytes, 0, log.line.write(this.record));
+    if (weight > 0) this.tap.write(this.record, this.lines.json, weight);
   }
 
   private rowOf(service: HttpService): number {
@@ -198,23 +205,22 @@ export class HttpTelemetry implements HttpObserver {
     if (which !== undefined) counters.add(row, which, 1);
   }
 
-  private log(
+  private fill(
     view: ServiceView,
-    log: LogView,
+    head: RequestHead,
     route: RouteView | undefined,
     exchange: Exchange,
     client: Downstream,
     why: Ending,
     core: Core,
   ): void {
-    const { record, ring, offset } = this;
-    if (ring === null) return;
+    const { record, offset } = this;
     record.reset();
     if (exchange.kept >= 0) {
       const { bytes } = core.retained;
-      log.head.reset(exchange.kept);
-      if (log.head.parse(bytes, exchange.keptEnd) === progress.done) {
-        record.takeHead(log.head, bytes);
+      head.reset(exchange.kept);
+      if (head.parse(bytes, exchange.keptEnd) === progress.done) {
+        record.takeHead(head, bytes);
       }
     }
     const now = core.timers.clock[0] ?? 0;
@@ -238,7 +244,6 @@ export class HttpTelemetry implements HttpObserver {
     record.bytesOut = contentOut(exchange, client);
     record.totalMicros = wholeMicros(now - exchange.startedAt);
     record.ended = why;
-    ring.write(log.target, log.line.bytes, 0, log.line.write(record));
   }
 }
 

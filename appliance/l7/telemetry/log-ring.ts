@@ -15,7 +15,11 @@
 
 const headAt = 0;
 const tailAt = 16;
+/** Written by the consumer: until when somebody looks at requests live; 0: nobody does. */
+const watchedAt = 17;
 const droppedAt = 32;
+/** A number that no access log has. */
+export const liveTarget = 0;
 /** Numbers of targets are below this. */
 export const mostTargets = 256;
 const headerBytes = 128 + mostTargets * 4;
@@ -48,6 +52,18 @@ export class LogRing {
     // Left behind by memory that somebody else wrote to: begin at a whole word again.
     const head = this.words[headAt] ?? 0;
     if ((head & 3) !== 0) Atomics.store(this.words, headAt, padded(head));
+  }
+
+  /** Somebody looks at requests live. `now`: the machine's monotonic clock, milliseconds as a word. */
+  watched(now: number): boolean {
+    const until = this.words[watchedAt] ?? 0;
+    return until !== 0 && ((until - now) | 0) > 0;
+  }
+
+  /** At least half of it is free. */
+  get roomy(): boolean {
+    const filled = ((this.words[headAt] ?? 0) - Atomics.load(this.words, tailAt)) | 0;
+    return filled >= 0 && filled < this.room / 2;
   }
 
   /** One line for a target. False: there was no room, and it is counted as dropped. */
@@ -129,6 +145,11 @@ export class LogRingReader {
       Atomics.store(words, tailAt, tail);
     }
     return taken >= stop;
+  }
+
+  /** Lines of requests are wanted until then, a word as for `watched`; 0: no longer. */
+  watch(until: number): void {
+    Atomics.store(this.words, watchedAt, until);
   }
 
   /** Lines that were dropped for a target since the last call. */

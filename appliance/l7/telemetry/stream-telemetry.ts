@@ -15,6 +15,7 @@ import type { StreamSession } from '../stream/session.js';
 import { AccessLine } from './access-line.js';
 import { AccessRecord } from './access-record.js';
 import { counter, type Counter } from './counter-layout.js';
+import { LiveTap } from './live-tap.js';
 import type { LogRing } from './log-ring.js';
 import { noRow, rowName } from './row-registry.js';
 import { Sampler } from './sampler.js';
@@ -56,6 +57,7 @@ export class StreamTelemetry implements StreamObserver {
   private readonly members = new WeakMap<StreamMember, MemberView>();
   private readonly lines = { json: new AccessLine('json'), combined: new AccessLine('combined') };
   private readonly record = new AccessRecord();
+  private readonly tap: LiveTap;
   private engine: Pick<StreamEngine, 'fromClient' | 'toClient'> | null = null;
 
   /** As HttpTelemetry. `now`: the loop's clock, the word that sessions were accepted by. */
@@ -64,7 +66,9 @@ export class StreamTelemetry implements StreamObserver {
     private readonly ring: LogRing | null,
     private readonly seed: number,
     private readonly now: () => number,
-  ) {}
+  ) {
+    this.tap = new LiveTap(ring, seed);
+  }
 
   /** Before the first connection: who knows the bytes of a session. */
   attach(engine: Pick<StreamEngine, 'fromClient' | 'toClient'>): void {
@@ -147,7 +151,13 @@ export class StreamTelemetry implements StreamObserver {
       counters.finished(row, 0, 0, 0, -1);
       if (reason === 'member-reset') counters.add(row, counter.memberFailures, 1);
     }
-    if (view.sampler !== null && view.sampler.next()) this.log(view, session, reason);
+    const logged = view.sampler !== null && view.sampler.next();
+    const weight = this.tap.weight(this.now());
+    if (!logged && weight === 0) return;
+    if (!this.fill(view, session, reason)) return;
+    const line = this.lines[view.format];
+    if (logged) this.ring?.write(view.target, line.bytes, 0, line.write(this.record));
+    if (weight > 0) this.tap.write(this.record, this.lines.json, weight);
   }
 
   private count(row: number, micros: number, attempts: number, which: Counter | undefined): void {
@@ -167,9 +177,10 @@ export class StreamTelemetry implements StreamObserver {
     return this.members.get(member)?.row ?? noRow;
   }
 
-  private log(view: ServiceView, session: StreamSession, reason: StreamEnd): void {
-    const { record, ring, engine } = this;
-    if (ring === null || engine === null) return;
+  /** False: nobody knows the bytes of sessions yet. */
+  private fill(view: ServiceView, session: StreamSession, reason: StreamEnd): boolean {
+    const { record, engine } = this;
+    if (engine === null) return false;
     const { source, member, name } = session;
     const passed = Math.max(0, (this.now() - session.acceptedAt) | 0);
     record.reset();
@@ -191,7 +202,6 @@ export class StreamTelemetry implements StreamObserver {
     record.bytesIn = engine.fromClient(session);
     record.bytesOut = engine.toClient(session);
     record.ended = reason;
-    const line = this.lines[view.format];
-    ring.write(view.target, line.bytes, 0, line.write(record));
+    return true;
   }
 }

@@ -39,6 +39,7 @@ import type {
   Status,
   TemporaryAccessRow,
   TierRow,
+  Trial,
   WorkerRestart,
   WorkerRow,
 } from '../../../appliance/api/contract.js';
@@ -58,6 +59,10 @@ import {
 import { FakeAlerts } from './fake-alerts.js';
 import { FakeCertificates } from './fake-certificates.js';
 import { FakePair } from './fake-pair.js';
+import { SceneUsers } from '../../support/user-scene.js';
+import { FakeTraffic } from './fake-traffic.js';
+import { FakeSystem } from './fake-system.js';
+import { FakeUpgrades } from './fake-upgrades.js';
 import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 
@@ -543,11 +548,30 @@ export interface Asked {
   readonly argument: unknown;
 }
 
+/** One member answers, one refuses. */
+export const TRIAL: Trial = {
+  rows: [
+    {
+      ...{ pool: 'web', member: '10.0.1.11:8080', monitor: 'http' },
+      ...{ outcome: 'pass', reason: 'status 200', latencyMs: 1.25 },
+    },
+    {
+      ...{ pool: 'web', member: '10.0.1.12:8080', monitor: 'http' },
+      ...{ outcome: 'fail', reason: 'connection refused', latencyMs: null },
+    },
+  ],
+  warnings: [],
+};
+
 export class FakeDaemon implements DaemonPort {
   readonly asked: Asked[] = [];
   readonly certificates = new FakeCertificates();
   readonly alerts = new FakeAlerts();
   readonly pair = new FakePair();
+  readonly users = new SceneUsers();
+  readonly traffic = new FakeTraffic();
+  readonly system = new FakeSystem();
+  readonly upgrades = new FakeUpgrades();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();
@@ -556,6 +580,7 @@ export class FakeDaemon implements DaemonPort {
   current: Status = STATUS;
   applied: ApplyResult = { revision: 8, changes: CHANGES, dryRun: false, warnings: [] };
   test: MemberTest = TEST;
+  trialed: Trial = TRIAL;
   detail: MemberDetail = MEMBER;
   rows = { services: SERVICES, pools: POOLS, members: MEMBERS };
   log: EventRow[] = [event(1), event(2)];
@@ -602,6 +627,9 @@ export class FakeDaemon implements DaemonPort {
   }
   diff(source: DocumentSource): Promise<DiffResult> {
     return this.#answer('diff', source, { revision: 7, changes: CHANGES, warnings: [] });
+  }
+  trial(source: DocumentSource): Promise<Trial> {
+    return this.#answer('trial', source, this.trialed);
   }
   history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]> {
     return this.#answer('history', query, REVISIONS.slice(0, query.limit));

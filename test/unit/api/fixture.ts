@@ -54,7 +54,10 @@ export async function withFolder(act: (folder: string) => Promise<void>): Promis
 
 export async function withApi(
   act: (fixture: Fixture) => Promise<void>,
-  options: { readonly heartbeatMs?: number } = {},
+  options: {
+    readonly heartbeatMs?: number;
+    readonly consoleUser?: string;
+  } = {},
 ): Promise<void> {
   await withFolder(async (folder) => {
     const daemon = new FakeDaemon();

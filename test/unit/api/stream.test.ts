@@ -4,7 +4,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { StreamMessage } from '../../../appliance/api/contract.js';
 import { BUFFER_LIMIT_BYTES, MAX_READERS } from '../../../appliance/api/stream.js';
+import type { LiveMessage } from '../../../appliance/api/live-contract.js';
 import { DELTAS, event } from './fake-daemon.js';
+import { LIVE } from './fake-traffic.js';
 import { call, eventually, open, withApi } from './fixture.js';
 
 const test = suite('api: stream');
@@ -146,6 +148,46 @@ test('closing the API ends the streams properly', () =>
     await api.close();
     await ended;
     assert.is(daemon.listeners.size, 0);
+  }));
+
+test('live traffic: what was asked for, until the viewer goes', () =>
+  withApi(async ({ daemon, socket }) => {
+    const { viewers } = daemon.traffic;
+    const path = '/v1/live?view=urls&order=errors&filter=status:5xx';
+    const response = await open(socket, { path });
+    assert.is(response.statusCode, 200);
+    const messages = listen(response) as unknown as LiveMessage[];
+    await eventually('the first URLs', () => messages.length === 2);
+    assert.equal([messages[0]?.type, messages[1]], ['hello', LIVE.urls]);
+    assert.equal(
+      [...viewers].map(({ view, order }) => [view, order]),
+      [['urls', 'errors']],
+    );
+    response.destroy();
+    await eventually('the end of looking', () => viewers.size === 0);
+    for (const [query, why] of [
+      ['', /view/],
+      ['view=all', /view/],
+      ['view=log&filter=status:9', /The filter is not understood: .*is no status/],
+    ] as const) {
+      const refused = await call(socket, { path: `/v1/live?${query}` });
+      assert.is(refused.status, 400);
+      assert.match(refused.text, why);
+    }
+    assert.is(viewers.size, 0);
+  }));
+
+test('history of traffic: of the unit unless a service is named, and only in known spans', () =>
+  withApi(async ({ daemon, socket }) => {
+    await call(socket, { path: '/v1/history' });
+    await call(socket, { path: '/v1/history?of=service:shop&span=30d' });
+    assert.equal(daemon.traffic.asked, [
+      { of: 'unit', span: '1h' },
+      { of: 'service:shop', span: '30d' },
+    ]);
+    assert.is((await call(socket, { path: '/v1/history?span=2h' })).status, 400);
+    assert.is((await call(socket, { path: '/v1/history?of=pool:web' })).status, 400);
+    assert.is((await call(socket, { path: '/v1/history?of=service:none' })).status, 404);
   }));
 
 test.run();

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type AnswerHead, readAnswer } from '../../bench/l7-answer.js';
-import { cpuBetween, readCpu, withDescendants } from '../../bench/l7-cpu.js';
+import { cpuBetween, kernelShare, readCpu, withDescendants } from '../../bench/l7-cpu.js';
 
 const test = suite('load of the layer-7 benchmark');
 
@@ -46,6 +46,14 @@ test('CPU time of a process is what the system says that it used', () => {
   while (process.cpuUsage(used).user + process.cpuUsage(used).system < 50_000);
   const nanoseconds = cpuBetween(before, readCpu([process.pid]));
   assert.ok(nanoseconds >= 49_000_000, `${nanoseconds} ns where 50 ms were used`);
+});
+
+test('what the kernel used of it is a share of the same time', () => {
+  const ticks = (user: number, system: number) =>
+    new Map([[1, { threads: new Map([['1', 0]]), user, system }]]);
+  assert.is(kernelShare(ticks(100, 50), ticks(130, 60)), 0.25);
+  assert.is(kernelShare(ticks(100, 50), ticks(100, 50)), 0, 'less than a tick');
+  assert.throws(() => kernelShare(new Map(), ticks(1, 1)), /has no process/);
 });
 
 test('children of a process count as its descendants, other processes do not', async () => {

@@ -137,7 +137,13 @@ test('export prints the chain, and writes keys to new files of mode 0600 only', 
     assert.is(readFileSync(output, 'utf8'), 'exported');
     assert.is(statSync(output).mode & 0o777, 0o600);
     assert.equal(certificates.last('export'), {
-      ...{ name: 'shop.example', author, root: process.getuid?.() === 0, format: 'pem', key: true },
+      ...{
+        name: 'shop.example',
+        author,
+        proven: process.getuid?.() === 0,
+        format: 'pem',
+        key: true,
+      },
     });
     const again = await weir(words, { socket });
     assert.is(again.code, 1);

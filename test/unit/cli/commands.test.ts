@@ -26,6 +26,7 @@ import {
   TEST,
   TIERS,
 } from '../api/fake-daemon.js';
+import { LIVE, trafficOf } from '../api/fake-traffic.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
 import { following, weir, weirHead, weirInto } from './weir.js';
 
@@ -49,6 +50,11 @@ for (const [words, expected] of [
   [['hardware'], HARDWARE],
   [['show', 'counters'], COUNTERS],
   [['show', 'drops'], DROPS],
+  [['show', 'traffic', 'shop', '--span', '24h'], trafficOf('service:shop')],
+  [['top', '--once'], LIVE.clients],
+  [['top', 'urls', '--by', 'errors', '--once'], LIVE.urls],
+  [['top', 'flows', '--once'], LIVE.flows],
+  [['top', 'log', '--once', '--filter', 'status:5xx'], LIVE.log],
   [['access', 'show'], ACCESS],
   [['access', 'test', '192.0.2.7'], ACCESS_TEST],
   [['access', 'reload'], ACCESS],
@@ -226,6 +232,39 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
       /Rolled back to the document of revision 6: revision 8, 3 changes:/,
       /~ pools\.web\.members\[10\.0\.1\.11:8080\]\.weight: 1 → 3/,
       /- services\.old/,
+    ],
+  ],
+  [
+    ['show', 'traffic', '--span', '24h'],
+    [
+      /unit, the last 24h until 2026-03-01 .* by 10m00s\n/,
+      /Requests +\S+ +\S+ +0 +720\/s +1\.43k\/s\n/,
+      /CPU .* 25\.0% +25\.0% +25\.0%\n/,
+    ],
+  ],
+  [
+    ['top', '--once'],
+    [
+      /192\.0\.2\.7 +0 +120\/s +1\.50\/s +8\.00Mbit\/s +shop\n/,
+      /2001:db8::7 +33\/s +0 +0 +0 +mail\n/,
+    ],
+  ],
+  [
+    ['top', 'urls', '--once'],
+    [/shop\.example\/buy\/\?\[2J +42\/s +40\/s +300kbit\/s +13ms +503 +shop\n/],
+  ],
+  [
+    ['top', 'flows', '--once'],
+    [
+      /2s +tcp 192\.0\.2\.7:40000 +mail +10\.0\.1\.11:8080 +nat +open +0s\n/,
+      /1m01s +udp \[2001:db8::7\]:5353 +dns +10\.0\.1\.53 +dsr +hash +-\n/,
+    ],
+  ],
+  [
+    ['top', 'log', '--once'],
+    [
+      /14:05:07 503 192\.0\.2\.7 shop GET shop\.example\/buy\?x=\?2J 13ms 512B 10\.0\.1\.11:8080\n/,
+      /14:05:07 {3}- 192\.0\.2\.8 raw connection 4000ms 9B 10\.0\.1\.12:8080 \(client-gone\)\n\(3 more\)\n/,
     ],
   ],
   [['show', 'drops'], [/denied +12\.0k +450\/s +7 +12\.0k\n/]],

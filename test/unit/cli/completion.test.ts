@@ -28,6 +28,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
       'flows',
       'events',
       'drops',
+      'traffic',
       'tiers',
       'counters',
     ],

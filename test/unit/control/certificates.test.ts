@@ -178,7 +178,7 @@ test('an own authority signs, and openssl verifies', async ({ bench }) => {
   const made = await bench.make('shop.example', { ca: 'own', names: ['shop.example', '::1'] });
   assert.match(made.warnings.join(), /ends with the authority own/);
   assert.equal([made.certificate.source, made.certificate.issuer], ['ca', 'CN=Own, O=Shop']);
-  const ask = { author: 'ada', root: false, format: 'pem', key: false } as const;
+  const ask = { author: 'ada', proven: false, format: 'pem', key: false } as const;
   openssl.write('own.pem', await certificates.export({ ...ask, name: 'own' }));
   openssl.write('shop.pem', await certificates.export({ ...ask, name: 'shop.example' }));
   const said = openssl.run('verify', '-x509_strict', '-CAfile', 'own.pem', 'shop.pem');
@@ -192,11 +192,11 @@ test('keys are exported for root only, with an event; openssl reads them', async
   const { certificates, openssl } = bench;
   await bench.make('shop.example');
   const ask = { name: 'shop.example', author: 'root', format: 'pem', key: true } as const;
-  await refused(certificates.export({ ...ask, root: false }), 'forbidden', /root only/);
+  await refused(certificates.export({ ...ask, proven: false }), 'forbidden', /to root/);
   assert.equal(bench.messages('certificate').length, 1, 'a refusal exports nothing');
-  openssl.write('shop.pem', await certificates.export({ ...ask, root: true }));
+  openssl.write('shop.pem', await certificates.export({ ...ask, proven: true }));
   assert.match(openssl.run('pkey', '-in', 'shop.pem', '-noout', '-check'), /Key is valid/);
-  const p12 = { ...ask, root: true, format: 'pkcs12', passphrase: 'sesame' } as const;
+  const p12 = { ...ask, proven: true, format: 'pkcs12', passphrase: 'sesame' } as const;
   openssl.write('shop.p12', await certificates.export(p12));
   openssl.run('pkcs12', '-in', 'shop.p12', '-passin', 'pass:sesame', '-nodes');
   await refused(certificates.export({ ...p12, passphrase: '' }), 'invalid', /4 characters/);
@@ -223,7 +223,7 @@ test('no key is in the files of the unit, its events, its rows, its errors or it
   said.push(JSON.stringify([await certificates.list(), bench.events.latest(1000)]));
   for (const name of ['shop.example', 'rsa']) {
     said.push(JSON.stringify(await certificates.get(name)));
-    const ask = { name, author: 'ada', root: true, format: 'pem', key: false } as const;
+    const ask = { name, author: 'ada', proven: true, format: 'pem', key: false } as const;
     said.push((await certificates.export(ask)).toString('latin1'));
   }
   for (const file of readdirSync(bench.folder)) {
@@ -403,7 +403,7 @@ test('without the machine key the unit runs, and says what it lacks', async ({ b
   const ask = {
     name: 'shop.example',
     author: 'root',
-    root: true,
+    proven: true,
     format: 'pem',
     key: true,
   } as const;

@@ -196,6 +196,28 @@ test('routers of the document run without a pairing, and take their addresses fr
   assert.equal(paired.shared, ['10.0.0.80', '10.0.0.81']);
 });
 
+test('virtual MAC addresses and passwords go to the routers that can have them', () => {
+  const pair: PairDocument = {
+    'virtual-mac': true,
+    version: 2,
+    'virtual-routers': {
+      near: { id: 11, addresses: ['10.0.0.90', 'fd00::90'], password: 'secret' },
+      far: { id: 12, addresses: ['10.0.1.90'], peers: ['10.0.1.2'] },
+      plain: { id: 13, addresses: ['10.0.2.90'], 'virtual-mac': false },
+    },
+  };
+  const routers = compiled('a', null, [], pair).groups.flatMap((group) => group.routers);
+  assert.equal(
+    routers.map(({ name, virtualMac, password }) => [name, virtualMac, password]),
+    [
+      ['near/ipv4', true, 'secret'],
+      ['near/ipv6', true, null],
+      ['far', false, null],
+      ['plain', false, null],
+    ],
+  );
+});
+
 test('what nobody can hold is told, and the network tier does not hold it either', () => {
   const far = compiled('a', 'b', ['192.0.2.7']);
   assert.equal(far.groups, []);

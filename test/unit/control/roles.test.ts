@@ -24,7 +24,13 @@ const group = (name: string, router = name): GroupText => ({
   routers: [
     {
       ...{ name: router, interface: 'eth0', vrid: 5, family: 4, version: 3, interval: 30 },
-      ...{ addresses: ['10.0.0.80'], checksum: 'message', password: null, peers: [] },
+      ...{
+        addresses: ['10.0.0.80'],
+        checksum: 'message',
+        password: null,
+        peers: [],
+        virtualMac: false,
+      },
       otherAddresses: 'accept',
     },
   ],

@@ -54,6 +54,7 @@ function route(more: Partial<Route> = {}): Route {
     interfaceIndex: 1,
     gateway: null,
     cloned: false,
+    dead: false,
     ...more,
   };
 }

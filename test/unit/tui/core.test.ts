@@ -1,7 +1,8 @@
 /** What the parts of the dashboard's core do: tables, charts, history, keys, events. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chart, sparkline } from '../../../tui/chart.js';
+import { sparkline } from '../../../appliance/cli/sparkline.js';
+import { chart } from '../../../tui/chart.js';
 import { fit, plain, textOf, wrap } from '../../../tui/frame.js';
 import { History, secondsOfColumn, SPAN_SECONDS } from '../../../tui/history.js';
 import { MENU } from '../../../tui/keys.js';

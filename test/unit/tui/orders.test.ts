@@ -1,10 +1,12 @@
 /** What the screens of the pair and the certificates order of the daemon, and what they ask before. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Effect, Model, Place } from '../../../tui/model.js';
+import type { BackupEffect, Effect, Model, Place } from '../../../tui/model.js';
 import { step } from '../../../tui/step.js';
 import { textOf } from '../../../tui/frame.js';
+import { askRestore } from '../../../tui/system-keys.js';
 import { view } from '../../../tui/view.js';
+import { BACKUP } from '../api/fake-system.js';
 import { ALONE, INVITED } from '../api/fake-pair.js';
 import { CERTIFICATE } from '../api/fake-certificates.js';
 import { after, keys, world } from './world.js';
@@ -20,7 +22,7 @@ function ordered(model: Model, ...typed: readonly string[]): Effect | undefined 
 }
 
 function call(effect: Effect | undefined): object | null {
-  return effect?.type === 'act' || effect?.type === 'import' ? effect.call : null;
+  return effect !== undefined && 'call' in effect ? effect.call : null;
 }
 
 const question = ({ overlay }: Model): string =>
@@ -39,6 +41,50 @@ for (const [what, place, typed, expected] of [
     ['p10.0.0.1', 'Enter', ' CODE ', 'Enter'],
     { method: 'POST', path: '/v1/pair/join', json: { code: 'CODE', address: '10.0.0.1' } },
   ],
+  [
+    'back up',
+    'system',
+    ['b/root/a', 'Enter', 'Enter', 'correct horse', 'Enter', 'correct horse', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/system/backup',
+      json: { scope: 'unit' },
+      passphrase: 'correct horse',
+    },
+  ],
+  [
+    'take a support bundle',
+    'system',
+    ['B/tmp/a.tar.gz', 'Enter', 'Right', 'Enter'],
+    { method: 'POST', path: '/v1/system/support-bundle', json: { 'mask-addresses': true } },
+  ],
+  [
+    'erase',
+    'system',
+    ['Eweir-a', 'Enter', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/system/factory-reset',
+      json: { name: 'weir-a', 'keep-logs': false },
+    },
+  ],
+  [
+    'reboot',
+    'system',
+    ['P', 'Right', 'Enter'],
+    { method: 'POST', path: '/v1/system/power', json: { action: 'reboot' } },
+  ],
+  [
+    'upgrade',
+    'system',
+    ['u/data/next', 'Enter', 'Right', 'Enter', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/upgrade',
+      json: { file: '/data/next', pair: true, 'allow-older': false },
+    },
+  ],
+  ['go back a slot', 'system', ['O', 'y'], { method: 'POST', path: '/v1/upgrade/back', json: {} }],
   ['leave', 'pair', ['L', 'y'], { method: 'DELETE', path: '/v1/pair' }],
   [
     'fail one over',
@@ -206,6 +252,46 @@ test('pasted PEM is sent as octets, and forgotten once it is imported', () => {
   const done = after(pasted, { type: 'done', text: 'Imported.', about: 'certificates', value: {} });
   assert.is(done.place.screen, 'certificates');
   assert.not.match(JSON.stringify({ ...done, history: null }), /-KEY-/);
+});
+
+test('a unit is erased only when its name was typed', () => {
+  const model = after(world({ place: at('system') }), ...keys('Eweir-b', 'Enter', 'Enter'));
+  assert.is(
+    model.overlay?.kind === 'ask' && model.overlay.problem,
+    'Type weir-a to erase it; Esc leaves everything as it is.',
+  );
+});
+
+test('where the host does not let Weir, nothing is rebooted', () => {
+  const there = world({ place: at('system') });
+  const system = { ...there.data.system!, value: { unit: 'weir-a', power: false, copies: '/' } };
+  const model = after({ ...there, data: { ...there.data, system } }, ...keys('P'));
+  assert.match(model.overlay?.kind === 'message' ? model.overlay.text : '', /--power systemctl/);
+});
+
+test('a backup is looked into, and restored after yes alone; a passphrase is never drawn', () => {
+  const system = world({ place: at('system') });
+  const typed = ['t/root/a', 'Enter', 'correct horse', 'Enter'];
+  const shown = textOf(view(after(system, ...keys(...typed))));
+  assert.not.match(shown, /correct/);
+  const from: BackupEffect = {
+    type: 'inspect',
+    file: '/root/a',
+    passphrase: 'correct horse',
+    configurationOnly: false,
+  };
+  assert.equal(ordered(system, ...typed, 'Enter'), from);
+  const asked = after(system, { type: 'asks', overlay: askRestore(BACKUP, from) });
+  assert.match(
+    question(asked),
+    /1 change of the configuration[\s\S]*adds the certificate shop.example/,
+  );
+  assert.not.match(textOf(view(asked)), /correct/);
+  assert.equal(ordered(asked, 'y'), { ...from, type: 'restore' });
+  assert.is(ordered(asked, 'n'), undefined);
+  const refusal = 'There is no room.';
+  const not = askRestore({ ...BACKUP, restore: { ...BACKUP.restore, refusal } }, from);
+  assert.is(not.kind === 'message' && not.text, refusal);
 });
 
 test.run();

@@ -11,12 +11,14 @@ import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
 import type { Model, Place } from '../../../tui/model.js';
 import { view } from '../../../tui/view.js';
 import { STATUS } from '../api/fake-daemon.js';
+import { LIVE } from '../api/fake-traffic.js';
 import { ALONE } from '../api/fake-pair.js';
 import {
   after,
   ASCII,
   keys,
   LARGE,
+  me,
   SMALL,
   stylesOf,
   THEN,
@@ -42,6 +44,14 @@ const EMPTY: NonNullable<World['answers']> = {
   config: { revision: null, document: null },
 };
 
+const FIRST_BOOT: World = { place: at('wizard'), answers: EMPTY };
+
+/** Every page up to what the members said. */
+const TO_TRIAL: readonly string[] = [
+  ...['Enter', 'weir-a', 'Enter', 'shop', 'Enter', '10.0.0.80', 'Enter', '80', 'Enter'],
+  ...['Enter', '10.0.1.11:8080 10.0.1.12:8080', 'Enter', 'Down', '/healthz', 'PageDown'],
+];
+
 const SCREENS: readonly {
   readonly name: string;
   readonly of: World;
@@ -54,6 +64,12 @@ const SCREENS: readonly {
     name: 'overview-empty',
     of: { answers: { status: { ...STATUS, revision: null, alarms: [] }, services: [] } },
   },
+  { name: 'overview-day', of: { place: { ...at('overview'), span: '24h' } } },
+  { name: 'live-clients', of: { place: at('live', 'clients'), live: LIVE.clients } },
+  { name: 'live-urls', of: { place: at('live', 'urls'), live: LIVE.urls } },
+  { name: 'live-flows', of: { place: at('live', 'flows'), live: LIVE.flows } },
+  { name: 'live-log', of: { place: at('live', 'log'), live: LIVE.log }, typed: [' '] },
+  { name: 'live-filter', of: { place: at('live', 'urls'), live: LIVE.urls }, typed: ['/status:5'] },
   { name: 'services', of: { place: at('services') } },
   { name: 'pools', of: { place: at('pools') } },
   { name: 'members', of: { place: at('members') } },
@@ -81,6 +97,18 @@ const SCREENS: readonly {
   },
   { name: 'history', of: { place: at('revisions') } },
   { name: 'revision', of: { place: at('revision', '7') }, typed: ['b'] },
+  { name: 'access', of: { place: at('access') } },
+  { name: 'access-add', of: { place: at('access') }, typed: ['a192.0.2.9', 'Enter', 'Right'] },
+  { name: 'certificate-export', of: { place: at('certificates') }, typed: ['e'] },
+  { name: 'pair-prefer', of: { place: at('pair') }, typed: ['P'] },
+  { name: 'wizard', of: FIRST_BOOT, typed: ['Enter'] },
+  {
+    name: 'wizard-error',
+    of: FIRST_BOOT,
+    typed: ['Enter', 'weir-a', 'Enter', 'shop', 'Enter', '10.0.0.999', 'Enter', '80', 'Enter'],
+  },
+  { name: 'wizard-trial', of: FIRST_BOOT, typed: TO_TRIAL },
+  { name: 'wizard-commit', of: FIRST_BOOT, typed: [...TO_TRIAL, 'Enter'] },
   { name: 'pair', of: { place: at('pair') } },
   { name: 'pair-failover', of: { place: at('pair') }, typed: ['f'] },
   {
@@ -93,6 +121,17 @@ const SCREENS: readonly {
   { name: 'certificate-request', of: { place: at('certificates') }, typed: ['c'] },
   { name: 'system', of: { place: at('system') } },
   { name: 'audit', of: { place: at('audit') } },
+  { name: 'users', of: { place: at('users'), answers: { me: me('anna', 'administrator') } } },
+  {
+    name: 'users-new',
+    of: { place: at('users') },
+    typed: ['notto2', 'Tab', 'Left', 'Tab', 'a password'],
+  },
+  {
+    name: 'not-allowed',
+    of: { place: at('members'), answers: { me: me('vera', 'viewer') } },
+    typed: ['d'],
+  },
   { name: 'help', of: { place: at('members') }, typed: ['?'] },
   { name: 'help-config', of: { place: at('config') }, typed: ['?', 'Down'] },
   { name: 'palette', of: {}, typed: [':dr'] },

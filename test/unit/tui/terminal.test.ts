@@ -2,12 +2,14 @@
  * The dashboard as a person sees and drives it: the built command on a pseudoterminal, against the
  * fake daemon, and the screen of a terminal emulator.
  */
+import { userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PortError } from '../../../appliance/api/port.js';
 import { createApi } from '../../../appliance/api/server.js';
 import { withTerminal, type Screen } from '../../support/terminal.js';
+import { PASSWORD } from '../../support/user-scene.js';
 import { DELTAS, event, FakeDaemon, MEMBERS, STATUS } from '../api/fake-daemon.js';
 import { MemoryLog, withApi, withFolder } from '../api/fixture.js';
 import { weir } from '../cli/weir.js';
@@ -271,6 +273,49 @@ test('a daemon that does not answer is called silent, and keys work meanwhile', 
       beat(daemon);
       await screen.until('that it speaks', shows('● connected'));
     }),
+  ));
+
+test('who is not known logs in, sees who they are, and leaves nothing behind when they log out', () =>
+  withApi(
+    async ({ socket, daemon }) => {
+      const of = { password: PASSWORD, author: 'root' };
+      await daemon.users.add({ name: 'anna', role: 'administrator', ...of });
+      await daemon.users.add({ name: 'vera', role: 'viewer', ...of });
+      await dashboard(socket, {}, async (screen) => {
+        await screen.until('the login box', shows('Log in', 'Name', 'not logged in'));
+        screen.send('vera\rwrong password\r');
+        await screen.until('the refusal', shows('name or the password is wrong'));
+        assert.not.match(screen.text().join('\n'), /shop/);
+        screen.send(`${PASSWORD}\r`);
+        await screen.until('the overview', shows('vera viewer', 'connected', 'shop', 'event 2'));
+        assert.not.match(screen.sent(), /horse|wrong password/);
+        screen.send('4');
+        await screen.until('the members', shows('[4 Members]', '10.0.1.11:8080'));
+        screen.send('d');
+        await screen.until('why not', shows('needs the role operator', 'vera has the role viewer'));
+        screen.send(':logout\r');
+        await screen.until('the login box', shows('Log in', 'You have logged out'));
+        await screen.until('nothing of before', (text) => !text.includes('shop'));
+        assert.is(daemon.users.list()[1]?.sessions, 0);
+        screen.send('anna\r');
+        screen.send(`${PASSWORD}\r`);
+        await screen.until('somebody else', shows('anna administrator', 'connected', 'shop'));
+        await daemon.users.set({ name: 'anna', password: `${PASSWORD} 2`, author: 'root' });
+        beat(daemon);
+        await screen.until('that the session is over', shows('Log in', 'Your session is over'));
+        for (let failure = 0; failure < 5; failure++) {
+          await daemon.users
+            .login({ name: 'anna', password: 'wrong password', source: 'x', from: 'x' })
+            .then(
+              () => assert.unreachable(),
+              () => undefined,
+            );
+        }
+        screen.send('x\r');
+        await screen.until('for how long it is locked', shows('not tried for another'));
+      });
+    },
+    { consoleUser: userInfo().username, heartbeatMs: 50 },
   ));
 
 test('without a terminal it says what to use instead', () =>

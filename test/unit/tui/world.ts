@@ -2,15 +2,25 @@
  * Models as they are after the fake daemon answered everything, and frames as text that a reviewer
  * can read.
  */
-import type { ConfigView, Document, ServiceRow } from '../../../appliance/api/contract.js';
+import type {
+  ConfigView,
+  Document,
+  LiveMessage,
+  Me,
+  ServiceRow,
+  TokenRow,
+  UserRow,
+} from '../../../appliance/api/contract.js';
 import { jsonSchema } from '../../../appliance/config/reference.js';
 import type { Node } from '../../../tui/config/schema.js';
+import { livePath } from '../../../tui/live.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
 import {
   firstModel,
   OVERVIEW,
   pathOf,
   type Answers,
+  type Effect,
   type Model,
   type Place,
   type Topic,
@@ -19,6 +29,7 @@ import type { Key } from '../../../tui/keys.js';
 import { step, type Action, type AnswerAction } from '../../../tui/step.js';
 import { judged } from './judge.js';
 import {
+  ACCESS,
   DETAIL,
   DROPS,
   event,
@@ -32,8 +43,11 @@ import {
   STATUS,
   THEN,
   TIERS,
+  TRIAL,
 } from '../api/fake-daemon.js';
+import { SLOTS_IDLE } from '../api/fake-upgrades.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
+import { trafficOf } from '../api/fake-traffic.js';
 import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
 import { ROUTERS } from '../api/router-rows.js';
@@ -75,6 +89,32 @@ export const CONFIGURED: Document = {
 export const CONFIG: ConfigView = { revision: 7, document: CONFIGURED };
 export const SCHEMA = jsonSchema() as Node;
 
+const ROOT: Me = {
+  ...{ name: 'root', role: 'administrator', via: 'root', from: 'root', author: 'root' },
+  expires: null,
+};
+
+export const me = (name: string, role: Me['role']): Me => ({
+  ...{ name, role, via: 'session', from: 'console', author: `${name} (console)` },
+  expires: THEN + 3_600_000,
+});
+
+const user = (name: string, role: Me['role'], more: Partial<UserRow> = {}): UserRow => ({
+  ...{ name, role, disabled: false, created: THEN - 9e8, passwordChanged: THEN - 8e8 },
+  ...{ lastLogin: THEN - 60_000, lockedUntil: null, sessions: 1, ...more },
+});
+const USERS: readonly UserRow[] = [
+  user('anna', 'administrator'),
+  user('otto', 'operator', { lockedUntil: THEN + 30_000 }),
+  user('vera', 'viewer', { disabled: true, lastLogin: null }),
+];
+const TOKENS: readonly TokenRow[] = [
+  {
+    ...{ name: 'ci', role: 'operator', created: THEN - 9e8, expires: THEN + 9e8 },
+    ...{ author: 'anna (console)', lastUsed: THEN - 5000 },
+  },
+];
+
 const ANSWERS: Answers = {
   status: STATUS,
   services,
@@ -92,10 +132,17 @@ const ANSWERS: Answers = {
   pair: PAIRED,
   routers: ROUTERS,
   hardware: HARDWARE,
+  access: ACCESS,
+  me: ROOT,
+  users: USERS,
+  tokens: TOKENS,
+  system: { unit: 'weir-a', power: true, copies: '/var/lib/weir/backups' },
+  upgrade: SLOTS_IDLE,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
   flows: FLOWS,
+  traffic: trafficOf('unit'),
 };
 
 export function answer<T extends Topic>(
@@ -111,16 +158,27 @@ export function answer<T extends Topic>(
   } as AnswerAction;
 }
 
-/** As it is after the actions; candidates are judged at once. */
+/** As it is after the actions; candidates are judged at once, and members tried. */
 export function after(model: Model, ...actions: readonly Action[]): Model {
   return actions.reduce((before, action) => {
     const { model: next, effects } = step(before, action);
     return effects.reduce((now, effect) => {
-      if (effect.type !== 'check') return now;
-      const check = judged(now.data.config?.value?.document ?? null, effect.document);
-      return step(now, { type: 'checked', serial: effect.serial, check }).model;
+      const heard = answerTo(now, effect);
+      return heard === null ? now : after(now, heard);
     }, next);
   }, model);
+}
+
+function answerTo({ data }: Model, effect: Effect): Action | null {
+  if (effect.type === 'trial') {
+    return { type: 'wizard', answer: { about: 'trial', serial: effect.serial, trial: TRIAL } };
+  }
+  if (effect.type !== 'check') return null;
+  const check = judged(data.config?.value?.document ?? null, effect.document);
+  const { serial, about } = effect;
+  return about === 'wizard'
+    ? { type: 'wizard', answer: { about: 'check', serial, check } }
+    : { type: 'checked', serial, check };
 }
 
 export interface World {
@@ -128,6 +186,8 @@ export interface World {
   readonly size?: Size;
   readonly place?: Place;
   readonly answers?: Partial<Answers>;
+  /** What is told of live traffic, on its screen. */
+  readonly live?: LiveMessage;
   /** Seconds of traffic before now. */
   readonly seconds?: number;
 }
@@ -136,7 +196,11 @@ export interface World {
 export function world(of: World = {}): Model {
   const { look = UTF8, size = SMALL, place = OVERVIEW, seconds = 120 } = of;
   const answers: Answers = { ...ANSWERS, ...of.answers };
-  const first = { ...firstModel({ now: THEN, size, look, socket: '/run/weir/weir.sock' }), place };
+  const first = {
+    ...firstModel({ now: THEN, size, look, socket: '/run/weir/weir.sock' }),
+    place,
+    wizardOffered: true,
+  };
   const before = Array.from({ length: seconds }, (_, index) => {
     const share = (1 + Math.sin(index / 9)) / 2;
     const rows = answers.services.map((row): ServiceRow => {
@@ -146,12 +210,16 @@ export function world(of: World = {}): Model {
     return answer('services', rows, place, THEN - (seconds - index) * 1000);
   });
   const topics = Object.keys(answers) as Topic[];
+  const path = livePath(first);
+  const live: Action[] =
+    path === null || of.live === undefined ? [] : [{ type: 'live', path, message: of.live }];
   return after(
     first,
     { type: 'link', link: { state: 'up', since: THEN, why: '' } },
     ...before,
     ...topics.map((topic) => answer(topic, answers[topic], place)),
     { type: 'events', rows: [event(1), event(2)], past: true },
+    ...live,
   );
 }
 

@@ -12,9 +12,11 @@ import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../../../native/ffi/netlink-message.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { HELD_ORIGIN } from '../../../net/service-addresses.js';
+import { encodeUp } from '../../../net/macvlan.js';
 import * as wire from '../../../net/wire.js';
 import type { RouterSettings } from '../settings.js';
 import type { Interfaces } from './interfaces.js';
+import { isVirtualDevice } from './virtual-macs.js';
 
 type Report = (subject: string, message: string | null) => void;
 interface Step {
@@ -62,10 +64,12 @@ export class HeldAddresses {
 
   async #place(): Promise<void> {
     const wanted = new Map<string, Step>();
-    for (const { interface: name, addresses } of this.#wanted) {
-      const link = this.#interfaces.named(name);
+    const seats = new Set<number>();
+    for (const router of this.#wanted) {
+      const link = this.#interfaces.seatOf(router);
       if (link === null) continue;
-      for (const bytes of addresses) {
+      if (router.virtualMac) seats.add(link.index);
+      for (const bytes of router.addresses) {
         const step = { interfaceIndex: link.index, bytes };
         wanted.set(keyOf(step), step);
       }
@@ -83,8 +87,32 @@ export class HeldAddresses {
     );
     await Promise.all([
       this.#change(wire.RTM_DELADDR, remove),
-      this.#change(wire.RTM_NEWADDR, add),
+      this.#setUp(true, (link) => !link.up && seats.has(link.index)).then(() =>
+        this.#change(wire.RTM_NEWADDR, add),
+      ),
     ]);
+    await this.#setUp(false, (link) => link.up && !seats.has(link.index));
+  }
+
+  /** Devices with MAC addresses of their own. */
+  async #setUp(up: boolean, fits: (link: wire.Link) => boolean): Promise<void> {
+    const links = this.#interfaces.links
+      .all()
+      .filter((link) => isVirtualDevice(link) && fits(link));
+    if (links.length === 0) return;
+    const answers = await this.#interfaces.requests.batch(
+      links.map(({ index }) => ({ type: wire.RTM_NEWLINK, payload: encodeUp(index, up) })),
+    );
+    links.forEach((link, index) => {
+      const answer = answers[index];
+      const failed = answer instanceof SystemError && answer.code !== 'ENODEV';
+      const message = failed
+        ? `${link.name} cannot be set ${up ? 'up' : 'down'}: ${answer.message}`
+        : null;
+      this.#report(`state of ${link.name}`, message);
+      // The notification comes later than the next difference may be made.
+      if (!(answer instanceof SystemError)) this.#interfaces.links.set({ ...link, up });
+    });
   }
 
   async #change(type: number, steps: readonly Step[]): Promise<void> {

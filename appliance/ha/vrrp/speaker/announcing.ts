@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { SystemError } from '../../../../native/ffi/libc.js';
 import { FrameSender } from '../../../../native/ffi/packet-socket.js';
 import { gratuitousArp, unsolicitedAdvertisement } from '../announcement.js';
+import type { Outgoing } from '../engine.js';
+import { advertisementFrame, virtualMac } from '../virtual-mac.js';
 import type { Announcement } from './holding.js';
 import type { Interfaces } from './interfaces.js';
 
@@ -20,6 +22,7 @@ export class Announcing {
   send({ router, round }: Announcement): void {
     const link = this.#interfaces.named(router.interface);
     if (link === null || link.mac.length !== 6) return;
+    const mac = router.virtualMac ? virtualMac(router) : link.mac;
     const subject = `announcing ${router.name}`;
     try {
       const forwarding = router.family === 6 && forwards(router.interface);
@@ -27,8 +30,8 @@ export class Announcing {
         const frame =
           router.family === 4
             ? // Some hosts take notice of one form only, so both are sent in turn.
-              gratuitousArp(link.mac, address, round % 2 === 1 ? 'request' : 'reply')
-            : unsolicitedAdvertisement(link.mac, address, { router: forwarding });
+              gratuitousArp(mac, address, round % 2 === 1 ? 'request' : 'reply')
+            : unsolicitedAdvertisement(mac, address, { router: forwarding });
         this.#frames.send(link.index, frame);
       }
       this.#report(subject, null);
@@ -36,6 +39,14 @@ export class Announcing {
       if (!(error instanceof SystemError)) throw error;
       this.#report(subject, `cannot announce the addresses of ${router.name}: ${error.message}`);
     }
+  }
+
+  /** An advertisement from the router's own MAC address. Throws SystemError. */
+  advertise({ router, ends, message }: Outgoing): void {
+    const link = this.#interfaces.named(router.interface);
+    if (link === null) return;
+    const mac = virtualMac(router);
+    this.#frames.send(link.index, advertisementFrame(mac, router.family, ends, message));
   }
 
   close(): void {

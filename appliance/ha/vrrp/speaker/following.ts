@@ -6,6 +6,7 @@ import type { LinkState, VrrpEngine } from '../engine.js';
 import type { GroupSettings } from '../settings.js';
 import type { Interfaces } from './interfaces.js';
 import type { Sockets } from './sockets.js';
+import type { VirtualMacs } from './virtual-macs.js';
 
 const NO_INTERFACE: LinkState = { running: false, sources: { 4: null, 6: null } };
 
@@ -13,10 +14,12 @@ export class Following {
   readonly #interfaces: Interfaces;
   readonly #sockets: Sockets;
   readonly #engine: VrrpEngine;
+  readonly #macs: VirtualMacs;
   /** What the engine was told. */
   readonly #told = new Map<string, string>();
 
-  constructor(interfaces: Interfaces, sockets: Sockets, engine: VrrpEngine) {
+  constructor(interfaces: Interfaces, sockets: Sockets, engine: VrrpEngine, macs: VirtualMacs) {
+    this.#macs = macs;
     this.#interfaces = interfaces;
     this.#sockets = sockets;
     this.#engine = engine;
@@ -35,8 +38,13 @@ export class Following {
     const movable = (address: InterfaceAddress): boolean =>
       movesByItself(address) || moving.has(address.address);
     for (const name of new Set(routers.map((router) => router.interface))) {
-      const state = this.#interfaces.stateOf(name, movable) ?? NO_INTERFACE;
-      const text = JSON.stringify([state.running, ...Object.values(state.sources).map(String)]);
+      const withoutMac = routers.filter((one) => one.interface === name && !this.#macs.has(one));
+      const state = {
+        ...(this.#interfaces.stateOf(name, movable) ?? NO_INTERFACE),
+        withoutMac: new Set(withoutMac.map((router) => router.name)),
+      };
+      const sources = Object.values(state.sources).map(String);
+      const text = JSON.stringify([state.running, ...sources, ...state.withoutMac]);
       if (this.#told.get(name) === text) continue;
       this.#told.set(name, text);
       this.#engine.link(name, state, now);

@@ -13,13 +13,14 @@ import { visitCpu } from '../../../../native/ffi/affinity.js';
 import { drainEventfd, SystemError } from '../../../../native/ffi/libc.js';
 import { NetlinkSocket } from '../../../../native/ffi/netlink.js';
 import { doingOf, signalProcess } from '../../../../native/ffi/pidfd.js';
+import { sendFrame } from '../../../../native/ffi/packet-socket.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { RawSocket } from '../../../../native/ffi/raw-socket.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
-import { VRRP_HOP_LIMIT, VRRP_PROTOCOL, vrrpGroups } from '../packet.js';
+import { TRAFFIC_CLASS, VRRP_HOP_LIMIT, VRRP_PROTOCOL, vrrpGroups } from '../packet.js';
+import { advertisementFrame } from '../virtual-mac.js';
 import { takeOffHeldAddresses } from './addresses.js';
 import type { Farewell, Lease } from './lease.js';
-import { TRAFFIC_CLASS } from './sockets.js';
 
 /** Between two looks at a speaker that holds nothing; how the speaker knows that its guard lives. */
 export const GUARD_LOOKS_MS = 500;
@@ -141,8 +142,19 @@ export class Guard {
 }
 
 /** Nobody else can be told of one that cannot be sent, and others find out by themselves. */
-function sendFarewell({ interface: on, family, source, destination, message }: Farewell): void {
+function sendFarewell({
+  interface: on,
+  family,
+  mac,
+  source,
+  destination,
+  message,
+}: Farewell): void {
   try {
+    if (mac !== null) {
+      sendFrame(on.index, advertisementFrame(mac, family, { source, destination }, message));
+      return;
+    }
     const socket = new RawSocket({
       family,
       protocol: VRRP_PROTOCOL,

@@ -115,6 +115,8 @@ export class Holding {
   }
 }
 
-function placesOf({ interface: name, addresses }: RouterSettings): readonly string[] {
-  return [name, ...addresses.map(formatAddress)];
+function placesOf(router: RouterSettings): readonly string[] {
+  const { interface: name, addresses } = router;
+  const seat = router.virtualMac ? `${name} ${router.vrid}` : name;
+  return [seat, ...addresses.map(formatAddress)];
 }

@@ -12,6 +12,17 @@ import { AddressTable, LinkTable } from '../../../net/links.js';
 import { isLinkLocal } from '../../../net/prefix.js';
 import * as wire from '../../../net/wire.js';
 import type { LinkState } from '../engine.js';
+import type { RouterSettings } from '../settings.js';
+
+type Seated = Pick<RouterSettings, 'interface' | 'vrid' | 'family' | 'virtualMac'>;
+
+/** Of the device with a router's own MAC address. `below`: index of its interface. */
+export function virtualDeviceName(
+  below: number,
+  { vrid, family }: Pick<Seated, 'vrid' | 'family'>,
+): string {
+  return `wv${below}.${vrid}.${family}`;
+}
 
 export class Interfaces {
   readonly links = new LinkTable();
@@ -70,6 +81,13 @@ export class Interfaces {
 
   named(name: string): wire.Link | null {
     return this.links.all().find((link) => link.name === name) ?? null;
+  }
+
+  /** Where a router's addresses are put; null: it is not there. */
+  seatOf(router: Seated): wire.Link | null {
+    const link = this.named(router.interface);
+    if (link === null || !router.virtualMac) return link;
+    return this.named(virtualDeviceName(link.index, router));
   }
 
   /**

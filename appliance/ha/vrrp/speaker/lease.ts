@@ -17,6 +17,8 @@ import type { Family } from '../../../config/address-codec.js';
 export interface Farewell {
   readonly interface: { readonly name: string; readonly index: number };
   readonly family: Family;
+  /** That it comes from; null: the interface's own. */
+  readonly mac: Uint8Array | null;
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
   readonly message: Uint8Array;
@@ -96,15 +98,22 @@ export class Lease {
 
 type FarewellText = ReturnType<typeof asText>;
 
-function asText({ source, destination, message, ...rest }: Farewell) {
+function asText({ mac, source, destination, message, ...rest }: Farewell) {
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-  return { ...rest, source: hex(source), destination: hex(destination), message: hex(message) };
+  return {
+    ...rest,
+    mac: mac === null ? null : hex(mac),
+    source: hex(source),
+    destination: hex(destination),
+    message: hex(message),
+  };
 }
 
-function fromText({ source, destination, message, ...rest }: FarewellText): Farewell {
+function fromText({ mac, source, destination, message, ...rest }: FarewellText): Farewell {
   const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex');
   return {
     ...rest,
+    mac: mac === null ? null : bytes(mac),
     source: bytes(source),
     destination: bytes(destination),
     message: bytes(message),

@@ -114,6 +114,7 @@ const router = z
       .transform((text) => Buffer.from(text, 'latin1'))
       .nullable(),
     peers: z.array(address).max(8),
+    virtualMac: z.boolean(),
     otherAddresses: z.enum(['accept', 'refuse']),
   })
   .superRefine((settings, context) => {
@@ -131,6 +132,9 @@ const router = z
     const size = family === 4 ? 4 : 16;
     for (const bytes of [...settings.addresses, ...settings.peers]) {
       if (bytes.length !== size) refuse(`${formatAddress(bytes)} is of the other family`);
+    }
+    if (settings.virtualMac && settings.peers.length > 0) {
+      refuse('a virtual MAC address goes with multicast only');
     }
     for (const peer of settings.peers) {
       // Advertisements leave from the link-local address.

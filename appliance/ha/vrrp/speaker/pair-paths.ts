@@ -9,11 +9,11 @@ import { SystemError } from '../../../../native/ffi/libc.js';
 import type { Poller } from '../../../../native/ffi/poller.js';
 import { UdpSocket } from '../../../../native/ffi/udp-socket.js';
 import { formatAddress } from '../../../config/address-codec.js';
+import { TRAFFIC_CLASS } from '../packet.js';
 import { LONGEST_HEARTBEAT, RUN_BYTES, type Report } from '../paths/heartbeat.js';
 import { Peer, type PathCounts, type PeerNews, type Sent } from '../paths/peer.js';
 import type { PathSettings, PathsSettings } from '../paths/settings.js';
 import type { Interfaces } from './interfaces.js';
-import { TRAFFIC_CLASS } from './sockets.js';
 
 /** More than a socket's buffer holds: one turn takes all that has come. */
 const MOST_DATAGRAMS = 4096;

@@ -10,10 +10,8 @@ import type { Poller } from '../../../../native/ffi/poller.js';
 import { RawSocket } from '../../../../native/ffi/raw-socket.js';
 import type { Link } from '../../../net/wire.js';
 import type { Arrival } from '../acceptance.js';
-import { VRRP_HOP_LIMIT, VRRP_PROTOCOL, vrrpGroups } from '../packet.js';
+import { TRAFFIC_CLASS, VRRP_HOP_LIMIT, VRRP_PROTOCOL, vrrpGroups } from '../packet.js';
 
-/** Precedence "internetwork control" (RFC 791 §3.1), CS6. */
-export const TRAFFIC_CLASS = 0xc0;
 /** More than a socket's buffer holds: one turn takes all that has come. */
 const MOST_PACKETS = 4096;
 

@@ -17,6 +17,7 @@ import { VrrpEngine, type Outgoing } from '../engine.js';
 import { groupKey, type Report } from '../paths/heartbeat.js';
 import type { PeerNews } from '../paths/peer.js';
 import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../settings.js';
+import { virtualMac } from '../virtual-mac.js';
 import { HeldAddresses } from './addresses.js';
 import { Announcing } from './announcing.js';
 import { Following } from './following.js';
@@ -30,6 +31,7 @@ import { parseSettings, type FromSpeaker } from './messages.js';
 import { PairPaths } from './pair-paths.js';
 import { Parent, type Told } from './parent.js';
 import { Sockets } from './sockets.js';
+import { VirtualMacs } from './virtual-macs.js';
 import { warmUp } from './warm-up.js';
 
 /** An address that somebody takes off while it is held comes back this much later. */
@@ -62,6 +64,7 @@ export class Speaker {
   readonly #addresses: HeldAddresses;
   readonly #sockets: Sockets;
   readonly #paths: PairPaths;
+  readonly #macs: VirtualMacs;
   readonly #following: Following;
   readonly #leasing: Leasing;
   readonly #onConfigured: () => void;
@@ -137,7 +140,12 @@ export class Speaker {
       report,
     });
     this.#sockets = new Sockets({ poller: this.#poller, onReady: () => this.#turn(), report });
-    this.#following = new Following(this.#interfaces, this.#sockets, this.#engine);
+    this.#macs = new VirtualMacs(this.#interfaces, report, () => {
+      if (!this.#ended && this.#groups.length > 0) {
+        this.#act((now) => this.#following.follow(this.#groups, now));
+      }
+    });
+    this.#following = new Following(this.#interfaces, this.#sockets, this.#engine, this.#macs);
     this.#leasing = new Leasing(this.#guard, this.#clock, (message) => this.#tell(message));
   }
 
@@ -146,6 +154,7 @@ export class Speaker {
     await this.#interfaces.read();
     // What one left that was killed: this one begins as a backup.
     await this.#addresses.hold([]);
+    await this.#macs.want([]);
     await warmUp(this.#interfaces, this.#addresses, this.#announcing);
     await this.#guard.start();
     this.#wishes = wishes;
@@ -210,6 +219,7 @@ export class Speaker {
     this.#guard.close();
     if (this.#putBack !== null) clearTimeout(this.#putBack);
     await this.#addresses.hold([]);
+    await this.#macs.want([]);
     this.#sockets.close();
     this.#paths.close();
     this.#interfaces.close();
@@ -277,6 +287,7 @@ export class Speaker {
       this.#following.follow(this.#groups, now);
       this.#engine.configure(settings.groups, now);
     });
+    this.#followMacs();
     this.#onConfigured();
     this.#clock.reset();
     this.#tell({ kind: 'configured' });
@@ -307,8 +318,13 @@ export class Speaker {
   #networkChanged(): void {
     if (this.#ended) return;
     this.#paths.follow();
+    this.#followMacs();
     this.#act((now) => this.#following.follow(this.#groups, now));
     this.#putBackLater();
+  }
+
+  #followMacs(): void {
+    this.#macs.want(this.#groups.flatMap(({ routers }) => routers)).catch(this.#fail);
   }
 
   /** Lets the engine decide, and carries it out. */
@@ -369,7 +385,8 @@ export class Speaker {
   #send({ router, ends, message }: Outgoing): void {
     const subject = `sending ${router.name}`;
     try {
-      this.#sockets.send(router, ends, message);
+      if (router.virtualMac) this.#announcing.advertise({ router, ends, message });
+      else this.#sockets.send(router, ends, message);
       this.#report(subject, null);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -384,7 +401,15 @@ export class Speaker {
       const { family, interface: name } = router;
       return link === null
         ? []
-        : [{ interface: { name, index: link.index }, family, ...ends, message }];
+        : [
+            {
+              interface: { name, index: link.index },
+              family,
+              mac: router.virtualMac ? virtualMac(router) : null,
+              ...ends,
+              message,
+            },
+          ];
     });
   }
 

@@ -38,6 +38,7 @@ const router: RouterSettings = {
   checksum: 'message',
   password: null,
   peers: [],
+  virtualMac: false,
   otherAddresses: 'accept',
 };
 

@@ -11,6 +11,9 @@ import type { NewEvent } from '../../../../appliance/telemetry/event-log.js';
 import { CertificateStore } from '../../../../appliance/tls/certificate-store.js';
 import { makeCertificate, makeRequest } from '../../../../appliance/tls/issue.js';
 import { makeKey } from '../../../../appliance/tls/keys.js';
+import { Passwords } from '../../../../appliance/users/password.js';
+import { UserStore } from '../../../../appliance/users/user-store.js';
+import { CHEAP, PASSWORD, userScene } from '../../../support/user-scene.js';
 import { TicketKeys } from '../../../../appliance/tls/ticket-keys.js';
 import { freePort, PairUnit } from '../../../support/two-units.js';
 
@@ -24,6 +27,7 @@ class SharingUnit {
   readonly tickets: TicketKeys;
   readonly cookies: CookieSecret;
   readonly access: AccessEntries;
+  readonly users: UserStore;
   sharing: Sharing;
   now = 0;
   #wake: () => void = () => undefined;
@@ -45,6 +49,7 @@ class SharingUnit {
     });
     this.cookies = CookieSecret.open(folder);
     this.access = AccessEntries.open(join(folder, 'access.db'));
+    this.users = UserStore.open(join(folder, 'users.db'));
     this.sharing = this.#share();
     this.pairUnit.listener = (news) => {
       this.sharing.heard(news);
@@ -58,6 +63,7 @@ class SharingUnit {
       tickets: this.tickets,
       cookies: this.cookies,
       access: this.access,
+      users: this.users,
       onAccess: () => undefined,
       events: {
         append: (event) => {
@@ -118,6 +124,7 @@ class SharingUnit {
     this.tickets.close();
     this.certificates.close();
     this.access.close();
+    this.users.close();
     this.pairUnit.close();
   }
 }
@@ -366,5 +373,46 @@ test('temporary entries of access lists are on both, as they were last changed, 
       },
     },
   ));
+
+test('users and tokens of one unit open the other, and what is taken away is taken from both', async () => {
+  const passwords = new Passwords(CHEAP);
+  let secret = '';
+  const before = async (a: SharingUnit): Promise<void> => {
+    const here = userScene({ store: a.users, passwords });
+    const by = { author: 'root' };
+    await here.users.add({ name: 'anna', role: 'administrator', password: PASSWORD, ...by });
+    await here.users.add({ name: 'otto', role: 'operator', password: PASSWORD, ...by });
+    secret = here.users.createToken({ name: 'ci', role: 'viewer', lifetimeMs: null, ...by }).token;
+    here.close();
+  };
+  await withUnits(
+    async (a, b) => {
+      const there = userScene({ store: b.users, passwords });
+      const login = { password: PASSWORD, source: 'x', from: 'x' };
+      try {
+        const { token } = await there.users.login({ name: 'otto', ...login });
+        assert.is(there.users.holder(token, true)?.role, 'operator');
+        assert.is(there.users.holder(secret, true)?.name, 'ci');
+        const gone = new Promise<void>((resolve) => {
+          b.users.onChange((kind) => {
+            if (kind === 'token') resolve();
+          });
+        });
+        a.users.put('user', 'otto', null);
+        a.users.put('token', 'ci', null);
+        await gone;
+        assert.is(there.users.holder(token, true), null);
+        assert.is(there.users.holder(secret, true), null);
+        assert.equal(
+          b.users.list('user').map(({ name }) => name),
+          ['anna'],
+        );
+      } finally {
+        there.close();
+      }
+    },
+    { before },
+  );
+});
 
 test.run();

@@ -1,0 +1,86 @@
+/**
+ * The process that feeds the hardware watchdog, and that says on the console when the box is ready.
+ * It is a process of its own: a daemon that is stuck must not feed the watchdog that is to notice.
+ *
+ * Without a watchdog it only looks and says. systemd hears READY once the first answer is there, or
+ * after `FIRST_MS` without one, so that the dashboard comes up on a box that is not well, too.
+ */
+import { execFile } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { release } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client } from '../../cli/client.js';
+import { DEFAULT_SOCKET, type Status, type TierRow } from '../../api/contract.js';
+import { ANSWER_MS, lookAt, type Well } from './well.js';
+
+const DEVICE = '/dev/watchdog0';
+const EACH_MS = 5000;
+/** Looked at more often until the box is ready. */
+const EAGER_MS = 200;
+const FIRST_MS = 60_000;
+
+function openWatchdog(): number | null {
+  try {
+    return openSync(DEVICE, 'w');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function onConsole(line: string): void {
+  console.log(line);
+  try {
+    writeFileSync('/dev/console', `\r\nweir: ${line}\r\n`);
+  } catch (error) {
+    console.error(`the console cannot be written to: ${String(error)}`);
+  }
+}
+
+const uptime = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+
+async function main(): Promise<void> {
+  const client = new Client(DEFAULT_SOCKET, ANSWER_MS);
+  const look = (): Promise<Well> =>
+    lookAt({
+      status: () => client.json<Status>({ path: '/v1/status' }),
+      attached: async () => {
+        const tiers = await client.json<readonly TierRow[]>({ path: '/v1/tiers' });
+        return tiers.filter(({ mode }) => mode !== null).length;
+      },
+    });
+  const stop = new AbortController();
+  process.once('SIGTERM', () => {
+    stop.abort();
+  });
+  const sleep = (ms: number): Promise<void> =>
+    wait(ms, undefined, { signal: stop.signal }).catch(() => undefined);
+
+  const begun = performance.now();
+  let seen = await look();
+  while (!seen.well && performance.now() - begun < FIRST_MS && !stop.signal.aborted) {
+    await sleep(EAGER_MS);
+    seen = await look();
+  }
+  onConsole(
+    seen.well
+      ? `ready ${uptime().toFixed(1)} seconds after the kernel (Linux ${release()}), ${seen.why}`
+      : `not well: ${seen.why}`,
+  );
+  await promisify(execFile)('systemd-notify', ['--ready', `--status=${seen.why}`]);
+
+  const watchdog = openWatchdog();
+  if (watchdog === null) console.log('there is no hardware watchdog');
+  let before = seen.why;
+  while (!stop.signal.aborted) {
+    if (seen.why !== before) console.log(seen.well ? seen.why : `not well: ${seen.why}`);
+    before = seen.why;
+    if (seen.well && watchdog !== null) writeSync(watchdog, '1');
+    await sleep(EACH_MS);
+    seen = await look();
+  }
+  if (watchdog !== null) closeSync(watchdog);
+}
+
+await main();

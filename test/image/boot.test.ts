@@ -1,0 +1,141 @@
+/**
+ * The image boots: with BIOS and a first configuration from a seed, again after its power was
+ * cut, and with UEFI. Needs root, QEMU and an image (`npm run image`); under software emulation it
+ * takes minutes, so no time here is a requirement: what was measured is printed.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { projectRoot } from '../../appliance/paths.js';
+import { lacking, needs } from '../support/needs.js';
+import { Machine, type MachineOptions } from '../support/qemu.js';
+import { answered, ask, makeNetwork, makeSeed, startMember, TAPS } from './stage.js';
+
+const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
+/** Set in the process that has a network of its own. */
+const INSIDE = 'WEIR_TEST_NETWORK';
+const BOOT_MS = 240_000;
+
+const test = suite('the image');
+const READY = /weir: ready ([\d.]+) seconds/;
+
+interface Context {
+  folder: string;
+  seed: string;
+  machine: Machine | null;
+  member: Server | null;
+}
+const context: Context = { folder: '', seed: '', machine: null, member: null };
+
+function boot(firmware: MachineOptions['firmware'], overlay: string): Machine {
+  const folder = mkdtempSync(join(context.folder, 'machine-'));
+  const { seed } = context;
+  context.machine = new Machine({
+    ...{ image: IMAGE, folder, firmware, seed, taps: TAPS },
+    overlay: join(context.folder, overlay),
+  });
+  return context.machine;
+}
+
+const seconds = (machine: Machine): string =>
+  `${((performance.now() - machine.startedAt) / 1000).toFixed(1)} s after power-on`;
+
+async function serves(machine: Machine): Promise<void> {
+  assert.is(await answered('10.98.0.80', BOOT_MS), 'from the member\n');
+  console.log(`  the proxy answers ${seconds(machine)}`);
+  assert.is(await answered('10.98.0.81', BOOT_MS), 'from the member\n');
+  console.log(`  the fast path answers ${seconds(machine)}`);
+}
+
+async function facts(machine: Machine): Promise<void> {
+  const text = await machine.shell(
+    [
+      'echo kernel $(uname -r)',
+      'echo btf $(test -r /sys/kernel/btf/vmlinux && echo yes)',
+      'echo uring $(cat /proc/sys/kernel/io_uring_disabled)',
+      'echo ktls $(test -d /sys/module/tls && echo yes)',
+      'echo xdp $(ip -o link show | grep -c "xdp/id\\|xdp ")',
+      'echo root $(grep -c " / squashfs ro" /proc/mounts)',
+      'echo failed $(systemctl --failed --no-legend | wc -l)',
+      'systemctl --failed --no-legend',
+      'weir show tiers',
+    ].join('; '),
+  );
+  console.log(text.replace(/^/gm, '  '));
+  assert.match(text, /^btf yes$/m);
+  assert.match(text, /^uring 0$/m);
+  assert.match(text, /^ktls yes$/m);
+  assert.match(text, /^root 1$/m);
+  assert.match(text, /^failed 0$/m);
+  assert.match(text, /xdp on enp0s5\n +Mode +native/);
+}
+
+function inside(): void {
+  const image = needs.image(test);
+  test.before(async () => {
+    if (lacking('image') !== null) return;
+    context.folder = mkdtempSync(join(tmpdir(), 'weir-image-'));
+    makeNetwork();
+    context.seed = makeSeed(mkdtempSync(join(context.folder, 'seed-')));
+    context.member = await startMember();
+  });
+  test.after.each(async () => {
+    await context.machine?.cut();
+    context.machine = null;
+  });
+  test.after(() => {
+    // The box whose power was cut closed none of its connections.
+    context.member?.closeAllConnections();
+    context.member?.close();
+    if (context.folder !== '') rmSync(context.folder, { recursive: true, force: true });
+  });
+
+  image(
+    'boots with BIOS, takes its seed, serves, and serves again after its power was cut',
+    async () => {
+      const first = boot('bios', 'bios.qcow2');
+      const [, after] = await first.says(READY, BOOT_MS);
+      console.log(`  ready ${seconds(first)}, ${after} s after the kernel (BIOS, first boot)`);
+      await serves(first);
+      await facts(first);
+      // The shell's answer tells that the revision is there; nothing asked for it to be written out.
+      assert.match(await first.shell('weir history'), /from WEIR-SEED/);
+      await first.cut();
+
+      const second = boot('bios', 'bios.qcow2');
+      await second.says(READY, BOOT_MS);
+      console.log(`  ready ${seconds(second)} (BIOS, after a power cut)`);
+      await serves(second);
+      const size = await second.shell('df -m --output=size /data | tail -n 1');
+      assert.ok(Number(size) > 6000, `the data partition has grown to its disk: ${size} MiB`);
+      for (let asked = 0; asked < 20; asked++) await ask('10.98.0.80');
+    },
+  );
+
+  image('boots with UEFI', async () => {
+    const machine = boot('uefi', 'uefi.qcow2');
+    await machine.says(READY, BOOT_MS);
+    console.log(`  ready ${seconds(machine)} (UEFI, first boot)`);
+    await serves(machine);
+  });
+
+  test.run();
+}
+
+/** The same file again, in a network namespace that ends with it. */
+function outside(): void {
+  const made = spawnSync(
+    'unshare',
+    ['--net', '--', process.execPath, fileURLToPath(import.meta.url)],
+    { stdio: 'inherit', env: { ...process.env, [INSIDE]: 'yes' } },
+  );
+  process.exitCode = made.status ?? 1;
+}
+
+if (process.env[INSIDE] === 'yes' || lacking('image') !== null) inside();
+else outside();
