@@ -30,6 +30,7 @@ import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
+import { Host } from './control/host.js';
 import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
@@ -225,6 +226,17 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     const pairStore = PairStore.open(options.stateDir, { busyTimeout: BUSY_MS });
     closing.push(() => {
       pairStore.close();
+    });
+    const host = new Host({
+      ...options,
+      ...{ poller, events },
+      onChange: () => daemon?.hostChanged(),
+      onError: (err) => {
+        log.error({ err }, 'cannot bring the host to the configuration; trying again');
+      },
+    });
+    closing.push(() => {
+      host.close();
     });
     let replication: Replication | null = null;
     let sharing: Sharing | null = null;
@@ -470,6 +482,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         checkCertificates: (intent, also) =>
           certificateErrors(intent, { get: (name) => also.get(name) ?? stored.get(name) }),
         ...{ unit, paired },
+        host: host.keys,
         version: version(),
         copies,
       }),
@@ -522,6 +535,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       tier,
       proxy,
       network,
+      host,
       monitors,
       events,
       access,

@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly logLevel: LogLevel;
   /** What may reboot this host and turn it off; left out: nothing. */
   readonly power?: 'systemctl';
+  /** The network of this host is Weir's: `unit.network` is carried out. */
+  readonly ownNetwork?: boolean;
   /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
   readonly slots?: string;
   /** Public keys that updates are signed with, PEM; needed with slots. */

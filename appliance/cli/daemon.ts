@@ -27,6 +27,7 @@ interface Options extends GlobalOptions {
   readonly consoleUser?: string;
   readonly logLevel: LogLevel;
   readonly power?: 'systemctl';
+  readonly ownNetwork?: boolean;
   readonly slots?: string;
   readonly updateKeys?: string;
 }
@@ -46,6 +47,7 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
+    .option('--own-network', 'the network of this host is for Weir to set (unit.network)')
     .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
     .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
@@ -74,7 +76,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  const { slots, updateKeys } = options;
+  const { slots, updateKeys, ownNetwork = false } = options;
   if ((slots === undefined) !== (updateKeys === undefined)) {
     throw new CliError(
       EXIT.usage,
@@ -82,7 +84,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
     );
   }
   return {
-    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket },
+    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork },
     ...(power === undefined ? {} : { power }),
     ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
   };

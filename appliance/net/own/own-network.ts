@@ -7,6 +7,7 @@
  *   the network changes and every RETRY_MS.
  * - close() leaves everything in place.
  */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { SystemError } from '../../../native/ffi/libc.js';
 import { NetlinkSocket, type NetlinkRequest } from '../../../native/ffi/netlink.js';
 import {
@@ -125,6 +126,7 @@ export class OwnNetwork {
       const due = plan.steps.filter((step) => !refused.has(nameOf(step)));
       if (due.length === 0) break;
       for (const step of due) {
+        if (step.do === 'no-address' && step.address.family === 4) this.#keepOthers(step.name);
         const problem = await carryOut(socket, step);
         if (problem !== null) refused.set(nameOf(step), problem);
       }
@@ -136,6 +138,21 @@ export class OwnNetwork {
     this.#problems = now;
     if (now.length > 0) this.#later(RETRY_MS);
     if (changed) this.#options.onChange();
+  }
+
+  /**
+   * Without it the kernel takes all IPv4 addresses of a network away with the first one there
+   * (promote_secondaries, ip-sysctl.rst), and the routes by them: an address that has just come in
+   * place of the one that goes would be lost for a moment.
+   */
+  #keepOthers(name: string): void {
+    const setting = `/proc/sys/net/ipv4/conf/${name}/promote_secondaries`;
+    try {
+      if (readFileSync(setting, 'utf8').trim() !== '1') writeFileSync(setting, '1');
+    } catch (error) {
+      // The interface has just gone.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#options.onError(error);
+    }
   }
 }
 
@@ -206,7 +223,10 @@ function requestsOf(step: NetworkStep): NetlinkRequest[] {
   switch (step.do) {
     case 'make': {
       const payload = own.encodeNewLink(step.name, step.made);
-      return [{ type: wire.RTM_NEWLINK, flags: fresh, payload }];
+      return [
+        { type: wire.RTM_NEWLINK, flags: fresh, payload },
+        { type: wire.RTM_NEWLINK, payload: own.encodeMark(step.name) },
+      ];
     }
     case 'unmake':
       return [{ type: wire.RTM_DELLINK, payload: own.encodeLinkChange(step.index) }];

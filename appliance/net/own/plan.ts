@@ -70,36 +70,69 @@ const METRIC_6 = 1024;
 
 export function planNetwork(wanted: UnitNetworkIntent | null, state: NetworkState): NetworkPlan {
   const problems: NetworkProblem[] = [];
+  const links = planLinks(wanted, state, problems);
+  // On what is about to be made anew nothing can be planned yet.
+  const rest: NetworkState = {
+    links: state.links.filter(({ index }) => !links.anew.has(index)),
+    addresses: state.addresses.filter((one) => !links.anew.has(one.interfaceIndex)),
+    routes: state.routes.filter((one) => !links.anew.has(one.interfaceIndex)),
+  };
+  const addresses = planAddresses(wanted, rest, problems);
+  const routes = planRoutes(wanted, rest, problems);
   const steps = [
-    ...planLinks(wanted, state, problems),
-    ...planAddresses(wanted, state, problems),
-    ...planRoutes(wanted, state, problems),
+    ...links.first,
+    ...addresses.add,
+    ...routes.add,
+    ...routes.remove,
+    ...addresses.remove,
+    ...links.last,
   ];
   return { steps, problems };
+}
+
+/** What comes to be, and what goes: other steps of the plan come between. */
+interface Halves {
+  readonly add: readonly NetworkStep[];
+  readonly remove: readonly NetworkStep[];
+}
+
+interface LinkSteps {
+  readonly first: readonly NetworkStep[];
+  readonly last: readonly NetworkStep[];
+  /** Indices of those whose place another one is to take. */
+  readonly anew: ReadonlySet<number>;
 }
 
 function planLinks(
   wanted: UnitNetworkIntent | null,
   { links }: NetworkState,
   problems: NetworkProblem[],
-): NetworkStep[] {
+): LinkSteps {
   const interfaces = wanted?.interfaces ?? {};
   const byName = new Map(links.map((link) => [link.name, link]));
   const unmake: NetworkStep[] = [];
+  const last: NetworkStep[] = [];
   const steps: NetworkStep[] = [];
   const gone = new Set<number>();
+  const anew = new Set<number>();
   for (const link of links) {
     if (!link.ours || sameLink(link, interfaces[link.name], byName)) continue;
-    unmake.push({ do: 'unmake', name: link.name, index: link.index });
     gone.add(link.index);
+    const step: NetworkStep = { do: 'unmake', name: link.name, index: link.index };
+    if (!inTheWay(link, interfaces, byName)) {
+      last.push(step);
+      continue;
+    }
+    unmake.push(step);
+    anew.add(link.index);
   }
   const portOf = new Map<string, string>();
   for (const [name, { bond }] of Object.entries(interfaces)) {
     for (const port of bond?.members ?? []) portOf.set(port, name);
   }
-  for (const [name, one] of Object.entries(interfaces)) {
+  for (const [name, one] of lowestFirst(interfaces)) {
     const link = byName.get(name);
-    if (link === undefined || gone.has(link.index)) {
+    if (link === undefined || anew.has(link.index)) {
       const made = makingOf(name, one, byName, interfaces, problems);
       if (made !== null) steps.push({ do: 'make', name, made });
       continue;
@@ -144,7 +177,32 @@ function planLinks(
       return bond?.ours === true && !gone.has(master) && portOf.get(name) !== bond.name;
     })
     .map(({ name, index }): NetworkStep => ({ do: 'leave', name, index }));
-  return [...unmake, ...leave, ...steps];
+  // What is above goes before what carries it.
+  return { first: [...unmake, ...leave, ...steps], last: last.reverse(), anew };
+}
+
+/** Whether a link that goes has the name, or the tag, of one that is to come. */
+function inTheWay(
+  { name, vlan }: OwnLink,
+  interfaces: UnitNetworkIntent['interfaces'],
+  byName: ReadonlyMap<string, OwnLink>,
+): boolean {
+  if (interfaces[name] !== undefined) return true;
+  if (vlan === null) return false;
+  return Object.values(interfaces).some(
+    (one) => one.vlan?.id === vlan.id && byName.get(one.vlan.link)?.index === vlan.parent,
+  );
+}
+
+/** A VLAN cannot be up before what carries it. */
+function lowestFirst(
+  interfaces: UnitNetworkIntent['interfaces'],
+): [string, UnitNetworkIntent['interfaces'][string]][] {
+  const all = Object.entries(interfaces);
+  return [
+    ...all.filter(([, { vlan }]) => vlan === undefined),
+    ...all.filter(([, { vlan }]) => vlan !== undefined),
+  ];
 }
 
 /** Whether a link is what the document wants, so that it need not be made anew. */
@@ -190,7 +248,7 @@ function planAddresses(
   wanted: UnitNetworkIntent | null,
   { links, addresses }: NetworkState,
   problems: NetworkProblem[],
-): NetworkStep[] {
+): Halves {
   const first: NetworkStep[] = [];
   const add: NetworkStep[] = [];
   const remove: NetworkStep[] = [];
@@ -237,14 +295,14 @@ function planAddresses(
   for (const one of addresses) {
     if (one.origin === OWN_ADDRESS && !keep.has(one)) remove.push(away(one));
   }
-  return [...first, ...add, ...remove];
+  return { add: [...first, ...add], remove };
 }
 
 function planRoutes(
   wanted: UnitNetworkIntent | null,
   { links, routes }: NetworkState,
   problems: NetworkProblem[],
-): NetworkStep[] {
+): Halves {
   const add: NetworkStep[] = [];
   const keep = new Set<OwnRouteRow>();
   const nameOf = (index: number): string =>
@@ -292,7 +350,7 @@ function planRoutes(
       },
       device: nameOf(one.interfaceIndex),
     }));
-  return [...add, ...remove];
+  return { add, remove };
 }
 
 function metricOf({ family, metric }: WantedRoute): number {

@@ -194,16 +194,24 @@ export type LinkMade =
   | { readonly kind: 'vlan'; readonly link: number; readonly id: number }
   | { readonly kind: 'bond'; readonly bond: BondState };
 
-/** Payload of RTM_NEWLINK that makes a link of ours. */
+/** Payload of RTM_NEWLINK that makes a link. */
 export function encodeNewLink(name: string, made: LinkMade): Buffer {
   const data =
     made.kind === 'vlan' ? encodeAttribute(IFLA_VLAN_ID, u16(made.id)) : bondData(made.bond, true);
   return Buffer.concat([
     linkHeader(0, null),
     encodeAttribute(IFLA_IFNAME, text(name)),
-    encodeAttribute(IFLA_IFALIAS, Buffer.from(OWN_LINK)),
     ...(made.kind === 'vlan' ? [encodeAttribute(IFLA_LINK, u32(made.link))] : []),
     linkInfo(made.kind, data),
+  ]);
+}
+
+/** Payload of RTM_NEWLINK that marks a link as ours: the kernel takes no alias while it makes one. */
+export function encodeMark(name: string): Buffer {
+  return Buffer.concat([
+    linkHeader(0, null),
+    encodeAttribute(IFLA_IFNAME, text(name)),
+    encodeAttribute(IFLA_IFALIAS, Buffer.from(OWN_LINK)),
   ]);
 }
 

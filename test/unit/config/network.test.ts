@@ -2,7 +2,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseText } from '../../../appliance/config/document.js';
-import { firstSliceCapabilities, unsupported } from '../../../appliance/config/support.js';
+import { formatConfigError } from '../../../appliance/config/errors.js';
+import {
+  fileKeys,
+  firstSliceCapabilities,
+  networkKeys,
+  unsupported,
+} from '../../../appliance/config/support.js';
 import { sharedDigest } from '../../../appliance/config/shared.js';
 import type { Document } from '../../../appliance/config/schema.js';
 
@@ -147,14 +153,31 @@ network('it is of this unit alone: what a pair shares does not hold it', () => {
   assert.is(sharedDigest(without), sharedDigest({ ...without, unit }));
 });
 
-network('a build that cannot execute it refuses it instead of ignoring it', () => {
-  const text = 'version: 1\nunit: { name: a, network: {}, time-zone: UTC, keyboard: de }\n';
+network('a daemon whose host is not its own refuses it instead of ignoring it', () => {
+  const text = [
+    'version: 1',
+    'unit:',
+    '  name: a',
+    '  time-zone: UTC',
+    '  keyboard: de',
+    '  network:',
+    '    interfaces: { eth0: { addresses: [10.0.0.2/24] } }',
+    '    routes: [{ to: default, via: 10.0.0.1 }]',
+    '    dns: { servers: [10.0.0.53] }',
+    '    ntp: { servers: [10.0.0.123] }',
+    '',
+  ].join('\n');
   const result = parseText(text);
   if (!result.ok) throw new Error(result.errors[0]?.message);
   const refused = (host: typeof firstSliceCapabilities.host): string[] =>
-    unsupported(result.intent, { ...firstSliceCapabilities, host }).map(({ path }) => path);
-  assert.equal(refused([]), ['unit.network', 'unit.time-zone', 'unit.keyboard']);
-  assert.equal(refused(['network', 'time-zone', 'keyboard']), []);
+    unsupported(result.intent, { ...firstSliceCapabilities, host }).map(formatConfigError);
+  assert.equal(refused([...networkKeys, ...fileKeys]), []);
+  assert.equal(refused(fileKeys), [
+    'unit.network.interfaces: this daemon leaves the network of its host alone: start it with --own-network, or remove this part',
+    'unit.network.routes: this daemon leaves the network of its host alone: start it with --own-network, or remove this part',
+  ]);
+  assert.match(refused(networkKeys).join('\n'), /unit\.network\.dns: this daemon leaves the files/);
+  assert.is(refused([]).length, 6);
 });
 
 network.run();

@@ -161,9 +161,9 @@ plan('bonds and VLANs are made from below, and what was made goes when nothing n
   const ports = links.map((one) => ({ ...one, master: 4 }));
   const whole = [...ports, { ...bond, up: true }, vlan];
   assert.equal(steps(intent, { links: whole }), []);
-  assert.equal(steps(wanted({}), { links: whole }), ['unmake bond0', 'unmake bond0.5']);
+  assert.equal(steps(wanted({}), { links: whole }), ['unmake bond0.5', 'unmake bond0']);
   const less = wanted({ interfaces: { bond0: { bond: { members: ['eth0'], mode: '802.3ad' } } } });
-  assert.equal(steps(less, { links: whole }), ['unmake bond0.5', 'leave eth1']);
+  assert.equal(steps(less, { links: whole }), ['leave eth1', 'unmake bond0.5']);
 });
 
 plan('links that others made are neither removed nor made another kind', () => {
@@ -193,12 +193,57 @@ plan('a VLAN of another id is made anew; interfaces that are missing are named',
   );
 });
 
+plan('the way to the unit moves before the old one goes', () => {
+  const vlan = link(5, 'old', {
+    kind: 'vlan',
+    ours: true,
+    vlan: { parent: 2, id: 7, protocol: 0x8100 },
+  });
+  const state = {
+    links: [link(2, 'eth0'), vlan],
+    addresses: [address(5, '10.0.0.1/24', OWN_ADDRESS)],
+    routes: [route('default', '10.0.0.254', OWN_ROUTE, { interfaceIndex: 5 })],
+  };
+  const flat = wanted({
+    interfaces: { eth0: { addresses: ['10.0.0.1/24'] } },
+    routes: [{ to: 'default', via: '10.0.0.254' }],
+  });
+  assert.equal(steps(flat, state), [
+    'address eth0 10.0.0.1/24',
+    'replace-route default 10.0.0.254',
+    'no-address old 10.0.0.1/24',
+    'unmake old',
+  ]);
+  // Its tag is taken until it is gone, so there is nothing to put the address on before.
+  const renamed = wanted({
+    interfaces: { fresh: { vlan: { link: 'eth0', id: 7 }, addresses: ['10.0.0.1/24'] } },
+  });
+  assert.equal(steps(renamed, state), ['unmake old', 'make fresh']);
+});
+
+plan('a link that is made anew gets its addresses once it is there', () => {
+  const old = link(5, 'v', {
+    kind: 'vlan',
+    ours: true,
+    vlan: { parent: 2, id: 7, protocol: 0x8100 },
+  });
+  const intent = wanted({
+    interfaces: { v: { vlan: { link: 'eth0', id: 8 }, addresses: ['10.0.0.2/24'] }, eth0: {} },
+  });
+  const links = [link(2, 'eth0', { up: false }), old];
+  const addresses = [address(5, '10.0.0.1/24', OWN_ADDRESS)];
+  assert.equal(steps(intent, { links, addresses }), ['unmake v', 'up eth0', 'make v']);
+  const made = link(6, 'v', { ...old, index: 6, up: false });
+  const now = { ...made, vlan: { parent: 2, id: 8, protocol: 0x8100 } };
+  assert.equal(steps(intent, { links: [link(2, 'eth0'), now] }), ['up v', 'address v 10.0.0.2/24']);
+});
+
 plan('without a network only what carries the mark goes', () => {
   const addresses = [address(2, '10.0.0.1/24', OWN_ADDRESS), address(2, '10.0.0.9/24', 3)];
   const routes = [route('10.9.0.0/16', '10.0.0.1', OWN_ROUTE), route('default', '10.0.0.1', 4)];
   assert.equal(steps(null, { addresses, routes }), [
-    'no-address eth0 10.0.0.1/24',
     'no-route 10.9.0.0/16 10.0.0.1',
+    'no-address eth0 10.0.0.1/24',
   ]);
 });
 
