@@ -30,6 +30,7 @@ import { mirrorFlows } from './control/flow-mirroring.js';
 import { Certificates } from './control/certificates.js';
 import { CookieSecret } from './control/cookie-secret.js';
 import { Replication } from './control/replication.js';
+import { Host } from './control/host.js';
 import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
@@ -229,6 +230,17 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       pairStore.close();
     });
+    const host = new Host({
+      ...options,
+      ...{ poller, events },
+      onChange: () => daemon?.hostChanged(),
+      onError: (err) => {
+        log.error({ err }, 'cannot bring the host to the configuration; trying again');
+      },
+    });
+    closing.push(() => {
+      host.close();
+    });
     let replication: Replication | null = null;
     let sharing: Sharing | null = null;
     let roles: Roles | null = null;
@@ -411,7 +423,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       watches.close();
     });
     const tuning =
-      options.tune === undefined
+      options.tune !== true
         ? null
         : tuner({ profiles, network, tier, tableSizes: chosen, datapath: tier.datapath, events });
     const live = new LiveTraffic({ proxy, fastPath: tier });
@@ -480,6 +492,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         checkCertificates: (intent, also) =>
           certificateErrors(intent, { get: (name) => also.get(name) ?? stored.get(name) }),
         ...{ unit, paired },
+        host: host.keys,
         version: version(),
         copies,
       }),
@@ -532,6 +545,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       tier,
       proxy,
       network,
+      host,
       monitors,
       events,
       access,

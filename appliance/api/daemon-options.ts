@@ -24,7 +24,9 @@ export interface DaemonOptions {
   /** What may reboot this host and turn it off; left out: nothing. */
   readonly power?: 'systemctl';
   /** Sets the cards of the fast path as their profiles advise; left out: nothing of them is changed. */
-  readonly tune?: true;
+  readonly tune?: boolean;
+  /** The network of this host is Weir's: `unit.network` is carried out. */
+  readonly ownNetwork?: boolean;
   /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
   readonly slots?: string;
   /** Public keys that updates are signed with, PEM; needed with slots. */

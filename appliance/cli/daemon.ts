@@ -27,7 +27,8 @@ interface Options extends GlobalOptions {
   readonly consoleUser?: string;
   readonly logLevel: LogLevel;
   readonly power?: 'systemctl';
-  readonly tune?: true;
+  readonly tune?: boolean;
+  readonly ownNetwork?: boolean;
   readonly slots?: string;
   readonly updateKeys?: string;
 }
@@ -48,6 +49,7 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--group <name>', 'group that may use the socket', defaults.group)
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
     .option('--tune', 'set network cards as their profiles advise, before the fast path is on them')
+    .option('--own-network', 'the network of this host is for Weir to set (unit.network)')
     .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
     .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
@@ -76,7 +78,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  const { slots, updateKeys, tune } = options;
+  const { slots, updateKeys, ownNetwork = false, tune = false } = options;
   if ((slots === undefined) !== (updateKeys === undefined)) {
     throw new CliError(
       EXIT.usage,
@@ -84,9 +86,8 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
     );
   }
   return {
-    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket },
+    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork, tune },
     ...(power === undefined ? {} : { power }),
-    ...(tune === undefined ? {} : { tune }),
     ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
   };
 }

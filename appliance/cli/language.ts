@@ -72,7 +72,8 @@ async function lint(path: string, command: Command, context: Context): Promise<v
   const document = await readDocument(path);
   // Loaded here and not above: the language takes longer to load than all the rest.
   const { parseText, placeErrors } = await import('../config/document.js');
-  const { firstSliceCapabilities, unsupported } = await import('../config/support.js');
+  const { fileKeys, firstSliceCapabilities, networkKeys, unsupported } =
+    await import('../config/support.js');
   const parsed = parseText(document.text);
   if (!parsed.ok) {
     const result: LintResult = { valid: false, errors: parsed.errors, warnings: [], notes: [] };
@@ -86,7 +87,9 @@ async function lint(path: string, command: Command, context: Context): Promise<v
     const body: ErrorBody = { error: { code, message, details: parsed.errors } };
     throw refusal(body, documentProblem(document.name, body));
   }
-  const notes = placeErrors(document.text, unsupported(parsed.intent, firstSliceCapabilities));
+  // Whether the host is Weir's to set, only a daemon knows.
+  const capabilities = { ...firstSliceCapabilities, host: [...networkKeys, ...fileKeys] };
+  const notes = placeErrors(document.text, unsupported(parsed.intent, capabilities));
   const result: LintResult = { valid: true, errors: [], warnings: parsed.warnings, notes };
   await answer(command, context, result, () => lintText(context, document.name, result));
 }

@@ -8,6 +8,7 @@
 import { familyOf, memberKey } from './addresses.js';
 import type { ConfigErrorCode, Path } from './errors.js';
 import type { Intent } from './schema.js';
+import { checkNetwork } from './network-checks.js';
 import type { Pool } from './pool.js';
 import { checkPoolUses } from './pool-uses.js';
 import { poolReferences } from './references.js';
@@ -73,7 +74,7 @@ export function crossCheck(intent: Intent): CrossCheck {
     ...checkPoolUses(intent, (pool) => fallbacksOf(intent.pools, pool)),
     ...checkListens(intent),
     ...checkPair(intent),
-    ...checkInterfaces(intent),
+    ...checkNetwork(intent),
     ...checkNatAddresses(intent),
   );
 
@@ -356,20 +357,6 @@ function checkListens(intent: Intent): Problem[] {
     });
   }
   return problems;
-}
-
-function checkInterfaces(intent: Intent): Problem[] {
-  const management = intent.unit.management?.interface;
-  const index = management === undefined ? -1 : (intent.unit.interfaces ?? []).indexOf(management);
-  if (index < 0) return [];
-  return [
-    {
-      code: 'conflict',
-      path: ['unit', 'interfaces', index],
-      message:
-        'is the management interface, which carries no service traffic: remove it here or choose another for management',
-    },
-  ];
 }
 
 /** An address that full nat speaks from has a virtual router by itself. */

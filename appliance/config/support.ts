@@ -44,11 +44,26 @@ export interface Capabilities {
   /** Whether TLS ends here and begins anew towards members: https, tls with certificates. */
   readonly termination: boolean;
   readonly pair: boolean;
-  readonly management: boolean;
+  /** What of the host below is Weir's to set. */
+  readonly host: readonly HostKey[];
   readonly telemetry: boolean;
 }
 
-/** Layer 4 in XDP with every algorithm, and the proxy. */
+/** Keys of the document about the host below, with the option of the daemon that lets it set them. */
+const hostKeys = {
+  interfaces: ['--own-network', 'the network of its host', ['unit', 'network', 'interfaces']],
+  routes: ['--own-network', 'the network of its host', ['unit', 'network', 'routes']],
+  dns: ['--system-files', 'the files of its host', ['unit', 'network', 'dns']],
+  ntp: ['--system-files', 'the files of its host', ['unit', 'network', 'ntp']],
+  'time-zone': ['--system-files', 'the files of its host', ['unit', 'time-zone']],
+  keyboard: ['--system-files', 'the files of its host', ['unit', 'keyboard']],
+} as const;
+export type HostKey = keyof typeof hostKeys;
+
+export const networkKeys: readonly HostKey[] = ['interfaces', 'routes'];
+export const fileKeys: readonly HostKey[] = ['dns', 'ntp', 'time-zone', 'keyboard'];
+
+/** Layer 4 in XDP with every algorithm, and the proxy; the host is left alone. */
 export const firstSliceCapabilities: Capabilities = {
   protocols: ['tcp', 'udp', 'http', 'https', 'tls'],
   forwardings: ['dsr', 'tunnel', 'nat', 'full-nat'],
@@ -72,7 +87,7 @@ export const firstSliceCapabilities: Capabilities = {
   l7: true,
   termination: true,
   pair: true,
-  management: false,
+  host: [],
   telemetry: false,
 };
 
@@ -101,9 +116,7 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
     errors.push({ code: 'unsupported', path: formatPath(path), message });
   };
 
-  if (intent.unit.management !== undefined && !capabilities.management) {
-    refuse(['unit', 'management'], section('management settings'));
-  }
+  checkHost(intent, capabilities, refuse);
   for (const [name, pool] of Object.entries(intent.pools)) {
     if (!capabilities.algorithms.includes(pool.algorithm)) {
       refuse(
@@ -135,6 +148,23 @@ export function unsupported(intent: Intent, capabilities: Capabilities): ConfigE
 }
 
 type Refuse = (path: Path, message: string) => void;
+
+function checkHost({ unit }: Intent, { host }: Capabilities, refuse: Refuse): void {
+  const { network } = unit;
+  const asked: Readonly<Record<HostKey, boolean>> = {
+    interfaces: Object.keys(network?.interfaces ?? {}).length > 0,
+    routes: (network?.routes ?? []).length > 0,
+    dns: network?.dns !== undefined,
+    ntp: network?.ntp !== undefined,
+    'time-zone': unit['time-zone'] !== undefined,
+    keyboard: unit.keyboard !== undefined,
+  };
+  for (const key of [...networkKeys, ...fileKeys]) {
+    if (!asked[key] || host.includes(key)) continue;
+    const [option, what, path] = hostKeys[key];
+    refuse(path, `this daemon leaves ${what} alone: start it with ${option}, or remove this part`);
+  }
+}
 
 function checkService(
   path: Path,

@@ -1,10 +1,32 @@
 /** The unit itself: its name, the interfaces of the fast path, and how it is managed. */
 import { z } from 'zod';
-import { anyAddress, prefix, unicastAddress } from './fields.js';
+import { prefix, textField, unicastAddress } from './fields.js';
 import { metricsSchema } from './metrics.js';
-import { hostName, interfaceName, line, name } from './basics.js';
+import { interfaceName, line, name } from './basics.js';
+import { networkSchema } from './network.js';
+import { parsed, refused, type Parsed } from './parsed.js';
+import { quote } from './words.js';
 
 const workersHelp = 'write auto, or a number from 1 to 256';
+
+/** A name of the time zone database; Node.js has its own copy of it. */
+function parseTimeZone(text: string): Parsed<string> {
+  const wrong = refused(`${quote(text)} is no time zone: write one such as Europe/Berlin or UTC`);
+  if (!/^[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+){0,2}$/.test(text)) return wrong;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+    return parsed(text);
+  } catch (error) {
+    if (error instanceof RangeError) return wrong;
+    throw error;
+  }
+}
+
+function parseKeyboard(text: string): Parsed<string> {
+  return /^[a-z][a-z0-9._-]{0,31}$/i.test(text)
+    ? parsed(text)
+    : refused(`${quote(text)} is no keyboard layout: write one such as us, de or de-latin1`);
+}
 
 export const unitSchema = z
   .strictObject({
@@ -50,23 +72,19 @@ export const unitSchema = z
         'Most connections of each of them, to clients and members together: a client needs one, and mostly one to a member. Left out: 32768.',
       ),
     metrics: metricsSchema.optional(),
-    management: z
-      .strictObject({
-        interface: interfaceName().describe(
-          'Interface for management; it carries no service traffic.',
-        ),
-        addresses: z
-          .array(prefix())
-          .min(1)
-          .max(16)
-          .optional()
-          .describe('Addresses with prefix length. Left out: by DHCP and router advertisements.'),
-        gateway: unicastAddress().optional().describe('Default router for management.'),
-        'name-servers': z.array(anyAddress()).max(8).optional().describe('DNS resolvers.'),
-        'time-servers': z.array(hostName()).max(8).optional().describe('NTP servers.'),
-      })
+    'time-zone': textField('a time zone is text, such as Europe/Berlin', parseTimeZone, {
+      kind: 'time zone',
+      examples: ['Europe/Berlin', 'UTC'],
+    })
       .optional()
-      .describe('How the unit itself is reached. Left out: as the operating system has it.'),
+      .describe('Time zone of the unit, by its IANA name. Left out: as the host has it.'),
+    keyboard: textField('a keyboard layout is text, such as de', parseKeyboard, {
+      kind: 'keyboard layout',
+      examples: ['us', 'de'],
+    })
+      .optional()
+      .describe('Layout of the keyboard at the console. Left out: as the host has it.'),
+    network: networkSchema.optional(),
   })
   .superRefine((unit, context) => {
     const index = unit.interfaces?.findIndex((item, at, all) => all.indexOf(item) !== at) ?? -1;

@@ -9,7 +9,7 @@ import { checkDocument, parseText, placeErrors, type DocumentResult } from '../c
 import { formatConfigError, type ConfigError } from '../config/errors.js';
 import type { Document, Intent } from '../config/schema.js';
 import { StoreError, type ConfigStore, type Revision } from '../config/store.js';
-import { firstSliceCapabilities, unsupported } from '../config/support.js';
+import { firstSliceCapabilities, unsupported, type HostKey } from '../config/support.js';
 import type { ApplyResult, Change, ConfirmResult, DiffResult } from '../api/contract.js';
 import {
   PortError,
@@ -39,6 +39,8 @@ export interface ChangesOptions {
   /** Sentences on what was committed but cannot be done now, once the network had its say. */
   readonly warnings: () => Promise<readonly string[]>;
   readonly onError: (error: unknown) => void;
+  /** What of the host is Weir's to set; left out: nothing. */
+  readonly host?: readonly HostKey[];
   /** Left out: this unit is in no pair. */
   readonly replication?: Replicate;
   /** Left out: no certificate is known, and none can be made. */
@@ -187,6 +189,10 @@ export class Changes {
     return { ...part, document, intent: { ...current, pools: { ...current.pools, [name]: pool } } };
   }
 
+  #unsupported(intent: Intent): ConfigError[] {
+    return unsupported(intent, { ...firstSliceCapabilities, host: this.#options.host ?? [] });
+  }
+
   #checkSource(source: DocumentSource): Checked {
     return 'text' in source
       ? this.#check(parseText(source.text), source.text)
@@ -196,7 +202,7 @@ export class Changes {
   /** @param text where the document came from, to name lines */
   #check(result: DocumentResult, text?: string): Checked {
     if (!result.ok) throw refusal(result.errors);
-    const lacking = unsupported(result.intent, firstSliceCapabilities);
+    const lacking = this.#unsupported(result.intent);
     if (lacking.length > 0) {
       const details = text === undefined ? lacking : placeErrors(text, lacking);
       throw new PortError('unsupported', summary(details), { details });
@@ -310,7 +316,7 @@ export class Changes {
     const { reconciler, fastPath } = this.#options;
     const result = checkDocument(document);
     if (!result.ok) return summary(result.errors);
-    const lacking = unsupported(result.intent, firstSliceCapabilities);
+    const lacking = this.#unsupported(result.intent);
     if (lacking.length > 0) return summary(lacking);
     // Certificates travel by themselves: one that is not here yet is an alarm, no reason to differ.
     try {

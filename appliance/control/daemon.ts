@@ -70,6 +70,7 @@ import type { Alerting } from './alerting.js';
 import type { Certificates } from './certificates.js';
 import { Changes } from './changes.js';
 import { flowEvent } from './flow-events.js';
+import type { Host } from './host.js';
 import { Influences } from './influences.js';
 import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
@@ -103,6 +104,7 @@ export interface DaemonParts {
   readonly store: ConfigStore;
   readonly tier: L4Tier;
   readonly network: Network;
+  readonly host: Host;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
   readonly tune?: TuneInterfaces;
@@ -173,6 +175,7 @@ export class Daemon implements DaemonPort, MetricsSource {
         network,
         monitors,
         fastPath: tier,
+        host: parts.host,
         proxy: parts.proxy,
         roles: parts.roles,
         inspect: parts.inspect,
@@ -197,6 +200,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       fastPath: tier,
       certificates: parts.certificates,
       replication: parts.replication,
+      host: parts.host.keys,
       events,
       warnings: async () => this.#warnings(),
       onError: (error) => {
@@ -310,6 +314,7 @@ export class Daemon implements DaemonPort, MetricsSource {
     }
     // The monitors must know of their members, and so of the seeds, before anything is compiled.
     monitors.reconcile(tables.monitors);
+    await this.#reconciler.followHost(intent);
     await network.reconcile(tables.net);
     await this.#resolved([...known]);
     this.#reconciler.setIntent(intent);
@@ -323,6 +328,11 @@ export class Daemon implements DaemonPort, MetricsSource {
   /** Access lists hold something else than before. */
   accessChanged(path: string | null): void {
     if (path !== null) this.#tellOfFile(path);
+    this.#reconciler.request();
+  }
+
+  /** What cannot be done of the host's settings is another thing than before. */
+  hostChanged(): void {
     this.#reconciler.request();
   }
 

@@ -7,6 +7,7 @@ import type { HealthStatus } from '../health/monitors.js';
 import type { AttachOutcome, FastPathInterface } from '../l4/attach.js';
 import type { ProgramReport } from '../l4/programmer.js';
 import type { Intent } from '../config/schema.js';
+import type { Unit } from '../config/unit.js';
 import type { L7Tables } from '../l7/tables.js';
 import type { OtherUnit, PairTables } from './compile-pair.js';
 import type { InfluenceView } from './compile-pools.js';
@@ -32,6 +33,14 @@ export interface NetworkPort {
   nextHop(address: string): NextHop | { readonly unresolved: string };
   /** Name of the interface whose network holds an address, as of now; null: none does. */
   interfaceOf(address: string): string | null;
+}
+
+/** The host below, as far as it is Weir's to set. */
+export interface HostPort {
+  /** Resolves when all was asked for; what could not be done is in `problems`, and tried again. */
+  follow(unit: Unit): Promise<void>;
+  /** Sentences. */
+  readonly problems: readonly string[];
 }
 
 export interface FastPathPort {

@@ -12,6 +12,7 @@ import { compile } from './compile.js';
 import type { AccessView } from './compile-protection.js';
 import type {
   FastPathPort,
+  HostPort,
   InfluencesPort,
   InspectInterface,
   TuneInterfaces,
@@ -30,6 +31,8 @@ export interface ReconcilerPorts {
   readonly inspect: InspectInterface;
   /** Left out: interfaces are as they are. */
   readonly tune?: TuneInterfaces;
+  /** Left out: the host is not touched. */
+  readonly host?: HostPort;
   /** Left out: nothing serves layer 7. */
   readonly proxy?: ProxyPort;
   /** Left out: no member starts slowly, is weighed or drained. */
@@ -60,6 +63,8 @@ export class Reconciler {
   readonly #ports: ReconcilerPorts;
   readonly #options: ReconcilerOptions;
   #intent: Intent | null = null;
+  /** Whose unit the host was brought to. */
+  #hostIntent: Intent | null = null;
   #tables: Tables | undefined;
   /** The tables of the last run that ended well: what the next one is compared with in public. */
   #reported: Tables | undefined;
@@ -162,6 +167,7 @@ export class Reconciler {
     this.#ports.influences?.follow(before, tables, intent);
     if (tables.monitors !== before?.monitors) monitors.reconcile(tables.monitors);
     await this.#ports.roles?.prepare(tables.pair);
+    await this.followHost(intent);
     if (this.#net === null || tables.net !== before?.net) {
       this.#net = null;
       this.#net = await network.reconcile(tables.net);
@@ -172,6 +178,13 @@ export class Reconciler {
       // Even where not all can be served: else nobody would hold the addresses.
       this.#ports.roles?.follow(tables.pair);
     }
+  }
+
+  /** Networks, before anything is put into them. */
+  async followHost(intent: Intent): Promise<void> {
+    if (intent === this.#hostIntent) return;
+    await this.#ports.host?.follow(intent.unit);
+    this.#hostIntent = intent;
   }
 
   async #serve(tables: Tables, net: NetOutcome): Promise<void> {
@@ -198,7 +211,11 @@ export class Reconciler {
       this.#again = true;
     }
     this.#usable = usable;
-    const netProblems = [...net.problems.map(({ message }) => message), ...tables.pair.problems];
+    const netProblems = [
+      ...(this.#ports.host?.problems ?? []),
+      ...net.problems.map(({ message }) => message),
+      ...tables.pair.problems,
+    ];
     this.#options.onRun({ before: this.#reported, tables, netProblems, outcomes });
     this.#reported = tables;
   }

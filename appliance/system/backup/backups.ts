@@ -17,7 +17,7 @@ import { formatConfigError, type ConfigError } from '../../config/errors.js';
 import type { Document, Intent } from '../../config/schema.js';
 import { sharedOf, withUnit } from '../../config/shared.js';
 import type { ConfigStore, PastRevision } from '../../config/store.js';
-import { firstSliceCapabilities, unsupported } from '../../config/support.js';
+import { firstSliceCapabilities, unsupported, type HostKey } from '../../config/support.js';
 import { certificatePlace } from '../../control/shared/certificate-shelf.js';
 import type { NewCertificate } from '../../tls/certificate-store.js';
 import { writeWhole } from '../../whole-file.js';
@@ -41,6 +41,8 @@ export interface BackupsOptions {
   readonly version: string;
   /** Folder of the copies from before a restore. */
   readonly copies: string;
+  /** What of the host is Weir's to set; left out: nothing. */
+  readonly host?: readonly HostKey[];
   readonly now?: () => number;
   /** log2 of scrypt's N; left out: as dear as it should be. */
   readonly cost?: number;
@@ -241,7 +243,10 @@ export class Backups {
     const wanted = foreign ? withUnit(sharedOf(document), head.document.unit) : document;
     const checked = checkDocument(wanted);
     if (!checked.ok) throw new BackupError(sentences(checked.errors));
-    const lacking = unsupported(checked.intent, firstSliceCapabilities);
+    const lacking = unsupported(checked.intent, {
+      ...firstSliceCapabilities,
+      host: this.#options.host ?? [],
+    });
     if (lacking.length > 0) throw new BackupError(sentences(lacking));
     const also = whole ? certificatesIn(records) : new Map<string, NewCertificate>();
     const missing = this.#options.checkCertificates(checked.intent, also);

@@ -136,7 +136,7 @@ documents('errors that know only their path find their line', () => {
     '    members: []',
     'unit:',
     '  name: a',
-    '  management: { interface: eth9 }',
+    'telemetry: { history: 1h }',
     'services:',
     '  web:',
     '    listen: { address: 10.0.0.1, port: 443, protocol: https }',
@@ -148,7 +148,7 @@ documents('errors that know only their path find their line', () => {
     file: 'f.yaml',
   });
   assert.equal(errors.map(formatConfigError), [
-    'f.yaml:8:15: unit.management: this build does not have management settings yet; remove this part',
+    'f.yaml:8:12: telemetry: this build does not have telemetry settings yet; remove this part',
   ]);
 });
 

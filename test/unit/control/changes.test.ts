@@ -123,7 +123,7 @@ for (const [name, text, code] of [
     'not executable',
     JSON.stringify({
       ...document(),
-      unit: { ...document().unit, management: { interface: 'eth9' } },
+      telemetry: { history: '1h' },
     }),
     'unsupported',
   ],
