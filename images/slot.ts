@@ -35,7 +35,6 @@ const ENABLED: Readonly<Record<string, string>> = {
   'update.automount': 'multi-user.target',
   'weir-kernel.service': 'sysinit.target',
   'systemd-networkd.service': 'multi-user.target',
-  'nftables.service': 'sysinit.target',
   'chrony.service': 'multi-user.target',
 };
 
@@ -157,7 +156,10 @@ function users(root: string): void {
   }
   // Day of the last change of a password: the build's day would be in the bytes. Nobody has one.
   const shadow = join(root, 'etc/shadow');
-  const lines = readFileSync(shadow, 'utf8').replaceAll(/^([^:]+:[^:]*):\d*:/gm, '$1:1:');
+  const lines = readFileSync(shadow, 'utf8')
+    .replaceAll(/^([^:]+:[^:]*):\d*:/gm, '$1:1:')
+    // sshd lets nobody in whose account is locked, by whatever key; there is still no password.
+    .replace(/^weir-console:[^:]*:/m, 'weir-console:*:');
   writeFileSync(shadow, lines);
 }
 

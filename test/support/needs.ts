@@ -42,6 +42,7 @@ const labTools: Readonly<Record<string, string>> = {
   curl: 'curl',
   ping: 'iputils-ping',
   sysctl: 'procps',
+  nft: 'nftables',
 };
 
 function executable(name: string): boolean {
