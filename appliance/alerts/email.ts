@@ -5,7 +5,6 @@
  * TLS alone; a message that is tried again has the same Message-ID.
  */
 import { createHash } from 'node:crypto';
-import { createTransport } from 'nodemailer';
 import { plain, rank, type Alert } from './alert.js';
 import {
   attempt,
@@ -41,6 +40,8 @@ async function deliver(
 ): Promise<Outcome> {
   const { server, tls, user, timeout, from, to } = settings;
   const path = settings['password-file'];
+  // Whoever sends no mail starts without it.
+  const { createTransport } = await import('nodemailer');
   const transport = createTransport({
     ...{ host: server, port: emailPort(settings), secure: tls === 'tls' },
     ...{ requireTLS: tls === 'starttls', ignoreTLS: tls === 'none' },

@@ -25,10 +25,16 @@ export interface MachineOptions {
   readonly firmware: 'bios' | 'uefi';
   /** A qcow2 file over the image, made if missing: what the box writes stays for the next boot. */
   readonly overlay?: string;
+  /** What a new overlay is over, a qcow2 file; left out: the image. */
+  readonly over?: string;
   /** Names of tap devices, one interface of the box each: enp0s5, enp0s6, … */
   readonly taps: readonly string[];
   /** A file system labelled WEIR-SEED. */
   readonly seed?: string;
+  /** A file system labelled WEIR-UPDATE. */
+  readonly update?: string;
+  /** A reboot boots again; else QEMU ends. */
+  readonly reboots?: boolean;
 }
 
 const SHELL = `[Unit]
@@ -64,7 +70,8 @@ function parameters(options: MachineOptions): string[] {
   const off = ['csum', 'tso4', 'tso6', 'ecn', 'ufo'].map((name) => `guest_${name}=off`).join(',');
   return [
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
-    ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config', '-no-reboot'],
+    ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config'],
+    ...(options.reboots === true ? [] : ['-no-reboot']),
     ...['-serial', 'stdio', '-serial', `unix:${join(folder, 'shell')},server=on,wait=off`],
     ...['-device', 'i6300esb,addr=0x4'],
     ...['-smbios', credential('systemd.extra-unit.test-shell.service', SHELL)],
@@ -75,6 +82,12 @@ function parameters(options: MachineOptions): string[] {
     ...drive(disk, 'disk', 1),
     ...(seed === undefined ? [] : drive(`file=${seed},format=raw,readonly=on`, 'seed', 2)),
     ...(options.medium === undefined ? [] : mediumParameters(options.medium)),
+    ...(options.update === undefined
+      ? []
+      : [
+          ...['-drive', `file=${options.update},format=raw,readonly=on,if=none,id=update`],
+          ...['-device', 'virtio-blk-pci,drive=update,addr=0xa'],
+        ]),
     ...taps.flatMap((tap, index) => [
       ...['-netdev', `tap,id=net${index},ifname=${tap},script=no,downscript=no,vhost=off`],
       ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off}`],
@@ -111,6 +124,7 @@ export class Machine {
   readonly startedAt = performance.now();
   readonly ended: Promise<void>;
   #console = '';
+  #from = 0;
   #heard = new Set<() => void>();
   #over = false;
 
@@ -118,7 +132,8 @@ export class Machine {
     this.#folder = options.folder;
     if (options.overlay !== undefined && !existsSync(options.overlay)) {
       const made = spawnSync('qemu-img', [
-        ...['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', options.image, options.overlay, '8G'],
+        ...['create', '-q', '-f', 'qcow2', '-F', options.over === undefined ? 'raw' : 'qcow2'],
+        ...['-b', options.over ?? options.image, options.overlay, '8G'],
       ]);
       if (made.status !== 0) throw new Error(`qemu-img: ${made.stderr.toString()}`);
     }
@@ -146,6 +161,11 @@ export class Machine {
     for (const heard of this.#heard) heard();
   }
 
+  /** What was said so far is no match any more. */
+  forget(): void {
+    this.#from = this.#console.length;
+  }
+
   /** The first match on the console within `ms`; throws an Error with its last lines otherwise. */
   async says(pattern: RegExp, ms: number): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
@@ -166,7 +186,7 @@ export class Machine {
         fail(`${ms / 1000} s`);
       }, ms);
       const look = (): void => {
-        const found = pattern.exec(this.#console);
+        const found = pattern.exec(this.#console.slice(this.#from));
         if (found !== null) {
           settle(() => {
             resolve(found);

@@ -6,8 +6,17 @@
  * after `FIRST_MS` without one, so that the dashboard comes up on a box that is not well, too.
  */
 import { execFile } from 'node:child_process';
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  watch,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { release } from 'node:os';
+import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from '../../cli/client.js';
@@ -16,8 +25,8 @@ import { ANSWER_MS, lookAt, type Well } from './well.js';
 
 const DEVICE = '/dev/watchdog0';
 const EACH_MS = 5000;
-/** Looked at more often until the box is ready. */
-const EAGER_MS = 200;
+/** Looked at more often until the box is ready, from the moment on that there is somebody to ask. */
+const EAGER_MS = 500;
 const FIRST_MS = 60_000;
 
 function openWatchdog(): number | null {
@@ -38,10 +47,27 @@ function onConsole(line: string): void {
   }
 }
 
-const uptime = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+/** Resolves once `path` is there, or after `ms`: asking in vain costs a box that starts its time. */
+function appeared(path: string, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(dirname(path), { signal });
+    const done = (): void => {
+      clearTimeout(timer);
+      watcher.close();
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    const look = (): void => {
+      if (existsSync(path)) done();
+    };
+    watcher.on('change', look);
+    watcher.once('error', done);
+    watcher.once('close', done);
+    look();
+  });
+}
 
-const readyLine = ({ why }: Well): string =>
-  `ready ${uptime().toFixed(1)} seconds after the kernel (Linux ${release()}), ${why}`;
+const uptime = (): number => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
 
 async function main(): Promise<void> {
   const client = new Client(DEFAULT_SOCKET, ANSWER_MS);
@@ -63,20 +89,28 @@ async function main(): Promise<void> {
   const begun = performance.now();
   let seen = await look();
   while (!seen.well && performance.now() - begun < FIRST_MS && !stop.signal.aborted) {
-    await sleep(EAGER_MS);
+    if (existsSync(DEFAULT_SOCKET)) await sleep(EAGER_MS);
+    else await appeared(DEFAULT_SOCKET, FIRST_MS, stop.signal);
     seen = await look();
   }
+  const sayReady = (): void => {
+    onConsole(
+      `ready ${uptime().toFixed(1)} seconds after the kernel (Linux ${release()}), ${seen.why}`,
+    );
+  };
   let ready = seen.well;
-  onConsole(ready ? readyLine(seen) : `not well: ${seen.why}`);
+  if (ready) sayReady();
+  else onConsole(`not well: ${seen.why}`);
   await promisify(execFile)('systemd-notify', ['--ready', `--status=${seen.why}`]);
 
   const watchdog = openWatchdog();
   if (watchdog === null) console.log('there is no hardware watchdog');
   let before = seen.why;
   while (!stop.signal.aborted) {
-    if (seen.well && !ready) onConsole(readyLine(seen));
-    else if (seen.why !== before) console.log(seen.well ? seen.why : `not well: ${seen.why}`);
-    ready ||= seen.well;
+    if (seen.well && !ready) {
+      ready = true;
+      sayReady();
+    } else if (seen.why !== before) console.log(seen.well ? seen.why : `not well: ${seen.why}`);
     before = seen.why;
     if (seen.well && watchdog !== null) writeSync(watchdog, '1');
     await sleep(EACH_MS);

@@ -15,19 +15,17 @@ import {
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { projectRoot } from '../../appliance/paths.js';
-import { lacking, needs } from '../support/needs.js';
-import { Machine, type MachineOptions } from '../support/qemu.js';
-import { answered, makeNetwork, makeSeedFiles, startMember, TAPS } from './stage.js';
+import { projectRoot } from '../../../appliance/paths.js';
+import { lacking, needs } from '../../support/needs.js';
+import { Machine, type MachineOptions } from '../../support/qemu.js';
+import { inNamespace } from '../namespace.js';
+import { answered, makeNetwork, makeSeedFiles, startMember, TAPS } from '../stage.js';
 
 const INSTALLER =
   process.env['WEIR_INSTALLER'] ?? join(projectRoot, 'build/image/weir-installer.iso');
-/** Set in the process that has a network of its own. */
-const INSIDE = 'WEIR_TEST_NETWORK';
-const BOOT_MS = 300_000;
+const BOOT_MS = 600_000;
 const DISK_BYTES = 3 * 2 ** 30;
 const READY = /weir: ready ([\d.]+) seconds/;
 
@@ -131,15 +129,4 @@ function inside(): void {
   test.run();
 }
 
-/** The same file again, in a network namespace that ends with it. */
-function outside(): void {
-  const made = spawnSync(
-    'unshare',
-    ['--net', '--', process.execPath, fileURLToPath(import.meta.url)],
-    { stdio: 'inherit', env: { ...process.env, [INSIDE]: 'yes' } },
-  );
-  process.exitCode = made.status ?? 1;
-}
-
-if (process.env[INSIDE] === 'yes' || lacking('image') !== null) inside();
-else outside();
+inNamespace(import.meta.url, inside);
