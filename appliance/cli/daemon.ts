@@ -6,7 +6,7 @@
  * it does so by a dynamic import, so that no other command loads any of it.
  */
 import { type Command, Option } from 'commander';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   DEFAULT_DAEMON_OPTIONS,
   LOG_LEVELS,
@@ -28,6 +28,7 @@ interface Options extends GlobalOptions {
   readonly logLevel: LogLevel;
   readonly power?: 'systemctl';
   readonly ownNetwork?: boolean;
+  readonly systemFiles?: string;
   readonly slots?: string;
   readonly updateKeys?: string;
 }
@@ -48,6 +49,10 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--group <name>', 'group that may use the socket', defaults.group)
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
     .option('--own-network', 'the network of this host is for Weir to set (unit.network)')
+    .option(
+      '--system-files <path>',
+      'root of the files of this host that are for Weir to write (resolvers, time, name, keyboard)',
+    )
     .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
     .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
@@ -76,7 +81,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  const { slots, updateKeys, ownNetwork = false } = options;
+  const { slots, updateKeys, ownNetwork = false, systemFiles } = options;
   if ((slots === undefined) !== (updateKeys === undefined)) {
     throw new CliError(
       EXIT.usage,
@@ -85,6 +90,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   }
   return {
     ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork },
+    ...(systemFiles === undefined ? {} : { systemFiles: resolve(systemFiles) }),
     ...(power === undefined ? {} : { power }),
     ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
   };
