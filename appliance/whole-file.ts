@@ -1,6 +1,6 @@
 /**
  * Writes a small file whole or not at all: what a crash leaves is the file beside it. Only its owner
- * reads it.
+ * reads it, unless told.
  */
 import { dirname } from 'node:path';
 import {
@@ -18,6 +18,8 @@ export interface WholeFileOptions {
   readonly flush?: boolean;
   /** Its time of modification, milliseconds since 1970; left out: now. */
   readonly modified?: number;
+  /** Permissions; left out: its owner's alone. */
+  readonly mode?: number;
 }
 
 /** Throws what writing throws. */
@@ -26,12 +28,12 @@ export function writeWhole(
   content: string | Uint8Array,
   options: WholeFileOptions = {},
 ): void {
-  const { flush = false, modified } = options;
+  const { flush = false, modified, mode = 0o600 } = options;
   const beside = `${path}.new`;
-  const file = openSync(beside, 'w', 0o600);
+  const file = openSync(beside, 'w', mode);
   try {
     // One that a crash left may have other rights.
-    fchmodSync(file, 0o600);
+    fchmodSync(file, mode);
     writeFileSync(file, content);
     if (modified !== undefined) futimesSync(file, modified / 1000, modified / 1000);
     if (flush) fsyncSync(file);

@@ -27,6 +27,8 @@ export interface DaemonOptions {
   readonly tune?: boolean;
   /** The network of this host is Weir's: `unit.network` is carried out. */
   readonly ownNetwork?: boolean;
+  /** Root of this host's files, `/`, where they are Weir's to write: resolvers, time and the like. */
+  readonly systemFiles?: string;
   /** Where the slots of this unit are (system/slots/slot-files.ts); left out: it has none. */
   readonly slots?: string;
   /** Public keys that updates are signed with, PEM; needed with slots. */

@@ -6,7 +6,7 @@
  * it does so by a dynamic import, so that no other command loads any of it.
  */
 import { type Command, Option } from 'commander';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   DEFAULT_DAEMON_OPTIONS,
   LOG_LEVELS,
@@ -29,6 +29,7 @@ interface Options extends GlobalOptions {
   readonly power?: 'systemctl';
   readonly tune?: boolean;
   readonly ownNetwork?: boolean;
+  readonly systemFiles?: string;
   readonly slots?: string;
   readonly updateKeys?: string;
 }
@@ -50,6 +51,10 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
     .option('--tune', 'set network cards as their profiles advise, before the fast path is on them')
     .option('--own-network', 'the network of this host is for Weir to set (unit.network)')
+    .option(
+      '--system-files <path>',
+      'root of the files of this host that are for Weir to write (resolvers, time, name, keyboard)',
+    )
     .option('--slots <path>', 'folder that says where the slots of this unit are, for upgrades')
     .option('--update-keys <file>', 'public keys that updates are signed with (PEM)')
     .addOption(
@@ -78,7 +83,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  const { slots, updateKeys, ownNetwork = false, tune = false } = options;
+  const { slots, updateKeys, ownNetwork = false, tune = false, systemFiles } = options;
   if ((slots === undefined) !== (updateKeys === undefined)) {
     throw new CliError(
       EXIT.usage,
@@ -87,6 +92,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   }
   return {
     ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork, tune },
+    ...(systemFiles === undefined ? {} : { systemFiles: resolve(systemFiles) }),
     ...(power === undefined ? {} : { power }),
     ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),
   };

@@ -1,12 +1,14 @@
 /**
- * The host below, as far as it is Weir's to set: its links, addresses and routes.
+ * The host below, as far as it is Weir's to set: its links, addresses and routes; and its files, about
+ * its name, resolvers, time and keyboard.
  *
  * Invariant: without the daemon's option for it nothing of the host is touched, nor read.
  */
 import type { Poller } from '../../native/ffi/poller.js';
-import { networkKeys, type HostKey } from '../config/support.js';
+import { fileKeys, networkKeys, type HostKey } from '../config/support.js';
 import type { Unit } from '../config/unit.js';
 import { OwnNetwork } from '../net/own/own-network.js';
+import { SystemFiles } from '../system/files/system-files.js';
 import type { EventLog } from '../telemetry/event-log.js';
 import type { HostPort } from './ports.js';
 
@@ -15,6 +17,8 @@ export interface HostOptions {
   readonly events: EventLog;
   /** Left out: no. */
   readonly ownNetwork?: boolean;
+  /** Root of the host's files; left out: they are not touched. */
+  readonly systemFiles?: string;
   /** What cannot be done has changed. */
   readonly onChange: () => void;
   readonly onError: (error: unknown) => void;
@@ -24,27 +28,31 @@ export class Host implements HostPort {
   readonly keys: readonly HostKey[];
   readonly #options: HostOptions;
   readonly #network: OwnNetwork | null;
+  readonly #files: SystemFiles | null;
   #told: ReadonlySet<string> = new Set();
 
   constructor(options: HostOptions) {
-    const { poller, ownNetwork = false, onError } = options;
+    const { poller, ownNetwork = false, systemFiles: root, onError } = options;
+    const onChange = (): void => this.#changed();
     this.#options = options;
-    this.keys = ownNetwork ? networkKeys : [];
-    this.#network = ownNetwork
-      ? new OwnNetwork({ poller, onError, onChange: () => this.#changed() })
-      : null;
+    this.keys = [...(ownNetwork ? networkKeys : []), ...(root === undefined ? [] : fileKeys)];
+    this.#network = ownNetwork ? new OwnNetwork({ poller, onError, onChange }) : null;
+    this.#files = root === undefined ? null : new SystemFiles({ root, onError, onChange });
   }
 
   get problems(): readonly string[] {
-    return this.#network?.problems.map(({ message }) => message) ?? [];
+    const refused = this.#network?.problems.map(({ message }) => message) ?? [];
+    return [...refused, ...(this.#files?.problems ?? [])];
   }
 
-  async follow({ network }: Unit): Promise<void> {
-    await this.#network?.follow(network ?? null);
+  async follow(unit: Unit): Promise<void> {
+    await this.#network?.follow(unit.network ?? null);
+    await this.#files?.follow(unit);
   }
 
   close(): void {
     this.#network?.close();
+    this.#files?.close();
   }
 
   #changed(): void {
@@ -54,7 +62,7 @@ export class Host implements HostPort {
       if (!this.#told.has(message)) events.append({ kind: 'link', severity: 'warning', message });
     }
     if (now.size === 0) {
-      const message = 'the network of this unit is as the configuration wants it';
+      const message = 'this host is as the configuration wants it';
       events.append({ kind: 'link', severity: 'info', message });
     }
     this.#told = now;

@@ -6,7 +6,7 @@
  * Invariant: every test makes its own namespace and leaves none, also when it fails.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,7 +56,7 @@ class Bed {
   #said = '';
   #marks = 0;
 
-  constructor(readonly options: readonly string[] = ['--own-network']) {
+  constructor(readonly whole = true) {
     run('ip', 'netns', 'add', this.name);
     namespaces.add(this.name);
     this.ip('link set lo up');
@@ -85,7 +85,8 @@ class Bed {
 
   async start(): Promise<void> {
     const daemon = spawn('ip', [
-      ...['netns', 'exec', this.name, process.execPath, program, 'daemon', ...this.options],
+      ...['netns', 'exec', this.name, process.execPath, program, 'daemon'],
+      ...(this.whole ? ['--own-network', '--system-files', this.folder] : []),
       ...['--state-dir', join(this.folder, 'state'), '--run-dir', join(this.folder, 'run')],
       ...['--bpf-dir', this.#pins, '--socket', this.client.socket],
     ]);
@@ -185,6 +186,7 @@ function network(address: string, more: object = {}): object {
       { to: '2001:db8:9::/48', via: '2001:db8::fe' },
       { to: '10.8.0.0/16', device: 'eth1', metric: 7 },
     ],
+    dns: { servers: ['10.0.0.53'] },
     ...more,
   };
 }
@@ -209,6 +211,9 @@ needs.lab(test)('addresses, routes and MTU come, change and go; those of others 
       '10.9.0.0/16 via 10.0.0.254 dev eth0',
     ]);
     assert.match(bed.routes(6).join(), /^2001:db8:9::\/48 via 2001:db8::fe dev eth0 metric 1024/);
+
+    const resolvers = join(bed.folder, 'etc/resolv.conf');
+    assert.match(readFileSync(resolvers, 'utf8'), /^nameserver 10\.0\.0\.53$/m);
 
     await bed.record();
     await bed.stop();
@@ -236,62 +241,61 @@ needs.lab(test)('addresses, routes and MTU come, change and go; those of others 
     assert.equal(bed.addresses('eth0'), ['10.0.0.80/32', '10.5.0.1/24']);
     assert.equal(bed.addresses('eth1'), []);
     assert.equal([...bed.routes(), ...bed.routes(6)], []);
+    assert.not(existsSync(resolvers));
   } finally {
     await bed.close();
   }
 });
 
-needs.lab(test)('what the kernel refuses is an event, and is done once it can be', async () => {
-  const bed = new Bed();
-  try {
-    await bed.start();
-    const way = { to: '10.7.0.0/16', via: '198.51.100.1', device: 'eth1' };
-    const { warnings } = await bed.apply({ interfaces: { eth1: {} }, routes: [way] });
-    const refused = /^cannot add the route to 10\.7\.0\.0\/16 by 198\.51\.100\.1 on eth1: /;
-    assert.ok(
-      warnings.some((text) => refused.test(text)),
-      warnings.join('\n'),
-    );
-    const [event] = await bed.events();
-    assert.match(event?.message ?? '', refused);
-    const { alarms } = await bed.client.json<Status>({ path: '/v1/status' });
-    assert.ok(alarms.some(({ message }) => refused.test(message)));
+needs.lab(test)(
+  'what is refused is told and done once it can be; unconfirmed, it goes back',
+  async () => {
+    const bed = new Bed();
+    try {
+      await bed.start();
+      const way = { to: '10.7.0.0/16', via: '198.51.100.1', device: 'eth1' };
+      const { warnings } = await bed.apply({ interfaces: { eth1: {} }, routes: [way] });
+      const refused = /^cannot add the route to 10\.7\.0\.0\/16 by 198\.51\.100\.1 on eth1: /;
+      assert.ok(
+        warnings.some((text) => refused.test(text)),
+        warnings.join('\n'),
+      );
+      const [event] = await bed.events();
+      assert.match(event?.message ?? '', refused);
+      const { alarms } = await bed.client.json<Status>({ path: '/v1/status' });
+      assert.ok(alarms.some(({ message }) => refused.test(message)));
 
-    bed.ip('address add 198.51.100.2/24 dev eth1');
-    await until('the route is there', PATIENCE_MS, async () =>
-      bed.routes().join() === '10.7.0.0/16 via 198.51.100.1 dev eth1' ? true : bed.routes().join(),
-    );
-    await until('the alarm is over', PATIENCE_MS, async () => {
-      const status = await bed.client.json<Status>({ path: '/v1/status' });
-      const left = status.alarms.filter(({ message }) => refused.test(message));
-      return left.length === 0 || left.map(({ message }) => message).join();
-    });
-    assert.match((await bed.events()).at(-1)?.message ?? '', /is as the configuration wants it/);
-  } finally {
-    await bed.close();
-  }
-});
+      bed.ip('address add 198.51.100.2/24 dev eth1');
+      await until('the route is there', PATIENCE_MS, async () =>
+        bed.routes().join() === '10.7.0.0/16 via 198.51.100.1 dev eth1'
+          ? true
+          : bed.routes().join(),
+      );
+      await until('the alarm is over', PATIENCE_MS, async () => {
+        const status = await bed.client.json<Status>({ path: '/v1/status' });
+        const left = status.alarms.filter(({ message }) => refused.test(message));
+        return left.length === 0 || left.map(({ message }) => message).join();
+      });
+      assert.match((await bed.events()).at(-1)?.message ?? '', /is as the configuration wants it/);
 
-needs.lab(test)('a change that nobody confirms gives the old management address back', async () => {
-  const bed = new Bed();
-  try {
-    await bed.start();
-    await bed.apply(network('10.0.0.1/24'));
-    await bed.apply(network('10.0.0.66/24', { routes: [] }), { confirm: 2000 });
-    assert.ok(bed.addresses('eth0').includes('10.0.0.66/24'));
-    assert.not(bed.addresses('eth0').includes('10.0.0.1/24'));
-    await until('the old address is back', PATIENCE_MS, async () => {
-      const now = bed.addresses('eth0').join(' ');
-      return (now.includes('10.0.0.1/24') && !now.includes('10.0.0.66/24')) || now;
-    });
-    assert.is(bed.routes().length, 2);
-  } finally {
-    await bed.close();
-  }
-});
+      // A change that nobody confirms gives the old management address back.
+      await bed.apply(network('10.0.0.1/24'));
+      await bed.apply(network('10.0.0.66/24', { routes: [] }), { confirm: 2000 });
+      assert.ok(bed.addresses('eth0').includes('10.0.0.66/24'));
+      assert.not(bed.addresses('eth0').includes('10.0.0.1/24'));
+      await until('the old address is back', PATIENCE_MS, async () => {
+        const now = bed.addresses('eth0').join(' ');
+        return (now.includes('10.0.0.1/24') && !now.includes('10.0.0.66/24')) || now;
+      });
+      assert.is(bed.routes().length, 2);
+    } finally {
+      await bed.close();
+    }
+  },
+);
 
 needs.lab(test)('without the option a daemon refuses it and touches nothing', async () => {
-  const bed = new Bed([]);
+  const bed = new Bed(false);
   try {
     await bed.start();
     await bed.apply(network('10.0.0.1/24')).then(

@@ -206,7 +206,7 @@ export function encodeNewLink(name: string, made: LinkMade): Buffer {
   ]);
 }
 
-/** Payload of RTM_NEWLINK that marks a link as ours: the kernel takes no alias while it makes one. */
+/** Payload of RTM_NEWLINK that marks a link as ours: not every kernel takes an alias while it makes one. */
 export function encodeMark(name: string): Buffer {
   return Buffer.concat([
     linkHeader(0, null),

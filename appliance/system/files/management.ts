@@ -20,6 +20,9 @@ export function openPorts({ metrics, ssh }: Unit): { tcp: number[]; udp: number[
   return { tcp: [...tcp].sort((a, b) => a - b), udp: [HEARTBEAT_PORT] };
 }
 
+/** For nft: nothing is left. */
+export const NO_RULES = `table ${TABLE}; delete table ${TABLE}`;
+
 /** For nft -f: takes the place of what was there; without an interface for management nothing is left. */
 export function managementRules(unit: Unit): string {
   const name = unit.network?.management;
