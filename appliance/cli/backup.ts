@@ -55,7 +55,7 @@ export function addBackupCommands(program: Command, context: Context): void {
       const bytes = await clientOf(command, context, PATIENCE_MS).octets({
         ...{ method: 'POST', path: '/v1/system/backup', json: { scope }, passphrase },
       });
-      await writeWholeFile(file, bytes, options.replace === true);
+      await writeWholeFile(file, bytes, { replace: options.replace === true });
       await answer(
         command,
         context,
