@@ -98,6 +98,7 @@ async function dashboard(options: Options, command: Command, context: Context): 
     look: lookOf(environment, context.look.unicode, options),
     terminal: name,
     mouse: options.mouse === true,
+    suspends: !environment['WEIR_NO_SUSPEND'],
   });
   // What is still open (a slow daemon's answer) is of no interest any more.
   process.exit(status);
