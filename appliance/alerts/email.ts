@@ -6,7 +6,8 @@
  */
 import { createHash } from 'node:crypto';
 import { createTransport } from 'nodemailer';
-import { plain, rank, type Alert } from './alert.js';
+import { plain, type Alert } from './alert.js';
+import { rank } from '../config/severities.js';
 import {
   attempt,
   authoritiesOf,
