@@ -19,7 +19,8 @@ import {
 } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
+import { readOctets } from '../appliance/cli/cert-files.js';
+import { writeWholeFile } from '../appliance/cli/secret-file.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
 import type { About, Effect, FileEffect, LinkState, Topic } from './model.js';
@@ -37,7 +38,7 @@ const PAST_EVENTS = [
   { limit: 100, kind: FLOW_EVENT_KINDS.join() },
 ];
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
-  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me'] as const),
+  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me', 'audit'] as const),
 ]);
 const SELDOM_MS = 5000;
 
@@ -237,7 +238,7 @@ export class Feed {
     const secret = passphrase === '' ? {} : { passphrase };
     try {
       const octets = await actor.octets({ ...call, ...secret });
-      await writeSecret(file, octets).finally(() => octets.fill(0));
+      await writeWholeFile(file, octets).finally(() => octets.fill(0));
     } catch (error) {
       this.#failed(error);
       return;

@@ -6,6 +6,7 @@
  */
 import type {
   AccessView,
+  AuditRow,
   CertificateDetail,
   CertificateRow,
   ConfigView,
@@ -70,6 +71,7 @@ export interface Answers {
   readonly access: AccessView;
   readonly me: Me;
   readonly users: readonly UserRow[];
+  readonly audit: readonly AuditRow[];
   readonly tokens: readonly TokenRow[];
   readonly traffic: TrafficHistory;
   readonly system: SystemView;
@@ -403,6 +405,8 @@ export function pathOf(topic: Topic, place: Place): string {
       return `/v1/certificates/${encodeURIComponent(place.name)}`;
     case 'revisions':
       return '/v1/revisions?limit=200';
+    case 'audit':
+      return '/v1/audit?limit=500';
     case 'drops':
       return '/v1/drops?samples=0';
     default:
@@ -424,7 +428,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers', 'system', 'upgrade'],
   live: [],
-  audit: ['revisions'],
+  audit: ['audit', 'revisions'],
   users: ['users', 'tokens'],
   object: [],
   changes: [],
@@ -466,7 +470,9 @@ export function wanted(
   const { place, overlay } = model;
   const first: readonly Topic[] = model.wizardOffered ? [] : ['users'];
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
-  const shown = SHOWN[place.screen];
+  const role = model.data.me?.value?.role ?? 'administrator';
+  // To others it is refused, and each refusal would be written down.
+  const shown = SHOWN[place.screen].filter((one) => one !== 'audit' || role === 'administrator');
   return [
     ...new Set<Topic>([
       ...(['status', 'services', 'me'] as const),

@@ -5,7 +5,8 @@
  * TLS alone; a message that is tried again has the same Message-ID.
  */
 import { createHash } from 'node:crypto';
-import { plain, rank, type Alert } from './alert.js';
+import { plain, type Alert } from './alert.js';
+import { rank } from '../config/severities.js';
 import {
   attempt,
   authoritiesOf,

@@ -14,9 +14,10 @@
 import type { Change } from '../config/changes.js';
 import type { ConfigError } from '../config/errors.js';
 import type { Document } from '../config/schema.js';
+import type { Severity } from '../config/severities.js';
 import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
-export type { Change, ConfigError, Document };
+export type { Change, ConfigError, Document, Severity };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './history-contract.js';
@@ -322,8 +323,6 @@ export interface FlowRow {
   /** Time since a recent packet, to one second. */
   readonly idleMs: number;
 }
-
-export type Severity = 'info' | 'warning' | 'error';
 
 /** What happens to single flows: many a second under traffic, so kept apart from the rest. */
 export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;

@@ -17,7 +17,7 @@ import {
   type Severity,
   type StreamMessage,
 } from '../api/contract.js';
-import { isAtLeast, SEVERITIES } from '../api/event-severities.js';
+import { isAtLeast, SEVERITIES } from '../config/severities.js';
 import { examples, wholeNumber } from './arguments.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';

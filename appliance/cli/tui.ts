@@ -101,6 +101,7 @@ async function dashboard(options: Options, command: Command, context: Context): 
     terminal: name,
     mouse: options.mouse === true,
     firstSetUp: options.firstSetUp === true,
+    suspends: !environment['WEIR_NO_SUSPEND'],
   });
   // What is still open (a slow daemon's answer) is of no interest any more.
   process.exit(status);

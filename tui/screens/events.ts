@@ -2,6 +2,7 @@
  * What happened, the newest last; follows unless somebody went back.
  */
 import type { EventRow } from '../../appliance/api/contract.js';
+import { isAtLeast } from '../../appliance/config/severities.js';
 import { clock } from '../../appliance/cli/format.js';
 import { fit, span, type Line } from '../frame.js';
 import type { Model } from '../model.js';
@@ -9,7 +10,6 @@ import { eventLine, isFlowKind, severityMark, severityStyle } from './overview.j
 
 /** From here on there is room for kind and severity in words before the message. */
 const WIDE = 110;
-const RANK = { info: 0, warning: 1, error: 2 } as const;
 
 /** Those that the screen's filters let through, the oldest first. */
 export function shownEvents({
@@ -20,7 +20,7 @@ export function shownEvents({
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   return events.filter((row) => {
     if (!flows && isFlowKind(row.kind)) return false;
-    if (RANK[row.severity] < RANK[severity]) return false;
+    if (!isAtLeast(row.severity, severity)) return false;
     if (words.length === 0) return true;
     const text = `${row.kind} ${row.severity} ${row.message}`.toLowerCase();
     return words.every((word) => text.includes(word));

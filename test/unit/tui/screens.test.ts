@@ -121,6 +121,7 @@ const SCREENS: readonly {
   { name: 'certificate-request', of: { place: at('certificates') }, typed: ['c'] },
   { name: 'system', of: { place: at('system') } },
   { name: 'audit', of: { place: at('audit') } },
+  { name: 'audit-refused', of: { place: at('audit') }, typed: ['/403', 'Enter'] },
   { name: 'users', of: { place: at('users'), answers: { me: me('anna', 'administrator') } } },
   {
     name: 'users-new',
