@@ -30,6 +30,8 @@ const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 2 ** 32);
 /** What no address may be without an answer after a split has healed, in milliseconds. */
 const BLACK_HOLE = 100;
 const OWNED = 3 * interval;
+/** Whoever is cut off, somebody has every address after this. */
+const TAKEN = 8 * interval;
 /** For so many milliseconds a CPU may stand still, and a split counts. */
 const STILL = interval / 3;
 /** What it takes to start `ip` and mend something, in milliseconds; what takes longer waits for others. */
@@ -185,6 +187,12 @@ async function play(on: Scene, split: Split, lasting: number): Promise<Outcome> 
   const cutAt = monotonicNow();
   change(stage, split.cut);
   await delay(lasting);
+  if (lasting > TAKEN) {
+    for (const { name } of routers) {
+      const roles = [units.a, units.b].map((unit) => history(unit, name).at(-1)?.role);
+      assert.ok(roles.includes('master'), `${split.name}: ${name} is nobody's after ${lasting} ms`);
+    }
+  }
   const [healedAt, since] = [monotonicNow(), performance.now()];
   change(stage, split.heal);
   const healing = monotonicNow() - healedAt;
