@@ -72,24 +72,38 @@ for (const { name, router, address, bytes } of cases) {
   );
 }
 
-lab('unicast: two units that are told each other need no multicast', () =>
-  VrrpStage.run(async (stage) => {
-    const [a, b] = [stage.weir('a'), stage.weir('b')];
-    await a.configure([groupText({ peers: ['10.9.0.2'] }, { priority: 200 })]);
-    await a.becomes('master');
-    await b.configure([groupText({ peers: ['10.9.0.1'] })]);
-    await b.becomes('backup');
-    const seen = await stage.advertisement('a');
-    assert.is(seen.fields['group'], '0a090002');
-    assert.is(seen.fields['hops'], 255);
-    for (let count = 0; count < 5; count += 1) {
-      await stage.advertisement('a', stage.frames.length);
-    }
-    assert.is((await b.status()).routers[0]?.role, 'backup');
-    await a.stop();
-    await b.becomes('master');
-  }),
-);
+for (const { name, router, peers, group, address } of [
+  {
+    ...{ name: 'IPv4', router: {}, peers: ['10.9.0.1', '10.9.0.2'] },
+    ...{ group: '0a090002', address: '10.9.0.80' },
+  },
+  {
+    name: 'IPv6, at global addresses',
+    router: { family: 6, addresses: ['fd09::80'] },
+    peers: ['fd09::1', 'fd09::2'],
+    ...{ group: 'fd090000000000000000000000000002', address: 'fd09::80' },
+  },
+] as const) {
+  lab(`unicast: two units that are told each other need no multicast, ${name}`, () =>
+    VrrpStage.run(async (stage) => {
+      const [a, b] = [stage.weir('a'), stage.weir('b')];
+      await a.configure([groupText({ ...router, peers: [peers[1]] }, { priority: 200 })]);
+      await a.becomes('master');
+      await b.configure([groupText({ ...router, peers: [peers[0]] })]);
+      await b.becomes('backup');
+      const seen = await stage.advertisement('a');
+      assert.is(seen.fields['group'], group);
+      assert.is(seen.fields['hops'], 255);
+      for (let count = 0; count < 5; count += 1) {
+        await stage.advertisement('a', stage.frames.length);
+      }
+      assert.is((await b.status()).routers[0]?.role, 'backup');
+      await a.signal('SIGKILL');
+      await b.becomes('master');
+      assert.is(stage.reached(address), macs.b);
+    }),
+  );
+}
 
 lab('a cut that nobody can see heals: one master, and hosts are told again', () =>
   VrrpStage.run(async (stage) => {
