@@ -134,7 +134,7 @@ function untilOwned(units: Scene['units'], router: string, since: number): numbe
     now[unit] = role;
     if (Object.values(now).filter((is) => is === 'master').length !== 1) wrongFrom ??= at;
     else if (wrongFrom !== null) {
-      const handOver = wrongFrom > since && at - wrongFrom < interval;
+      const handOver = wrongFrom > since && at - wrongFrom <= OWNED;
       if (!handOver) owned = Math.max(owned, at - since);
       wrongFrom = null;
     }
