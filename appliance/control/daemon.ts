@@ -60,6 +60,7 @@ import type { Monitors } from '../health/monitors.js';
 import type { Probe } from '../health/probe.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
+import { ownMacs } from '../net/own-macs.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { MetricsServer } from '../metrics/server.js';
 import type { MetricsSource, Timings } from '../metrics/snapshot.js';
@@ -254,7 +255,9 @@ export class Daemon implements DaemonPort, MetricsSource {
     const stopEvents = events.subscribe((event) => {
       this.#tell({ type: 'event', event });
     });
+    tier.setOwnMacs(ownMacs(network.links()));
     const stopNetwork = network.onChange(() => {
+      tier.setOwnMacs(ownMacs(network.links()));
       this.#reconciler.networkChanged();
       this.#trackFitness();
       for (const wake of [...this.#waiting]) wake();

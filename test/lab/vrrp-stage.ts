@@ -38,6 +38,13 @@ export function ip(line: string, input = '', ...before: readonly string[]): stri
   return stdout;
 }
 
+/** `settings`: as `name=value`. */
+export function sysctl(namespace: string, ...settings: readonly string[]): void {
+  const words = [`--net=/run/netns/${namespace}`, 'sysctl', '-q', '-w', ...settings];
+  const { status, stderr } = spawnSync('nsenter', words, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`sysctl: ${stderr}`);
+}
+
 /** Something that changes, and can be waited for. */
 class Watched {
   #wake = new Set<() => void>();
@@ -269,10 +276,7 @@ export class VrrpStage {
     ip(`netns add ${name}`);
     namespaces.add(name);
     this.#hosts.push(host);
-    const settings = ['all', 'default'].map((who) => `net.ipv6.conf.${who}.accept_dad=0`);
-    const words = [`--net=/run/netns/${name}`, 'sysctl', '-q', '-w', ...settings];
-    const { status, stderr } = spawnSync('nsenter', words, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`sysctl: ${stderr}`);
+    sysctl(name, ...['all', 'default'].map((who) => `net.ipv6.conf.${who}.accept_dad=0`));
     return name;
   }
 

@@ -6,7 +6,7 @@
  *                       │      │
  *                       B ──── A
  */
-import { ip, type VrrpStage } from './vrrp-stage.js';
+import { ip, sysctl, type VrrpStage } from './vrrp-stage.js';
 
 /** How a network falls apart: lines for `ip -n` of the switches' namespace, and what undoes them. */
 export interface Split {
@@ -113,6 +113,8 @@ export function laySwitches(stage: VrrpStage): void {
       `link set cable-${unit} master cable up`,
     ]),
   ]);
+  // The host is at the first switch alone: its kernel would answer for it at the second one too.
+  sysctl(stage.namespace('lan'), 'net.ipv4.conf.all.arp_ignore=1');
   ip(`-n ${far} address add 10.9.0.8/24 dev eth0`);
   ip(`-n ${far} address add fd09::8/64 dev eth0 nodad`);
   ip(`-n ${far} link set eth0 up`);
