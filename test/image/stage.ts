@@ -117,12 +117,20 @@ export function makeSwitches(switches: Readonly<Record<string, string | null>>):
   }
 }
 
-/** The seed of one of two units: `number` is the last of its addresses. Services come from the other one, or with it. */
+export interface UnitSeed {
+  readonly unit: string;
+  /** The last of its addresses. */
+  readonly number: number;
+  /** Left out: services come from the other unit. */
+  readonly services?: boolean;
+  /** The password of `admin`. */
+  readonly administrator?: string;
+}
+
+/** The seed of one of several units; its path. */
 export function makeUnitSeed(
   folder: string,
-  unit: string,
-  number: number,
-  services: boolean,
+  { unit, number, services = false, administrator }: UnitSeed,
 ): string {
   const volume = join(folder, 'seed.img');
   const whole = services
@@ -141,7 +149,12 @@ export function makeUnitSeed(
     const file = join(folder, 'network', `10-${name}.network`);
     writeFileSync(file, network(name, `${net}.${number}/24`));
   }
+  const files = ['weir.yaml', 'network'];
+  if (administrator !== undefined) {
+    writeFileSync(join(folder, 'administrator'), `${administrator}\n`);
+    files.push('administrator');
+  }
   run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
-  run('mcopy', '-s', '-i', volume, join(folder, 'weir.yaml'), join(folder, 'network'), '::');
+  run('mcopy', '-s', '-i', volume, ...files.map((name) => join(folder, name)), '::');
   return volume;
 }

@@ -189,7 +189,7 @@ export class Machine {
   }
 
   /** Runs words in a shell of the box: what they write, without the last newline. */
-  async shell(words: string, ms = 60_000): Promise<string> {
+  async shell(words: string, ms = 300_000): Promise<string> {
     const socket = await this.#shellSocket();
     try {
       return await new Promise((resolve, reject) => {

@@ -29,12 +29,9 @@ const context: { folder: string; machines: Machine[]; member: Server | null } = 
 
 function start(unit: 'a' | 'b', number: number): Machine {
   const folder = mkdtempSync(join(context.folder, `${unit}-`));
-  const seed = makeUnitSeed(
-    mkdtempSync(join(context.folder, 'seed-')),
-    `box-${unit}`,
-    number,
-    unit === 'a',
-  );
+  const seed = makeUnitSeed(mkdtempSync(join(context.folder, 'seed-')), {
+    ...{ unit: `box-${unit}`, number, services: unit === 'a' },
+  });
   const machine = new Machine({
     ...{ image: IMAGE, folder, firmware: 'bios', seed, number },
     taps: Object.keys(SWITCHES).map((name) => `${name}-${unit}`),
