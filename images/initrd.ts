@@ -35,7 +35,8 @@ const DRIVERS = [
   ...['i6300esb', 'iTCO_wdt', 'sp5100_tco', 'wdat_wdt', 'i2c_i801', 'i2c_piix4', 'lpc_ich'],
 ];
 
-const PATIENCE_S = 180;
+/** For a start, however slow the disks; from then on `appliance/system/health` says less. */
+const PATIENCE_S = 600;
 const WATCHDOG_OPTIONS = ['i6300esb heartbeat', 'iTCO_wdt heartbeat', `${WATCHDOG} soft_margin`]
   .map((option) => `options ${option}=${PATIENCE_S}\n`)
   .join('');
@@ -100,7 +101,6 @@ export function initrd(root: string, kernel: string): Buffer {
     link('lib', 'usr/lib'),
     link('sbin', 'bin'),
     text('etc/modules', `${FILE_SYSTEMS.join('\n')}\n`),
-    // The kernel asks for watchdogs early; a box that boots slowly must not be reset meanwhile.
     text('etc/modprobe.conf', WATCHDOG_OPTIONS),
     text(
       join(modules, 'modules.dep'),

@@ -62,6 +62,9 @@ const MASKED = [
     'systemd-tpm2-setup.service',
     'systemd-tpm2-setup-early.service',
   ],
+  // /var is gone with each boot, so what is kept there for the next one is not.
+  ...['systemd-random-seed.service', 'systemd-networkd-persistent-storage.service'],
+  ...['systemd-tmpfiles-setup-dev-early.service', 'run-lock.mount'],
   ...['systemd-pcrphase.service', 'systemd-pcrphase-sysinit.service', 'systemd-pcrmachine.service'],
 ];
 

@@ -16,7 +16,7 @@ import { inNamespace } from './namespace.js';
 import { answered, ask, makeNetwork, makeSeed, startMember, TAPS } from './stage.js';
 
 const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
-const BOOT_MS = 240_000;
+const BOOT_MS = 420_000;
 
 const test = suite('the image');
 const READY = /weir: ready ([\d.]+) seconds/;

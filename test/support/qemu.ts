@@ -29,6 +29,8 @@ export interface MachineOptions {
   readonly over?: string;
   /** Names of tap devices, one interface of the box each: enp0s5, enp0s6, … */
   readonly taps: readonly string[];
+  /** 0 to 255, of machines on one network: their link addresses differ by it. */
+  readonly number?: number;
   /** A file system labelled WEIR-SEED. */
   readonly seed?: string;
   /** A file system labelled WEIR-UPDATE. */
@@ -68,6 +70,8 @@ function parameters(options: MachineOptions): string[] {
   ];
   // Off, or the driver refuses native XDP: firmware-profiles/virtio_net.json.
   const off = ['csum', 'tso4', 'tso6', 'ecn', 'ufo'].map((name) => `guest_${name}=off`).join(',');
+  const octet = (options.number ?? 0).toString(16).padStart(2, '0');
+  const mac = (index: number): string => `mac=52:54:00:77:${octet}:0${index}`;
   return [
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
     ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config'],
@@ -90,7 +94,7 @@ function parameters(options: MachineOptions): string[] {
         ]),
     ...taps.flatMap((tap, index) => [
       ...['-netdev', `tap,id=net${index},ifname=${tap},script=no,downscript=no,vhost=off`],
-      ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off}`],
+      ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off},${mac(index)}`],
     ]),
     ...(options.firmware === 'uefi' ? uefi(folder) : []),
   ];
@@ -203,7 +207,7 @@ export class Machine {
   }
 
   /** Runs words in a shell of the box: what they write, without the last newline. */
-  async shell(words: string, ms = 60_000): Promise<string> {
+  async shell(words: string, ms = 300_000): Promise<string> {
     const socket = await this.#shellSocket();
     try {
       return await new Promise((resolve, reject) => {

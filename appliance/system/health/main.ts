@@ -21,9 +21,12 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from '../../cli/client.js';
 import { DEFAULT_SOCKET, type Status, type TierRow } from '../../api/contract.js';
+import { setWatchdogTimeout } from '../../../native/ffi/watchdog.js';
 import { ANSWER_MS, lookAt, type Well } from './well.js';
 
 const DEVICE = '/dev/watchdog0';
+/** How long the box may be unwell until the watchdog resets it. */
+const PATIENCE_S = 180;
 const EACH_MS = 5000;
 /** Looked at more often until the box is ready, from the moment on that there is somebody to ask. */
 const EAGER_MS = 500;
@@ -36,6 +39,20 @@ function openWatchdog(): number | null {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** The initial RAM disk left a start more time. */
+function takeOver(): number | null {
+  const watchdog = openWatchdog();
+  if (watchdog === null) console.log('there is no watchdog');
+  else {
+    try {
+      setWatchdogTimeout(watchdog, PATIENCE_S);
+    } catch (error) {
+      console.log(`the watchdog keeps its own time: ${String(error)}`);
+    }
+  }
+  return watchdog;
 }
 
 function onConsole(line: string): void {
@@ -86,6 +103,7 @@ async function main(): Promise<void> {
   const sleep = (ms: number): Promise<void> =>
     wait(ms, undefined, { signal: stop.signal }).catch(() => undefined);
 
+  const watchdog = takeOver();
   const begun = performance.now();
   let seen = await look();
   while (!seen.well && performance.now() - begun < FIRST_MS && !stop.signal.aborted) {
@@ -103,8 +121,6 @@ async function main(): Promise<void> {
   else onConsole(`not well: ${seen.why}`);
   await promisify(execFile)('systemd-notify', ['--ready', `--status=${seen.why}`]);
 
-  const watchdog = openWatchdog();
-  if (watchdog === null) console.log('there is no hardware watchdog');
   let before = seen.why;
   while (!stop.signal.aborted) {
     if (seen.well && !ready) {
