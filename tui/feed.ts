@@ -38,7 +38,16 @@ const PAST_EVENTS = [
   { limit: 100, kind: FLOW_EVENT_KINDS.join() },
 ];
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
-  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me', 'audit'] as const),
+  ...([
+    'tiers',
+    'revisions',
+    'revision',
+    'certificates',
+    'certificate',
+    'hardware',
+    'me',
+    'audit',
+  ] as const),
 ]);
 const SELDOM_MS = 5000;
 

@@ -25,7 +25,6 @@ import { Session } from './session.js';
 import type { LinkState, PairNews, PairState } from './state.js';
 import type { Peer, PairStore } from './store.js';
 
-
 export interface PairOptions {
   readonly store: PairStore;
   /** @throws CertificateError when there is none. */
