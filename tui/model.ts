@@ -16,6 +16,7 @@ import type {
   MemberDetail,
   MemberRow,
   Me,
+  NetworkView,
   PairView,
   PoolDetail,
   PoolRow,
@@ -74,6 +75,7 @@ export interface Answers {
   readonly traffic: TrafficHistory;
   readonly system: SystemView;
   readonly upgrade: UpgradeView;
+  readonly network: NetworkView;
 }
 
 export type Topic = keyof Answers;
@@ -101,6 +103,7 @@ export type ScreenName =
   | 'config'
   | 'pair'
   | 'system'
+  | 'network'
   | 'live'
   | 'audit'
   | 'users'
@@ -195,7 +198,11 @@ export type About =
   | 'failover'
   | 'request'
   | 'certificates'
-  | 'token';
+  | 'token'
+  | 'ping'
+  | 'traceroute'
+  | 'resolve'
+  | 'try';
 
 export interface BackupEffect {
   /** Looks into a backup on this machine, or restores it. */
@@ -419,6 +426,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   config: [],
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers', 'system', 'upgrade'],
+  network: ['network'],
   live: [],
   audit: ['revisions'],
   users: ['users', 'tokens'],
@@ -431,7 +439,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   pool: ['pool'],
   member: ['member', 'flows'],
   access: ['access'],
-  wizard: ['members', 'hardware', 'users'],
+  wizard: ['members', 'users', 'network'],
 };
 
 const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([
