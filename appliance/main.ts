@@ -34,9 +34,11 @@ import { Host } from './control/host.js';
 import { HeartbeatPaths } from './control/heartbeat-paths.js';
 import { pairEvent, Pairing, unitName } from './control/pairing.js';
 import { ProxySecrets } from './control/proxy-secrets.js';
+import { tuner } from './control/tuning.js';
 import { Failovers, FAILOVERS_FILE } from './control/failovers.js';
 import { Standing } from './control/pair-standing.js';
 import { PeerHealth } from './control/peer-health.js';
+import { PeerWays } from './control/peer-ways.js';
 import { Roles } from './control/roles.js';
 import { VRRP_STATE } from './control/end-speaker.js';
 import { ChallengeExchange } from './control/shared/challenge-exchange.js';
@@ -146,6 +148,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     tier.startSweeping();
     let daemon: Daemon | null = null;
     let peerHealth: PeerHealth | null = null;
+    let peerWays: PeerWays | null = null;
     let challengeExchange: ChallengeExchange | null = null;
     let sticky: StickySharing | null = null;
     let peerUpgrade: PeerUpgrade | null = null;
@@ -265,6 +268,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
         if (news.what === 'alone') flows?.parted();
         sharing?.heard(news);
         peerHealth?.heard(news);
+        peerWays?.heard(news);
         challengeExchange?.heard(news);
         sticky?.heard(news);
         if (news.what === 'together') peerUpgrade?.together();
@@ -426,6 +430,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       watches.close();
     });
+    const tuning =
+      options.tune !== true
+        ? null
+        : tuner({ profiles, network, tier, tableSizes: chosen, datapath: tier.datapath, events });
     const live = new LiveTraffic({ proxy, fastPath: tier });
     const traffic = new Traffic(
       new HistoryKeeper(
@@ -464,6 +472,8 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => sharing?.close());
     peerHealth = new PeerHealth({ pair, monitors, events });
     closing.push(() => peerHealth?.close());
+    peerWays = new PeerWays({ pair, events });
+    closing.push(() => peerWays?.close());
     const standing = new Standing({ store, replication, flows, sticky, shared: sharing, roles });
     const metrics = new MetricsServer({ source: () => daemon, log });
     closing.push(() => {
@@ -562,6 +572,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       upgrades,
       standing,
       peerHealth,
+      peerWays,
       alerts: new Alerting(alerts),
       users,
       roles,
@@ -573,6 +584,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       profiles,
       tableSizes: chosen,
       probe: prober.probe,
+      ...(tuning === null ? {} : { tune: (links) => tuning.before(links) }),
       inspect: (link) =>
         inspectInterface(profiles, link, {
           bond: network.bond(link.index),

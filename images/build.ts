@@ -1,16 +1,24 @@
 /**
- * `npm run image`: builds the slot and the disk image to build/image/.
+ * `npm run image`: builds the slot, the disk image and the installer to build/image/.
  *
  *   npm run image                    what packages.lock says
  *   npm run image -- --renew-lock    packages.lock anew, from the newest packages of the mirror
+ *
+ *     --update-key FILE     trust updates that are signed with this public key (PEM); may be repeated
+ *     --development-key     trust those that this build tree signs
+ *
+ * Without a key an image takes no updates.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from '../appliance/paths.js';
+import { readPublicKeys } from '../appliance/system/slots/bundle.js';
+import { developmentKey } from './bundle.js';
 import { command } from './command.js';
 import { writeDisk } from './disk.js';
+import { writeInstaller } from './installer.js';
 import { lockDifferences, LOCK_FILE, readLock, writeLock } from './lock.js';
 import { manifest } from './manifest.js';
 import { productionPackages } from './product.js';
@@ -44,7 +52,19 @@ function renewLock(): void {
   say(`wrote ${LOCK_FILE}`);
 }
 
-function build(): void {
+/** All of them as one file. Throws an Error for what is no key. */
+function updateKeys(files: readonly string[], development: boolean): string | null {
+  const keys = files.map((file) => {
+    const pem = readFileSync(file, 'utf8');
+    return readPublicKeys(pem, file)
+      .map((key) => key.export({ type: 'spki', format: 'pem' }).toString())
+      .join('');
+  });
+  if (development) keys.push(developmentKey().publicKey);
+  return keys.length === 0 ? null : keys.join('');
+}
+
+function build(trusted: string | null): void {
   const lock = readLock();
   const of = release();
   say(`Debian packages (${lock.size} of packages.lock)`);
@@ -52,9 +72,10 @@ function build(): void {
   const file = (name: string): string => join(OUT, name);
   const npm = productionPackages();
   say(`slot of ${of.version}, commit ${of.commit}`);
+  if (trusted === null) say('no --update-key: this image takes no updates');
   withWork((work) => {
     writeSlot(file('weir.squashfs'), work, {
-      ...{ archive, release: of, packages: npm },
+      ...{ archive, release: of, packages: npm, updateKeys: trusted },
       manifest: (root) => {
         const wrong = lockDifferences(lock, installedPackages(root));
         if (wrong.length > 0)
@@ -71,7 +92,11 @@ function build(): void {
     ...['convert', '-q', '-f', 'raw', '-O', 'qcow2'],
     ...[file('weir.img'), file('weir.qcow2')],
   ]);
-  const sums = ['weir.squashfs', 'weir.img', 'manifest.json'].map((name) => {
+  say('installer');
+  writeInstaller(file('weir-installer.iso'), {
+    ...{ disk: file('weir.img'), slot: file('weir.squashfs'), epoch: of.epoch },
+  });
+  const sums = ['weir.squashfs', 'weir.img', 'weir-installer.iso', 'manifest.json'].map((name) => {
     const sum = createHash('sha256')
       .update(readFileSync(file(name)))
       .digest('hex');
@@ -85,10 +110,16 @@ function build(): void {
 const mib = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
 
 function main(): void {
-  const { values } = parseArgs({ options: { 'renew-lock': { type: 'boolean' } } });
+  const { values } = parseArgs({
+    options: {
+      'renew-lock': { type: 'boolean' },
+      'update-key': { type: 'string', multiple: true, default: [] },
+      'development-key': { type: 'boolean', default: false },
+    },
+  });
   ensureTools(say);
   if (values['renew-lock'] === true) renewLock();
-  else build();
+  else build(updateKeys(values['update-key'], values['development-key']));
 }
 
 try {

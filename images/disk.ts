@@ -13,7 +13,7 @@ import {
 import { dirname, join } from 'node:path';
 import { command } from './command.js';
 import { biosBoot, efiPartition } from './grub.js';
-import { DISK_MIB, partition, partitionScript } from './layout.js';
+import { DISK_MIB, partition, partitionScript } from '../appliance/system/disk-layout.js';
 
 const MIB = 2 ** 20;
 /** Identifiers of an image are the same in every build; they tell the image's layout. */
@@ -30,7 +30,7 @@ export function writeDisk(out: string, slot: string, epoch: number): void {
     const disk = openSync(unfinished, 'w+');
     try {
       ftruncateSync(disk, DISK_MIB * MIB);
-      command('sfdisk', ['-q', unfinished], { input: partitionScript(SEED) });
+      command('sfdisk', ['-q', unfinished], { input: partitionScript({ seed: SEED }) });
       const { bootCode, core } = biosBoot(work);
       writeSync(disk, bootCode, 0, bootCode.length, 0);
       writeSparse(disk, core, partition('bios-boot').start * MIB);

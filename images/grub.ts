@@ -6,10 +6,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../appliance/paths.js';
 import { command } from './command.js';
-import { partition } from './layout.js';
+import { partition } from '../appliance/system/disk-layout.js';
 
-const LIBRARY = '/usr/lib/grub';
-const MODULES = [
+export const GRUB_LIBRARY = '/usr/lib/grub';
+export const GRUB_MODULES = [
   ...['part_gpt', 'fat', 'squash4', 'gzio', 'normal', 'configfile', 'linux', 'probe', 'regexp'],
   ...['loadenv', 'test', 'echo', 'serial', 'terminal', 'reboot', 'halt', 'sleep', 'all_video'],
 ];
@@ -41,12 +41,15 @@ export function biosBoot(work: string): BiosBoot {
   const coreFile = join(work, 'core.img');
   // "(,gpt2)" is completed with the disk that the firmware started from: a second disk of the
   // same layout is never taken by mistake.
-  grubImage('i386-pc', '(,gpt2)/grub', coreFile, ['biosdisk', ...MODULES]);
+  grubImage('i386-pc', coreFile, {
+    prefix: '(,gpt2)/grub',
+    modules: ['biosdisk', ...GRUB_MODULES],
+  });
   const { start, size } = partition('bios-boot');
   const sector = BigInt(start * 2048);
   const core = readFileSync(coreFile);
   if (core.length > size * 2 ** 20) throw new Error('GRUB does not fit the BIOS boot partition.');
-  const boot = readFileSync(join(LIBRARY, 'i386-pc/boot.img'));
+  const boot = readFileSync(join(GRUB_LIBRARY, 'i386-pc/boot.img'));
   boot.writeBigUInt64LE(sector, 0x5c);
   // Two no-operations: trust the drive number that the BIOS hands over.
   boot.writeUInt16LE(0x9090, 0x66);
@@ -54,14 +57,23 @@ export function biosBoot(work: string): BiosBoot {
   return { bootCode: boot.subarray(0, BOOT_CODE), core };
 }
 
-function grubImage(
-  format: 'i386-pc' | 'x86_64-efi',
-  prefix: string,
+export interface GrubImage {
+  readonly prefix: string;
+  readonly modules: readonly string[];
+  /** A file of commands that it begins with. */
+  readonly config?: string;
+}
+
+/** GRUB's core as one file, for a firmware and a medium. */
+export function grubImage(
+  format: 'i386-pc' | 'i386-pc-eltorito' | 'x86_64-efi',
   out: string,
-  modules: readonly string[],
+  { prefix, modules, config }: GrubImage,
 ): void {
+  const library = join(GRUB_LIBRARY, format.replace('-eltorito', ''));
   command('grub-mkimage', [
-    ...['-d', join(LIBRARY, format), '-O', format, '-p', prefix, '-o', out],
+    ...['-d', library, '-O', format, '-p', prefix, '-o', out],
+    ...(config === undefined ? [] : ['-c', config]),
     ...modules,
   ]);
 }
@@ -81,7 +93,7 @@ export function efiPartition(work: string, epoch: number): Buffer {
       command('mcopy', ['-i', image, source, `::${target}`], { environment });
     };
     const program = join(folder, 'BOOTX64.EFI');
-    grubImage('x86_64-efi', '/grub', program, MODULES);
+    grubImage('x86_64-efi', program, { prefix: '/grub', modules: GRUB_MODULES });
     const block = join(folder, 'grubenv');
     writeFileSync(block, environmentBlock({ default_slot: 'a', try_slot: '', tries: '0' }));
     command('mmd', ['-i', image, '::EFI', '::EFI/BOOT', '::grub'], { environment });

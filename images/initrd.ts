@@ -1,5 +1,5 @@
 /**
- * The initial RAM disk: busybox, one script, and the modules between the firmware and a mounted
+ * The initial RAM disk: busybox, two scripts (a box, the installer), and the modules between the firmware and a mounted
  * slot. It is the same on every machine, so it holds every driver that a disk may need.
  */
 import { readFileSync } from 'node:fs';
@@ -22,8 +22,10 @@ const FILE_SYSTEMS = [
     'nls_utf8',
   ],
 ];
-/** There if a seed is on a CD. */
+/** There if a seed or the installer is on a CD. */
 const MORE = ['isofs', 'cdrom', 'loop'];
+/** Loaded when the hardware has no watchdog. */
+const WATCHDOG = 'softdog';
 /** Loaded when the hardware asks for them. */
 const DRIVERS = [
   ...['virtio_pci', 'virtio_blk', 'virtio_scsi', 'vmw_pvscsi', 'hv_storvsc', 'xen-blkfront'],
@@ -32,6 +34,12 @@ const DRIVERS = [
   ...['hid_generic', 'megaraid_sas', 'mpt3sas', 'mpi3mr', 'hpsa', 'smartpqi', 'aacraid', 'mptsas'],
   ...['i6300esb', 'iTCO_wdt', 'sp5100_tco', 'wdat_wdt', 'i2c_i801', 'i2c_piix4', 'lpc_ich'],
 ];
+
+/** For a start, however slow the disks; from then on `appliance/system/health` says less. */
+const PATIENCE_S = 600;
+const WATCHDOG_OPTIONS = ['i6300esb heartbeat', 'iTCO_wdt heartbeat', `${WATCHDOG} soft_margin`]
+  .map((option) => `options ${option}=${PATIENCE_S}\n`)
+  .join('');
 
 /** modules.dep: path of each module, and of those it needs. */
 export function parseDependencies(text: string): Map<string, readonly string[]> {
@@ -64,7 +72,7 @@ export function initrd(root: string, kernel: string): Buffer {
   const modules = join('usr/lib/modules', kernel);
   const read = (name: string): string => readFileSync(join(root, modules, name), 'utf8');
   const dependencies = parseDependencies(read('modules.dep'));
-  const paths = moduleClosure([...FILE_SYSTEMS, ...MORE, ...DRIVERS], dependencies);
+  const paths = moduleClosure([...FILE_SYSTEMS, ...MORE, WATCHDOG, ...DRIVERS], dependencies);
   const names = new Set(paths.map(moduleName));
   const text = (path: string, content: string): CpioEntry => ({
     ...{ path, mode: FILE | 0o644 },
@@ -81,6 +89,11 @@ export function initrd(root: string, kernel: string): Buffer {
       content: readFileSync(join(projectRoot, 'images/initrd-init')),
     },
     {
+      path: 'install',
+      mode: FILE | 0o755,
+      content: readFileSync(join(projectRoot, 'images/initrd-install')),
+    },
+    {
       path: 'bin/busybox',
       mode: FILE | 0o755,
       content: readFileSync(join(root, 'usr/bin/busybox')),
@@ -88,8 +101,7 @@ export function initrd(root: string, kernel: string): Buffer {
     link('lib', 'usr/lib'),
     link('sbin', 'bin'),
     text('etc/modules', `${FILE_SYSTEMS.join('\n')}\n`),
-    // The kernel asks for watchdogs early; a box that boots slowly must not be reset meanwhile.
-    text('etc/modprobe.conf', 'options i6300esb heartbeat=180\noptions iTCO_wdt heartbeat=180\n'),
+    text('etc/modprobe.conf', WATCHDOG_OPTIONS),
     text(
       join(modules, 'modules.dep'),
       paths

@@ -29,9 +29,12 @@ const ENABLED: Readonly<Record<string, string>> = {
   'weir-seed.service': 'multi-user.target',
   'weir-console@tty1.service': 'multi-user.target',
   'weir-console@ttyS0.service': 'multi-user.target',
+  'weir-seed-administrator.service': 'multi-user.target',
+  'weir-password@tty1.service': 'multi-user.target',
+  'weir-password@ttyS0.service': 'multi-user.target',
+  'update.automount': 'multi-user.target',
   'weir-kernel.service': 'sysinit.target',
   'systemd-networkd.service': 'multi-user.target',
-  'nftables.service': 'sysinit.target',
   'chrony.service': 'multi-user.target',
 };
 
@@ -59,6 +62,9 @@ const MASKED = [
     'systemd-tpm2-setup.service',
     'systemd-tpm2-setup-early.service',
   ],
+  // /var is gone with each boot, so what is kept there for the next one is not.
+  ...['systemd-random-seed.service', 'systemd-networkd-persistent-storage.service'],
+  ...['systemd-tmpfiles-setup-dev-early.service', 'run-lock.mount'],
   ...['systemd-pcrphase.service', 'systemd-pcrphase-sysinit.service', 'systemd-pcrmachine.service'],
 ];
 
@@ -68,11 +74,16 @@ const MASKED_GENERATORS = [
   ...['sysv', 'tpm2'],
 ];
 
+/** A file of keys without a key is what the daemon has a sentence for. */
+const NO_UPDATES = 'This image was built without a key that updates are signed with.\n';
+
 export interface SlotInput {
   /** Archive of Debian's root. */
   readonly archive: string;
   readonly release: Release;
   readonly packages: readonly NpmPackage[];
+  /** Public keys in PEM that updates of this slot are signed with; null: none is trusted. */
+  readonly updateKeys: string | null;
   /** Made by whoever knows all of it, from the unpacked root. */
   readonly manifest: (root: string) => string;
 }
@@ -86,13 +97,14 @@ export function writeSlot(out: string, work: string, input: SlotInput): void {
   const kernel = readdirSync(join(root, 'usr/lib/modules')).at(0);
   if (kernel === undefined) throw new Error('The packages of the image hold no kernel.');
   for (const path of pruned(kernel)) rmSync(join(root, path), { recursive: true, force: true });
-  for (const folder of ['var/log', 'var/cache', 'data', 'efi', 'var/lib/chrony']) {
+  for (const folder of ['var/log', 'var/cache', 'data', 'efi', 'update', 'var/lib/chrony']) {
     mkdirSync(join(root, folder), { recursive: true });
   }
   installFiles(root);
   installProduct(root, input.packages);
   chmodSync(join(root, PRODUCT, 'build/appliance/cli/weir.js'), 0o755);
   writeFileSync(join(root, PRODUCT, 'manifest.json'), manifest);
+  writeFileSync(join(root, PRODUCT, 'update-keys.pem'), input.updateKeys ?? NO_UPDATES);
   nameRelease(root, input.release);
   users(root);
   units(root);
@@ -147,7 +159,10 @@ function users(root: string): void {
   }
   // Day of the last change of a password: the build's day would be in the bytes. Nobody has one.
   const shadow = join(root, 'etc/shadow');
-  const lines = readFileSync(shadow, 'utf8').replaceAll(/^([^:]+:[^:]*):\d*:/gm, '$1:1:');
+  const lines = readFileSync(shadow, 'utf8')
+    .replaceAll(/^([^:]+:[^:]*):\d*:/gm, '$1:1:')
+    // sshd lets nobody in whose account is locked, by whatever key; there is still no password.
+    .replace(/^weir-console:[^:]*:/m, 'weir-console:*:');
   writeFileSync(shadow, lines);
 }
 

@@ -14,6 +14,7 @@ const BUILD = [
   'zstd',
   'xz-utils',
   'qemu-utils',
+  'xorriso',
 ] as const;
 /** QEMU, the firmware of UEFI, and what gives the network of the boot test to it. */
 const BOOT = ['qemu-system-x86', 'ovmf', 'iproute2'] as const;

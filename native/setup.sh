@@ -85,7 +85,7 @@ at_least "$node_version" 20.19 || stop "Node.js 20.19 or newer is needed; this i
 packages='clang libbpf1 libbpf-dev linux-libc-dev make g++ openssl python3'
 commands='clang make g++ openssl python3'
 if [ "$root" = yes ]; then
-  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux haproxy nginx wrk sslscan testssl.sh pebble keepalived"
+  packages="$packages iproute2 ethtool tcpdump curl iputils-ping procps util-linux haproxy nginx wrk sslscan testssl.sh pebble keepalived nftables"
   commands="$commands ip ethtool tcpdump curl ping sysctl nsenter"
 fi
 if command -v dpkg-query >/dev/null 2>&1; then

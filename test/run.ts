@@ -26,7 +26,10 @@ const limits: Readonly<Record<string, number>> = {
   faults: 300_000,
   lab: 420_000,
   image: 900_000,
+  'image/long': 3_600_000,
 };
+/** Only for those who ask for it by name: too long for every run. */
+const byNameAlone = 'image/long/';
 /** Files here run two at a time; all others alone, since they share the kernel or the CPU. */
 const parallelFolder = 'unit';
 
@@ -43,6 +46,13 @@ const steps: readonly { name: string; script: string; arguments: readonly string
 let passed = 0;
 let failed = 0;
 const skipped: string[] = [];
+
+/** Of the longest folder that has one. */
+function limitOf(name: string): number {
+  const folders = Object.keys(limits).filter((folder) => name.startsWith(`${folder}/`));
+  const deepest = folders.sort((a, b) => b.length - a.length)[0];
+  return (deepest === undefined ? undefined : limits[deepest]) ?? 120_000;
+}
 
 function indented(text: string): string {
   return text.trimEnd().replace(/^(?=.)/gm, '      ');
@@ -101,11 +111,9 @@ async function runFiles(files: readonly string[], at_once: number, env: NodeJS.P
   const worker = async (): Promise<void> => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
       if (interrupted.signal.aborted) return;
-      const limit = limits[name.split('/')[0] ?? ''] ?? 120_000;
-      report(
-        name,
-        await runFile(join(built, `${name}.test.js`), { limit, env, signal: interrupted.signal }),
-      );
+      const file = join(built, `${name}.test.js`);
+      const limit = limitOf(name);
+      report(name, await runFile(file, { limit, env, signal: interrupted.signal }));
     }
   };
   await Promise.all(Array.from({ length: at_once }, worker));
@@ -124,7 +132,9 @@ const words = process.argv.slice(2);
 const wanted = (name: string): boolean =>
   words.length === 0 || words.some((word) => name.includes(word));
 const chosenSteps = steps.filter((step) => wanted(step.name));
-const chosenFiles = testFiles().filter(wanted);
+const chosenFiles = testFiles().filter(
+  (name) => wanted(name) && (words.length > 0 || !name.startsWith(byNameAlone)),
+);
 if (chosenSteps.length + chosenFiles.length === 0) {
   console.error(
     `No step and no test file has ${words.map((word) => `"${word}"`).join(' or ')} in its name.`,

@@ -15,6 +15,8 @@ export interface AskField {
   readonly secret: boolean;
   /** One of these, by Left and Right; none: typed. */
   readonly choices: readonly string[];
+  /** Something else than the choices may be typed as well. */
+  readonly free: boolean;
   /** What Tab completes. */
   readonly words: readonly string[];
 }
@@ -71,7 +73,17 @@ export interface Ask {
 
 export function askField(name: string, label: string, more: Partial<AskField> = {}): AskField {
   const text = more.text ?? more.choices?.[0] ?? '';
-  return { name, label, secret: false, choices: [], words: [], ...more, text, at: text.length };
+  return {
+    name,
+    label,
+    secret: false,
+    choices: [],
+    free: false,
+    words: [],
+    ...more,
+    text,
+    at: text.length,
+  };
 }
 
 export function ask(
@@ -133,8 +145,15 @@ function fieldKey(field: AskField, key: Key): AskField {
   if (choices.length > 0) {
     const by = key.name === 'left' ? -1 : key.name === 'right' || key.character === ' ' ? 1 : 0;
     const index = (choices.indexOf(text) + by + choices.length) % choices.length;
+    if (by !== 0) return { ...field, text: choices[index] ?? text };
+    if (field.free) {
+      const typed = choices.includes(text) ? '' : text;
+      if (key.name === 'backspace') return { ...field, text: typed.slice(0, -1) };
+      if (/^\d$/.test(key.character) || (typed !== '' && /^\w$/.test(key.character)))
+        return { ...field, text: typed + key.character };
+    }
     const next = choices.find((one) => key.character !== '' && one.startsWith(key.character));
-    return { ...field, text: by === 0 ? (next ?? text) : (choices[index] ?? text) };
+    return { ...field, text: next ?? text };
   }
   const put = (next: string, to: number): AskField => ({ ...field, text: next, at: to });
   switch (key.name) {

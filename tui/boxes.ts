@@ -107,7 +107,9 @@ function askLines(
   const rows = fieldRows(look, fields, field, width);
   const more = fields.length > 1 ? ([['Tab', 'next']] as const) : [];
   const choose =
-    (fields[field]?.choices.length ?? 0) > 0 ? ([['Left Right', 'choose']] as const) : [];
+    (fields[field]?.choices.length ?? 0) > 0
+      ? ([['Left Right', fields[field]?.free ? 'choose (or type one)' : 'choose']] as const)
+      : [];
   return [
     ...sentences(note),
     [],

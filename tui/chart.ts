@@ -25,7 +25,9 @@ export function chart(look: Pick<Look, 'unicode'>, values: Values, options: Char
   const shown = lastOf(values, width);
   const top = topOf(shown);
   const left = `${title} ${now === null ? '-' : format(now)}`;
-  const right = `max ${format(top)}`;
+  // A column is the average of its time, and may be less than what is now.
+  const most = shown.every((value) => value === null) ? now : Math.max(top, now ?? 0);
+  const right = `max ${most === null ? '-' : format(most)}`;
   const gap = width - left.length - right.length;
   const head: Line = [
     { text: title, style: 'bold' },

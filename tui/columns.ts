@@ -147,7 +147,7 @@ export function serviceColumns(context: ColumnContext): Column<ServiceRow>[] {
     {
       title: 'LISTEN',
       value: ({ address, port, protocol }) => `${endpoint(address, port)}/${protocol}`,
-      shrinkTo: 14,
+      shrinkTo: 17,
       goes: 1,
     },
     {

@@ -8,16 +8,19 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import type {
-  ApplyResult,
-  EventRow,
-  LiveMessage,
-  LoggedIn,
-  StreamMessage,
+import {
+  FLOW_EVENT_KINDS,
+  USUAL_EVENT_KINDS,
+  type ApplyResult,
+  type EventRow,
+  type LiveMessage,
+  type LoggedIn,
+  type StreamMessage,
 } from '../appliance/api/contract.js';
 import type { Call, Client } from '../appliance/cli/client.js';
 import { CliError, EXIT } from '../appliance/cli/exit-codes.js';
-import { readOctets, writeSecret } from '../appliance/cli/cert-files.js';
+import { readOctets } from '../appliance/cli/cert-files.js';
+import { writeWholeFile } from '../appliance/cli/secret-file.js';
 import type { Check } from './config/draft.js';
 import type { JsonMap } from './config/schema.js';
 import type { About, Effect, FileEffect, LinkState, Topic } from './model.js';
@@ -29,9 +32,13 @@ const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5000;
 /** Events of a moment are handed on together, and ask for fresh answers once. */
 const GATHER_MS = 100;
-const EVENTS_ASKED = 500;
+/** Those of single flows apart: under traffic they would push all others out. */
+const PAST_EVENTS = [
+  { limit: 400, kind: USUAL_EVENT_KINDS.join() },
+  { limit: 100, kind: FLOW_EVENT_KINDS.join() },
+];
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
-  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me'] as const),
+  ...(['tiers', 'revisions', 'revision', 'certificates', 'certificate', 'hardware', 'me', 'audit'] as const),
 ]);
 const SELDOM_MS = 5000;
 
@@ -231,7 +238,7 @@ export class Feed {
     const secret = passphrase === '' ? {} : { passphrase };
     try {
       const octets = await actor.octets({ ...call, ...secret });
-      await writeSecret(file, octets).finally(() => octets.fill(0));
+      await writeWholeFile(file, octets).finally(() => octets.fill(0));
     } catch (error) {
       this.#failed(error);
       return;
@@ -324,10 +331,10 @@ export class Feed {
   async #past(): Promise<void> {
     const { client, dispatch } = this.#options;
     try {
-      const rows = await client.json<EventRow[]>({
-        path: '/v1/events',
-        query: { limit: EVENTS_ASKED },
-      });
+      const answers = await Promise.all(
+        PAST_EVENTS.map((query) => client.json<EventRow[]>({ path: '/v1/events', query })),
+      );
+      const rows = answers.flat().sort((one, other) => one.sequence - other.sequence);
       dispatch({ type: 'events', rows, past: true });
     } catch (error) {
       // The stream's end says that the daemon went.

@@ -25,6 +25,10 @@ export interface DashboardOptions {
   readonly terminal: string;
   /** From the start on. */
   readonly mouse: boolean;
+  /** Begins with the wizard as long as the unit has no users. */
+  readonly firstSetUp: boolean;
+  /** Whether there is a shell that could say `fg`. */
+  readonly suspends: boolean;
 }
 
 export type RunDashboard = (options: DashboardOptions) => Promise<number>;
@@ -37,6 +41,8 @@ const ACT_MS = 600_000;
 const TICK_MS = 1500;
 /** Frames follow each other no faster, so that a flood of events costs one of them. */
 const FRAME_MS = 80;
+
+const NOT_SUSPENDED = 'Not suspended: whatever started the dashboard would wait for it. q leaves.';
 
 /** By signal(7) and the shell's custom: 128 and the signal's number. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -77,6 +83,7 @@ export const runDashboard: RunDashboard = (options) =>
     let model: Model = firstModel({
       ...{ now: Date.now(), size: terminal.size(), look, socket },
       mouse: options.mouse,
+      firstSetUp: options.firstSetUp,
     });
     terminal.mouse(options.mouse);
     const feed = new Feed({
@@ -178,6 +185,10 @@ export const runDashboard: RunDashboard = (options) =>
     }
 
     function suspend(): void {
+      if (!options.suspends) {
+        guarded(() => dispatch({ type: 'done', text: NOT_SUSPENDED }));
+        return;
+      }
       // Its own action is the one that stops.
       process.off('SIGTSTP', suspend);
       terminal.suspend(() =>

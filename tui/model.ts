@@ -6,6 +6,7 @@
  */
 import type {
   AccessView,
+  AuditRow,
   CertificateDetail,
   CertificateRow,
   ConfigView,
@@ -71,6 +72,7 @@ export interface Answers {
   readonly access: AccessView;
   readonly me: Me;
   readonly users: readonly UserRow[];
+  readonly audit: readonly AuditRow[];
   readonly tokens: readonly TokenRow[];
   readonly traffic: TrafficHistory;
   readonly system: SystemView;
@@ -317,6 +319,8 @@ export interface Model {
   readonly wizard: Wizard | null;
   /** On a unit without a revision it opens by itself, once. */
   readonly wizardOffered: boolean;
+  /** On the box's own console: a unit without users begins with the wizard, whatever its configuration. */
+  readonly firstSetUp: boolean;
   /** When a key was pressed last. */
   readonly used: number;
   /** Whose the candidate is; null: nobody logged in yet. */
@@ -329,6 +333,7 @@ export function firstModel(of: {
   readonly look: Look;
   readonly socket: string;
   readonly mouse?: boolean;
+  readonly firstSetUp?: boolean;
 }): Model {
   return {
     ...of,
@@ -350,6 +355,7 @@ export function firstModel(of: {
     mouse: of.mouse ?? false,
     wizard: null,
     wizardOffered: false,
+    firstSetUp: of.firstSetUp ?? false,
     used: of.now,
     owner: null,
   };
@@ -406,6 +412,8 @@ export function pathOf(topic: Topic, place: Place): string {
       return `/v1/certificates/${encodeURIComponent(place.name)}`;
     case 'revisions':
       return '/v1/revisions?limit=200';
+    case 'audit':
+      return '/v1/audit?limit=500';
     case 'drops':
       return '/v1/drops?samples=0';
     default:
@@ -428,7 +436,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   system: ['hardware', 'workers', 'system', 'upgrade'],
   network: ['network'],
   live: [],
-  audit: ['revisions'],
+  audit: ['audit', 'revisions'],
   users: ['users', 'tokens'],
   object: [],
   changes: [],
@@ -470,7 +478,9 @@ export function wanted(
   const { place, overlay } = model;
   const first: readonly Topic[] = model.wizardOffered ? [] : ['users'];
   const named: readonly Topic[] = overlay?.kind === 'palette' ? ['pools', 'members'] : [];
-  const shown = SHOWN[place.screen];
+  const role = model.data.me?.value?.role ?? 'administrator';
+  // To others it is refused, and each refusal would be written down.
+  const shown = SHOWN[place.screen].filter((one) => one !== 'audit' || role === 'administrator');
   return [
     ...new Set<Topic>([
       ...(['status', 'services', 'me'] as const),

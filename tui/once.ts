@@ -3,7 +3,7 @@
  * nothing left out.
  */
 import { Client } from '../appliance/cli/client.js';
-import type { EventRow } from '../appliance/api/contract.js';
+import { USUAL_EVENT_KINDS, type EventRow } from '../appliance/api/contract.js';
 import { duration } from '../appliance/cli/format.js';
 import { serviceColumns } from './columns.js';
 import { heading, span, textOf, type Line, type Look } from './frame.js';
@@ -33,7 +33,10 @@ export const overviewText: PrintOverview = async ({ socket, secret, look, column
     ask('status'),
     ask('services'),
     ask('tiers'),
-    client.json<EventRow[]>({ path: '/v1/events', query: { limit: 200 } }),
+    client.json<EventRow[]>({
+      path: '/v1/events',
+      query: { limit: EVENTS_SHOWN, kind: USUAL_EVENT_KINDS.join() },
+    }),
   ]);
   const first = firstModel({ now, size: { columns, rows: 0 }, look, socket });
   const answer = <T>(path: string, value: T) => ({ path, value, problem: null, at: now });
@@ -71,10 +74,7 @@ export const overviewText: PrintOverview = async ({ socket, secret, look, column
 };
 
 function eventsShown(look: Look, events: readonly EventRow[]): Line[] {
-  const rows = events
-    .filter(({ kind }) => kind !== 'flow-new' && kind !== 'flow-moved' && kind !== 'drop')
-    .slice(-EVENTS_SHOWN)
-    .reverse();
+  const rows = [...events].reverse();
   return rows.length === 0
     ? [[span(look, 'None since the daemon started.')]]
     : rows.map((row) => eventLine(look, row));

@@ -147,13 +147,13 @@ function linked(model: Model, link: LinkState): Step {
   return { model: { ...model, link }, effects };
 }
 
-/** A unit without a configuration begins with the wizard, unless somebody went elsewhere already. */
+/** A unit without a configuration and users begins with the wizard, unless somebody went elsewhere already. */
 function offered(model: Model): Step {
   const status = model.data.status?.value ?? null;
   const { users } = model.data;
   if (model.wizardOffered || status === null || users === undefined) return just(model);
   const known: Model = { ...model, wizardOffered: true };
-  const bare = status.revision === null && users.value?.length === 0;
+  const bare = users.value?.length === 0 && (status.revision === null || model.firstSetUp);
   const first = bare && model.place.screen === 'overview' && model.overlay === null;
   if (!first) return just(known);
   return { model: entered(known, WIZARD), effects: [{ type: 'refresh' }] };

@@ -184,7 +184,8 @@ export function openTerminal(options: TerminalOptions): Terminal {
       screen.leave();
       stdin.setRawMode(false);
       stdin.pause();
-      process.kill(process.pid, 'SIGTSTP');
+      // All of the shell's job, as the terminal's own key would: a program that waits for this one too.
+      process.kill(0, 'SIGTSTP');
       // Here again after SIGCONT, or at once where nobody could say `fg`.
       setTimeout(() => {
         if (!open) return;

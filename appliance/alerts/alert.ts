@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Severity } from '../api/contract.js';
-import { alertKinds, alertSeverities, type AlertKind } from '../config/alerts.js';
+import { alertKinds, type AlertKind } from '../config/alerts.js';
+import { rank, SEVERITIES } from '../config/severities.js';
 
 const LONGEST_TEXT = 1500;
 
@@ -29,7 +30,7 @@ export const waitingSchema = z.strictObject({
   unit: z.string(),
   kind: z.enum(alertKinds),
   object: z.string(),
-  severity: z.enum(alertSeverities),
+  severity: z.enum(SEVERITIES),
   message: z.string(),
   state: z.enum(['raised', 'cleared', 'event']),
   time: z.number(),
@@ -59,11 +60,6 @@ export interface Alert {
   readonly state: AlertState;
   /** How often it happened. */
   readonly count: number;
-}
-
-/** More is graver. */
-export function rank(severity: Severity): number {
-  return alertSeverities.indexOf(severity);
 }
 
 /** Alerts with the same one are about the same thing. */

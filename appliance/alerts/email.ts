@@ -5,8 +5,8 @@
  * TLS alone; a message that is tried again has the same Message-ID.
  */
 import { createHash } from 'node:crypto';
-import { createTransport } from 'nodemailer';
-import { plain, rank, type Alert } from './alert.js';
+import { plain, type Alert } from './alert.js';
+import { rank } from '../config/severities.js';
 import {
   attempt,
   authoritiesOf,
@@ -41,6 +41,8 @@ async function deliver(
 ): Promise<Outcome> {
   const { server, tls, user, timeout, from, to } = settings;
   const path = settings['password-file'];
+  // Whoever sends no mail starts without it.
+  const { createTransport } = await import('nodemailer');
   const transport = createTransport({
     ...{ host: server, port: emailPort(settings), secure: tls === 'tls' },
     ...{ requireTLS: tls === 'starttls', ignoreTLS: tls === 'none' },

@@ -4,7 +4,8 @@
  * Invariant: at most `MOST_WAITING` alerts; beyond that the oldest of the least severe goes, and is
  * counted. All of it is in the store too, but for counts that grew.
  */
-import { add, begin, keyOf, rank, type Occurrence, type Waiting } from './alert.js';
+import { add, begin, keyOf, type Occurrence, type Waiting } from './alert.js';
+import { rank } from '../config/severities.js';
 
 export const MOST_WAITING = 1000;
 /** Nobody needs to be told any more of what is older. */

@@ -7,7 +7,8 @@
 import type { Alarm, AlertTargetRow } from '../api/contract.js';
 import type { Alert as TargetSettings } from '../config/alerts.js';
 import type { Clock } from '../tls/keeper.js';
-import { rank, toSend, type Alert, type Occurrence, type Waiting } from './alert.js';
+import { toSend, type Alert, type Occurrence, type Waiting } from './alert.js';
+import { rank } from '../config/severities.js';
 import { backOff } from './back-off.js';
 import { AlertQueue } from './queue.js';
 import { ToldAlarms, type ToldStore, type Told } from './told.js';

@@ -3,13 +3,14 @@
  * happened while no daemon was running, and when it is to be reminded.
  */
 import { z } from 'zod';
-import { keyOf, rank, type Occurrence } from './alert.js';
-import { alertKinds, alertSeverities } from '../config/alerts.js';
+import { keyOf, type Occurrence } from './alert.js';
+import { alertKinds } from '../config/alerts.js';
+import { rank, SEVERITIES } from '../config/severities.js';
 
 export const toldSchema = z.strictObject({
   kind: z.enum(alertKinds),
   object: z.string(),
-  severity: z.enum(alertSeverities),
+  severity: z.enum(SEVERITIES),
   message: z.string(),
   since: z.number(),
   /** When it was told last. */

@@ -14,9 +14,10 @@
 import type { Change } from '../config/changes.js';
 import type { ConfigError } from '../config/errors.js';
 import type { Document } from '../config/schema.js';
+import type { Severity } from '../config/severities.js';
 import type { ProxyTraffic, RouteRow } from './proxy-contract.js';
 
-export type { Change, ConfigError, Document };
+export type { Change, ConfigError, Document, Severity };
 export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './history-contract.js';
@@ -324,8 +325,6 @@ export interface FlowRow {
   readonly idleMs: number;
 }
 
-export type Severity = 'info' | 'warning' | 'error';
-
 /** What happens to single flows: many a second under traffic, so kept apart from the rest. */
 export const FLOW_EVENT_KINDS = ['flow-new', 'flow-moved', 'drop'] as const;
 
@@ -381,6 +380,11 @@ export const EVENT_KINDS = [
 ] as const;
 
 export type EventKind = (typeof EVENT_KINDS)[number];
+
+const flowKinds: ReadonlySet<EventKind> = new Set<EventKind>(FLOW_EVENT_KINDS);
+
+/** All but those of single flows. */
+export const USUAL_EVENT_KINDS = EVENT_KINDS.filter((kind) => !flowKinds.has(kind));
 
 /** What an event is about; only the keys that have a meaning for it. */
 export interface EventSubject {

@@ -23,6 +23,8 @@ export interface DaemonOptions {
   readonly logLevel: LogLevel;
   /** What may reboot this host and turn it off; left out: nothing. */
   readonly power?: 'systemctl';
+  /** Sets the cards of the fast path as their profiles advise; left out: nothing of them is changed. */
+  readonly tune?: boolean;
   /** The network of this host is Weir's: `unit.network` is carried out. */
   readonly ownNetwork?: boolean;
   /** Root of this host's files, `/`, where they are Weir's to write: resolvers, time and the like. */

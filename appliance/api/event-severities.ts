@@ -43,11 +43,3 @@ export const EVENT_SEVERITIES = {
 } as const satisfies Readonly<Record<EventKind, readonly Severity[]>>;
 
 export type SeverityOf<K extends EventKind> = (typeof EVENT_SEVERITIES)[K][number];
-
-/** From the least grave on. */
-export const SEVERITIES = ['info', 'warning', 'error'] as const satisfies readonly Severity[];
-
-/** Whether `severity` is `least` or graver. */
-export function isAtLeast(severity: Severity, least: Severity): boolean {
-  return SEVERITIES.indexOf(severity) >= SEVERITIES.indexOf(least);
-}

@@ -53,7 +53,7 @@ export interface NetworkRouteRow {
 }
 
 /** Keys of `unit` that this daemon carries out on its host. */
-export type HostPart = 'interfaces' | 'routes' | 'dns' | 'ntp' | 'time-zone' | 'keyboard';
+export type HostPart = 'interfaces' | 'routes' | 'dns' | 'ntp' | 'time-zone' | 'keyboard' | 'ssh';
 
 export interface NetworkView {
   readonly host: readonly HostPart[];

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { EVENT_KINDS, type Document } from './contract.js';
 import { HISTORY_SPANS } from './history-contract.js';
 import { LIVE_ORDERS, LIVE_VIEWS } from './live-contract.js';
-import { SEVERITIES } from './event-severities.js';
+import { SEVERITIES } from '../config/severities.js';
 import { type DocumentSource, PortError } from './port.js';
 
 /** A body as it came, by its media type. */

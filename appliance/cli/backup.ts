@@ -7,8 +7,8 @@
 import { Option, type Command } from 'commander';
 import type { BackupView, RestorePlan, RestoreResult } from '../api/contract.js';
 import { examples } from './arguments.js';
-import { askSecret, askYes, terminalThere } from './ask.js';
-import { readPassphrase } from './cert-files.js';
+import { askYes, terminalThere } from './ask.js';
+import { PASSPHRASE_OPTION, readPassphrase } from './password-input.js';
 import { changeLines } from './changes.js';
 import { answer, clientOf, wantsJson, type Context } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -50,12 +50,12 @@ export function addBackupCommands(program: Command, context: Context): void {
       ),
     )
     .action(async (file: string, options: Options, command: Command) => {
-      const passphrase = await passphraseOf(context, options, true);
+      const passphrase = await readPassphrase(context, options, true);
       const scope = options.configurationOnly === true ? 'configuration' : 'unit';
       const bytes = await clientOf(command, context, PATIENCE_MS).octets({
         ...{ method: 'POST', path: '/v1/system/backup', json: { scope }, passphrase },
       });
-      await writeWholeFile(file, bytes, options.replace === true);
+      await writeWholeFile(file, bytes, { replace: options.replace === true });
       await answer(
         command,
         context,
@@ -74,7 +74,7 @@ export function addBackupCommands(program: Command, context: Context): void {
     .action(async (file: string, _options: Options, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       const bytes = await readWholeFile(file);
-      const passphrase = await passphraseOf(context, options, false);
+      const passphrase = await readPassphrase(context, options, false);
       const view = await inspect(command, context, bytes, passphrase, options);
       await answer(command, context, view, () => viewText(context, view));
     });
@@ -109,7 +109,7 @@ export function addBackupCommands(program: Command, context: Context): void {
         );
       }
       const bytes = await readWholeFile(file);
-      const passphrase = await passphraseOf(context, options, false);
+      const passphrase = await readPassphrase(context, options, false);
       const view = await inspect(command, context, bytes, passphrase, options);
       if (view.restore.refusal !== null) {
         throw new CliError(EXIT.invalid, `It cannot be restored: ${view.restore.refusal}`);
@@ -135,7 +135,7 @@ export function addBackupCommands(program: Command, context: Context): void {
 }
 
 function withPassphrase(command: Command): Command {
-  return command.option('--passphrase-stdin', 'the first line of stdin is the passphrase');
+  return command.option(...PASSPHRASE_OPTION);
 }
 
 function onlyConfiguration(options: Options): { 'configuration-only': string | undefined } {
@@ -156,22 +156,6 @@ function inspect(
     octets,
     passphrase,
   });
-}
-
-/** `fresh`: one that is chosen now is typed twice. */
-async function passphraseOf(context: Context, options: Options, fresh: boolean): Promise<string> {
-  if (options.passphraseStdin === true) return (await readPassphrase('-')) ?? '';
-  if (!terminalThere()) {
-    throw new CliError(
-      EXIT.usage,
-      'There is no terminal to ask for the passphrase: send it with --passphrase-stdin.',
-    );
-  }
-  const passphrase = await askSecret(context, 'Passphrase: ');
-  if (fresh && passphrase !== (await askSecret(context, 'The same again: '))) {
-    throw new CliError(EXIT.usage, 'The two passphrases differ: nothing was written.');
-  }
-  return passphrase;
 }
 
 async function viewText(context: Context, view: BackupView): Promise<string> {

@@ -4,9 +4,9 @@
  * Invariant: a file that gets a key is made here, for its owner alone, and never in the place of
  * another one; keys are not written to a terminal. Octets of keys are buffers, wiped after use.
  */
-import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { CliError, EXIT, whyNot } from './exit-codes.js';
+import { writeWholeFile } from './secret-file.js';
 
 const LARGEST = 1024 * 1024;
 
@@ -78,24 +78,5 @@ export async function writeSecret(path: string, bytes: Buffer): Promise<void> {
     await new Promise<void>((resolve) => process.stdout.write(bytes, () => resolve()));
     return;
   }
-  try {
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    const there = error instanceof Error && 'code' in error && error.code === 'EEXIST';
-    throw new CliError(
-      EXIT.failure,
-      there
-        ? `${path} is there already, and a key is written to a new file only: name another one.`
-        : `Cannot write ${path}: ${whyNot(error)}.`,
-      undefined,
-      error,
-    );
-  }
+  await writeWholeFile(path, bytes);
 }

@@ -27,6 +27,7 @@ interface Options extends GlobalOptions {
   readonly consoleUser?: string;
   readonly logLevel: LogLevel;
   readonly power?: 'systemctl';
+  readonly tune?: boolean;
   readonly ownNetwork?: boolean;
   readonly systemFiles?: string;
   readonly slots?: string;
@@ -48,6 +49,7 @@ export function addDaemonCommand(program: Command, context: Context): void {
     .option('--bpf-dir <path>', 'where the fast path is pinned', defaults.bpfDir)
     .option('--group <name>', 'group that may use the socket', defaults.group)
     .option('--console-user <name>', 'whose peers at the socket are the console: they log in')
+    .option('--tune', 'set network cards as their profiles advise, before the fast path is on them')
     .option('--own-network', 'the network of this host is for Weir to set (unit.network)')
     .option(
       '--system-files <path>',
@@ -81,7 +83,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
   const { stateDir, runDir, bpfDir, group, logLevel, consoleUser = null, power } = options;
   const { WEIR_SOCKET: named } = context.environment;
   const socket = options.socket ?? (named || join(runDir, 'weir.sock'));
-  const { slots, updateKeys, ownNetwork = false, systemFiles } = options;
+  const { slots, updateKeys, ownNetwork = false, tune = false, systemFiles } = options;
   if ((slots === undefined) !== (updateKeys === undefined)) {
     throw new CliError(
       EXIT.usage,
@@ -89,7 +91,7 @@ function daemonOptions(options: Options, context: Context): DaemonOptions {
     );
   }
   return {
-    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork },
+    ...{ stateDir, runDir, bpfDir, group, consoleUser, logLevel, socket, ownNetwork, tune },
     ...(systemFiles === undefined ? {} : { systemFiles: resolve(systemFiles) }),
     ...(power === undefined ? {} : { power }),
     ...(slots === undefined || updateKeys === undefined ? {} : { slots, updateKeys }),

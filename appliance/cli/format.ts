@@ -86,7 +86,9 @@ export function quantity(value: number): string {
     scaled /= 1000;
     step += 1;
   }
-  const digits = step === 0 && Number.isInteger(scaled) ? 0 : decimals(scaled);
+  const most = decimals(scaled);
+  // 20 of a count and 20.0 of a rate that is measured are the same.
+  const digits = step === 0 && Number.isInteger(Number(scaled.toFixed(most))) ? 0 : most;
   return `${scaled.toFixed(digits)}${SI[step] ?? ''}`;
 }
 

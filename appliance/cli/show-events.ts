@@ -9,7 +9,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import {
   EVENT_KINDS,
-  FLOW_EVENT_KINDS,
+  USUAL_EVENT_KINDS,
   type CounterDeltas,
   type CounterSet,
   type EventKind,
@@ -17,7 +17,7 @@ import {
   type Severity,
   type StreamMessage,
 } from '../api/contract.js';
-import { isAtLeast, SEVERITIES } from '../api/event-severities.js';
+import { isAtLeast, SEVERITIES } from '../config/severities.js';
 import { examples, wholeNumber } from './arguments.js';
 import { answer, clientOf, type Context, wantsJson } from './context.js';
 import { CliError, EXIT } from './exit-codes.js';
@@ -38,9 +38,6 @@ interface EventOptions {
   readonly all?: boolean;
   readonly severity?: Severity;
 }
-
-const flowKinds: readonly EventKind[] = FLOW_EVENT_KINDS;
-const usualKinds = EVENT_KINDS.filter((kind) => !flowKinds.includes(kind));
 
 function parseKinds(text: string): EventKind[] {
   return text.split(',').map((word) => {
@@ -97,7 +94,7 @@ export function addEvents(show: Command, context: Context): void {
 }
 
 function kindsOf({ kind, all }: EventOptions): readonly EventKind[] {
-  return kind ?? (all === true ? EVENT_KINDS : usualKinds);
+  return kind ?? (all === true ? EVENT_KINDS : USUAL_EVENT_KINDS);
 }
 
 function queryOf(options: EventOptions): Record<string, string | number> {

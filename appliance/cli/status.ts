@@ -5,7 +5,8 @@
  * always shown, in words.
  */
 import type { Command } from 'commander';
-import type { Alarm, MemberRow, MetricsView, Severity, Status } from '../api/contract.js';
+import { rank } from '../config/severities.js';
+import type { Alarm, MemberRow, MetricsView, Status } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { causesOf, type Cause } from './causes.js';
 import { answer, clientOf, type Context } from './context.js';
@@ -100,7 +101,7 @@ function alarmText(context: Context, status: Status, causes: readonly Cause[]): 
       severity: 'warning' as const,
       text: `${text} (for ${duration(context.now() - since)})`,
     })),
-  ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+  ].sort((a, b) => rank(b.severity) - rank(a.severity));
   const most = found.length > MOST_LINES + 1 ? MOST_LINES : found.length;
   const lines = found.slice(0, most).map(({ severity, text }) => {
     const colour = severityColour(severity);
@@ -110,5 +111,3 @@ function alarmText(context: Context, status: Status, causes: readonly Cause[]): 
   if (most < found.length) lines.push(`  and ${found.length - most} more: weir status --json\n`);
   return `${'Alarms'.padEnd(9)} ${alarms.length}\n${lines.join('')}`;
 }
-
-const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };

@@ -15,6 +15,7 @@ import { CliError, EXIT } from './exit-codes.js';
 interface Options extends LookWishes {
   readonly once?: boolean;
   readonly mouse?: boolean;
+  readonly firstSetUp?: boolean;
 }
 
 export function addTuiCommand(program: Command, context: Context): void {
@@ -38,6 +39,7 @@ export function addTuiCommand(program: Command, context: Context): void {
       ).choices(['none', '16', '256']),
     )
     .option('--mouse', 'with the mouse (M switches it): clicks and the wheel')
+    .option('--first-set-up', 'begin with the wizard while the unit has no users')
     .addHelpText(
       'after',
       examples(
@@ -98,6 +100,8 @@ async function dashboard(options: Options, command: Command, context: Context): 
     look: lookOf(environment, context.look.unicode, options),
     terminal: name,
     mouse: options.mouse === true,
+    firstSetUp: options.firstSetUp === true,
+    suspends: !environment['WEIR_NO_SUSPEND'],
   });
   // What is still open (a slow daemon's answer) is of no interest any more.
   process.exit(status);

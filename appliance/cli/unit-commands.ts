@@ -58,7 +58,7 @@ function addSupportBundle(program: Command, context: Context): void {
           path: '/v1/system/support-bundle',
           json: { 'mask-addresses': options.maskAddresses === true },
         });
-        await writeWholeFile(file, bytes, options.replace === true);
+        await writeWholeFile(file, bytes, { replace: options.replace === true });
         const written = { file, bytes: bytes.length };
         await answer(
           command,

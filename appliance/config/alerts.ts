@@ -7,9 +7,8 @@
 import { z } from 'zod';
 import { parseAddress } from './addresses.js';
 import { hostName, line, port } from './basics.js';
+import { SEVERITIES } from './severities.js';
 import { duration, refuseRepeats, textField } from './fields.js';
-
-export const alertSeverities = ['info', 'warning', 'error'] as const;
 
 /** Everything that is told; `appliance/alerts/kinds.ts` holds it against what can happen. */
 export const alertKinds = [
@@ -97,7 +96,7 @@ function mailbox() {
 }
 
 const common = {
-  severity: z.enum(alertSeverities).default('warning').describe('Least severity of what is told.'),
+  severity: z.enum(SEVERITIES).default('warning').describe('Least severity of what is told.'),
   kinds: z
     .array(z.enum(alertKinds))
     .min(1)

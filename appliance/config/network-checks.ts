@@ -9,8 +9,16 @@ type Network = NonNullable<Intent['unit']['network']>;
 
 export function checkNetwork({ unit, services, pair }: Intent): Problem[] {
   const { network } = unit;
-  if (network === undefined) return [];
   const problems: Problem[] = [];
+  if (unit.ssh !== undefined && network?.management === undefined) {
+    problems.push({
+      code: 'conflict',
+      path: ['unit', 'ssh'],
+      message:
+        'needs unit.network.management, the interface that people may come in by: name it, or remove this part',
+    });
+  }
+  if (network === undefined) return problems;
   const refuse: Refuse = (path, message) => {
     problems.push({ code: 'conflict', path: ['unit', 'network', ...path], message });
   };

@@ -64,7 +64,7 @@ export const virtualRouterSchema = z
       .max(8)
       .default([])
       .describe(
-        'IPv4 addresses of the other units, for advertisements by unicast. Left out: multicast.',
+        'Addresses of the other units on that network, for advertisements by unicast: of each family that the router has addresses of. Left out: multicast.',
       ),
     password: z
       .string()
@@ -82,9 +82,17 @@ export const virtualRouterSchema = z
     if (router.prefer !== undefined && router.priorities !== undefined) {
       refuse('prefer', 'the priorities say it already: remove one of the two');
     }
-    const six = [...router.peers, ...(router.peers.length > 0 ? router.addresses : [])];
-    if (six.some((address) => familyOf(address) === 6)) {
-      refuse('peers', 'advertisements of IPv6 go by multicast only: remove the peers, or use IPv4');
+    for (const family of router.peers.length > 0 ? ([4, 6] as const) : []) {
+      const has = (list: readonly string[]): boolean =>
+        list.some((address) => familyOf(address) === family);
+      if (has(router.addresses) && !has(router.peers)) {
+        refuse(
+          'peers',
+          `the router has IPv${family} addresses and no peer of IPv${family}: name the IPv${family} address of each other unit too, or make a router of its own of them`,
+        );
+      } else if (has(router.peers) && !has(router.addresses)) {
+        refuse('peers', `the router has no IPv${family} address: remove the IPv${family} peers`);
+      }
     }
     if (router['virtual-mac'] === true && router.peers.length > 0) {
       refuse('virtual-mac', 'goes with multicast only: remove the peers, or virtual-mac');

@@ -57,11 +57,12 @@ const hostKeys = {
   ntp: ['--system-files', 'the files of its host', ['unit', 'network', 'ntp']],
   'time-zone': ['--system-files', 'the files of its host', ['unit', 'time-zone']],
   keyboard: ['--system-files', 'the files of its host', ['unit', 'keyboard']],
+  ssh: ['--system-files', 'the files of its host', ['unit', 'ssh']],
 } as const;
 export type HostKey = keyof typeof hostKeys;
 
 export const networkKeys: readonly HostKey[] = ['interfaces', 'routes'];
-export const fileKeys: readonly HostKey[] = ['dns', 'ntp', 'time-zone', 'keyboard'];
+export const fileKeys: readonly HostKey[] = ['dns', 'ntp', 'time-zone', 'keyboard', 'ssh'];
 
 /** Layer 4 in XDP with every algorithm, and the proxy; the host is left alone. */
 export const firstSliceCapabilities: Capabilities = {
@@ -158,6 +159,7 @@ function checkHost({ unit }: Intent, { host }: Capabilities, refuse: Refuse): vo
     ntp: network?.ntp !== undefined,
     'time-zone': unit['time-zone'] !== undefined,
     keyboard: unit.keyboard !== undefined,
+    ssh: unit.ssh !== undefined,
   };
   for (const key of [...networkKeys, ...fileKeys]) {
     if (!asked[key] || host.includes(key)) continue;

@@ -5,6 +5,7 @@ import { metricsSchema } from './metrics.js';
 import { interfaceName, line, name } from './basics.js';
 import { networkSchema } from './network.js';
 import { parsed, refused, type Parsed } from './parsed.js';
+import { sshSchema } from './ssh.js';
 import { quote } from './words.js';
 
 const workersHelp = 'write auto, or a number from 1 to 256';
@@ -85,6 +86,7 @@ export const unitSchema = z
       .optional()
       .describe('Layout of the keyboard at the console. Left out: as the host has it.'),
     network: networkSchema.optional(),
+    ssh: sshSchema.optional(),
   })
   .superRefine((unit, context) => {
     const index = unit.interfaces?.findIndex((item, at, all) => all.indexOf(item) !== at) ?? -1;

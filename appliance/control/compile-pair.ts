@@ -264,7 +264,7 @@ function explicitGroups(
           interval: router['advertisement-interval'],
         }),
         checksum: router.checksum,
-        peers: router.peers,
+        peers: router.peers.filter((address) => familyOf(address) === family).sort(),
         password: family === 4 ? (router.password ?? null) : null,
         virtualMac: router.peers.length === 0 && (router['virtual-mac'] ?? pair['virtual-mac']),
       });

@@ -61,6 +61,7 @@ import type { Monitors } from '../health/monitors.js';
 import type { Probe } from '../health/probe.js';
 import type { L4Event, L4Tier } from '../l4/tier.js';
 import type { Network } from '../net/network.js';
+import { ownMacs } from '../net/own-macs.js';
 import type { ChosenSizes, Profiles } from '../offload/profiles.js';
 import type { MetricsServer } from '../metrics/server.js';
 import type { MetricsSource, Timings } from '../metrics/snapshot.js';
@@ -77,7 +78,7 @@ import { MemberHistory } from './member-history.js';
 import type { CookieSecret } from './cookie-secret.js';
 import type { Pairing } from './pairing.js';
 import type { Upgrades } from './upgrades.js';
-import type { InspectInterface } from './ports.js';
+import type { InspectInterface, TuneInterfaces } from './ports.js';
 import type { WorkerTier } from '../l7/supervisor/worker-tier.js';
 import { NO_PAIR } from './compile-pair.js';
 import { fitness } from './fitness.js';
@@ -86,6 +87,7 @@ import { standingEvents } from './pool-view.js';
 import { Reconciler, type RunReport } from './reconciler.js';
 import type { Standing } from './pair-standing.js';
 import type { PeerHealth } from './peer-health.js';
+import type { PeerWays } from './peer-ways.js';
 import type { Roles } from './roles.js';
 import { Show } from './show.js';
 import { hardwareReport } from './hardware.js';
@@ -109,6 +111,7 @@ export interface DaemonParts {
   readonly unitNetwork: UnitNetwork;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
+  readonly tune?: TuneInterfaces;
   /** As the monitors use it. */
   readonly probe: Probe;
   readonly profiles: Profiles;
@@ -127,6 +130,7 @@ export interface DaemonParts {
   readonly upgrades: Upgrades;
   readonly standing: Standing;
   readonly peerHealth: PeerHealth;
+  readonly peerWays: PeerWays;
   readonly alerts: Alerting;
   readonly users: Users;
   readonly roles: Roles;
@@ -179,6 +183,7 @@ export class Daemon implements DaemonPort, MetricsSource {
         proxy: parts.proxy,
         roles: parts.roles,
         inspect: parts.inspect,
+        ...(parts.tune === undefined ? {} : { tune: parts.tune }),
         influences,
         access: parts.access,
         cookieKey: parts.cookies.keyOf,
@@ -253,7 +258,9 @@ export class Daemon implements DaemonPort, MetricsSource {
     const stopEvents = events.subscribe((event) => {
       this.#tell({ type: 'event', event });
     });
+    tier.setOwnMacs(ownMacs(network.links()));
     const stopNetwork = network.onChange(() => {
+      tier.setOwnMacs(ownMacs(network.links()));
       this.#reconciler.networkChanged();
       this.#trackFitness();
       for (const wake of [...this.#waiting]) wake();
@@ -713,6 +720,7 @@ export class Daemon implements DaemonPort, MetricsSource {
     const { tables } = this.#reconciler;
     if (tables === undefined || tables.pair.groups.length === 0) {
       this.#parts.network.ways.want(NO_PAIR.ways);
+      this.#parts.peerWays.judge(new Map());
       return;
     }
     const { roles, network } = this.#parts;
@@ -722,7 +730,7 @@ export class Daemon implements DaemonPort, MetricsSource {
       proxy: this.#show.proxy.health,
       reaches: this.#parts.peerHealth.reaches,
       links: network.links(),
-      ways: network.ways.well,
+      ways: this.#parts.peerWays.judge(network.ways.well),
     });
     for (const [name, is] of well) roles.track(name, is);
   }

@@ -8,6 +8,7 @@
  *   the machine key.
  * - Addresses that services bring are never paths: they move.
  */
+import { HEARTBEAT_PORT } from '../ha/ports.js';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { formatAddress, readAddress } from '../config/address-codec.js';
@@ -23,8 +24,6 @@ import { movesByItself } from '../net/service-addresses.js';
 import type { InterfaceAddress, Link } from '../net/wire.js';
 import type { MachineKey } from '../tls/machine-key.js';
 
-/** UDP, on both units. */
-export const HEARTBEAT_PORT = 9348;
 const CHANNEL = 'heartbeats';
 const KEY_BYTES = 32;
 const SEALED_AS = 'key of heartbeats';

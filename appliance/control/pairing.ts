@@ -15,7 +15,7 @@ import { MAX_LINKS } from '../ha/pair/messages.js';
 import type { Pair } from '../ha/pair/pair.js';
 import type { PairNews, PairState } from '../ha/pair/state.js';
 import type { EventLog, NewEvent } from '../telemetry/event-log.js';
-import { HEARTBEAT_PORT } from './heartbeat-paths.js';
+import { HEARTBEAT_PORT } from '../ha/ports.js';
 
 /** That of the document, or the host's while there is none. */
 export function unitName(

@@ -81,5 +81,8 @@ export interface InfluencesPort extends InfluenceView {
   follow(before: Tables | undefined, tables: Tables, intent: Intent): void;
 }
 
+/** Sets interfaces up before the fast path is first on them. */
+export type TuneInterfaces = (links: readonly LinkRef[]) => Promise<void>;
+
 /** Finds driver and hardware profile of an interface; null when it went away. */
 export type InspectInterface = (link: LinkRef) => FastPathInterface | null;

@@ -95,13 +95,7 @@ export class ProxyWatch {
 
   /** Once a second. */
   step(): void {
-    const now = this.#tier.counters();
-    this.#before = this.#last;
-    this.#last = now;
-    if (this.#mark === null || now.time - this.#mark.time >= MARK_MS) {
-      this.#oldMark = this.#mark ?? now;
-      this.#mark = now;
-    }
+    this.#stepSample(this.#tier.counters());
     this.#stepWorkers();
     this.#stepLogs();
   }
@@ -223,6 +217,17 @@ export class ProxyWatch {
     const now = this.#last?.rows.get(name);
     if (now === undefined) return 0;
     return difference(this.#oldMark?.rows.get(name), now)[counter.requests] ?? 0;
+  }
+
+  #stepSample(now: CounterSample): void {
+    // Before its first tables the tier doesn't know what earlier workers counted: that is no zero.
+    if (now.rows.size === 0 && this.#last === null) return;
+    this.#before = this.#last;
+    this.#last = now;
+    if (this.#mark === null || now.time - this.#mark.time >= MARK_MS) {
+      this.#oldMark = this.#mark ?? now;
+      this.#mark = now;
+    }
   }
 
   #stepWorkers(): void {

@@ -15,6 +15,7 @@ import type {
   HostPort,
   InfluencesPort,
   InspectInterface,
+  TuneInterfaces,
   MonitorsPort,
   NetOutcome,
   NetworkPort,
@@ -28,6 +29,8 @@ export interface ReconcilerPorts {
   readonly fastPath: FastPathPort;
   readonly monitors: MonitorsPort;
   readonly inspect: InspectInterface;
+  /** Left out: interfaces are as they are. */
+  readonly tune?: TuneInterfaces;
   /** Left out: the host is not touched. */
   readonly host?: HostPort;
   /** Left out: nothing serves layer 7. */
@@ -191,6 +194,7 @@ export class Reconciler {
       await proxy.execute(tables.l7);
       this.#proxied = tables.l7;
     }
+    await this.#ports.tune?.(net.interfaces);
     const interfaces = net.interfaces
       .map((link) => inspect(link))
       .filter((found): found is FastPathInterface => found !== null);

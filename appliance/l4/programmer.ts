@@ -144,6 +144,10 @@ export class Programmer {
     this.#unit.setNatHalf(half);
   }
 
+  setOwnMacs(macs: readonly Uint8Array[]): void {
+    this.#unit.setOwnMacs(macs);
+  }
+
   /** Whether the program tells the other unit of flows, and in which pass; 0: not. */
   setMirror(pass: number): void {
     this.#unit.setMirror(pass);

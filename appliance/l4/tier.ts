@@ -393,6 +393,11 @@ export class L4Tier {
     this.#programmer.setNatHalf(half);
   }
 
+  /** Which frames are for this unit, by the MAC addresses (6 bytes) of its interfaces; none: all are. */
+  setOwnMacs(macs: readonly Uint8Array[]): void {
+    this.#programmer.setOwnMacs(macs);
+  }
+
   /** One walk over the flow table. Throws when the kernel refuses. */
   sweepNow(): Promise<SweepReport> {
     return this.#sweeper.sweep();

@@ -5,7 +5,7 @@
  */
 import type { L4Unit } from '../control/tables.js';
 import type { KernelTables } from './kernel-tables.js';
-import { MAX_NAT_ADDRESSES, natAddress, settings } from './layouts.js';
+import { MAX_NAT_ADDRESSES, natAddress, OWN_MACS, settings } from './layouts.js';
 
 export interface UnitSettingsOptions {
   readonly eventsPerSecond: number;
@@ -30,6 +30,7 @@ export class UnitSettings {
   #probing = false;
   #mirror = 0;
   #natHalf: number;
+  #ownMacs: readonly Uint8Array[] = [];
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
@@ -69,6 +70,8 @@ export class UnitSettings {
       probing: Number(this.#probing),
       half_open: this.#options.halfOpen ?? HALF_OPEN,
       mirror: this.#mirror,
+      own_macs_known: Number(this.#ownMacs.length > 0),
+      own_macs: this.#ownMacs,
     });
     this.#put(bytes, natServices);
   }
@@ -96,6 +99,20 @@ export class UnitSettings {
     this.#mirror = pass;
     const held = settings.decode(this.#written);
     this.#put(settings.encode({ ...held, mirror: pass }), this.#natServices);
+  }
+
+  /**
+   * MAC addresses (6 bytes) that frames for this unit have; others are the kernel's. None, or more than
+   * there is room for: all frames are looked at.
+   */
+  setOwnMacs(macs: readonly Uint8Array[]): void {
+    this.#ownMacs = macs.length > OWN_MACS ? [] : macs;
+    const held = settings.decode(this.#written);
+    const known = Number(this.#ownMacs.length > 0);
+    this.#put(
+      settings.encode({ ...held, own_macs_known: known, own_macs: this.#ownMacs }),
+      this.#natServices,
+    );
   }
 
   #put(bytes: Uint8Array, natServices: number): void {

@@ -158,16 +158,19 @@ export class WayWatch {
       const key = neighbourKey({ interfaceIndex, address: text });
       const state = this.#states.get(key);
       if (UNASKED.includes(state)) return [];
-      const known = state !== undefined && state !== 'failed' && state !== 'none';
-      return [
-        {
-          type: wire.RTM_NEWNEIGH,
-          flags: known ? NLM_F_REPLACE : NLM_F_CREATE,
-          payload: known
-            ? wire.encodeNeighbourProbe(address, interfaceIndex)
-            : wire.encodeNeighbourUse(address, interfaceIndex),
-        },
-      ];
+      const type = wire.RTM_NEWNEIGH;
+      const verify = {
+        ...{ type, flags: NLM_F_REPLACE },
+        payload: wire.encodeNeighbourProbe(address, interfaceIndex),
+      };
+      const resolve = {
+        ...{ type, flags: NLM_F_CREATE },
+        payload: wire.encodeNeighbourUse(address, interfaceIndex),
+      };
+      // One that others use already tells nothing until it is verified; the kernel refuses that for
+      // one that is not there, and resolves it.
+      if (state === undefined) return [verify, resolve];
+      return state === 'failed' || state === 'none' ? [resolve] : [verify];
     });
     const answers = await this.#requests.batch(asked);
     for (const answer of answers) {

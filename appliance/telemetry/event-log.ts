@@ -13,7 +13,8 @@ import {
   type EventSubject,
   type Severity,
 } from '../api/contract.js';
-import { isAtLeast, type SeverityOf } from '../api/event-severities.js';
+import { isAtLeast } from '../config/severities.js';
+import type { SeverityOf } from '../api/event-severities.js';
 
 const FLOW_KINDS: ReadonlySet<EventKind> = new Set(FLOW_EVENT_KINDS);
 

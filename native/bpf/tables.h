@@ -419,6 +419,12 @@ struct weir_event {
 	__u8 zero[2];
 };
 
+/* MAC addresses of this unit that settings have room for. */
+#define WEIR_OWN_MACS 8
+/* 00:00:5e:00:01 and :02, the first five bytes of a virtual router's, read as a number. */
+#define WEIR_ROUTER_MAC4 0x01005e0000ULL
+#define WEIR_ROUTER_MAC6 0x02005e0000ULL
+
 struct weir_settings {
 	__u32 events_per_second; /* a CPU; further events are counted, not sent */
 	__u32 nat_services;      /* nat and full nat; 0 lets every packet for no service skip the reply look-up */
@@ -433,6 +439,8 @@ struct weir_settings {
 	__u32 probing; /* 1 while a member is tested (probe.h) */
 	__u32 half_open; /* a CPU, service and second: handshakes left open before SYNs get cookies */
 	__u32 mirror;  /* the running pass (mirror.h); 0: nobody is told of flows */
+	__u32 own_macs_known; /* 1: only frames for own_macs, and for virtual routers, are looked at */
+	__u64 own_macs[WEIR_OWN_MACS]; /* 6 bytes in network order, then zeros; 0: none */
 };
 
 /* What the datapath did outside of any service, per CPU. */

@@ -137,6 +137,33 @@ static __always_inline __u32 vlan_read(const void *behind, __u32 type, __u32 *vl
 	return first + second;
 }
 
+/* 1 where both are the same: numbers of less than 64 bits. */
+static __always_inline __u64 same48(__u64 one, __u64 other)
+{
+	return ((one ^ other) - 1) >> 63;
+}
+
+/*
+ * Whether the frame is for this unit. An interface in promiscuous mode is given what a switch
+ * floods, for the other unit of a pair too. MAC addresses of virtual routers (RFC 9568 §7.3) count
+ * always: who has just become master serves before the daemon knows. Without branches, as above.
+ */
+static __always_inline __u64 is_mine(const struct ethhdr *ethernet)
+{
+	struct weir_settings *tuning = tuning_get();
+	__u64 to = *(const move64 *)ethernet->h_dest & ((1ULL << 48) - 1);
+	__u64 router = to & ((1ULL << 40) - 1), mine;
+
+	if (!tuning)
+		return 1;
+	mine = (tuning->own_macs_known ^ 1) | same48(router, WEIR_ROUTER_MAC4) |
+	       same48(router, WEIR_ROUTER_MAC6);
+#pragma unroll
+	for (int row = 0; row < WEIR_OWN_MACS; row++)
+		mine |= same48(to, tuning->own_macs[row]);
+	return mine;
+}
+
 SEC("xdp")
 int weir_xdp(struct xdp_md *context)
 {
@@ -153,6 +180,8 @@ int weir_xdp(struct xdp_md *context)
 		return count_pass();
 	/* Group addresses are never routed (RFC 1812 §5.3.4): ARP, neighbour discovery, floods. */
 	if (ethernet->h_dest[0] & 1)
+		return count_pass();
+	if (!is_mine(ethernet))
 		return count_pass();
 	tags = vlan_read(ethernet + 1, *(move16 *)(data + 2 * ETH_ALEN), &packet.vlan);
 	packet.bytes = end - data;

@@ -4,18 +4,13 @@
  * guards that end, a moment at which not exactly one unit holds the address; and says how late the
  * speakers were at worst, and how busy the machine was.
  */
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { LATENESS_BOUNDS, type Lateness } from '../../appliance/ha/vrrp/speaker/lateness.js';
-import { REALTIME_NODE_OPTIONS } from '../../appliance/ha/vrrp/speaker/wishes.js';
-import { allowedCpus } from '../../native/ffi/affinity.js';
 import type { FromParent } from '../lab/vrrp-process.js';
 import { VrrpLoad } from '../lab/vrrp-load.js';
 import { FailoverStage, unitNames, type UnitName } from './failover-stage.js';
-import type { Stalls } from './failover-stalls.js';
+import { StallWatch, type Stalls } from '../lab/stalls.js';
 import { WeirContender } from './failover-units.js';
 
 const LOOK_MS = 500;
@@ -44,35 +39,22 @@ const telling: readonly FromParent['kind'][] = ['role', 'exit', 'problem', 'late
 export async function runLoaded(interval: number, seconds: number, json: boolean): Promise<void> {
   const stage = new FailoverStage();
   const contender = new WeirContender(interval);
-  const meters: ChildProcess[] = [];
+  let meters: StallWatch | null = null;
   let load: VrrpLoad | null = null;
   try {
     stage.buildLinks();
     for (const unit of unitNames) await contender.start(unit);
     await stage.settles('a', 'before the load');
     load = new VrrpLoad();
-    for (const cpu of allowedCpus()) meters.push(await meter(cpu));
+    meters = await StallWatch.start();
     const outcome = await watch(stage, contender, interval, seconds);
-    const stalls: Stalls[] = [];
-    for (const one of meters) {
-      one.send('how long');
-      stalls.push(((await once(one, 'message')) as [Stalls])[0]);
-    }
-    print({ ...outcome, stalls }, json);
+    print({ ...outcome, stalls: await meters.ask() }, json);
   } finally {
-    for (const one of meters) one.disconnect();
+    meters?.end();
     if (load !== null) await load.end();
     await contender.end();
     await stage.end();
   }
-}
-
-/** Watches one CPU (failover-stalls.ts). */
-async function meter(cpu: number): Promise<ChildProcess> {
-  const script = fileURLToPath(new URL('./failover-stalls.js', import.meta.url));
-  const child = fork(script, [String(cpu)], { execArgv: [...REALTIME_NODE_OPTIONS] });
-  await once(child, 'message');
-  return child;
 }
 
 async function watch(

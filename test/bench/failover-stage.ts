@@ -4,16 +4,13 @@
  *
  * Invariant: whatever ends this process, its namespaces go, and what runs in them is ended by id.
  */
-import { fork, spawnSync, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { REALTIME_NODE_OPTIONS } from '../../appliance/ha/vrrp/speaker/wishes.js';
-import type { FromProbe, ToProbe } from './failover-probe.js';
+import { Echo, Probe } from '../lab/probe.js';
 
 export const ADDRESS = '10.9.0.80';
-const PORT = '7';
+const PORT = 7;
 const SETTLE_MS = 20_000;
 export const unitNames = ['a', 'b'] as const;
 export type UnitName = (typeof unitNames)[number];
@@ -40,30 +37,15 @@ function ip(line: string): string {
   return run(['ip', ...line.split(' ')]);
 }
 
-/** A script of ours in a namespace; `cpu` null: where this process runs. */
-function start(
-  host: UnitName | 'lan',
-  script: string,
-  words: readonly string[],
-  cpu: number | null,
-): ChildProcess {
-  const path = fileURLToPath(new URL(`./${script}.js`, import.meta.url));
-  const pinned = cpu === null ? [] : ['taskset', '-c', String(cpu)];
-  // With helper threads of V8 it would spin for them on its one CPU, and nobody else there would run.
-  const node = [process.execPath, ...REALTIME_NODE_OPTIONS];
-  const command = [`--net=/run/netns/${namespaceOf(host)}`, ...pinned, ...node];
-  return fork(path, words, { execPath: '/usr/bin/nsenter', execArgv: command });
-}
-
 export class FailoverStage {
-  readonly #echoes = new Map<UnitName, ChildProcess>();
-  #probe: ChildProcess | null = null;
+  readonly #echoes = new Map<UnitName, Echo>();
+  #probe: Probe | null = null;
 
   /** `probeCpu`: where nothing else of the benchmark runs. */
   async build(probeCpu: number | null): Promise<void> {
     this.buildLinks();
-    this.#probe = start('lan', 'failover-probe', [ADDRESS, PORT], probeCpu);
-    await once(this.#probe, 'message');
+    const place = { namespace: namespaceOf('lan'), cpu: probeCpu };
+    this.#probe = await Probe.start(PORT, [ADDRESS], place);
   }
 
   /** Without a client. */
@@ -96,18 +78,17 @@ export class FailoverStage {
   /** What the unit serves. */
   async serve(unit: UnitName): Promise<void> {
     if (this.#echoes.has(unit)) return;
-    const echo = start(unit, 'failover-echo', [ADDRESS, PORT], null);
-    this.#echoes.set(unit, echo);
-    await once(echo, 'message');
+    const place = { namespace: namespaceOf(unit), cpu: null };
+    this.#echoes.set(unit, await Echo.start(PORT, [ADDRESS], place));
   }
 
   async signalServer(unit: UnitName, signal: NodeJS.Signals): Promise<void> {
     const echo = this.#echoes.get(unit);
     if (echo === undefined) return;
-    echo.kill(signal);
+    echo.child.kill(signal);
     if (signal !== 'SIGKILL') return;
     this.#echoes.delete(unit);
-    if (echo.exitCode === null && echo.signalCode === null) await once(echo, 'exit');
+    await echo.end();
   }
 
   link(unit: UnitName, state: 'up' | 'down'): void {
@@ -134,31 +115,22 @@ export class FailoverStage {
   }
 
   async mark(): Promise<void> {
-    await this.#ask({ kind: 'mark' });
+    await this.#client.mark();
   }
 
-  /** Of the client, since the mark. */
+  /** Of the client, since the mark: the longest, Infinity where one has not ended. */
   async gap(): Promise<number> {
-    const answer = await this.#ask({ kind: 'gap' });
-    if (answer.kind !== 'gap') throw new Error(`the probe said ${answer.kind}`);
-    return answer.gap;
+    const [gaps = []] = await this.#client.gaps();
+    return Math.max(0, ...gaps.map(({ from, to }) => (to ?? Infinity) - from));
   }
 
-  async #ask(message: ToProbe): Promise<FromProbe> {
-    const probe = this.#probe;
-    if (probe === null) throw new Error('the stage is not built');
-    const answer = once(probe, 'message') as Promise<[FromProbe]>;
-    probe.send(message);
-    return (await answer)[0];
+  get #client(): Probe {
+    if (this.#probe === null) throw new Error('the stage is not built');
+    return this.#probe;
   }
 
   async end(): Promise<void> {
-    for (const child of [this.#probe, ...this.#echoes.values()]) {
-      if (child === null || child.exitCode !== null || child.signalCode !== null) continue;
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-    }
+    for (const one of [this.#probe, ...this.#echoes.values()]) await one?.end();
     for (const name of made) ip(`netns delete ${name}`);
     made.clear();
   }

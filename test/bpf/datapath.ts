@@ -272,8 +272,10 @@ export class Datapath {
     readonly natAddresses?: readonly string[];
     /** The running pass of the mirror. */
     readonly mirror?: number;
+    /** MAC addresses that frames for the unit have; left out: any. */
+    readonly ownMacs?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(60);
+    const bytes = new Uint8Array(128);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -290,6 +292,8 @@ export class Datapath {
     bytes.set(addressBytes(tunnelSource.ipv6), 32);
     view.setUint32(52, values.halfOpen ?? 1000, true);
     view.setUint32(56, values.mirror ?? 0, true);
+    view.setUint32(60, Number(values.ownMacs !== undefined), true);
+    (values.ownMacs ?? []).forEach((mac, row) => bytes.set(macBytes(mac), 64 + 8 * row));
     four.forEach((address, row) => {
       this.map('nat_addresses').update(u32(row), mappedBytes(address));
     });

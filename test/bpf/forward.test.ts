@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { lacking, needs } from '../support/needs.js';
 import { Datapath } from './datapath.js';
-import { frame } from './packets.js';
+import { frame, unitMac } from './packets.js';
 import { combinations, expectPass, expectSent, Scene, slots } from './scene.js';
 
 const test = suite('bpf forward');
@@ -55,6 +55,24 @@ for (const combination of combinations) {
     assert.is(path.flow(scene.replyTuple(scene.home))?.direction, 'reply');
     assert.is(path.active('member', 1), 1, 'active flows of the member');
     assert.is(path.active('service', 3), 1, 'active flows of the service');
+  });
+
+  at('a frame that a switch flooded, for another MAC address, is left to the kernel', (scene) => {
+    const other = '02:00:00:00:00:77';
+    const natAddresses = [scene.addresses.nat];
+    const to = (toMac: string): Parameters<typeof frame>[0] => ({ ...scene.request(start), toMac });
+    path.settings({ errorsPerSecond: 0, natAddresses, ownMacs: [other, unitMac] });
+    scene.expectAt(scene.home, to(unitMac));
+    for (const mac of ['02:00:00:00:00:78', '00:00:00:00:00:01', '00:00:5e:00:00:01']) {
+      expectPass(path, frame(to(mac)));
+    }
+    assert.is(path.serviceCounters(3).packets, 1, 'packets counted for the service');
+    // Whoever has become master serves before anybody has told the program.
+    scene.expectAt(scene.home, to('00:00:5e:00:01:33'));
+    scene.expectAt(scene.home, to('00:00:5e:00:02:33'));
+    scene.expectAt(scene.home, to(other));
+    path.settings({ errorsPerSecond: 0, natAddresses });
+    scene.expectAt(scene.home, to('02:00:00:00:00:78'));
   });
 
   at('its flow stays when the lookup table changes', (scene) => {

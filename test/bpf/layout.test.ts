@@ -198,6 +198,8 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['probing', 48, 4],
     ['half_open', 52, 4],
     ['mirror', 56, 4],
+    ['own_macs_known', 60, 4],
+    ['own_macs', 64, 64],
   ],
   weir_cookies: [
     ['second_ns', 0, 8],

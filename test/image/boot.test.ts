@@ -3,23 +3,20 @@
  * cut, and with UEFI. Needs root, QEMU and an image (`npm run image`); under software emulation it
  * takes minutes, so no time here is a requirement: what was measured is printed.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { projectRoot } from '../../appliance/paths.js';
 import { lacking, needs } from '../support/needs.js';
 import { Machine, type MachineOptions } from '../support/qemu.js';
+import { inNamespace } from './namespace.js';
 import { answered, ask, makeNetwork, makeSeed, startMember, TAPS } from './stage.js';
 
 const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
-/** Set in the process that has a network of its own. */
-const INSIDE = 'WEIR_TEST_NETWORK';
-const BOOT_MS = 240_000;
+const BOOT_MS = 420_000;
 
 const test = suite('the image');
 const READY = /weir: ready ([\d.]+) seconds/;
@@ -127,15 +124,4 @@ function inside(): void {
   test.run();
 }
 
-/** The same file again, in a network namespace that ends with it. */
-function outside(): void {
-  const made = spawnSync(
-    'unshare',
-    ['--net', '--', process.execPath, fileURLToPath(import.meta.url)],
-    { stdio: 'inherit', env: { ...process.env, [INSIDE]: 'yes' } },
-  );
-  process.exitCode = made.status ?? 1;
-}
-
-if (process.env[INSIDE] === 'yes' || lacking('image') !== null) inside();
-else outside();
+inNamespace(import.meta.url, inside);

@@ -50,15 +50,20 @@ services:
     pool: web
 `;
 
-/** A volume as a person would prepare it; its path. */
-export function makeSeed(folder: string): string {
-  const volume = join(folder, 'seed.img');
+/** What a person puts on a volume WEIR-SEED; the paths. */
+export function makeSeedFiles(folder: string): string[] {
   mkdirSync(join(folder, 'network'));
   writeFileSync(join(folder, 'weir.yaml'), CONFIGURATION);
   writeFileSync(join(folder, 'network/10-outside.network'), network('enp0s5', '10.98.0.3/24'));
   writeFileSync(join(folder, 'network/10-inside.network'), network('enp0s6', '10.99.0.3/24'));
+  return [join(folder, 'weir.yaml'), join(folder, 'network')];
+}
+
+/** A volume as a person would prepare it; its path. */
+export function makeSeed(folder: string): string {
+  const volume = join(folder, 'seed.img');
   run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
-  run('mcopy', '-s', '-i', volume, join(folder, 'weir.yaml'), join(folder, 'network'), '::');
+  run('mcopy', '-s', '-i', volume, ...makeSeedFiles(folder), '::');
   return volume;
 }
 
@@ -101,4 +106,60 @@ export async function answered(address: string, ms: number): Promise<string> {
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+}
+
+/** A cable for each name, with a plug NAME-a and one NAME-b; `address` is this side's own plug. */
+export function makeSwitches(switches: Readonly<Record<string, string | null>>): void {
+  run('ip', 'link', 'set', 'lo', 'up');
+  for (const [name, address] of Object.entries(switches)) {
+    run('ip', 'link', 'add', name, 'type', 'bridge');
+    if (address !== null) run('ip', 'address', 'add', address, 'dev', name);
+    run('ip', 'link', 'set', name, 'up');
+    for (const unit of ['a', 'b']) {
+      run('ip', 'tuntap', 'add', `${name}-${unit}`, 'mode', 'tap');
+      run('ip', 'link', 'set', `${name}-${unit}`, 'master', name, 'up');
+    }
+  }
+}
+
+export interface UnitSeed {
+  readonly unit: string;
+  /** The last of its addresses. */
+  readonly number: number;
+  /** Left out: services come from the other unit. */
+  readonly services?: boolean;
+  /** The password of `admin`. */
+  readonly administrator?: string;
+}
+
+/** The seed of one of several units; its path. */
+export function makeUnitSeed(
+  folder: string,
+  { unit, number, services = false, administrator }: UnitSeed,
+): string {
+  const volume = join(folder, 'seed.img');
+  const whole = services
+    ? CONFIGURATION
+    : `${CONFIGURATION.split('pools:')[0]}pools: {}\nservices: {}\n`;
+  const document = whole
+    .replace('name: box', `name: ${unit}`)
+    .replace('10.99.0.4', `10.99.0.${number + 100}`);
+  mkdirSync(join(folder, 'network'));
+  writeFileSync(join(folder, 'weir.yaml'), document);
+  for (const [name, net] of [
+    ['enp0s5', '10.98.0'],
+    ['enp0s6', '10.99.0'],
+    ['enp0s7', '10.97.0'],
+  ] as const) {
+    const file = join(folder, 'network', `10-${name}.network`);
+    writeFileSync(file, network(name, `${net}.${number}/24`));
+  }
+  const files = ['weir.yaml', 'network'];
+  if (administrator !== undefined) {
+    writeFileSync(join(folder, 'administrator'), `${administrator}\n`);
+    files.push('administrator');
+  }
+  run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
+  run('mcopy', '-s', '-i', volume, ...files.map((name) => join(folder, name)), '::');
+  return volume;
 }

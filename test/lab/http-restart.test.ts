@@ -62,10 +62,23 @@ async function mostRequests(): Promise<number> {
   return Math.max(0, ...(values.requests ?? []).filter((value) => value !== null));
 }
 
+/** Asks until the daemon, which takes a sample a second, has recorded some of it. */
+async function untilHistory(): Promise<number> {
+  const load = new Load(80, service4, /^200 member-[12]\n$/);
+  let most = 0;
+  for (let round = 0; most === 0 && round < 500; round += 1) {
+    await load.more(100);
+    most = await mostRequests();
+  }
+  await load.stop();
+  assert.equal(load.failures, []);
+  return most;
+}
+
 lab('a member that was down gets no request after a restart, and history goes on', async () => {
   await stage.killMember('member-3');
   await stage.unit.untilMembers([addressOf('member-3', 4)], ['DOWN']);
-  const before = await mostRequests();
+  const before = await untilHistory();
   await stage.unit.end('SIGTERM');
   await stage.unit.start();
   const after = await mostRequests();

@@ -111,10 +111,8 @@ export class Lab {
       const lab = new Lab(...([topology, members, unit, targets, own] as const), hasShop);
       const first = hasShop ? await withSecureShop(unit, text) : text;
       await unit.must('apply', lab.file('start.yaml', first), '--comment', 'the example');
-      await unit.untilMembers(
-        (await unit.members()).map((row) => row.address),
-        ['UP'],
-      );
+      const addresses = (await unit.members()).map((row) => row.address);
+      if (addresses.length > 0) await unit.untilMembers(addresses, ['UP']);
       return lab;
     } catch (error) {
       topology.destroy();

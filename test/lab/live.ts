@@ -40,7 +40,8 @@ export function runLive(say: (line: string) => void): Promise<number> {
 function dashboard(socket: string): Promise<number> {
   const child = spawn(process.execPath, [program, 'tui'], {
     stdio: 'inherit',
-    env: { ...process.env, WEIR_SOCKET: socket },
+    // What belongs to the shell's job here is the whole lab, and would stand still.
+    env: { ...process.env, WEIR_SOCKET: socket, WEIR_NO_SUSPEND: '1' },
   });
   const end = (): void => void child.kill('SIGTERM');
   process.once('exit', end);

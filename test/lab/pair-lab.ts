@@ -23,6 +23,7 @@ import { join } from 'node:path';
 import type { PairInvited, PairView } from '../../appliance/api/contract.js';
 import { children, CommandError, ended, run, within } from './commands.js';
 import { Members } from './servers.js';
+import { SlowDisk } from './slow-disk.js';
 import { addressOf, labPaths, Topology, type Segment, type UnitName } from './topology.js';
 import { Unit, until } from './unit.js';
 
@@ -44,6 +45,8 @@ export interface PairLabOptions {
   readonly bare?: boolean;
   /** Whether members' servers are started (servers.ts). */
   readonly members?: boolean;
+  /** Each unit's state is on a disk of its own, which can be made slow; else why it is not. */
+  readonly disks?: (why: string) => void;
   /** As in topology.ts. */
   readonly directAddresses?: readonly string[];
   readonly tunnels?: boolean;
@@ -51,6 +54,9 @@ export interface PairLabOptions {
 }
 
 export class PairLab {
+  /** None where they were not asked for, or cannot be had. */
+  readonly disks = new Map<UnitName, SlowDisk>();
+
   private constructor(
     readonly topology: Topology,
     readonly a: Unit,
@@ -70,7 +76,14 @@ export class PairLab {
 
   /** Both daemons answer, each has its document, unless they are bare. The units are not paired yet. */
   static async open(options: PairLabOptions = {}): Promise<PairLab> {
-    const { directAddresses = [], document, members = false, bare = false, ...rest } = options;
+    const {
+      directAddresses = [],
+      document,
+      members = false,
+      bare = false,
+      disks,
+      ...rest
+    } = options;
     const topology = await Topology.create({ ...rest, directAddresses, units: pairNames });
     try {
       await layCable(topology);
@@ -86,6 +99,7 @@ export class PairLab {
         new Unit(topology, 'unit-b'),
         members ? await Members.start(topology, directAddresses) : null,
       );
+      if (disks !== undefined) lab.#mount(disks);
       await Promise.all([lab.a.start(), lab.b.start()]);
       if (!bare)
         await Promise.all(pairNames.map((name) => lab.apply(name, document?.(name) ?? {})));
@@ -93,6 +107,13 @@ export class PairLab {
     } catch (error) {
       topology.destroy();
       throw error;
+    }
+  }
+
+  #mount(trouble: (why: string) => void): void {
+    for (const { name, files } of [this.a, this.b]) {
+      const disk = SlowDisk.mount(join(files, 'state'), trouble);
+      if (disk !== null) this.disks.set(name, disk);
     }
   }
 

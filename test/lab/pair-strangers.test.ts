@@ -13,7 +13,7 @@ import { formatCode, makeSecret } from '../../appliance/ha/pair/code.js';
 import { dial } from '../../appliance/ha/pair/dial.js';
 import { encodeFrame } from '../../appliance/ha/pair/frames.js';
 import { encodeJson } from '../../appliance/ha/pair/messages.js';
-import { PAIR_PORT } from '../../appliance/ha/pair/pair.js';
+import { PAIR_PORT } from '../../appliance/ha/ports.js';
 import { joinNetworkNamespace } from '../../native/ffi/namespace.js';
 import { needs } from '../support/needs.js';
 import { identityIn, Middle } from '../support/pair-strangers.js';

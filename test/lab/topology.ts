@@ -31,6 +31,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mountBpffs } from '../../native/ffi/libbpf.js';
 import { killChildren, run, within } from './commands.js';
+import { unmountBelow } from './slow-disk.js';
 
 export const memberNames = ['member-1', 'member-2', 'member-3'] as const;
 export type MemberName = (typeof memberNames)[number];
@@ -195,6 +196,7 @@ function removeLab(pid: number): void {
   }
   const paths = labPaths(pid);
   rmSync(paths.pins, { recursive: true, force: true });
+  unmountBelow(paths.files);
   rmSync(paths.files, { recursive: true, force: true });
 }
 

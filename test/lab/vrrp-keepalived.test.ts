@@ -8,7 +8,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
 import { needs } from '../support/needs.js';
-import { groupText, macs, VrrpStage } from './vrrp-stage.js';
+import { groupText, macs, sysctl, VrrpStage } from './vrrp-stage.js';
 import type { SeenVrrp } from './vrrp-frames.js';
 
 const test = suite('VRRP and keepalived');
@@ -160,26 +160,66 @@ for (const { name, router, lines, address, bytes, sum } of cases) {
   );
 }
 
-lab('unicast, version 3, IPv4: each hears the other', () =>
-  VrrpStage.run(async (stage) => {
-    const lines =
-      'version 3\n advert_int 0.1\n unicast_src_ip 10.9.0.2\n unicast_peer {\n 10.9.0.1\n }\n virtual_ipaddress {\n 10.9.0.80/32\n }';
-    const router = { checksum: 'pseudo-header', peers: ['10.9.0.2'] } as const;
-    const keepalived = stage.keepalived('b', configuration(lines, 100));
-    await keepalived.says(ENTERS_MASTER);
-    let told = keepalived.output.length;
-    const weir = stage.weir('a');
-    await weir.configure([groupText(router, { priority: 150 })]);
-    await weir.becomes('master');
-    await keepalived.says(ENTERS_BACKUP, told);
-    const [ours, theirs] = [await stage.advertisement('a'), await stage.advertisement('b')];
-    const addressed = { destination: '', group: '' };
-    assert.equal({ ...ours.fields, ...addressed }, { ...theirs.fields, ...addressed });
-    assert.equal([ours.fields['group'], theirs.fields['group']], ['0a090002', '0a090001']);
-    told = keepalived.output.length;
-    await weir.stop();
-    await keepalived.says(ENTERS_MASTER, told);
-  }),
+for (const { name, router, own, peer, address, bytes } of [
+  {
+    ...{ name: 'IPv4', router: {}, own: '10.9.0.1', peer: '10.9.0.2', address: '10.9.0.80/32' },
+    bytes: ['0a090001', '0a090002'],
+  },
+  {
+    name: 'IPv6',
+    router: { family: 6, addresses: ['fd09::80'] },
+    ...{ own: 'fd09::1', peer: 'fd09::2', address: 'fd09::80/128' },
+    bytes: ['fd090000000000000000000000000001', 'fd090000000000000000000000000002'],
+  },
+] as const) {
+  lab(`unicast, version 3, ${name}: each hears the other`, () =>
+    VrrpStage.run(async (stage) => {
+      const lines = `version 3\n advert_int 0.1\n unicast_src_ip ${peer}\n unicast_peer {\n ${own}\n }\n virtual_ipaddress {\n ${address}\n }`;
+      const settings = { ...router, checksum: 'pseudo-header', peers: [peer] } as const;
+      const keepalived = stage.keepalived('b', configuration(lines, 100));
+      await keepalived.says(ENTERS_MASTER);
+      let told = keepalived.output.length;
+      const weir = stage.weir('a');
+      await weir.configure([groupText(settings, { priority: 150 })]);
+      await weir.becomes('master');
+      await keepalived.says(ENTERS_BACKUP, told);
+      const [ours, theirs] = [await stage.advertisement('a'), await stage.advertisement('b')];
+      // For IPv6 it leaves the hop limit of unicast to the kernel.
+      const addressed = { destination: '', group: '', ...(name === 'IPv6' ? { hops: 255 } : {}) };
+      assert.equal({ ...ours.fields, ...addressed }, { ...theirs.fields, ...addressed });
+      assert.equal([theirs.fields['group'], ours.fields['group']], bytes);
+      told = keepalived.output.length;
+      await weir.stop();
+      await keepalived.says(ENTERS_MASTER, told);
+    }),
+  );
+}
+
+needs['keepalived-macvlan'](test)(
+  'both at the MAC address of the virtual router: it stays, whoever has it',
+  () =>
+    VrrpStage.run(async (stage) => {
+      const MAC = '00005e000133';
+      const lines =
+        'version 3\n advert_int 0.1\n use_vmac\n virtual_ipaddress {\n 10.9.0.80/32\n }';
+      const router = { checksum: 'pseudo-header', virtualMac: true } as const;
+      // What keepalived leaves to the administrator: else its kernel asks for the host as this address,
+      // from the MAC address of eth0.
+      sysctl(stage.namespace('b'), 'net.ipv4.conf.all.arp_announce=2');
+      const keepalived = stage.keepalived('b', configuration(lines, 100));
+      await keepalived.says(ENTERS_MASTER);
+      assert.is(stage.reached('10.9.0.80', 5), MAC, 'keepalived');
+      let told = keepalived.output.length;
+      const weir = stage.weir('a');
+      await weir.configure([groupText(router, { priority: 150 })]);
+      await weir.becomes('master');
+      await keepalived.says(ENTERS_BACKUP, told);
+      assert.is(stage.reached('10.9.0.80', 5), MAC, 'Weir');
+      told = keepalived.output.length;
+      await weir.signal('SIGKILL');
+      await keepalived.says(ENTERS_MASTER, told);
+      assert.is(stage.reached('10.9.0.80', 5), MAC, 'keepalived again');
+    }),
 );
 
 const STRANGE = `version 2

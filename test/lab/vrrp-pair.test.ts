@@ -12,7 +12,10 @@ import { groupText, macs, VrrpStage, type UnitName, type WeirUnit } from './vrrp
 const test = suite('VRRP pair');
 const lab = needs.lab(test);
 const ADDRESS = '10.9.0.80';
+const BYTES = '0a090050';
 const INTERVAL = 1000;
+/** In milliseconds, on a machine that is busy: silence alone would take three intervals. */
+const TOLD = INTERVAL / 2;
 
 function paths(unit: UnitName, key = 'ab'): PathsText {
   const [own, other] = unit === 'a' ? [1, 2] : [2, 1];
@@ -50,9 +53,17 @@ lab('a link that goes down, and a speaker that ends, are told over the cable', (
   VrrpStage.run(async (stage) => {
     const { a, b } = await pair(stage);
     let told = b.messages.length;
+    const seen = stage.frames.length;
     stage.port('a', 'down');
+    const down = Date.now();
     const { why } = await b.hears('role', told, ({ role }) => role === 'master');
     assert.is(why, 'the other unit gave it up');
+    const claimed =
+      stage.frameTimes[stage.frames.indexOf(await stage.claim('b', BYTES, seen))] ?? 0;
+    console.log(
+      `taken over and announced ${(claimed - down).toFixed(1)} ms after the link went down`,
+    );
+    assert.ok(claimed - down < TOLD, `${claimed - down} ms after the link went down`);
     stage.port('a', 'up');
     await a.becomes('master', a.messages.length);
     told = b.messages.length;

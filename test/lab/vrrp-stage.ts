@@ -25,13 +25,24 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 export type UnitName = 'a' | 'b';
+/** `far`: a client behind a switch of its own (vrrp-switches.ts). */
+export type StageHost = UnitName | 'lan' | 'far';
 export type UnitPart = 'parent' | 'speaker' | 'guard';
 export const macs: Readonly<Record<UnitName, string>> = { a: '020000000a01', b: '020000000a02' };
 
-function ip(line: string): string {
-  const { status, stdout, stderr } = spawnSync('ip', line.split(' '), { encoding: 'utf8' });
+/** `before`: words that lead to it, such as `chrt -f 30`. */
+export function ip(line: string, input = '', ...before: readonly string[]): string {
+  const [file = '', ...words] = [...before, 'ip', ...line.split(' ')];
+  const { status, stdout, stderr } = spawnSync(file, words, { encoding: 'utf8', input });
   if (status !== 0) throw new Error(`ip ${line}: ${stderr.trim()}`);
   return stdout;
+}
+
+/** `settings`: as `name=value`. */
+export function sysctl(namespace: string, ...settings: readonly string[]): void {
+  const words = [`--net=/run/netns/${namespace}`, 'sysctl', '-q', '-w', ...settings];
+  const { status, stderr } = spawnSync('nsenter', words, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`sysctl: ${stderr}`);
 }
 
 /** Something that changes, and can be waited for. */
@@ -231,6 +242,7 @@ export class VrrpStage {
   readonly frameTimes: number[] = [];
   readonly #watched = new Watched();
   readonly #ends: (() => Promise<unknown>)[] = [];
+  readonly #hosts: StageHost[] = [];
   readonly #name: string;
   readonly #folder = mkdtempSync(join(tmpdir(), 'weir-vrrp-'));
 
@@ -249,21 +261,27 @@ export class VrrpStage {
     }
   }
 
-  namespace(host: UnitName | 'lan'): string {
+  namespace(host: StageHost): string {
     return `${this.#name}-${host}`;
   }
 
+  /** What is to end before the stage is taken down. */
+  onEnd(end: () => Promise<unknown>): void {
+    this.#ends.push(end);
+  }
+
+  /** A namespace, which goes with the stage. */
+  host(host: StageHost): string {
+    const name = this.namespace(host);
+    ip(`netns add ${name}`);
+    namespaces.add(name);
+    this.#hosts.push(host);
+    sysctl(name, ...['all', 'default'].map((who) => `net.ipv6.conf.${who}.accept_dad=0`));
+    return name;
+  }
+
   async #build(): Promise<void> {
-    const [lan, a, b] = (['lan', 'a', 'b'] as const).map((host) => {
-      const name = this.namespace(host);
-      ip(`netns add ${name}`);
-      namespaces.add(name);
-      const settings = ['all', 'default'].map((who) => `net.ipv6.conf.${who}.accept_dad=0`);
-      const words = [`--net=/run/netns/${name}`, 'sysctl', '-q', '-w', ...settings];
-      const { status, stderr } = spawnSync('nsenter', words, { encoding: 'utf8' });
-      if (status !== 0) throw new Error(`sysctl: ${stderr}`);
-      return name;
-    }) as [string, string, string];
+    const [lan, a, b] = [this.host('lan'), this.host('a'), this.host('b')];
     ip(`-n ${lan} link add br0 type bridge mcast_snooping 0`);
     ip(`-n ${lan} address add 10.9.0.9/24 dev br0`);
     ip(`-n ${lan} address add fd09::9/64 dev br0 nodad`);
@@ -301,9 +319,8 @@ export class VrrpStage {
 
   async #takeDown(): Promise<void> {
     const ended = await Promise.allSettled(this.#ends.reverse().map((end) => end()));
-    for (const host of ['lan', 'a', 'b'] as const) {
-      const name = this.namespace(host);
-      if (namespaces.has(name)) ip(`netns delete ${name}`);
+    for (const name of this.#hosts.map((host) => this.namespace(host))) {
+      ip(`netns delete ${name}`);
       namespaces.delete(name);
     }
     rmSync(this.#folder, { recursive: true });

@@ -106,6 +106,32 @@ lab('a neighbour behind a switch that loses frames and keeps the link is missed'
   ),
 );
 
+lab('a neighbour that the unit speaks to already is missed as soon', () =>
+  VrrpStage.run(async (stage) => {
+    const words = [
+      `--net=/run/netns/${stage.namespace('a')}`,
+      'ping',
+      '-c',
+      '1',
+      '-W',
+      '5',
+      GATEWAY,
+    ];
+    const { status, stdout } = spawnSync('nsenter', words, { encoding: 'utf8' });
+    assert.is(status, 0, stdout);
+    await watching(stage, 'a', async (watch, until) => {
+      watch.want({ routes: [], neighbours: [GATEWAY] });
+      await until(GATEWAY, true);
+      stage.isolate('a', true);
+      const cut = performance.now();
+      await until(GATEWAY, false);
+      const took = performance.now() - cut;
+      // The kernel itself would believe in it for half a minute.
+      assert.ok(took < 10_000, `missed after ${took} ms`);
+    });
+  }),
+);
+
 lab('a group with a second network that is well moves when its first one only loses frames', () =>
   VrrpStage.run(async (stage) => {
     stage.cable();

@@ -26,6 +26,7 @@ export type Need =
   | 'core-files'
   | 'pebble'
   | 'keepalived'
+  | 'keepalived-macvlan'
   | 'acme-lab'
   | 'image';
 
@@ -42,6 +43,7 @@ const labTools: Readonly<Record<string, string>> = {
   curl: 'curl',
   ping: 'iputils-ping',
   sysctl: 'procps',
+  nft: 'nftables',
 };
 
 function executable(name: string): boolean {
@@ -210,6 +212,8 @@ export function lacking(need: Need): string | null {
         lacking('lab') ??
         (executable('keepalived') ? null : 'it needs keepalived: install the package keepalived.')
       );
+    case 'keepalived-macvlan':
+      return lacking('keepalived') ?? lacking('macvlan');
     case 'acme-lab':
       return lacking('lab') ?? lacking('pebble');
     case 'image':
@@ -253,6 +257,7 @@ export const needs: Readonly<Record<Need, Register>> = {
   'core-files': register('core-files'),
   pebble: register('pebble'),
   keepalived: register('keepalived'),
+  'keepalived-macvlan': register('keepalived-macvlan'),
   'acme-lab': register('acme-lab'),
   image: register('image'),
 };

@@ -16,15 +16,27 @@ export const OVMF = '/usr/share/OVMF';
 
 export interface MachineOptions {
   readonly image: string;
+  /** A raw file that is the disk in place of the image, and is written to. */
+  readonly disk?: string;
+  /** What an installer is on; the firmware starts it where the disk is empty. */
+  readonly medium?: { readonly file: string; readonly as: 'cd' | 'usb' };
   /** Empty folder for sockets and variables of UEFI. */
   readonly folder: string;
   readonly firmware: 'bios' | 'uefi';
   /** A qcow2 file over the image, made if missing: what the box writes stays for the next boot. */
   readonly overlay?: string;
+  /** What a new overlay is over, a qcow2 file; left out: the image. */
+  readonly over?: string;
   /** Names of tap devices, one interface of the box each: enp0s5, enp0s6, … */
   readonly taps: readonly string[];
+  /** 0 to 255, of machines on one network: their link addresses differ by it. */
+  readonly number?: number;
   /** A file system labelled WEIR-SEED. */
   readonly seed?: string;
+  /** A file system labelled WEIR-UPDATE. */
+  readonly update?: string;
+  /** A reboot boots again; else QEMU ends. */
+  readonly reboots?: boolean;
 }
 
 const SHELL = `[Unit]
@@ -46,17 +58,24 @@ function credential(name: string, content: string): string {
 
 function parameters(options: MachineOptions): string[] {
   const { folder, image, overlay, seed, taps } = options;
+  const own = options.disk === undefined ? null : `file=${options.disk},format=raw`;
   const disk =
-    overlay === undefined ? `file=${image},format=raw,snapshot=on` : `file=${overlay},format=qcow2`;
+    own ??
+    (overlay === undefined
+      ? `file=${image},format=raw,snapshot=on`
+      : `file=${overlay},format=qcow2`);
   const drive = (what: string, id: string, order: number): string[] => [
     ...['-drive', `${what},if=none,id=${id}`],
     ...['-device', `virtio-blk-pci,drive=${id},bootindex=${order},addr=0x${order + 1}`],
   ];
   // Off, or the driver refuses native XDP: firmware-profiles/virtio_net.json.
   const off = ['csum', 'tso4', 'tso6', 'ecn', 'ufo'].map((name) => `guest_${name}=off`).join(',');
+  const octet = (options.number ?? 0).toString(16).padStart(2, '0');
+  const mac = (index: number): string => `mac=52:54:00:77:${octet}:0${index}`;
   return [
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
-    ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config', '-no-reboot'],
+    ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config'],
+    ...(options.reboots === true ? [] : ['-no-reboot']),
     ...['-serial', 'stdio', '-serial', `unix:${join(folder, 'shell')},server=on,wait=off`],
     ...['-device', 'i6300esb,addr=0x4'],
     ...['-smbios', credential('systemd.extra-unit.test-shell.service', SHELL)],
@@ -66,12 +85,28 @@ function parameters(options: MachineOptions): string[] {
     ],
     ...drive(disk, 'disk', 1),
     ...(seed === undefined ? [] : drive(`file=${seed},format=raw,readonly=on`, 'seed', 2)),
+    ...(options.medium === undefined ? [] : mediumParameters(options.medium)),
+    ...(options.update === undefined
+      ? []
+      : [
+          ...['-drive', `file=${options.update},format=raw,readonly=on,if=none,id=update`],
+          ...['-device', 'virtio-blk-pci,drive=update,addr=0xa'],
+        ]),
     ...taps.flatMap((tap, index) => [
       ...['-netdev', `tap,id=net${index},ifname=${tap},script=no,downscript=no,vhost=off`],
-      ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off}`],
+      ...['-device', `virtio-net-pci,netdev=net${index},addr=0x${index + 5},${off},${mac(index)}`],
     ]),
     ...(options.firmware === 'uefi' ? uefi(folder) : []),
   ];
+}
+
+function mediumParameters({ file, as }: NonNullable<MachineOptions['medium']>): string[] {
+  const drive = `file=${file},format=raw,readonly=on,if=none,id=medium`;
+  const device =
+    as === 'cd'
+      ? ['-device', 'ide-cd,drive=medium,bus=ide.0,bootindex=3']
+      : ['-device', 'qemu-xhci,addr=0x9', '-device', 'usb-storage,drive=medium,bootindex=3'];
+  return ['-drive', drive, ...device];
 }
 
 function uefi(folder: string): string[] {
@@ -93,6 +128,7 @@ export class Machine {
   readonly startedAt = performance.now();
   readonly ended: Promise<void>;
   #console = '';
+  #from = 0;
   #heard = new Set<() => void>();
   #over = false;
 
@@ -100,7 +136,8 @@ export class Machine {
     this.#folder = options.folder;
     if (options.overlay !== undefined && !existsSync(options.overlay)) {
       const made = spawnSync('qemu-img', [
-        ...['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', options.image, options.overlay, '8G'],
+        ...['create', '-q', '-f', 'qcow2', '-F', options.over === undefined ? 'raw' : 'qcow2'],
+        ...['-b', options.over ?? options.image, options.overlay, '8G'],
       ]);
       if (made.status !== 0) throw new Error(`qemu-img: ${made.stderr.toString()}`);
     }
@@ -128,6 +165,11 @@ export class Machine {
     for (const heard of this.#heard) heard();
   }
 
+  /** What was said so far is no match any more. */
+  forget(): void {
+    this.#from = this.#console.length;
+  }
+
   /** The first match on the console within `ms`; throws an Error with its last lines otherwise. */
   async says(pattern: RegExp, ms: number): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
@@ -148,7 +190,7 @@ export class Machine {
         fail(`${ms / 1000} s`);
       }, ms);
       const look = (): void => {
-        const found = pattern.exec(this.#console);
+        const found = pattern.exec(this.#console.slice(this.#from));
         if (found !== null) {
           settle(() => {
             resolve(found);
@@ -165,7 +207,7 @@ export class Machine {
   }
 
   /** Runs words in a shell of the box: what they write, without the last newline. */
-  async shell(words: string, ms = 60_000): Promise<string> {
+  async shell(words: string, ms = 300_000): Promise<string> {
     const socket = await this.#shellSocket();
     try {
       return await new Promise((resolve, reject) => {

@@ -35,6 +35,7 @@ export interface Screen {
   written(): number;
   /** All of it, as sent. */
   sent(): string;
+  /** Resolves once it has ended; fails when that takes too long. */
   readonly ended: Promise<void>;
 }
 
@@ -48,6 +49,8 @@ export interface Cell {
   /** Behind it, likewise. */
   readonly ground: number | null;
 }
+
+const LIMIT_MS = 20_000;
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
@@ -82,7 +85,7 @@ export async function withTerminal(
   child.stdin.on('error', () => undefined);
   let pid = 0;
   let tty = '';
-  const until: Screen['until'] = async (what, condition, limitMs = 20_000) => {
+  const until: Screen['until'] = async (what, condition, limitMs = LIMIT_MS) => {
     const end = Date.now() + limitMs;
     while (!condition(textOf(terminal).join('\n'))) {
       const left = end - Date.now();
@@ -99,6 +102,22 @@ export async function withTerminal(
           resolve();
         };
       });
+    }
+  };
+  /** Rather a failure than a test that waits for ever. */
+  const inTime = async (end: Promise<void>): Promise<void> => {
+    let timer: NodeJS.Timeout | null = null;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(
+          new Error(`it did not end in ${LIMIT_MS} ms; seen:\n${textOf(terminal).join('\n')}`),
+        );
+      }, LIMIT_MS);
+    });
+    try {
+      await Promise.race([end, late]);
+    } finally {
+      if (timer !== null) clearTimeout(timer);
     }
   };
   try {
@@ -119,7 +138,9 @@ export async function withTerminal(
       pid,
       written: () => chunks.reduce((sum, { length }) => sum + length, 0),
       sent: () => Buffer.concat(chunks).toString('utf8'),
-      ended,
+      get ended() {
+        return inTime(ended);
+      },
     });
   } finally {
     if (pid > 0) signalled(pid);

@@ -3,11 +3,12 @@
  *
  * Invariant: after each change the daemon is asked what it thinks of it.
  */
-import { entered, type Inner, type Model } from '../model.js';
+import { parsePath } from '../../appliance/config/errors.js';
+import { entered, type Inner, type Model, type Place } from '../model.js';
 import type { Step } from '../step.js';
 import { EMPTY_DOCUMENT, edited, isTouched, newDraft, undone, type Draft } from './draft.js';
 import { merged } from './merge.js';
-import type { JsonMap, Node } from './schema.js';
+import { valueAt, type JsonMap, type Node } from './schema.js';
 
 /** The candidate, or an untouched one on the current revision; null while neither is known. */
 export function draftOf({ draft, data }: Model): Draft | null {
@@ -28,9 +29,20 @@ export function overtaken({ draft, data }: Model): number | null {
 }
 
 function withDraft(model: Model, draft: Draft): Step {
-  if (!isTouched(draft)) return { model: { ...model, draft: null }, effects: [] };
   const { document, serial } = draft;
-  return { model: { ...model, draft }, effects: [{ type: 'check', document, serial }] };
+  const left = withoutGone(model, document);
+  if (!isTouched(draft)) return { model: { ...left, draft: null }, effects: [] };
+  return { model: { ...left, draft }, effects: [{ type: 'check', document, serial }] };
+}
+
+/** Back from the forms of what the document no longer has: to type there would make it again. */
+function withoutGone(model: Model, document: JsonMap): Model {
+  const isGone = ({ screen, name }: Place): boolean =>
+    screen === 'object' && valueAt(document, parsePath(name) ?? []) === undefined;
+  if (!isGone(model.place)) return model;
+  const kept = model.trail.findLastIndex((place) => !isGone(place));
+  const place = model.trail[kept] ?? { screen: 'config', name: '', pool: '' };
+  return { ...model, place, trail: model.trail.slice(0, Math.max(0, kept)), scroll: 0 };
 }
 
 export function withDocument(model: Model, document: JsonMap): Step {
@@ -76,15 +88,11 @@ export function perform(model: Model, inner: Inner): Step {
       const { place } = inner;
       return place === undefined ? done : { ...done, model: entered(done.model, place) };
     }
-    case 'drop':
-      return {
-        model: {
-          ...model,
-          draft: null,
-          notice: { text: 'The candidate is dropped.', at: model.now },
-        },
-        effects: [],
-      };
+    case 'drop': {
+      const left = model.draft === null ? model : withoutGone(model, model.draft.original);
+      const notice = { text: 'The candidate is dropped.', at: model.now };
+      return { model: { ...left, draft: null, notice }, effects: [] };
+    }
     case 'close-editor': {
       const place = model.trail.at(-1) ?? { screen: 'config', name: '', pool: '' };
       return {

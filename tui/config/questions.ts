@@ -1,5 +1,6 @@
 /** What is asked before the candidate is changed, and what answers mean. Pure. */
 import { formatPath, parsePath, type Path } from '../../appliance/config/errors.js';
+import { parseDuration } from '../../appliance/config/units-of-measure.js';
 import type { JsonValue } from '../../appliance/config/canonical.js';
 import { answersOf, ask, askField, type Ask } from '../ask.js';
 import { asking } from '../acted.js';
@@ -82,7 +83,7 @@ export function askValue(document: JsonMap, row: FormRow): Ask {
     row.node.description ?? '',
     expected(node) === '' ? '' : `Write ${expected(node)}.`,
     words.length === 0 ? '' : `There are: ${words.join(', ')} (Tab completes).`,
-    'Empty: left out.',
+    row.required ? '' : 'Empty: left out.',
   ];
   const text = value === undefined ? '' : wordOf(value);
   return ask(row.key, help.filter(Boolean).join('\n'), { type: 'set', path }, [
@@ -196,15 +197,22 @@ export function askCommit(model: Model): Overlay | null {
   );
 }
 
-const TIMES: Readonly<Record<string, number>> = {
-  '60 s': 60_000,
-  '2 min': 120_000,
-  '10 min': 600_000,
-};
 const STAYS = 'no: it stays';
+/** As the API has it, in milliseconds. */
+const CONFIRM = { least: 1000, most: 86_400_000 } as const;
 
 function confirmField() {
-  return askField('confirm', 'Goes back', { choices: ['60 s', '2 min', '10 min', STAYS] });
+  const choices = ['60s', '2m', '10m', STAYS];
+  return askField('confirm', 'Goes back', { choices, free: true });
+}
+
+/** Milliseconds; undefined: it stays. A sentence when it is no time. */
+function confirmTime(text: string): number | undefined | string {
+  if (text === STAYS) return undefined;
+  const parsed = parseDuration(text);
+  return parsed.ok && parsed.value >= CONFIRM.least && parsed.value <= CONFIRM.most
+    ? parsed.value
+    : 'Give a time from 1s to 24h, such as 90s or 5m.';
 }
 
 export function askRollback(revision: number): Ask {
@@ -219,9 +227,10 @@ export function askRollback(revision: number): Ask {
 /** Null: the answer is for something else. */
 export function answerConfig(model: Model, now: Ask): Step | string | null {
   const { purpose } = now;
-  const { name = '', value = '', comment = '', confirm = '' } = answersOf(now);
+  const { name = '', value = '', comment = '', confirm } = answersOf(now);
   const closed: Model = { ...model, overlay: null };
-  const confirmMs = TIMES[confirm];
+  const confirmMs = confirm === undefined ? undefined : confirmTime(confirm);
+  if (typeof confirmMs === 'string') return confirmMs;
   const acting = (effect: Extract<Effect, { type: 'act' }>): Step => asking(model, effect);
   if (purpose.type === 'rollback') {
     const json = {

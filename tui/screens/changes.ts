@@ -34,12 +34,14 @@ export function changesScreen(model: Model, width: number): Line[] {
   if (check === null) return [candidateLine(model)];
   const wrapped = (texts: readonly string[], style: Style): Line[] =>
     texts.flatMap((text) => wrap(text, width - 2).map((line): Line => [span(look, line, style)]));
-  const wrong = check.errors.map((error) => formatConfigError(error));
+  const errors = check.errors.map((error) => formatConfigError(error));
+  // The refusal is the first of them when there is only one.
+  const wrong = [...new Set([...(check.problem === null ? [] : [check.problem]), ...errors])];
   return [
     candidateLine(model),
     ...(check.problem === null
       ? []
-      : [heading(look, 'What is wrong', width), ...wrapped([check.problem, ...wrong], 'bad')]),
+      : [heading(look, 'What is wrong', width), ...wrapped(wrong, 'bad')]),
     ...(check.warnings.length === 0
       ? []
       : [heading(look, 'Warnings', width), ...wrapped(check.warnings, 'warning')]),

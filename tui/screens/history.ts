@@ -35,7 +35,10 @@ export function historySheet(model: Model): Sheet {
   return sheet<RevisionRow>(model, {
     rows: value,
     problem,
-    columns: COLUMNS,
+    // A unit by itself made them all.
+    columns: COLUMNS.filter(
+      ({ title }) => title !== 'MADE ON' || value?.some(({ shared }) => shared !== null),
+    ),
     keyOf: ({ revision }) => String(revision),
     placeOf: ({ revision }) => ({ screen: 'revision', name: String(revision), pool: '' }),
     head: [[span(model.look, 'Enter shows what one changed, b brings its document back.', 'dim')]],

@@ -10,6 +10,7 @@ import {
   schemaAt,
   valueAt,
   variantOf,
+  variantsOf,
   type JsonMap,
   type Node,
 } from '../config/schema.js';
@@ -188,7 +189,7 @@ function helpLines(
     ),
     ...wrap(means, width - 2).map((line): Line => [span(look, line)]),
   ];
-  const keys = row === undefined ? '' : keysOf(row);
+  const keys = row === undefined ? '' : keysOf(row, rows);
   const shown = texts.slice(0, FORM_BELOW - 2);
   return [
     heading(look, row?.label || 'add', width, more),
@@ -207,7 +208,8 @@ function meaningOf(row: FormRow): string {
   return [...parts, may === '' ? '' : `Write ${may}.`].filter(Boolean).join(' ');
 }
 
-function keysOf(row: FormRow): string {
+function keysOf(row: FormRow, rows: readonly FormRow[]): string {
+  const adds = rows.some((other) => other.kind === 'add' && other.key === `${row.key}+`);
   const item = typeof row.path.at(-1) === 'number' && row.kind !== 'add';
   const enter =
     row.kind === 'add'
@@ -217,13 +219,15 @@ function keysOf(row: FormRow): string {
         : row.kind === 'part'
           ? row.value === undefined
             ? 'Enter sets'
-            : 'a adds'
+            : adds
+              ? 'a adds'
+              : ''
           : 'Enter edits';
   return [
     enter,
     row.value === undefined ? '' : item ? 'x removes' : 'x leaves out',
     item ? '[ ] move  c copies' : '',
-    't another form',
+    row.kind !== 'add' && variantsOf(row.node).length > 1 ? 't another form' : '',
     'y as YAML',
   ]
     .filter(Boolean)

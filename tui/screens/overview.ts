@@ -4,6 +4,7 @@
  *
  * Invariant: no alarm is hidden without a line that counts those that are.
  */
+import { rank } from '../../appliance/config/severities.js';
 import type {
   Alarm,
   EventRow,
@@ -86,14 +87,12 @@ export function severityStyle(severity: Severity): Style {
   return SIGNS[severity][2];
 }
 
-const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
-
 /** What is worst first, as many lines as there are at most. */
 export function problemLines(model: Model, status: Status, width: number, most: number): Line[] {
   const { look, now } = model;
   const serving = `${status.membersServing} of ${plural(status.membersTotal, 'member')} serving`;
   const summary = `${plural(status.services, 'service')}, ${serving}`;
-  const alarms = [...status.alarms].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+  const alarms = [...status.alarms].sort((a, b) => rank(b.severity) - rank(a.severity));
   if (status.revision === null) {
     return [
       [

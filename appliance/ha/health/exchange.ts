@@ -1,9 +1,10 @@
 /**
- * Tells the other unit what the probes of this one say of members, and hears what its probes say.
+ * Tells the other unit what this one sees of things that both look at (members by their probes, routes
+ * and neighbours), and hears what it sees.
  *
  * Each unit tells all when the two come together, and changes then; what it tells holds until it tells
  * otherwise or is not heard any more. One message is under way at a time, and what changes meanwhile
- * waits as a set of keys: so what waits is bounded, a member that flaps is told as it is when its turn
+ * waits as a set of keys: so what waits is bounded, one that flaps is told as it is when its turn
  * comes, and at most ten messages leave in a second.
  *
  * Invariant: nothing is told on: each unit tells what it saw itself.
@@ -12,9 +13,9 @@ import { z } from 'zod';
 import type { SessionChannel } from '../pair/session.js';
 
 export const CHANNEL = 'health';
-/** Members in a message. */
+/** Statements in a message. */
 export const PAGE = 1000;
-/** Members that the other unit may tell of. */
+/** Things that the other unit may tell of. */
 export const MOST = 50_000;
 const PAUSE_MS = 100;
 
@@ -22,6 +23,8 @@ export type Verdict = 'up' | 'down';
 export type Verdicts = Iterable<readonly [key: string, verdict: Verdict | null]>;
 
 export interface HealthExchangeOptions {
+  /** Left out: that of members. */
+  readonly channel?: string;
   /** Of all that this unit sees. */
   readonly own: () => Iterable<readonly [key: string, verdict: Verdict]>;
   /** Of the other unit; null: it sees nothing of it now. */
@@ -43,6 +46,7 @@ const messageSchema = z.strictObject({
 
 export class HealthExchange {
   readonly #options: HealthExchangeOptions;
+  readonly #name: string;
   #channel: SessionChannel | null = null;
   #silence: (() => void) | null = null;
   readonly #due = new Map<string, Verdict | null>();
@@ -54,6 +58,7 @@ export class HealthExchange {
 
   constructor(options: HealthExchangeOptions) {
     this.#options = options;
+    this.#name = options.channel ?? CHANNEL;
   }
 
   /** Goes by this session from now on; null: by none. */
@@ -62,7 +67,7 @@ export class HealthExchange {
     this.#channel = channel;
     this.apart();
     this.#silence =
-      channel?.on(CHANNEL, (body) => {
+      channel?.on(this.#name, (body) => {
         this.#hear(body);
       }) ?? null;
   }
@@ -116,7 +121,7 @@ export class HealthExchange {
     const body = Buffer.from(JSON.stringify({ first: this.#first, seen }));
     this.#first = false;
     this.#busy = true;
-    channel.send(CHANNEL, body).then(
+    channel.send(this.#name, body).then(
       () => this.#sent(),
       () => {
         // The reason is the session's to tell. When the units come together all is told anew.
@@ -147,7 +152,7 @@ export class HealthExchange {
     }
     if (this.#heard.size > MOST) {
       this.apart();
-      this.#options.onMalformed(`it tells of more than ${MOST} members`);
+      this.#options.onMalformed(`it tells of more than ${MOST}`);
       return;
     }
     this.#options.onHeard(message.seen);

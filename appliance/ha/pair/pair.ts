@@ -4,6 +4,7 @@
  * Invariant: nothing listens before an invitation is open or the unit is paired, and then only at the
  * addresses of the links. Two invitations, or an invitation of a unit that is paired, do not exist.
  */
+import { PAIR_PORT } from '../ports.js';
 import type { TLSSocket } from 'node:tls';
 import type { MachineKey } from '../../tls/machine-key.js';
 import { CertificateError } from '../../tls/errors.js';
@@ -24,8 +25,6 @@ import { Session } from './session.js';
 import type { LinkState, PairNews, PairState } from './state.js';
 import type { Peer, PairStore } from './store.js';
 
-/** WEIR on the keys of a telephone. */
-export const PAIR_PORT = 9347;
 
 export interface PairOptions {
   readonly store: PairStore;

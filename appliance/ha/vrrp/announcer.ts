@@ -5,7 +5,9 @@
  * Invariants:
  * - Rounds that are late are one round.
  * - However often somebody else is heard to claim the addresses, two rounds because of it are
- *   `#gap` apart, which grows while that goes on.
+ *   `#gap` apart, which grows while that goes on. One who gives them up again is answered at once,
+ *   since hosts that it told ask somebody who is not there; but not more often than `PROMPT_EVERY`,
+ *   after some at first, and then as soon as that allows.
  */
 import type { AnnouncementSettings } from './settings.js';
 
@@ -13,6 +15,11 @@ import type { AnnouncementSettings } from './settings.js';
 const SHORTEST_GAP = 100;
 const LONGEST_GAP = 10_000;
 const PEACE = 20_000;
+/** Rounds because somebody gave the addresses up: so many at once, and one more in each such time. */
+const PROMPT = 10;
+const PROMPT_EVERY = 100;
+/** Of one such round after any other. */
+const PROMPT_GAP = 20;
 /** One more after a conflict has begun, for who missed the first. */
 const SECOND_LOOK = 1000;
 
@@ -24,6 +31,8 @@ export class Announcer {
   #lastRound = -Infinity;
   #lastConflict = -Infinity;
   #gap = SHORTEST_GAP;
+  /** When all prompt rounds would be there again. */
+  #promptAgain = -Infinity;
 
   constructor(settings: AnnouncementSettings) {
     this.#settings = settings;
@@ -53,6 +62,17 @@ export class Announcer {
     if (begins && !this.#due.some((due) => due > at + SHORTEST_GAP)) {
       this.#due.push(at + SECOND_LOOK);
     }
+    this.#due.sort((a, b) => a - b);
+    this.#plan(now);
+  }
+
+  /** Somebody who held them too does no more: hosts that it told are to hear of this unit. */
+  vacated(now: number): void {
+    const allowed = this.#promptAgain - PROMPT * PROMPT_EVERY;
+    const at = Math.max(now, this.#lastRound + PROMPT_GAP, allowed);
+    if (this.#due.some((due) => due >= now && due <= at)) return;
+    this.#promptAgain = Math.max(this.#promptAgain, at) + PROMPT_EVERY;
+    this.#due.push(at);
     this.#due.sort((a, b) => a - b);
     this.#plan(now);
   }

@@ -8,6 +8,7 @@
  * that was held up for long so hears all about it first, and what it then says it says once.
  */
 import { formatAddress, type Family } from '../../config/address-codec.js';
+import { inPrefix, isLinkLocal } from '../../net/prefix.js';
 import { cameFar, judge, sameAddresses, type Arrival } from './acceptance.js';
 import { Announcer } from './announcer.js';
 import { Group } from './group.js';
@@ -49,6 +50,8 @@ export interface LinkState {
   readonly withoutMac?: ReadonlySet<string>;
   /** Where advertisements come from: the primary address of each family (RFC 9568 §1.6). */
   readonly sources: Readonly<Record<Family, Uint8Array | null>>;
+  /** For peers of IPv6 that are not link-local: all others of this unit there. Left out: none. */
+  readonly globals?: readonly { readonly bytes: Uint8Array; readonly prefixLength: number }[];
 }
 
 export interface RouterStatus {
@@ -305,12 +308,15 @@ export class VrrpEngine {
     group.settle(now, this.#tracked, (router) => this.#obstacle(router.settings));
   }
 
-  #obstacle({ name: router, interface: name, family }: RouterSettings): string | null {
+  #obstacle(settings: RouterSettings): string | null {
+    const { name: router, interface: name, family } = settings;
     const link = this.#links.get(name);
     if (link === undefined) return `there is no interface ${name}`;
     if (!link.running) return `interface ${name} has no link`;
     if (link.withoutMac?.has(router) === true) return `it has no virtual MAC address on ${name}`;
-    return link.sources[family] === null ? `interface ${name} has no IPv${family} address` : null;
+    if (this.#source(settings) !== null) return null;
+    const kind = link.sources[family] === null ? '' : ' global';
+    return `interface ${name} has no${kind} IPv${family} address`;
   }
 
   /** What it says to which router; null: nothing that counts. */
@@ -347,8 +353,15 @@ export class VrrpEngine {
     if (machine.role !== role) this.#settleGroup(entry.group, now);
   }
 
-  #source({ interface: name, family }: RouterSettings): Uint8Array | null {
-    return this.#links.get(name)?.sources[family] ?? null;
+  #source({ interface: name, family, peers: [peer] }: RouterSettings): Uint8Array | null {
+    const link = this.#links.get(name);
+    if (link === undefined) return null;
+    if (peer === undefined || family === 4 || isLinkLocal({ family, bytes: peer })) {
+      return link.sources[family];
+    }
+    const { globals = [] } = link;
+    const near = globals.find(({ bytes, prefixLength }) => inPrefix(peer, bytes, prefixLength));
+    return (near ?? globals[0])?.bytes ?? null;
   }
 
   #send(entry: Entry, priority: number): void {
@@ -385,6 +398,7 @@ export class VrrpEngine {
       },
       became: (role, why, at) => this.#became(entry, role, why, at),
       contested: (at) => announcer.contested(at),
+      vacated: (at) => announcer.vacated(at),
       mayPreempt: (at, sank) => entry.group.mayPreempt(at, sank),
       content: () => entry.group.content(),
     });

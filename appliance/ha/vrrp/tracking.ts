@@ -7,7 +7,14 @@ export type Standing =
   /** `cause`: the name of what is not well. */
   | { readonly kind: 'fault'; readonly cause: string };
 
-/** What is not in `states` is well: nobody has said otherwise. Weights only lower it. The owner's priority never changes. */
+/** What is left of a priority at least: 2 to 9, one for each 32 of it. */
+const LEVEL = 5;
+
+/**
+ * What is not in `states` is well: nobody has said otherwise. Weights only lower it, and of two units
+ * that have lost everything the one that was stronger still is (where they differed by 32). The owner's
+ * priority never changes.
+ */
 export function standing(
   priority: number,
   tracked: readonly Tracked[],
@@ -21,6 +28,6 @@ export function standing(
   }
   if (priority === OWNER_PRIORITY) return { kind: 'fit', priority };
   // Above that of a farewell, which nobody yields to.
-  const least = Math.min(priority, FAREWELL_PRIORITY + 1);
+  const least = Math.min(priority, FAREWELL_PRIORITY + 1 + (priority >> LEVEL));
   return { kind: 'fit', priority: Math.max(least, left) };
 }

@@ -40,6 +40,8 @@ export interface RouterPort {
   became(role: Role, why: string, now: number): void;
   /** Somebody else may have announced the addresses that it holds. */
   contested(now: number): void;
+  /** Somebody else who may have announced them has just given them up. */
+  vacated(now: number): void;
   /** Whether a weaker master may be replaced now. `sank`: it was stronger when it was last heard. */
   mayPreempt(now: number, sank: boolean): boolean;
   /** A master was heard that is left alone. */
@@ -215,7 +217,7 @@ export class VirtualRouter {
   ): void {
     if (priority === RELEASE_PRIORITY) {
       this.#port.assert();
-      this.#port.contested(now);
+      this.#port.vacated(now);
       this.#timer = now + this.settings.interval;
       return;
     }
@@ -227,7 +229,8 @@ export class VirtualRouter {
       return;
     }
     this.#port.assert();
-    this.#port.contested(now);
+    if (priority === FAREWELL_PRIORITY) this.#port.vacated(now);
+    else this.#port.contested(now);
   }
 
   /**

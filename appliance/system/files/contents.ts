@@ -3,8 +3,10 @@
  * localtime(5), keyboard(5), vconsole.conf(5).
  */
 import type { Unit } from '../../config/unit.js';
+import { authorizedKeys, managementRules } from './management.js';
 
-export type FileSubject = 'name' | 'dns' | 'ntp' | 'time-zone' | 'keyboard';
+export type FileSubject =
+  'name' | 'dns' | 'ntp' | 'time-zone' | 'keyboard' | 'management' | 'ssh' | 'links';
 
 export interface HostFile {
   /** Below the root of the host. */
@@ -16,6 +18,9 @@ export interface HostFile {
 
 const HEAD = '# Written by Weir from its configuration; what is changed here is lost.\n';
 
+/** Below the root of the host. */
+export const MANAGEMENT_RULES = 'etc/nftables.d/weir-management.nft';
+
 /** A host's name has letters, digits, hyphens and dots, at most 64 of them (hostname(7)). */
 export function hostNameOf(unit: string): string {
   return unit
@@ -26,7 +31,8 @@ export function hostNameOf(unit: string): string {
 
 export function hostFiles(unit: Unit): readonly HostFile[] {
   const { network, keyboard, 'time-zone': zone } = unit;
-  const { dns, ntp } = network ?? {};
+  const { dns, ntp, interfaces = {} } = network ?? {};
+  const links = Object.keys(interfaces);
   const text = (...lines: readonly string[]): string =>
     `${HEAD}${lines.map((line) => `${line}\n`).join('')}`;
   return [
@@ -70,6 +76,21 @@ export function hostFiles(unit: Unit): readonly HostFile[] {
       subject: 'keyboard',
       content: keyboard === undefined ? null : text(`KEYMAP=${keyboard}`),
     },
+    {
+      path: MANAGEMENT_RULES,
+      subject: 'management',
+      content: network?.management === undefined ? null : managementRules(unit),
+    },
+    {
+      // Whoever else sets interfaces leaves those alone that Weir sets (systemd.network(5)).
+      path: 'run/systemd/network/05-weir.network',
+      subject: 'links',
+      content:
+        links.length === 0
+          ? null
+          : text('[Match]', `Name=${links.join(' ')}`, '[Link]', 'Unmanaged=yes'),
+    },
+    { path: 'etc/ssh/weir-keys', subject: 'ssh', content: authorizedKeys(unit) },
   ];
 }
 

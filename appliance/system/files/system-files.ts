@@ -11,11 +11,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Unit } from '../../config/unit.js';
-import { hostFiles, hostNameOf, zoneFile, type FileSubject } from './contents.js';
+import { hostFiles, hostNameOf, MANAGEMENT_RULES, zoneFile, type FileSubject } from './contents.js';
+import { NO_RULES } from './management.js';
 import { place } from './place.js';
 
 const RETRY_MS = 10_000;
 const PATIENCE_MS = 10_000;
+/** There while systemd-networkd runs. */
+const NETWORKD = 'run/systemd/netif';
 const KERNEL_NAME = '/proc/sys/kernel/hostname';
 
 export interface SystemFilesOptions {
@@ -50,8 +53,12 @@ export class SystemFiles {
 
   /** Resolves when all was tried. */
   follow(unit: Unit): Promise<void> {
-    // The keyboard is as the host set it at its start, whatever the file says.
-    if (this.#unit === null && unit.keyboard !== undefined) this.#untold.add('keyboard');
+    if (this.#unit === null) {
+      // These are as the host set them at its start, whatever the files say.
+      if (unit.keyboard !== undefined) this.#untold.add('keyboard');
+      if (unit.network?.management !== undefined) this.#untold.add('management');
+      if (unit.ssh !== undefined) this.#untold.add('ssh');
+    }
     this.#unit = unit;
     const turn = this.#work.then(() => this.#settle());
     this.#work = turn.catch(() => undefined);
@@ -115,6 +122,21 @@ export class SystemFiles {
       case 'keyboard':
         if (unit.keyboard === undefined) return;
         return this.#run('kbd', 'loadkeys', '--quiet', unit.keyboard);
+      case 'management': {
+        const words =
+          unit.network?.management === undefined
+            ? [NO_RULES]
+            : ['-f', join(this.#options.root, MANAGEMENT_RULES)];
+        return this.#run('nftables', 'nft', ...words);
+      }
+      case 'links':
+        // Not every host has its interfaces set by it.
+        if (!existsSync(join(this.#options.root, NETWORKD))) return;
+        return this.#run('systemd', 'networkctl', 'reload');
+      case 'ssh': {
+        const verb = unit.ssh === undefined ? 'stop' : 'start';
+        return this.#run('systemd', 'systemctl', verb, 'weir-ssh.service');
+      }
       case 'dns':
       case 'time-zone':
         // Whoever needs them reads them anew.

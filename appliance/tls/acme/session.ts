@@ -4,7 +4,7 @@
  * Invariant: every request has a deadline and a largest answer, goes to https only, and ends in an
  * answer of the expected shape or in an AcmeFailure with the authority's own reason.
  */
-import { Agent, request } from 'undici';
+import type { Agent } from 'undici';
 import { z } from 'zod';
 import { retryAfter } from '../renewal.js';
 import { reasonOf, type Clock } from './clock.js';
@@ -47,18 +47,17 @@ export interface SessionOptions {
 
 export class Session {
   readonly #options: SessionOptions;
-  readonly #agent: Agent;
+  /** Of the first request: a unit that asks no authority starts without it. */
+  #agent: Agent | null = null;
   readonly #nonces: string[] = [];
   #directory: Directory | null = null;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const ca = options.ca === undefined ? {} : { ca: options.ca };
-    this.#agent = new Agent({ connect: { ...ca, timeout: options.requestTimeoutMs } });
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agent?.destroy();
   }
 
   async directory(): Promise<Directory> {
@@ -149,8 +148,12 @@ export class Session {
   }
 
   async #send(url: string, method: 'GET' | 'HEAD' | 'POST', body: string | null): Promise<Answer> {
-    const { requestTimeoutMs, signal, clock } = this.#options;
+    const { ca, requestTimeoutMs, signal, clock } = this.#options;
+    const { Agent, request } = await import('undici');
     signal.throwIfAborted();
+    this.#agent ??= new Agent({
+      connect: { ...(ca === undefined ? {} : { ca }), timeout: requestTimeoutMs },
+    });
     const deadline = AbortSignal.timeout(requestTimeoutMs);
     try {
       const response = await request(url, {

@@ -44,7 +44,7 @@ import type {
   WorkerRestart,
   WorkerRow,
 } from '../../../appliance/api/contract.js';
-import { isAtLeast } from '../../../appliance/api/event-severities.js';
+import { isAtLeast } from '../../../appliance/config/severities.js';
 import {
   type ApplyRequest,
   type DaemonPort,

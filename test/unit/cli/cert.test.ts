@@ -147,7 +147,7 @@ test('export prints the chain, and writes keys to new files of mode 0600 only', 
     });
     const again = await weir(words, { socket });
     assert.is(again.code, 1);
-    assert.match(again.err, /is there already, and a key is written to a new file only/);
+    assert.match(again.err, /is there already: name another file\.$/m);
     certificates.failure = new PortError('forbidden', 'Private keys are given to root only.');
     const refused = await weir([...words.slice(0, -1), join(folder, 'two.pem')], { socket });
     assert.equal([refused.code, refused.err], [1, 'weir: Private keys are given to root only.\n']);

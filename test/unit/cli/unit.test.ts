@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { needs } from '../../support/needs.js';
-import { withApi } from '../api/fixture.js';
+import { writeWholeFile } from '../../../appliance/cli/secret-file.js';
+import { withApi, withFolder } from '../api/fixture.js';
 import { BACKUP, COPY, PASSPHRASE } from '../api/fake-system.js';
 import { withTerminal, type Screen } from '../../support/terminal.js';
 import { program, weir } from './weir.js';
@@ -13,6 +14,25 @@ import { program, weir } from './weir.js';
 const test = suite('cli: the unit');
 const author = userInfo().username;
 const input = `${PASSPHRASE}\n`;
+
+test('on a file system without hard links a file is written whole all the same, never over another', () =>
+  withFolder(async (folder) => {
+    const link = (): Promise<void> =>
+      Promise.reject(Object.assign(new Error('no links here'), { code: 'EPERM' }));
+    const file = join(folder, 'unit.weirbackup');
+    await writeWholeFile(file, Buffer.from('first'), { link });
+    assert.is(readFileSync(file, 'utf8'), 'first');
+    assert.is(statSync(file).mode & 0o777, 0o600);
+    const again = await writeWholeFile(file, Buffer.from('second'), { link }).then(
+      () => 'written',
+      String,
+    );
+    assert.match(again, /is there already: name another file\.$/);
+    assert.is(readFileSync(file, 'utf8'), 'first');
+    assert.equal(readdirSync(folder), ['unit.weirbackup']);
+    await writeWholeFile(file, Buffer.from('second'), { link, replace: true });
+    assert.is(readFileSync(file, 'utf8'), 'second');
+  }));
 
 needs.root(test)('backup writes a private file whole, and never over another one', () =>
   withApi(async ({ daemon, socket, folder }) => {

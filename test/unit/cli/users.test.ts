@@ -147,7 +147,7 @@ needs.root(test)('at a terminal a password is asked for twice and not shown', ()
     await withTerminal({ command, environment, columns: 80, rows: 24 }, async (screen) => {
       await screen.until('the question', (text) => text.includes('New password:'));
       screen.send(`${PASSWORD}\r`);
-      await screen.until('the second one', (text) => text.includes('Again:'));
+      await screen.until('the second one', (text) => text.includes('The same again:'));
       screen.send(`${PASSWORD}\r`);
       await screen.until('the end', (text) => text.includes('Added anna'));
       assert.not.match(screen.sent(), /horse/);

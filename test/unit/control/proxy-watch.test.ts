@@ -82,6 +82,17 @@ test('rates are of the last second, totals of all time', () => {
   assert.is(watch.service('nil').totals.requests, 0, 'a service that nobody counts');
 });
 
+test('what earlier workers counted is there with the first tables, before the next sample', () => {
+  const { tier, watch, second } = watched();
+  second();
+  tier.figures = { 'service/shop': { requests: 900, opened: 10 } };
+  const { totals, rates } = watch.service('shop');
+  assert.is(totals.requests, 900);
+  assert.is(rates.requestsPerSecond, 0, 'nothing to compare with yet');
+  second({ 'service/shop': { requests: 960, opened: 10 } });
+  assert.is(watch.second('shop').requests, 0, 'what came before is no burst of the first second');
+});
+
 test('durations and shares outlive a quiet second, and end after at most twenty', () => {
   const { watch, second } = watched();
   const at = (one: number, two: number): Figures => ({

@@ -57,4 +57,31 @@ test('a conflict that lasts is answered ever less often', () => {
   assert.ok(within(60_000, 120_000) >= 5, 'but it goes on');
 });
 
+test('who gives addresses up is answered at once, however long a conflict lasted', () => {
+  const announcer = new Announcer({ repeats: [], refresh: null });
+  announcer.taken(0);
+  for (let now = 0; now < 60_000; now += 10) {
+    announcer.contested(now);
+    announcer.take(now);
+  }
+  announcer.take(60_000);
+  announcer.vacated(60_030);
+  assert.equal(rounds(announcer, 60_031), [60_030]);
+  announcer.vacated(60_035);
+  assert.equal(rounds(announcer, 60_060), [60_050], 'two rounds are never closer');
+});
+
+test('nobody who gives up what he never had makes it talk for long', () => {
+  const announcer = new Announcer({ repeats: [], refresh: null });
+  announcer.taken(0);
+  let made = 0;
+  for (let now = 0; now < 60_000; now += 1) {
+    announcer.vacated(now);
+    if (announcer.take(now)) made += 1;
+  }
+  assert.ok(made < 650, `${made} rounds in a minute`);
+  announcer.vacated(60_000);
+  assert.ok(rounds(announcer, 60_100).length > 0, 'but who really gave up is still answered');
+});
+
 test.run();

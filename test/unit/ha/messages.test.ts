@@ -45,7 +45,7 @@ const wrong: readonly [RegExp, ReturnType<typeof groupText>[]][] = [
   [/password/, [groupText({ version: 2, interval: 1000, password: 'nine byte' })]],
   [/"10.9.0" is no IP address/, [groupText({ addresses: ['10.9.0'] })]],
   [/fd09::80 is of the other family/, [groupText({ addresses: ['fd09::80'] })]],
-  [/peer fd09::2 is not link-local/, [groupText({ family: 6, peers: ['fd09::2'] })]],
+  [/link-local addresses or others/, [groupText({ family: 6, peers: ['fe80::2', 'fd09::2'] })]],
   [/addresses/, [groupText({ addresses: [] })]],
   [/vrid/, [groupText({ vrid: 0 })]],
   [/priority/, [groupText({}, { priority: 0 })]],

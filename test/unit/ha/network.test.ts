@@ -206,6 +206,37 @@ test('of a group on two networks, one of which is cut, no part moves; all of it 
   }
 });
 
+test('a way that one unit loses moves the addresses; one that both have lost leaves them', () => {
+  const tracked = [{ name: 'neighbour 10.0.0.1', weight: 253 }];
+  for (const interval of INTERVALS) {
+    for (const preempt of [true, false]) {
+      const network = atPeace([200, 100], interval, 3, { tracked, preempt });
+      const track = (index: number, well: boolean): void => {
+        const one = unit(network, index);
+        one.engine.track('neighbour 10.0.0.1', well, one.clock);
+        one.plan();
+        let owners = 1;
+        network.pass(10 * interval, () => {
+          owners = Math.min(owners, network.masters('web').length);
+        });
+        assert.is(owners, 1, 'nobody has it for a while');
+      };
+      track(0, false);
+      assert.equal(network.masters('web'), [1], `interval ${interval}`);
+      track(1, false);
+      assert.equal(network.masters('web'), [0], 'both are as weak: as if neither were');
+      const { changes } = network;
+      network.pass(50 * interval);
+      track(1, true);
+      track(0, true);
+      track(1, false);
+      assert.equal(network.masters('web'), [0]);
+      assert.ok(network.changes - changes <= 4, `${network.changes - changes} changes`);
+      assert.equal(believed(network), [0, 0]);
+    }
+  }
+});
+
 /** Anything may happen, and then nothing more does. */
 function history(s: number): void {
   const count = 2 + (s % 2);

@@ -12,6 +12,7 @@ import {
   type Advertisement,
 } from '../../../appliance/ha/vrrp/packet.js';
 import type { GroupSettings, RouterSettings } from '../../../appliance/ha/vrrp/settings.js';
+import { standing } from '../../../appliance/ha/vrrp/tracking.js';
 import { bytesOf, groupOf, linkOf, routerOf, sourceOf } from '../../support/vrrp-network.js';
 
 const test = suite('VRRP state machine');
@@ -19,7 +20,7 @@ const test = suite('VRRP state machine');
 /** One unit, 10.0.0.1, and everything that it did. */
 class Bench {
   now = 0;
-  readonly sent: { at: number; router: string; priority: number; to: string }[] = [];
+  readonly sent: { at: number; router: string; priority: number; to: string; from?: string }[] = [];
   readonly changes: RoleChange[] = [];
   readonly announced: number[] = [];
   readonly engine = new VrrpEngine(
@@ -28,7 +29,11 @@ class Bench {
         const read = decodeAdvertisement(message, ends);
         if (typeof read === 'string') throw new Error(`sent what is refused for ${read}`);
         const to = ends.destination.join('.');
-        this.sent.push({ at: this.now, router: router.name, priority: read.priority, to });
+        const sent = { at: this.now, router: router.name, priority: read.priority, to };
+        // Told only where it is not the usual one.
+        const usual = sourceOf(0, router.family).join('.');
+        const from = ends.source.join('.');
+        this.sent.push(from === usual ? sent : { ...sent, from });
       },
       changed: (change) => this.changes.push(change),
       announce: () => this.announced.push(this.now),
@@ -440,7 +445,7 @@ test('what is tracked lowers the priority, or ends it all, and comes back', () =
   bench.engine.track('uplink', false, bench.now);
   assert.is(priority(), 70);
   bench.engine.track('worker', false, bench.now);
-  assert.is(priority(), 2, 'neither 0, which gives up, nor 1, which says farewell');
+  assert.is(priority(), 5, 'neither 0, which gives up, nor 1, which says farewell');
   bench.engine.track('disk', false, bench.now);
   assert.is(bench.role(), 'down');
   assert.is(bench.sent.at(-1)?.priority, 0);
@@ -448,6 +453,21 @@ test('what is tracked lowers the priority, or ends it all, and comes back', () =
   assert.is(bench.role(), 'backup');
   bench.pass(bench.now + DOWN);
   assert.is(priority(), 100);
+});
+
+test('of two units that are unfit the stronger one still is, and any that is well is stronger', () => {
+  const tracked = [{ name: 'neighbour', weight: 253 }];
+  const unfit = new Map([['neighbour', false]]);
+  const left = (priority: number): number => {
+    const stand = standing(priority, tracked, unfit);
+    return stand.kind === 'fit' ? stand.priority : 0;
+  };
+  assert.ok(left(200) > left(100), `${left(200)} and ${left(100)}`);
+  for (let priority = 1; priority < 255; priority += 1) {
+    assert.ok(left(priority) <= Math.min(priority, 9), `${priority}: ${left(priority)}`);
+    assert.ok(priority === 1 || left(priority) >= 2, 'no farewell');
+  }
+  assert.is(left(255), 255, 'the owner of the addresses');
 });
 
 test('an interface without link or address is a fault of its routers', () => {
@@ -513,6 +533,41 @@ test('unicast goes to each peer', () => {
     bench.sent.map(({ to }) => to),
     ['10.0.0.2', '10.0.0.3'],
   );
+});
+
+test('unicast to global addresses of IPv6 leaves from one of their network', () => {
+  const peers = [bytesOf('fd02::2')];
+  const bench = new Bench([
+    groupOf({ routers: [routerOf({ family: 6, addresses: [bytesOf('fd02::80')], peers })] }),
+  ]);
+  assert.is(bench.role(), 'down');
+  const globals = ['fd01::1', 'fd02::1'].map((text) => ({
+    bytes: bytesOf(text),
+    prefixLength: 64,
+  }));
+  bench.engine.link('eth0', { ...linkOf(0), globals }, bench.now);
+  bench.pass(bench.now + DOWN);
+  assert.is(bench.role(), 'master');
+  assert.equal(bench.sent.at(-1)?.from, bytesOf('fd02::1').join('.'));
+  const [router] = bench.groups[0]?.routers ?? [];
+  if (router === undefined) throw new Error('no router');
+  const message = {
+    ...bench.arrival({ to: bytesOf('fd02::1') }, router),
+    source: bytesOf('fd02::2'),
+  };
+  const heard = encodeAdvertisement(
+    {
+      version: 3,
+      vrid: 51,
+      priority: 200,
+      interval: 1000,
+      addresses: router.addresses,
+      password: null,
+    },
+    { source: message.source, destination: message.destination },
+  );
+  bench.engine.turn(bench.now, [{ ...message, message: heard }]);
+  assert.is(bench.role(), 'backup', 'and the other one is heard there');
 });
 
 test.run();

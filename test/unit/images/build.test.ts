@@ -5,7 +5,12 @@ import { archives, sources } from '../../../images/apt.js';
 import { cpio, FILE } from '../../../images/cpio.js';
 import { environmentBlock } from '../../../images/grub.js';
 import { moduleClosure, parseDependencies } from '../../../images/initrd.js';
-import { DISK_MIB, LAYOUT, partitionNumber, partitionScript } from '../../../images/layout.js';
+import {
+  DISK_MIB,
+  LAYOUT,
+  partitionNumber,
+  partitionScript,
+} from '../../../appliance/system/disk-layout.js';
 import { formatLock, lockDifferences, parseLock, readLock } from '../../../images/lock.js';
 import { licences } from '../../../images/manifest.js';
 import { PACKAGES } from '../../../images/packages.js';
@@ -55,9 +60,9 @@ test('partitions follow each other and leave room for both tables', () => {
   assert.is(DISK_MIB, next + 1);
   assert.is(LAYOUT.at(-1)?.name, 'data');
   assert.is(partitionNumber('slot-a'), 3);
-  const ids = [...partitionScript('000000000001').matchAll(/(?:uuid=|label-id: )(\S+)/g)];
+  const ids = [...partitionScript({ seed: '000000000001' }).matchAll(/(?:uuid=|label-id: )(\S+)/g)];
   assert.is(new Set(ids.map(([, id]) => id)).size, LAYOUT.length + 1);
-  assert.not.match(partitionScript(), /uuid/);
+  assert.not.match(partitionScript({}), /uuid/);
 });
 
 test('modules come with all that they need, and those of the kernel itself are no error', () => {

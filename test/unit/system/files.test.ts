@@ -1,5 +1,6 @@
 /** Files of the host by the document, in a folder that stands for its root. */
 import {
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -55,6 +56,10 @@ class Host {
   write(name: string, text: string): void {
     mkdirSync(dirname(this.path(name)), { recursive: true });
     writeFileSync(this.path(name), text);
+  }
+
+  has(name: string): boolean {
+    return existsSync(this.path(name));
   }
 
   read(name: string): string {
@@ -165,6 +170,47 @@ test('what cannot be done is told with the reason, and hinders nothing else', as
 test('a host’s name has what a host’s name may have', () => {
   assert.is(hostNameOf('lb-1.example.org'), 'lb-1.example.org');
   assert.is(hostNameOf('lb_1'), 'lb-1');
+});
+
+const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh';
+
+test('the management side is closed, and SSH begins and ends, with the configuration', async ({
+  host,
+}) => {
+  const rules = 'etc/nftables.d/weir-management.nft';
+  const keys = 'etc/ssh/weir-keys';
+  const management = unitSchema.parse({ name: 'box', network: { management: 'mgmt0' } });
+  await host.files.follow({ ...management, ssh: { keys: [KEY] } });
+  assert.match(host.read(rules), /iifname "mgmt0" jump management/);
+  assert.is(host.read(keys), `${KEY}\n`);
+  const started = 'systemctl start weir-ssh.service';
+  assert.equal(host.ran.splice(0), [`nft -f ${host.path(rules)}`, started]);
+  const again = host.begin();
+  await again.follow({ ...management, ssh: { keys: [KEY] } });
+  assert.equal(
+    host.ran.splice(0).sort(),
+    [`nft -f ${host.path(rules)}`, started],
+    'a host that started anew has neither',
+  );
+  await again.follow(unitSchema.parse({ name: 'box' }));
+  assert.equal([host.has(rules), host.has(keys)], [false, false], 'what was written is taken away');
+  assert.equal(host.ran, [
+    'nft table inet weir-management; delete table inet weir-management',
+    'systemctl stop weir-ssh.service',
+  ]);
+  again.close();
+});
+
+test('networkd leaves the interfaces alone that the document has', async ({ host }) => {
+  const path = 'run/systemd/network/05-weir.network';
+  const network = { interfaces: { eth0: { addresses: ['10.0.0.2/24'] }, eth1: {} } };
+  await host.files.follow(unit({ network }));
+  assert.match(host.read(path), /\[Match\]\nName=eth0 eth1\n\[Link\]\nUnmanaged=yes\n/);
+  assert.equal(host.ran, [], 'there is no networkd');
+  mkdirSync(host.path('run/systemd/netif'));
+  await host.files.follow(unit());
+  assert.not.ok(host.has(path));
+  assert.equal(host.ran, ['networkctl reload']);
 });
 
 test.run();

@@ -60,6 +60,28 @@ test('a number is typed into its field, checked, and committed on top of its rev
   assert.equal(call?.json, document(changed));
 });
 
+test('the time that a commit waits for is chosen, or typed, and is never taken for none', () => {
+  const form = selecting(on(at('object', 'pools.web.members[0]')), 'pools.web.members[0].weight');
+  const asked = after(form, ...keys('Enter', 'C-u', '7', 'Enter', 'C', 'Enter', '9'));
+  const effect = lastEffects(asked, '0', 's', 'Enter')[0];
+  assert.equal(effect?.type === 'act' ? effect.call.query?.['confirm-ms'] : null, 90_000);
+  for (const wrong of [['Backspace'], ['0', 's', 'Backspace'], ['d']]) {
+    const refused = after(asked, ...keys(...wrong, 'Enter'));
+    assert.ok(refused.overlay?.kind === 'ask');
+    assert.match(refused.overlay.problem, /^Give a time/);
+  }
+});
+
+test('undoing an addition leads out of the form of what is gone', () => {
+  const pool = selecting(on(at('object', 'pools.web')), 'pools.web.members');
+  const inside = after(pool, ...keys('a'));
+  assert.is(inside.place.name, 'pools.web.members[2]');
+  const back = after(inside, ...keys('U'));
+  assert.equal(back.place, at('object', 'pools.web'));
+  assert.is(back.draft, null);
+  assert.equal(after(inside, ...keys('X', 'y')).place, at('object', 'pools.web'));
+});
+
 test('nothing is committed while the daemon refuses the candidate, and its words stand at the field', () => {
   const form = selecting(on(at('object', 'services.shop')), 'services.shop.listen.port');
   const wrong = after(form, ...keys('Enter', 'C-u', '99999', 'Enter'));

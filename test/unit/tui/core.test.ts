@@ -12,7 +12,7 @@ import { step } from '../../../tui/step.js';
 import { arranged, FRESH_TABLE, scrolled, type Column } from '../../../tui/table.js';
 import { keyOf } from '../../../tui/terminal.js';
 import { event, MEMBERS } from '../api/fake-daemon.js';
-import { after, answer, keys, THEN, world } from './world.js';
+import { after, answer, keys, THEN, USERS, world } from './world.js';
 
 const test = suite('tui: core');
 const unicode = { unicode: true };
@@ -265,5 +265,16 @@ test('keys of readline are those of the dashboard', () => {
   });
   assert.equal(OVERVIEW.screen, 'overview');
 });
+
+for (const [what, firstSetUp, users, screen] of [
+  ['its own console without users', true, [], 'wizard'],
+  ['its own console with users', true, USERS, 'overview'],
+  ['any other terminal', false, [], 'overview'],
+] as const) {
+  test(`a configured unit begins with the ${screen} on ${what}`, () => {
+    const model = { ...world({ answers: { users: [] } }), wizardOffered: false, firstSetUp };
+    assert.is(after(model, answer('users', users, model.place)).place.screen, screen);
+  });
+}
 
 test.run();

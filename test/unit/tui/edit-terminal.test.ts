@@ -64,7 +64,7 @@ test('a weight is edited in its form, looked at, committed with a time, and kept
     screen.send('D');
     await screen.until('the diff', shows('+ pools.web.members[10.0.1.12:8080]', '- services.old'));
     screen.send('C');
-    await screen.until('the question', shows('Commit', 'Goes back', '< 60 s >'));
+    await screen.until('the question', shows('Commit', 'Goes back', '< 60s >'));
     screen.send('heavier\r');
     daemon.applied = { ...daemon.applied, confirmBy: Date.now() + 60_000 };
     const pendingConfirm = {
@@ -173,7 +173,8 @@ test('Ctrl-Z gives the terminal to the shell, fg brings the dashboard back, whol
   edited(
     async (screen) => {
       await screen.until('the shell', shows('shell> '));
-      screen.send(`${process.execPath} ${program} tui\r`);
+      // By a program that waits for it: the shell is given the terminal all the same.
+      screen.send(`sh -c '${process.execPath} ${program} tui; true'\r`);
       await screen.until('the overview', shows('connected', 'shop'));
       assert.is(screen.alternate(), true);
       screen.send('\u001a');
@@ -187,11 +188,24 @@ test('Ctrl-Z gives the terminal to the shell, fg brings the dashboard back, whol
       screen.send('4');
       await screen.until('keys work', shows('[4 Members]', '4 in all'));
       screen.send('q');
-      await screen.until('the shell', (text) => !text.includes('[4 Members]'));
+      // What is typed before its prompt may still be read by the dashboard.
+      await screen.until('the prompt of the shell', (text) => /fg\n[^]*shell>\s*$/.test(text));
       screen.send('exit\r');
       await screen.ended;
     },
     ['/bin/sh', '-i'],
+  ));
+
+test('Ctrl-Z is refused where nobody could say fg', () =>
+  edited(
+    async (screen) => {
+      await screen.until('the overview', shows('connected', 'shop'));
+      screen.send('\u001a');
+      await screen.until('that it is not', shows('Not suspended', 'shop'));
+      screen.send('4');
+      await screen.until('keys work', shows('[4 Members]', '4 in all'));
+    },
+    ['env', 'WEIR_NO_SUSPEND=1', process.execPath, program, 'tui'],
   ));
 
 for (const [signal, status] of [

@@ -133,6 +133,7 @@ const SCREENS: readonly {
   { name: 'network', of: { place: at('network') } },
   { name: 'network-ping', of: { place: at('network') }, typed: ['p10.0.0.254'] },
   { name: 'audit', of: { place: at('audit') } },
+  { name: 'audit-refused', of: { place: at('audit') }, typed: ['/403', 'Enter'] },
   { name: 'users', of: { place: at('users'), answers: { me: me('anna', 'administrator') } } },
   {
     name: 'users-new',

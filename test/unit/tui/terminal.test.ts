@@ -56,6 +56,18 @@ function beat(daemon: FakeDaemon): void {
   daemon.publish({ type: 'counters', counters: DELTAS });
 }
 
+test('what happened before is there, however many flows came since', () =>
+  withApi(({ socket, daemon }) => {
+    const flows = Array.from({ length: 600 }, (_, index) => ({
+      ...event(index + 3),
+      kind: 'flow-new' as const,
+    }));
+    daemon.log = [event(1), event(2), ...flows];
+    return dashboard(socket, {}, (screen) =>
+      screen.until('events of before', shows('connected', 'event 1', 'event 2')),
+    );
+  }));
+
 for (const [terminal, locale, colour] of [
   ['xterm-256color', 'C.UTF-8', true],
   ['xterm', 'C.UTF-8', true],

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { IDLE_MS } from '../../../tui/login.js';
-import type { Effect, Model, Place } from '../../../tui/model.js';
+import { wanted, type Effect, type Model, type Place } from '../../../tui/model.js';
 import { step, type Action } from '../../../tui/step.js';
 import { textOf } from '../../../tui/frame.js';
 import { view } from '../../../tui/view.js';
@@ -87,6 +87,15 @@ for (const [role, place, typed, needed] of [
     assert.is(model.draft, null);
   });
 }
+
+test('what users did is asked for by administrators alone; others are told so', () => {
+  const place = at('audit');
+  const asks = (role: 'administrator' | 'viewer'): boolean =>
+    wanted(world({ place, answers: { me: me('anna', role) } })).includes('audit');
+  assert.equal([asks('administrator'), asks('viewer')], [true, false]);
+  const viewer = world({ place, answers: { me: me('vera', 'viewer') } });
+  assert.match(seen(viewer), /Revisions and events only: what users did is for administrators/);
+});
 
 test('an operator drains, and an administrator does everything', () => {
   const operator = world({ place: at('members'), answers: { me: me('otto', 'operator') } });

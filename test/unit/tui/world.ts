@@ -9,6 +9,7 @@ import type {
   Me,
   ServiceRow,
   TokenRow,
+  AuditRow,
   UserRow,
 } from '../../../appliance/api/contract.js';
 import { jsonSchema } from '../../../appliance/config/reference.js';
@@ -104,7 +105,7 @@ const user = (name: string, role: Me['role'], more: Partial<UserRow> = {}): User
   ...{ name, role, disabled: false, created: THEN - 9e8, passwordChanged: THEN - 8e8 },
   ...{ lastLogin: THEN - 60_000, lockedUntil: null, sessions: 1, ...more },
 });
-const USERS: readonly UserRow[] = [
+export const USERS: readonly UserRow[] = [
   user('anna', 'administrator'),
   user('otto', 'operator', { lockedUntil: THEN + 30_000 }),
   user('vera', 'viewer', { disabled: true, lastLogin: null }),
@@ -116,6 +117,19 @@ const TOKENS: readonly TokenRow[] = [
   },
 ];
 
+const act = (number: number, more: Partial<AuditRow>): AuditRow => ({
+  ...{ number, time: THEN - number * 20_000, author: 'anna (console)', role: 'administrator' },
+  ...{ from: 'console', act: 'set a member', object: '/pools/web/members/10.0.1.11:8080' },
+  ...{ status: 200, reason: '', ...more },
+});
+const AUDIT: readonly AuditRow[] = [
+  act(2, { author: 'otto (session)', role: 'operator', from: 'uid 1000' }),
+  act(1, {
+    ...{ author: 'vera (session)', role: 'viewer', act: 'apply a document', object: '/config' },
+    ...{ status: 403, reason: 'A viewer may not.' },
+  }),
+];
+
 const ANSWERS: Answers = {
   status: STATUS,
   services,
@@ -125,6 +139,7 @@ const ANSWERS: Answers = {
   workers: WORKERS,
   drops: DROPS,
   revisions: REVISIONS,
+  audit: AUDIT,
   certificates: CERTIFICATES,
   certificate: CERTIFICATE,
   config: CONFIG,

@@ -44,7 +44,8 @@ export class Following {
         withoutMac: new Set(withoutMac.map((router) => router.name)),
       };
       const sources = Object.values(state.sources).map(String);
-      const text = JSON.stringify([state.running, ...sources, ...state.withoutMac]);
+      const globals = (state.globals ?? []).map(({ bytes }) => formatAddress(bytes));
+      const text = JSON.stringify([state.running, ...sources, globals, ...state.withoutMac]);
       if (this.#told.get(name) === text) continue;
       this.#told.set(name, text);
       this.#engine.link(name, state, now);

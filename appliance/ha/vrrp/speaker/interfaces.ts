@@ -108,6 +108,7 @@ export class Interfaces {
         4: (ipv4.find(({ prefixLength }) => prefixLength < 32) ?? ipv4[0])?.bytes ?? null,
         6: own.find((address) => address.family === 6 && isLinkLocal(address))?.bytes ?? null,
       },
+      globals: own.filter((address) => address.family === 6 && !isLinkLocal(address)),
     };
   }
 

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { formatAddress, readAddress } from '../../../config/address-codec.js';
+import { isLinkLocal } from '../../../net/prefix.js';
 import type { RouterStatus } from '../engine.js';
 import { CENTISECOND, LONGEST_INTERVAL, MOST_ADDRESSES, SECOND } from '../packet.js';
 import type { PathSettings, PathsSettings } from '../paths/settings.js';
@@ -136,10 +137,10 @@ const router = z
     if (settings.virtualMac && settings.peers.length > 0) {
       refuse('a virtual MAC address goes with multicast only');
     }
-    for (const peer of settings.peers) {
-      // Advertisements leave from the link-local address.
-      const local = peer[0] === 0xfe && ((peer[1] ?? 0) & 0xc0) === 0x80;
-      if (family === 6 && !local) refuse(`peer ${formatAddress(peer)} is not link-local`);
+    // What is sent to all of them has one source.
+    const local = settings.peers.filter((peer) => isLinkLocal({ family, bytes: peer }));
+    if (local.length > 0 && local.length < settings.peers.length) {
+      refuse('its peers are link-local addresses or others, not both');
     }
   });
 

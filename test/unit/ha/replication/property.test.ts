@@ -18,6 +18,7 @@ type Act =
   | { readonly do: 'unit'; readonly at: 0 | 1; readonly workers: number }
   | { readonly do: 'confirm' | 'expire' | 'late' | 'restart'; readonly at: 0 | 1 }
   | { readonly do: 'deliver'; readonly at: 0 | 1; readonly count: number }
+  | { readonly do: 'leap'; readonly at: 0 | 1; readonly by: number }
   | { readonly do: 'cut' | 'heal' };
 
 const at = fc.constantFrom<0 | 1>(0, 1);
@@ -57,6 +58,14 @@ const act: fc.Arbitrary<Act> = fc.oneof(
       do: fc.constant('deliver' as const),
       at,
       count: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('leap' as const),
+      at,
+      by: fc.integer({ min: -900_000, max: 900_000 }),
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'heal' as const) }) },
@@ -111,6 +120,9 @@ class Story {
         break;
       case 'restart':
         unit.restart();
+        break;
+      case 'leap':
+        unit.ahead = one.by;
         break;
       case 'late':
         unit.tooLate();

@@ -22,6 +22,8 @@ export const KEY = 'c'.repeat(64);
 export type Result = Done<number> | ReplicationError | Error;
 
 export class SimulatedUnit {
+  /** Its clock ahead of the time, in milliseconds: it may leap, back too. */
+  ahead = 0;
   readonly name: string;
   readonly role: PeerIdentity['role'];
   readonly news: ReplicationNews[] = [];
@@ -136,8 +138,13 @@ export class SimulatedUnit {
     }
   }
 
+  /** Wall-clock time as this unit has it. */
+  #clock(): number {
+    return this.#pair.now++ + this.ahead;
+  }
+
   #open(): ConfigStore {
-    return ConfigStore.open(this.#path, { now: () => this.#pair.now++ });
+    return ConfigStore.open(this.#path, { now: () => this.#clock() });
   }
 
   #replicator(): Replicator {
@@ -154,7 +161,7 @@ export class SimulatedUnit {
       onNews: (news) => {
         this.news.push(news);
       },
-      now: () => this.#pair.now++,
+      now: () => this.#clock(),
       setTimer: (late) => {
         this.#timers.add(late);
         return () => this.#timers.delete(late);

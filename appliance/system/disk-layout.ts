@@ -52,13 +52,23 @@ export function partitionNumber(name: Partition['name']): number {
   return LAYOUT.indexOf(partition(name)) + 1;
 }
 
-/** The table as sfdisk reads it; with `seed`, 12 hexadecimal digits, its identifiers are fixed. */
-export function partitionScript(seed?: string): string {
+/**
+ * The table as sfdisk reads it. With `seed`, 12 hexadecimal digits, its identifiers are fixed; `whole`:
+ * the last partition takes what is left of the disk.
+ */
+export function partitionScript({
+  seed,
+  whole = false,
+}: {
+  seed?: string;
+  whole?: boolean;
+}): string {
   const id = (number: number): string =>
     `57454952-0000-4000-8000-${seed ?? ''}`.toUpperCase().replace('-0000-', `-000${number}-`);
   const lines = LAYOUT.map(({ name, type, start, size }, index) => {
     const identifier = seed === undefined ? '' : `, uuid=${id(index + 1)}`;
-    return `start=${start}MiB, size=${size}MiB, type=${type}, name=${name}${identifier}`;
+    const room = whole && index === LAYOUT.length - 1 ? '' : `size=${size}MiB, `;
+    return `start=${start}MiB, ${room}type=${type}, name=${name}${identifier}`;
   });
   const label = seed === undefined ? [] : [`label-id: ${id(0)}`];
   return ['label: gpt', ...label, ...lines, ''].join('\n');

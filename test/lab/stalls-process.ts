@@ -8,7 +8,7 @@ import { Poller } from '../../native/ffi/poller.js';
 import { runInRealTime } from '../../native/ffi/realtime.js';
 import { monotonicNow, Timer } from '../../native/ffi/timer.js';
 
-/** Milliseconds: the longest, and how many were longer than 10 and 30. */
+/** Milliseconds, since the last question: the longest, and how many were longer than 10 and 30. */
 export interface Stalls {
   readonly worst: number;
   readonly above10: number;
@@ -39,6 +39,7 @@ timer.set(due);
 process.on('message', () => {
   const stalls: Stalls = { worst, above10, above30 };
   process.send?.(stalls);
+  [worst, above10, above30] = [0, 0, 0];
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.('ready');
