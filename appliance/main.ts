@@ -50,6 +50,7 @@ import { unitPicture } from './control/unit-picture.js';
 import { handOver, keeperOf, storesOfSlot } from './control/upgrade-parts.js';
 import { Upgrades } from './control/upgrades.js';
 import { standbyIntent } from './control/unconfirmed.js';
+import { UnitNetwork } from './control/unit-network.js';
 import { Users } from './control/users.js';
 import type { FlowMirror } from './ha/flows/flow-mirror.js';
 import { LiveTraffic } from './control/live.js';
@@ -240,6 +241,13 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     });
     closing.push(() => {
       host.close();
+    });
+    const unitNetwork = new UnitNetwork({
+      ...{ poller, host, clock: kernelClock },
+      unit: () => daemon?.intent?.unit ?? null,
+    });
+    closing.push(() => {
+      unitNetwork.close();
     });
     let replication: Replication | null = null;
     let sharing: Sharing | null = null;
@@ -546,6 +554,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       proxy,
       network,
       host,
+      unitNetwork,
       monitors,
       events,
       access,

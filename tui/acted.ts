@@ -13,6 +13,7 @@ import type { Call } from '../appliance/cli/client.js';
 import { formatChange } from '../appliance/config/changes.js';
 import { duration, plural, timestamp } from '../appliance/cli/format.js';
 import { openEditor } from './editor.js';
+import { reached } from './network-keys.js';
 import type { About, Effect, Model, Overlay } from './model.js';
 import type { Step } from './step.js';
 
@@ -118,6 +119,11 @@ function shown(
       const said = `${token}\n\nThe secret of ${name}, ${role}. It is shown only here, and only now.`;
       return { ...model, overlay: { kind: 'message', title: 'Token', text: said } };
     }
+    case 'ping':
+    case 'traceroute':
+    case 'resolve':
+    case 'try':
+      return { ...model, notice: null, overlay: reached(model, text, about, value) };
     case undefined:
       return model;
   }

@@ -5,6 +5,7 @@ import { answerCertificate } from './certificate-keys.js';
 import { answerConfig } from './config/questions.js';
 import type { Model } from './model.js';
 import { answerLogin } from './login.js';
+import { answerNetwork } from './network-keys.js';
 import { answerPair } from './pair-keys.js';
 import { answerUser } from './user-keys.js';
 import { answerSystem } from './system-keys.js';
@@ -19,6 +20,7 @@ export function answered(model: Model, now: Ask): Step {
     answerPair(model, now) ??
     answerCertificate(model, now) ??
     answerSystem(model, now) ??
+    answerNetwork(model, now) ??
     answerUpgrade(model, now) ??
     answerConfig(model, now);
   if (typeof done !== 'string' && done !== null) return done;

@@ -54,7 +54,10 @@ export type Purpose =
   | { readonly type: 'restore' }
   | { readonly type: 'support-bundle' }
   | { readonly type: 'factory-reset'; readonly unit: string }
-  | { readonly type: 'power' };
+  | { readonly type: 'power' }
+  | { readonly type: 'ping' }
+  | { readonly type: 'traceroute' }
+  | { readonly type: 'resolve' };
 
 export interface Ask {
   readonly kind: 'ask';

@@ -69,6 +69,7 @@ const MEMBER: readonly Hint[] = [
   { keys: 'x', does: 'disable it: its flows go to other members' },
   { keys: 'e', does: 'enable it' },
   { keys: 'w', does: 'set its weight' },
+  { keys: 't', does: 'ask it once, as its monitor does' },
 ];
 
 const SPAN: Hint = { keys: 't', does: 'charts of 10 minutes, an hour, a day, a month, a year' };
@@ -137,11 +138,17 @@ const OF_SCREEN: Readonly<Record<ScreenName, readonly Hint[]>> = {
   certificates: [OPEN, ...CERTIFICATE, ...TABLE],
   certificate: [...CERTIFICATE, ...MOVE],
   system: [
+    { keys: 'N', does: 'the network of the unit itself' },
     { keys: 'A, U', does: 'who did what; users and tokens' },
     { keys: 'b, t', does: 'back the unit up; restore a backup' },
     { keys: 'B', does: 'support bundle for whoever helps' },
     { keys: 'P, E', does: 'reboot or turn off; erase it (factory reset)' },
     { keys: 'u, O', does: 'upgrade; go back to the other slot' },
+    ...MOVE,
+  ],
+  network: [
+    { keys: 'p, t', does: 'ping an address; the routers on the way to it' },
+    { keys: 'n', does: 'look up a name' },
     ...MOVE,
   ],
   audit: [OPEN, ...TABLE],

@@ -4,7 +4,7 @@
  */
 import type { LoggedIn, Me, Role } from '../appliance/api/contract.js';
 import { mayAs, ruleOfPath } from '../appliance/api/roles.js';
-import { answersOf, ask, askField, type Ask } from './ask.js';
+import { answersOf, ask, askField, type Ask, type Purpose } from './ask.js';
 import type { Key } from './keys.js';
 import { OVERVIEW, type Effect, type Model, type Overlay } from './model.js';
 import type { Step } from './step.js';
@@ -131,11 +131,23 @@ function ofOverlay(overlay: Overlay): (Role | null)[] {
     case 'choose':
       return ['administrator'];
     case 'ask':
-      return overlay.purpose.type === 'own-password' || overlay.purpose.type === 'login'
-        ? []
-        : ['administrator'];
+      return [ofPurpose(overlay.purpose)];
     default:
       return [];
+  }
+}
+
+function ofPurpose({ type }: Purpose): Role | null {
+  switch (type) {
+    case 'own-password':
+    case 'login':
+      return null;
+    case 'ping':
+    case 'traceroute':
+    case 'resolve':
+      return 'operator';
+    default:
+      return 'administrator';
   }
 }
 

@@ -14,6 +14,7 @@ const PARENT: Readonly<Partial<Record<ScreenName, ScreenName>>> = {
   revisions: 'config',
   revision: 'config',
   certificate: 'certificates',
+  network: 'system',
   audit: 'system',
   users: 'system',
   live: 'overview',

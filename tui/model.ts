@@ -17,6 +17,7 @@ import type {
   MemberDetail,
   MemberRow,
   Me,
+  NetworkView,
   PairView,
   PoolDetail,
   PoolRow,
@@ -76,6 +77,7 @@ export interface Answers {
   readonly traffic: TrafficHistory;
   readonly system: SystemView;
   readonly upgrade: UpgradeView;
+  readonly network: NetworkView;
 }
 
 export type Topic = keyof Answers;
@@ -103,6 +105,7 @@ export type ScreenName =
   | 'config'
   | 'pair'
   | 'system'
+  | 'network'
   | 'live'
   | 'audit'
   | 'users'
@@ -197,7 +200,11 @@ export type About =
   | 'failover'
   | 'request'
   | 'certificates'
-  | 'token';
+  | 'token'
+  | 'ping'
+  | 'traceroute'
+  | 'resolve'
+  | 'try';
 
 export interface BackupEffect {
   /** Looks into a backup on this machine, or restores it. */
@@ -427,6 +434,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   config: [],
   pair: ['pair', 'routers'],
   system: ['hardware', 'workers', 'system', 'upgrade'],
+  network: ['network'],
   live: [],
   audit: ['audit', 'revisions'],
   users: ['users', 'tokens'],
@@ -439,7 +447,7 @@ const SHOWN: Readonly<Record<ScreenName, readonly Topic[]>> = {
   pool: ['pool'],
   member: ['member', 'flows'],
   access: ['access'],
-  wizard: ['members', 'hardware', 'users'],
+  wizard: ['members', 'users', 'network'],
 };
 
 const CONFIGURING: ReadonlySet<ScreenName> = new Set<ScreenName>([

@@ -43,6 +43,7 @@ const FURTHER: readonly {
   { text: 'audit', does: 'who did what', screen: 'audit' },
   { text: 'access', does: 'who may use the services', screen: 'access' },
   { text: 'wizard', does: 'the questions of the first set-up', screen: 'wizard' },
+  { text: 'network', does: 'the unit’s own interfaces, routes and names', screen: 'network' },
   { text: 'users', does: 'users and tokens', screen: 'users' },
 ];
 

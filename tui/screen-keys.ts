@@ -19,6 +19,7 @@ import {
   type Model,
   type Place,
 } from './model.js';
+import { networkKey } from './network-keys.js';
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';
 import { shownEvents } from './screens/events.js';
@@ -45,7 +46,8 @@ export function screenKey(model: Model, key: Key): Step {
     userKey(model, key) ??
     liveKey(model, key) ??
     systemKey(model, key) ??
-    upgradeKey(model, key);
+    upgradeKey(model, key) ??
+    networkKey(model, key);
   if (own !== null) return own;
   // The tenth is 0.
   const entry = /^\d$/.test(key.character) ? MENU[(Number(key.character) + 9) % 10] : undefined;
@@ -106,6 +108,10 @@ export function screenKey(model: Model, key: Key): Step {
     case 'U':
       return model.place.screen === 'system'
         ? go(model, { screen: 'users', name: '', pool: '' })
+        : same(model);
+    case 'N':
+      return model.place.screen === 'system'
+        ? go(model, { screen: 'network', name: '', pool: '' })
         : same(model);
     case 'K':
       return open(model, askKeep(model));

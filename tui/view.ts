@@ -19,6 +19,7 @@ import { revisionScreen } from './screens/history.js';
 import { liveScreen } from './screens/live.js';
 import { objectScreen } from './screens/object.js';
 import { overviewLines } from './screens/overview.js';
+import { networkScreen } from './screens/network.js';
 import { systemScreen } from './screens/system.js';
 import { sheetOf, tableScreen } from './screens/tables.js';
 import { tierScreen } from './screens/tiers.js';
@@ -95,6 +96,8 @@ export function textLines(model: Model, width: number): Line[] {
       return revisionScreen(model, width);
     case 'certificate':
       return certificateScreen(model, width);
+    case 'network':
+      return networkScreen(model, width);
     case 'system':
       return systemScreen(model, width);
     default:

@@ -22,6 +22,7 @@ export type * from './alert-contract.js';
 export type * from './certificate-contract.js';
 export type * from './history-contract.js';
 export type * from './live-contract.js';
+export type * from './network-contract.js';
 export type * from './pair-contract.js';
 export type * from './upgrade-contract.js';
 export type * from './proxy-contract.js';

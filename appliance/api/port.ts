@@ -44,12 +44,14 @@ import type {
   TemporaryAccessRow,
   TierRow,
   Trial,
+  TrialRow,
   WorkerRestart,
   WorkerRow,
 } from './contract.js';
 
 import type { PastRevision } from '../config/store.js';
 import type { AlertPort } from './alert-port.js';
+import type { NetworkPort } from './network-port.js';
 import type { TrafficPort } from './traffic-port.js';
 import type { CertificatesPort } from './certificate-port.js';
 import type { PairPort } from './pair-port.js';
@@ -156,6 +158,11 @@ export interface DaemonPort {
   rollback(request: RollbackRequest): Promise<ApplyResult>;
   /** Errors: not-found (pool or member), invalid, revision-mismatch. */
   setMember(request: SetMemberRequest): Promise<ApplyResult>;
+
+  /** Asks one member once as its monitor would, or by a connection where it has none. Errors: not-found. */
+  tryMember(name: MemberName): Promise<TrialRow>;
+
+  readonly network: NetworkPort;
 
   services(): Promise<ServiceRow[]>;
   /** Errors: not-found. */

@@ -199,6 +199,28 @@ export function parseNothing(body: unknown): void {
   check(noBody, jsonBody(body), 'body');
 }
 
+const address = z.string().min(1).max(64);
+const pingBody = z.strictObject({ address, count: z.int().min(1).max(20).optional() });
+const traceBody = z.strictObject({ address, hops: z.int().min(1).max(64).optional() });
+const resolveBody = z.strictObject({
+  name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}$|^::[0-9A-Fa-f:.]*$/, {
+    error: 'expected a name such as www.example.org, or an address',
+  }),
+  server: address.optional(),
+});
+
+export function parsePing(body: unknown): z.output<typeof pingBody> {
+  return check(pingBody, jsonBody(body), 'body');
+}
+
+export function parseTrace(body: unknown): z.output<typeof traceBody> {
+  return check(traceBody, jsonBody(body), 'body');
+}
+
+export function parseResolve(body: unknown): z.output<typeof resolveBody> {
+  return check(resolveBody, jsonBody(body), 'body');
+}
+
 const failover = z.strictObject({
   router: z.string().min(1).max(200).nullable(),
   cancel: z.boolean(),

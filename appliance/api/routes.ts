@@ -24,6 +24,7 @@
  *   GET    /v1/pools/POOL/members/MEMBER      with what its monitor remembers
  *   GET    /v1/pools/POOL/members/MEMBER/setup  the commands that it needs
  *   POST   /v1/pools/POOL/members/MEMBER/test  {service?}: a packet to it through the fast path
+ *   POST   /v1/pools/POOL/members/MEMBER/try  asks it once, as its monitor would
  *   PATCH  /v1/pools/POOL/members/MEMBER      {state?, weight?, comment?, confirm-ms?}
  *   GET    /v1/flows                          ?limit=N &service=NAME &member=MEMBER
  *   GET    /v1/events                         ?limit=N&kind=KIND[,KIND]&severity=LEAST
@@ -36,6 +37,7 @@
  *   POST   /v1/access/reload                  reads the files of the lists again
  *          /v1/alerts…                        see alert-routes.ts
  *          /v1/certificates…                  see certificate-routes.ts
+ *          /v1/network…                       see network-routes.ts
  *          /v1/pair…                          see pair-routes.ts
  *          /v1/users…, /v1/tokens…            see user-routes.ts, also for logins and the audit
  *          /v1/system…                        see system-routes.ts
@@ -50,6 +52,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { addAccess } from './access-routes.js';
 import { addAlerts } from './alert-routes.js';
 import { addCertificates } from './certificate-routes.js';
+import { addNetwork } from './network-routes.js';
 import { addPair } from './pair-routes.js';
 import { addProxy } from './proxy-routes.js';
 import { addRouters } from './router-routes.js';
@@ -97,6 +100,7 @@ export function addRoutes(app: FastifyInstance, context: RouteContext): void {
   addAccess(app, context);
   addAlerts(app, context);
   addCertificates(app, context);
+  addNetwork(app, context);
   addPair(app, context);
   addProxy(app, context);
   addRouters(app, context);
@@ -232,6 +236,11 @@ function addViews(app: FastifyInstance, { daemon }: RouteContext): void {
   app.get<{ Params: MemberName }>('/v1/pools/:pool/members/:member/setup', (request) => {
     parseQuery.none(request.query);
     return daemon.memberSetup(request.params);
+  });
+
+  app.post<{ Params: MemberName }>('/v1/pools/:pool/members/:member/try', (request) => {
+    parseQuery.none(request.query);
+    return daemon.tryMember(request.params);
   });
 
   app.post<{ Params: MemberName }>('/v1/pools/:pool/members/:member/test', (request) => {

@@ -25,6 +25,7 @@ import { addHardwareCommand } from './hardware.js';
 import { addHistoryCommands } from './history.js';
 import { addLanguageCommands } from './language.js';
 import { addPairCommands } from './pair.js';
+import { addReachCommands } from './reach.js';
 import { addRestartCommands } from './restart.js';
 import { addSetCommands } from './set.js';
 import { addShowCommands } from './show.js';
@@ -82,6 +83,7 @@ export function createProgram(context: Context): Command {
   addShowCommands(program, context);
   addTopCommand(program, context);
   addTestCommands(program, context);
+  addReachCommands(program, context);
   addAlertCommands(program, context);
   addHardwareCommand(program, context);
   program.commandsGroup('Change:');

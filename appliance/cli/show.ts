@@ -28,6 +28,7 @@ import {
 import { addDrops } from './show-drops.js';
 import { addEvents, followCounters } from './show-events.js';
 import { addMember } from './show-member.js';
+import { addNetwork } from './show-network.js';
 import { addRouters } from './show-routers.js';
 import { addRoutes, addService, addWorkers } from './show-proxy.js';
 import { addTraffic } from './show-traffic.js';
@@ -39,7 +40,7 @@ export function addShowCommands(program: Command, context: Context): void {
     .helpCommand(false)
     .summary('what the unit is doing')
     .description(
-      'Shows services, pools, members, routes, workers, routers, flows, events, drops, traffic, tiers and counters.',
+      'Shows services, pools, members, routes, workers, routers, flows, events, drops, traffic, tiers, counters and the network.',
     )
     .addHelpText(
       'after',
@@ -132,6 +133,7 @@ export function addShowCommands(program: Command, context: Context): void {
   addRoutes(show, context);
   addWorkers(show, context);
   addRouters(show, context);
+  addNetwork(show, context);
   addFlows(show, context);
   addEvents(show, context);
   addDrops(show, context);

@@ -37,6 +37,7 @@ import type {
   TemporaryAccessRow,
   TierRow,
   Trial,
+  TrialRow,
   WorkerRestart,
   WorkerRow,
 } from '../api/contract.js';
@@ -93,7 +94,8 @@ import { hardwareReport } from './hardware.js';
 import { CookieWatch } from './syn-cookies.js';
 import { sharedRevision, type Replication } from './replication.js';
 import { WorkerRestarts } from './worker-restarts.js';
-import { tried } from './trial.js';
+import { row, tried } from './trial.js';
+import type { UnitNetwork } from './unit-network.js';
 import { unreachable } from './unreachable.js';
 import type { Users } from './users.js';
 import type { LiveTraffic } from './live.js';
@@ -106,6 +108,7 @@ export interface DaemonParts {
   readonly tier: L4Tier;
   readonly network: Network;
   readonly host: Host;
+  readonly unitNetwork: UnitNetwork;
   readonly monitors: Monitors;
   readonly inspect: InspectInterface;
   readonly tune?: TuneInterfaces;
@@ -387,6 +390,10 @@ export class Daemon implements DaemonPort, MetricsSource {
     return tried(this.#parts.probe, [...tables.monitors.values()], warnings);
   }
 
+  tryMember(name: Parameters<DaemonPort['tryMember']>[0]): Promise<TrialRow> {
+    return row(this.#parts.probe, this.#show.targetOf(name));
+  }
+
   rollback(request: RollbackRequest): Promise<ApplyResult> {
     return this.#changes.rollback(request);
   }
@@ -541,6 +548,14 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   get users(): Users {
     return this.#parts.users;
+  }
+
+  get network(): UnitNetwork {
+    return this.#parts.unitNetwork;
+  }
+
+  get intent(): Intent | null {
+    return this.#reconciler.intent;
   }
 
   get traffic(): Traffic {

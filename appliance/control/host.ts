@@ -2,7 +2,7 @@
  * The host below, as far as it is Weir's to set: its links, addresses and routes; and its files, about
  * its name, resolvers, time and keyboard.
  *
- * Invariant: without the daemon's option for it nothing of the host is touched, nor read.
+ * Invariant: without the daemon's option for it nothing of the host is touched.
  */
 import type { Poller } from '../../native/ffi/poller.js';
 import { fileKeys, networkKeys, type HostKey } from '../config/support.js';
@@ -26,6 +26,8 @@ export interface HostOptions {
 
 export class Host implements HostPort {
   readonly keys: readonly HostKey[];
+  /** Of its files. */
+  readonly root: string;
   readonly #options: HostOptions;
   readonly #network: OwnNetwork | null;
   readonly #files: SystemFiles | null;
@@ -36,6 +38,7 @@ export class Host implements HostPort {
     const onChange = (): void => this.#changed();
     this.#options = options;
     this.keys = [...(ownNetwork ? networkKeys : []), ...(root === undefined ? [] : fileKeys)];
+    this.root = root ?? '/';
     this.#network = ownNetwork ? new OwnNetwork({ poller, onError, onChange }) : null;
     this.#files = root === undefined ? null : new SystemFiles({ root, onError, onChange });
   }

@@ -31,6 +31,7 @@ import type {
 import { PortError, type MemberName as NamedMember, type TestMemberRequest } from '../api/port.js';
 import { version } from '../api/version.js';
 import { memberKey, parseEndpoint } from '../config/addresses.js';
+import { monitorSchema } from '../config/monitor.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Replication } from './replication.js';
 import type { Monitors } from '../health/monitors.js';
@@ -48,7 +49,7 @@ import type { Reconciler, RunReport } from './reconciler.js';
 import type { Roles } from './roles.js';
 import { Sampler, type SamplerOptions } from './sampler.js';
 import type { CookieState } from './syn-cookies.js';
-import { NO_UNIT, type L4Service, type Tables } from './tables.js';
+import { NO_UNIT, type L4Service, type MonitorTarget, type Tables } from './tables.js';
 import { NO_L7 } from './compile-l7.js';
 import { NO_PAIR } from './compile-pair.js';
 import { type ProxyTier, ProxyWatch } from './proxy-watch.js';
@@ -236,6 +237,26 @@ export class Show {
     const detail = view === null ? null : memberDetail(view, canonical(name), this.#parts.monitors);
     if (detail === null) throw noSuchMember(name);
     return detail;
+  }
+
+  /** How a member is asked: as its monitor asks, or by a connection where it has none. */
+  targetOf(name: NamedMember): MonitorTarget {
+    const { intent } = this.#parts.reconciler;
+    const { pool, member: key } = canonical(name);
+    const { tables } = this;
+    const member = tables.pools.get(pool)?.members.find((one) => one.key === key);
+    if (intent === null || member === undefined) throw noSuchMember(name);
+    const settings = intent.pools[pool]?.monitor ?? monitorSchema.parse({ type: 'tcp' });
+    const [service] = servicesOf({ intent, tables }, pool);
+    const own = 'port' in settings ? settings.port : undefined;
+    const port = own ?? (member.port || intent.services[service?.name ?? '']?.listen.port);
+    if (port === undefined) {
+      throw new PortError(
+        'conflict',
+        `Member ${key} has no port, and no service leads to the pool ${pool}: write its port into the document.`,
+      );
+    }
+    return { id: member.id, pool, member: key, address: member.address, port, settings };
   }
 
   /** What a Linux member needs; `own` are the addresses of this unit. */

@@ -32,7 +32,8 @@ export async function tried(
   return { rows, warnings: [...warnings, ...more] };
 }
 
-async function row(probe: Probe, target: MonitorTarget): Promise<TrialRow> {
+/** Also one whose pool has no monitor: by a connection. */
+export async function row(probe: Probe, target: MonitorTarget): Promise<TrialRow> {
   const { pool, member, settings } = target;
   const { outcome, reason, latencyMs } = await probe(target, new Cancellation());
   return { pool, member, monitor: settings.type, outcome, reason, latencyMs: latencyMs ?? null };

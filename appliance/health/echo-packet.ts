@@ -36,6 +36,8 @@ export interface EchoAnswer extends EchoName {
   /** Of an error: where the request was going to, and what became of it. */
   readonly destination?: Uint8Array;
   readonly reason?: string;
+  /** Its hop limit was reached. */
+  readonly expired?: boolean;
 }
 
 /** `token`: TOKEN_BYTES bytes. The checksum of ICMPv6 is left to the kernel (RFC 3542 §3.1). */
@@ -67,7 +69,9 @@ export function decodeAnswer(family: Family, packet: Buffer): EchoAnswer | null 
         ? 'the way there is a loop, or too long'
         : 'fragments were lost on the way'
       : unreachable(family, code);
-  return errorOf(family, message.subarray(HEADER_BYTES), reason);
+  const answer = errorOf(family, message.subarray(HEADER_BYTES), reason);
+  const expired = type === known.timeExceeded && code === 0;
+  return answer !== null && expired ? { ...answer, expired } : answer;
 }
 
 function errorOf(family: Family, quoted: Buffer, reason: string): EchoAnswer | null {

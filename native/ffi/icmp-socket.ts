@@ -26,6 +26,10 @@ import { addressOffset, sockaddr, sockaddrBytes } from './socket-address.js';
 
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
+const IPPROTO_IP = 0;
+const IP_TTL = 2;
+const IPPROTO_IPV6 = 41;
+const IPV6_UNICAST_HOPS = 16;
 /** linux/icmp.h: a bit for each type, set means blocked. */
 const SOL_RAW = 255;
 const ICMP_FILTER = 1;
@@ -43,8 +47,14 @@ export class IcmpSocket {
   readonly #from = Buffer.alloc(sockaddrBytes[6]);
   #closed = false;
 
-  /** `source`: address to send from. Throws SystemError; that of a failed bind has its syscall. */
-  constructor(family: 4 | 6, options: { types: readonly number[]; source: Uint8Array | null }) {
+  /**
+   * `source`: address to send from; `hops`: hop limit, 1 to 255. Throws SystemError; that of a failed
+   * bind has its syscall.
+   */
+  constructor(
+    family: 4 | 6,
+    options: { types: readonly number[]; source: Uint8Array | null; hops?: number | null },
+  ) {
     this.#family = family;
     this.fd =
       family === 4
@@ -54,6 +64,9 @@ export class IcmpSocket {
       if (family === 4) setsockoptBytes(this.fd, SOL_RAW, ICMP_FILTER, filter(4, options.types));
       else setsockoptBytes(this.fd, IPPROTO_ICMPV6, ICMPV6_FILTER, filter(32, options.types));
       widen(this.fd);
+      const { hops = null } = options;
+      if (hops !== null && family === 4) setsockoptInt(this.fd, IPPROTO_IP, IP_TTL, hops);
+      else if (hops !== null) setsockoptInt(this.fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, hops);
       if (options.source !== null) bind(this.fd, sockaddr(family, options.source, 0));
     } catch (error) {
       close(this.fd);

@@ -294,6 +294,42 @@ needs.lab(test)(
   },
 );
 
+needs.vlan(test)('a VLAN is made, made anew for another id, and goes', async () => {
+  const bed = new Bed();
+  const tagged = (id: number): object => ({
+    interfaces: { eth1: {}, v7: { vlan: { link: 'eth1', id }, addresses: ['10.7.0.1/24'] } },
+  });
+  try {
+    await bed.start();
+    await bed.apply(tagged(7));
+    assert.match(bed.ip('-d link show v7'), /[<,]UP[,>][\s\S]* id 7 [\s\S]*alias made by weir/);
+    await bed.apply(tagged(8));
+    assert.match(bed.ip('-d link show v7'), /[<,]UP[,>][\s\S]* id 8 /);
+    assert.equal(bed.addresses('v7'), ['10.7.0.1/24']);
+    await bed.apply(null);
+    assert.not.match(bed.ip('link show'), / v7@/);
+  } finally {
+    await bed.close();
+  }
+});
+
+needs.bond(test)('a bond takes its ports, and lets them go', async () => {
+  const bed = new Bed();
+  try {
+    await bed.start();
+    await bed.apply({
+      interfaces: { bond0: { bond: { members: ['eth1'] }, addresses: ['10.3.0.1/24'] } },
+    });
+    assert.match(bed.ip('-d link show bond0'), /[<,]UP[,>][\s\S]* mode active-backup /);
+    assert.match(bed.ip('link show eth1'), / master bond0 /);
+    assert.equal(bed.addresses('bond0'), ['10.3.0.1/24']);
+    await bed.apply(null);
+    assert.not.match(bed.ip('link show'), / bond0[:@]| master /);
+  } finally {
+    await bed.close();
+  }
+});
+
 needs.lab(test)('without the option a daemon refuses it and touches nothing', async () => {
   const bed = new Bed(false);
   try {

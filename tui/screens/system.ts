@@ -24,7 +24,7 @@ export function systemScreen(model: Model, width: number): Line[] {
           ...(status.replication === null ? [] : [['Pair', status.replication.message] as const]),
         ];
   return [
-    heading(look, 'Unit', width, 'b t backup, restore  A: who did what  U: users'),
+    heading(look, 'Unit', width, 'b t backup, restore  N: network  A: who did what  U: users'),
     ...factLines(model, facts, width),
     [],
     ...(upgrade === null

@@ -41,13 +41,16 @@ export type WizardAnswer =
 export function groundsOf(model: Model): Grounds | null {
   const draft = draftOf(model);
   const schema = schemaOf(model);
-  const { users, hardware } = model.data;
-  if (draft === null || schema === null || users === undefined || hardware === undefined)
+  const { users, network } = model.data;
+  if (draft === null || schema === null || users === undefined || network === undefined)
     return null;
   return {
     ...{ schema, base: draft.original, revision: draft.base },
     users: users.value?.length ?? null,
-    interfaces: hardware.value?.interfaces.map(({ name }) => name) ?? [],
+    host: network.value?.host ?? [],
+    interfaces: (network.value?.interfaces ?? [])
+      .filter(({ kind }) => kind !== 'loopback')
+      .map(({ name }) => name),
   };
 }
 

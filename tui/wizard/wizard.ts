@@ -4,7 +4,13 @@
  * Invariant: until `steps` are sent nothing of the unit is changed; what is secret is forgotten once
  * they are done.
  */
-import type { ApplyResult, ConfigError, MemberTest, Trial } from '../../appliance/api/contract.js';
+import type {
+  ApplyResult,
+  ConfigError,
+  HostPart,
+  MemberTest,
+  Trial,
+} from '../../appliance/api/contract.js';
 import type { Call } from '../../appliance/cli/client.js';
 import { askField, type AskField } from '../ask.js';
 import { valueAt, type JsonMap, type Node } from '../config/schema.js';
@@ -58,6 +64,8 @@ export interface Grounds {
   /** Users that there are; null: who asks may not know. */
   readonly users: number | null;
   readonly interfaces: readonly string[];
+  /** What of its host the unit may set. */
+  readonly host: readonly HostPart[];
 }
 
 export interface WizardStep {
@@ -66,16 +74,17 @@ export interface WizardStep {
   readonly done: string;
 }
 
-export function beginWizard({ schema, base, revision, users, interfaces }: Grounds): Wizard {
+export function beginWizard(grounds: Grounds): Wizard {
+  const { schema, base, revision, users, interfaces, host } = grounds;
   const now = (key: string): string => {
     const value = valueAt(base, ['unit', key]);
     return typeof value === 'string' ? value : '';
   };
   const locale = [
-    ...(knows(schema, KEYBOARD)
+    ...(host.includes('keyboard') && knows(schema, KEYBOARD)
       ? [askField('keyboard', 'Keyboard', { text: now('keyboard'), words: KEYBOARDS })]
       : []),
-    ...(knows(schema, TIME_ZONE)
+    ...(host.includes('time-zone') && knows(schema, TIME_ZONE)
       ? [askField('time-zone', 'Time zone', { text: now('time-zone'), words: timeZones() })]
       : []),
   ];
@@ -94,10 +103,14 @@ export function beginWizard({ schema, base, revision, users, interfaces }: Groun
           : [],
       management: knows(schema, NETWORK)
         ? [
-            askField('interface', 'Interface', { words: interfaces }),
-            askField('addresses', 'Addresses'),
-            askField('gateway', 'Gateway'),
-            askField('dns', 'Resolvers'),
+            ...(host.includes('interfaces')
+              ? [
+                  askField('interface', 'Interface', { words: interfaces }),
+                  askField('addresses', 'Addresses'),
+                  askField('gateway', 'Gateway'),
+                ]
+              : []),
+            ...(host.includes('dns') ? [askField('dns', 'Resolvers')] : []),
           ]
         : [],
       name: [askField('unit', 'Name', { text: now('name') })],

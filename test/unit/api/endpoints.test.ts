@@ -21,6 +21,7 @@ import {
   TEST,
   TIERS,
 } from './fake-daemon.js';
+import { NETWORK } from './fake-network.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
 import { call, JSON_TYPE, withApi, YAML } from './fixture.js';
 
@@ -37,6 +38,7 @@ for (const [path, expected] of [
   ['/v1/workers', WORKERS],
   ['/v1/pools/web', DETAIL],
   ['/v1/tiers', TIERS],
+  ['/v1/network', NETWORK],
   ['/v1/hardware', HARDWARE],
   ['/v1/counters', COUNTERS],
   ['/v1/members', MEMBERS],

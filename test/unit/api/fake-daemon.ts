@@ -40,6 +40,7 @@ import type {
   TemporaryAccessRow,
   TierRow,
   Trial,
+  TrialRow,
   WorkerRestart,
   WorkerRow,
 } from '../../../appliance/api/contract.js';
@@ -47,6 +48,7 @@ import { isAtLeast } from '../../../appliance/config/severities.js';
 import {
   type ApplyRequest,
   type DaemonPort,
+  type MemberName,
   type DocumentSource,
   type Observation,
   PortError,
@@ -62,6 +64,7 @@ import { FakePair } from './fake-pair.js';
 import { SceneUsers } from '../../support/user-scene.js';
 import { FakeTraffic } from './fake-traffic.js';
 import { FakeSystem } from './fake-system.js';
+import { FakeNetwork } from './fake-network.js';
 import { FakeUpgrades } from './fake-upgrades.js';
 import { ROUTERS } from './router-rows.js';
 import { RESTART, ROUTES, SERVICE, WORKERS } from './proxy-rows.js';
@@ -572,6 +575,7 @@ export class FakeDaemon implements DaemonPort {
   readonly traffic = new FakeTraffic();
   readonly system = new FakeSystem();
   readonly upgrades = new FakeUpgrades();
+  readonly network = new FakeNetwork();
   readonly listeners = new Set<(observation: Observation) => void>();
   /** Thrown by the next call of that method instead of an answer. */
   readonly failures = new Map<keyof DaemonPort, Error>();
@@ -630,6 +634,9 @@ export class FakeDaemon implements DaemonPort {
   }
   trial(source: DocumentSource): Promise<Trial> {
     return this.#answer('trial', source, this.trialed);
+  }
+  tryMember(name: MemberName): Promise<TrialRow> {
+    return this.#answer('tryMember', name, TRIAL.rows[0]!);
   }
   history(query: { readonly limit: number; readonly before?: number }): Promise<RevisionRow[]> {
     return this.#answer('history', query, REVISIONS.slice(0, query.limit));

@@ -43,6 +43,26 @@ const cases: readonly (readonly [
     /PATCH/,
   ],
   [
+    'a name that is an option of some program',
+    {
+      ...{ method: 'POST', path: '/v1/network/resolve', headers: JSON_TYPE },
+      body: '{"name":"-x; reboot"}',
+    },
+    400,
+    'bad-request',
+    /expected a name such as/,
+  ],
+  [
+    'too many echo requests',
+    {
+      ...{ method: 'POST', path: '/v1/network/ping', headers: JSON_TYPE },
+      body: '{"address":"10.0.0.1","count":1000}',
+    },
+    400,
+    'bad-request',
+    /count/,
+  ],
+  [
     'a misspelt option',
     { ...put, path: '/v1/config?dry_run=true', headers: YAML, body: 'a' },
     400,

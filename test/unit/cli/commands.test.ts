@@ -25,7 +25,9 @@ import {
   STATUS,
   TEST,
   TIERS,
+  TRIAL,
 } from '../api/fake-daemon.js';
+import { NETWORK, PING, RESOLVED, TRACE } from '../api/fake-network.js';
 import { LIVE, trafficOf } from '../api/fake-traffic.js';
 import { eventually, withApi, withFolder } from '../api/fixture.js';
 import { following, weir, weirHead, weirInto } from './weir.js';
@@ -41,6 +43,11 @@ for (const [words, expected] of [
   [['show', 'member', 'web', '10.0.1.12:8080'], MEMBER],
   [['show', 'member', 'web', '10.0.1.12:8080', '--setup'], SETUP],
   [['test', 'member', 'web', '10.0.1.12:8080'], TEST],
+  [['show', 'network'], NETWORK],
+  [['resolve', 'www.example.org', '--server', '10.0.0.53'], RESOLVED],
+  [['ping', '10.0.0.254', '--count', '2'], PING],
+  [['traceroute', '198.51.100.7'], TRACE],
+  [['try', 'web', '10.0.1.11:8080'], TRIAL.rows[0]],
   [['show', 'flows', '--limit', '7'], FLOWS],
   [
     ['show', 'events'],
@@ -68,6 +75,28 @@ for (const [words, expected] of [
       assert.equal(JSON.parse(ran.out), JSON.parse(JSON.stringify(expected)));
     }));
 }
+
+test('show network and the tests of the way are for people, and end with what came of them', () =>
+  withApi(async ({ socket, daemon }) => {
+    const network = (await weir(['show', 'network'], { socket })).out;
+    assert.match(network, /^10\.0\.0\.1\/24 +eth0 +unit$/m);
+    assert.match(network, /^eth0\.7 +no link +vlan 7 of eth0 /m);
+    assert.match(network, /^default \(IPv4\) +10\.0\.0\.254 +eth0 +- +unit$/m);
+    assert.match(network, /^Clock +synchronised within 13ms, by 10\.0\.0\.123$/m);
+    assert.match(network, /cannot add the route to 10\.9\.0\.0\/16/);
+    const ping = await weir(['ping', '10.0.0.254'], { socket });
+    assert.is(ping.code, 0);
+    assert.match(ping.out, /^no answer within 2s\n10\.0\.0\.254: 1 of 2 answered, 0\.4ms to /m);
+    daemon.network.pinged = { ...PING, received: 0, answers: PING.answers.slice(1) };
+    assert.is((await weir(['ping', '10.0.0.254'], { socket })).code, 1);
+    const trace = await weir(['traceroute', '198.51.100.7'], { socket });
+    assert.match(trace.out, /^ 1 {2}10\.0\.0\.254 {2}0\.4ms\n 2 {2}\*\n 3 {2}198\.51\.100\.7/);
+    const none = { ...RESOLVED, answers: [], problems: ['no.example does not exist'] };
+    daemon.network.resolved = none;
+    const resolved = await weir(['resolve', 'no.example'], { socket });
+    assert.equal([resolved.code, /does not exist/.test(resolved.out)], [1, true]);
+    assert.match((await weir(['try', 'web', '10.0.1.11:8080'], { socket })).out, /^http: pass: /);
+  }));
 
 test('show member --setup is a shell script: all but the commands is comment', () =>
   withApi(async ({ socket }) => {

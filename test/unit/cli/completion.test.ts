@@ -24,6 +24,7 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
       'pools',
       'pool',
       'members',
+      'network',
       'member',
       'flows',
       'events',

@@ -42,6 +42,34 @@ for (const [what, place, typed, expected] of [
     { method: 'POST', path: '/v1/pair/join', json: { code: 'CODE', address: '10.0.0.1' } },
   ],
   [
+    'ping',
+    'network',
+    ['p10.0.0.254', 'Enter'],
+    { method: 'POST', path: '/v1/network/ping', json: { address: '10.0.0.254' } },
+  ],
+  [
+    'trace the way',
+    'network',
+    ['t10.0.0.254', 'Enter'],
+    { method: 'POST', path: '/v1/network/traceroute', json: { address: '10.0.0.254' } },
+  ],
+  [
+    'look up a name',
+    'network',
+    ['nwww.example.org', 'Enter', '10.0.0.53', 'Enter'],
+    {
+      method: 'POST',
+      path: '/v1/network/resolve',
+      json: { name: 'www.example.org', server: '10.0.0.53' },
+    },
+  ],
+  [
+    'try a member',
+    'members',
+    ['t'],
+    { method: 'POST', path: '/v1/pools/web/members/10.0.1.11%3A8080/try', json: {} },
+  ],
+  [
     'back up',
     'system',
     ['b/root/a', 'Enter', 'Enter', 'correct horse', 'Enter', 'correct horse', 'Enter'],

@@ -11,6 +11,7 @@ import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
 import type { Model, Place } from '../../../tui/model.js';
 import { view } from '../../../tui/view.js';
 import { STATUS } from '../api/fake-daemon.js';
+import { NETWORK } from '../api/fake-network.js';
 import { LIVE } from '../api/fake-traffic.js';
 import { ALONE } from '../api/fake-pair.js';
 import {
@@ -44,7 +45,10 @@ const EMPTY: NonNullable<World['answers']> = {
   config: { revision: null, document: null },
 };
 
-const FIRST_BOOT: World = { place: at('wizard'), answers: EMPTY };
+const FIRST_BOOT: World = {
+  place: at('wizard'),
+  answers: { ...EMPTY, network: { ...NETWORK, host: [] } },
+};
 
 /** Every page up to what the members said. */
 const TO_TRIAL: readonly string[] = [
@@ -107,6 +111,12 @@ const SCREENS: readonly {
     of: FIRST_BOOT,
     typed: ['Enter', 'weir-a', 'Enter', 'shop', 'Enter', '10.0.0.999', 'Enter', '80', 'Enter'],
   },
+  {
+    // Of a unit whose host is its own.
+    name: 'wizard-management',
+    of: { ...FIRST_BOOT, answers: EMPTY },
+    typed: ['Enter', 'de', 'Enter', 'Europe/Berlin', 'Enter', 'eth0', 'Enter', '10.0.0.1'],
+  },
   { name: 'wizard-trial', of: FIRST_BOOT, typed: TO_TRIAL },
   { name: 'wizard-commit', of: FIRST_BOOT, typed: [...TO_TRIAL, 'Enter'] },
   { name: 'pair', of: { place: at('pair') } },
@@ -120,6 +130,8 @@ const SCREENS: readonly {
   { name: 'certificate', of: { place: at('certificate', 'shop.example') } },
   { name: 'certificate-request', of: { place: at('certificates') }, typed: ['c'] },
   { name: 'system', of: { place: at('system') } },
+  { name: 'network', of: { place: at('network') } },
+  { name: 'network-ping', of: { place: at('network') }, typed: ['p10.0.0.254'] },
   { name: 'audit', of: { place: at('audit') } },
   { name: 'audit-refused', of: { place: at('audit') }, typed: ['/403', 'Enter'] },
   { name: 'users', of: { place: at('users'), answers: { me: me('anna', 'administrator') } } },

@@ -48,6 +48,7 @@ import {
 } from '../api/fake-daemon.js';
 import { SLOTS_IDLE } from '../api/fake-upgrades.js';
 import { CERTIFICATE, CERTIFICATES } from '../api/fake-certificates.js';
+import { NETWORK } from '../api/fake-network.js';
 import { trafficOf } from '../api/fake-traffic.js';
 import { PAIRED } from '../api/fake-pair.js';
 import { SERVICE, WORKERS } from '../api/proxy-rows.js';
@@ -153,6 +154,7 @@ const ANSWERS: Answers = {
   tokens: TOKENS,
   system: { unit: 'weir-a', power: true, copies: '/var/lib/weir/backups' },
   upgrade: SLOTS_IDLE,
+  network: NETWORK,
   service: SERVICE,
   pool: DETAIL,
   member: MEMBER,
