@@ -50,10 +50,12 @@ export function boxed(
     case 'help': {
       const all = keysOf(model.place.screen);
       const indent = Math.max(...all.map(({ keys }) => keys.length)) + 2;
-      const lines = all.map(({ keys, does }): Line => [
-        span(look, keys.padEnd(indent), 'bold'),
-        span(look, does),
-      ]);
+      const lines = all.flatMap(({ keys, does }) =>
+        wrap(does, width - indent).map((line, index): Line => [
+          span(look, (index === 0 ? keys : '').padEnd(indent), 'bold'),
+          span(look, line),
+        ]),
+      );
       return { title: 'Keys of this screen', lines };
     }
     case 'confirm':

@@ -118,7 +118,8 @@ export function heading(
 }
 
 /** Breaks a sentence at blanks; a word that is longer than the line is broken too. */
-export function wrap(text: string, width: number): string[] {
+export function wrap(text: string, room: number): string[] {
+  const width = Math.max(1, room);
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {

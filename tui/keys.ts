@@ -45,7 +45,7 @@ const EVERYWHERE: readonly Hint[] = [
   { keys: 'K', does: 'keep the revision that waits for confirmation' },
   { keys: 'M', does: 'mouse on or off: click a tab or a row, wheel' },
   { keys: 'T', does: 'live traffic: clients, URLs, flows, log' },
-  { keys: 'r, Ctrl-L', does: 'ask the daemon again, and draw everything again' },
+  { keys: 'r, Ctrl-L', does: 'ask again, and draw everything again' },
   { keys: '?', does: 'these keys' },
   { keys: 'Ctrl-Z', does: 'suspend (fg comes back)' },
   { keys: 'q, Ctrl-C', does: 'quit' },

@@ -126,19 +126,12 @@ needs.lab(test)(
       await screen.until('one of them', (text) => text.includes('match '));
       screen.send('\r');
       await screen.until('its form', (text) => text.includes('Enter edits'));
-      while (!screen.text().some((line) => line.startsWith('weight '))) {
-        const before = screen.text().join('\n');
-        screen.send('j');
-        await screen.until('the next field', (text) => text !== before);
-      }
-      screen.send('\r');
-      await screen.until('the field', (text) => text.includes('.weight \u2500'));
-      screen.send('\u0015999\r');
+      await fill(screen, 'weight', '999');
       await screen.until('what the daemon says of 999', (text) =>
         text.includes('Candidate: 1 error'),
       );
       assert.is(await weights(), '3');
-      screen.send('\r\u00159\r');
+      await fill(screen, 'weight', '9');
       await screen.until('that 9 is well', (text) => text.includes('Candidate: 1 change'));
       screen.send('C');
       await screen.until('the question', (text) => text.includes('Goes back'));

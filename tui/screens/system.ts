@@ -7,6 +7,11 @@ import { answerOf, type Model } from '../model.js';
 import { factLines, workerLines } from './tiers.js';
 import { toldLines, toldTo } from './told.js';
 
+const KEYS = 'b t backup, restore  N: network  A: who did what  U: users';
+/** Where there is room; elsewhere ? has them. */
+const MORE_KEYS = 'B: support bundle  P: power  E: erase';
+const WIDE = 110;
+
 export function systemScreen(model: Model, width: number): Line[] {
   const { look } = model;
   const status = answerOf(model, 'status').value;
@@ -24,7 +29,7 @@ export function systemScreen(model: Model, width: number): Line[] {
           ...(status.replication === null ? [] : [['Pair', status.replication.message] as const]),
         ];
   return [
-    heading(look, 'Unit', width, 'b t backup, restore  N: network  A: who did what  U: users'),
+    heading(look, 'Unit', width, width < WIDE ? KEYS : `${KEYS}  ${MORE_KEYS}`),
     ...factLines(model, facts, width),
     [],
     ...(upgrade === null

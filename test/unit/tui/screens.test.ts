@@ -204,4 +204,28 @@ for (const { name, of, typed = [] } of SCREENS) {
   });
 }
 
+test('no key is explained by half a sentence', () => {
+  const places: readonly Place['screen'][] = [
+    ...(['overview', 'services', 'pools', 'members', 'events', 'tiers', 'config', 'pair'] as const),
+    ...([
+      'certificates',
+      'system',
+      'live',
+      'audit',
+      'users',
+      'object',
+      'changes',
+      'editor',
+    ] as const),
+    ...(['revisions', 'revision', 'certificate', 'service', 'pool', 'member', 'access'] as const),
+  ];
+  const cut = places.flatMap((screen) => {
+    const tall = { columns: 80, rows: 60 };
+    const model = after(world({ place: at(screen), size: tall }), ...keys('?'));
+    const lines = textOf(view(model)).split('\n');
+    return lines.filter((line) => /│ .*… │/.test(line)).map((line) => `${screen}: ${line.trim()}`);
+  });
+  assert.equal(cut, []);
+});
+
 test.run();
