@@ -33,9 +33,11 @@ const only = process.env['WEIR_SPLIT'] ?? '';
  */
 const PREEMPT_DELAY = 1500;
 const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 2 ** 32);
+/** Asked for by who measures; else the machine is busy with other tests, and only a defect is as slow. */
+const strict = process.env['WEIR_SPLITS'] !== undefined;
 /** What no address may be without an answer after a split has healed, in milliseconds. */
-const BLACK_HOLE = 100;
-const OWNED = 3 * interval;
+const BLACK_HOLE = strict ? 100 : 1000;
+const OWNED = (strict ? 3 : 10) * interval;
 /** Whoever is cut off, somebody has every address after this. */
 const TAKEN = 8 * interval;
 /** For so many milliseconds a CPU may stand still, and a split counts. */
