@@ -78,10 +78,13 @@ export function startMember(): Promise<Server> {
   });
 }
 
-/** One request on a connection of its own: the body; throws when there is none within 2 s. */
-export function ask(address: string): Promise<string> {
+/** Under emulation a worker that has just begun takes seconds, and what is given up is work for it, too. */
+const PATIENCE_MS = 20_000;
+
+/** One request on a connection of its own: the body; throws when there is none within `ms`. */
+export function ask(address: string, ms = PATIENCE_MS): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = get({ host: address, agent: false, timeout: 2000 }, (response) => {
+    const request = get({ host: address, agent: false, timeout: ms }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => (text += chunk.toString()));
       response.on('end', () => {
@@ -89,7 +92,7 @@ export function ask(address: string): Promise<string> {
         else reject(new Error(`status ${response.statusCode ?? 'unknown'}`));
       });
     });
-    request.on('timeout', () => request.destroy(new Error('no answer within 2 s')));
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${ms / 1000} s`)));
     request.on('error', reject);
   });
 }

@@ -78,6 +78,8 @@ const BACK_OFF = 250;
 const MOST_BACK_OFF = 5000;
 /** Seconds that a process may take to load, to serve for the first time, and beyond the limit to drain. */
 const BEGIN = 30;
+/** On a box that is too slow for that: twice as long after each second in which one was ended for it. */
+const MOST_BEGIN = 480;
 /** Milliseconds that a change of the tables waits for workers: then it is theirs alone. */
 const APPLY_LIMIT = 15_000;
 const STOP_LIMIT = 2000;
@@ -106,6 +108,8 @@ export class WorkerTier {
   #unableTold: string | null = null;
   #listened = false;
   #restarting: Promise<number> | null = null;
+  /** Seconds. What a box needed once it needs again, so this never goes back. */
+  #patience = BEGIN;
   /** Spares that died in a row; none is started before that moment. */
   #spareDeaths = 0;
   #spareHeld = 0;
@@ -793,10 +797,12 @@ export class WorkerTier {
 
   /** Once a second: who gives no sign of life is ended; sockets that could not be had are tried. */
   #watch(): void {
+    let late = false;
     for (const worker of this.#workers) {
       const why = worker.condemned ? null : this.#hangs(worker);
       if (why === null) continue;
       worker.condemned = true;
+      late ||= !worker.draining && worker.applied === 0;
       this.#options.onEvent({
         severity: 'error',
         message: `worker ${worker.process.pid} ${why} and is ended`,
@@ -805,6 +811,7 @@ export class WorkerTier {
         worker.process.kill();
       });
     }
+    if (late) this.#patience = Math.min(2 * this.#patience, MOST_BEGIN);
     this.#try('sockets of services', () => {
       this.#listenAgain();
     });
@@ -823,7 +830,9 @@ export class WorkerTier {
     const idle = isSpare(worker) && process.loaded;
     if (draining && worker.waited >= DRAIN_LIMIT / 1000 + BEGIN) return 'does not end';
     const begins = !draining && applied === 0 && !idle;
-    return begins && worker.waited >= BEGIN ? `did not begin to serve within ${BEGIN} s` : null;
+    return begins && worker.waited >= this.#patience
+      ? `did not begin to serve within ${this.#patience} s`
+      : null;
   }
 
   #listenAgain(): void {

@@ -103,7 +103,7 @@ async function outage(ms: number): Promise<string> {
   let failed = false;
   while (performance.now() < end) {
     try {
-      await ask('10.98.0.80');
+      await ask('10.98.0.80', 2000);
       if (failed) return since(last);
       last = performance.now();
     } catch {
