@@ -59,12 +59,15 @@ export function makeSeedFiles(folder: string): string[] {
   return [join(folder, 'weir.yaml'), join(folder, 'network')];
 }
 
-/** A volume as a person would prepare it; its path. */
-export function makeSeed(folder: string): string {
-  const volume = join(folder, 'seed.img');
+/** A volume WEIR-SEED as a person would prepare it; its path. */
+export function makeVolume(volume: string, files: readonly string[]): string {
   run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
-  run('mcopy', '-s', '-i', volume, ...makeSeedFiles(folder), '::');
+  run('mcopy', '-s', '-i', volume, ...files, '::');
   return volume;
+}
+
+export function makeSeed(folder: string): string {
+  return makeVolume(join(folder, 'seed.img'), makeSeedFiles(folder));
 }
 
 export function startMember(): Promise<Server> {

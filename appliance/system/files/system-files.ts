@@ -19,6 +19,8 @@ const RETRY_MS = 10_000;
 const PATIENCE_MS = 10_000;
 /** There while systemd-networkd runs. */
 const NETWORKD = 'run/systemd/netif';
+/** The daemon has no terminal that would lead to a keyboard. */
+const SCREEN = '/dev/tty0';
 const KERNEL_NAME = '/proc/sys/kernel/hostname';
 
 export interface SystemFilesOptions {
@@ -121,7 +123,7 @@ export class SystemFiles {
         return this.#run('chrony', 'chronyc', 'reload', 'sources');
       case 'keyboard':
         if (unit.keyboard === undefined) return;
-        return this.#run('kbd', 'loadkeys', '--quiet', unit.keyboard);
+        return this.#run('kbd', 'loadkeys', '--quiet', '--console', SCREEN, unit.keyboard);
       case 'management': {
         const words =
           unit.network?.management === undefined
@@ -132,7 +134,8 @@ export class SystemFiles {
       case 'links':
         // Not every host has its interfaces set by it.
         if (!existsSync(join(this.#options.root, NETWORKD))) return;
-        return this.#run('systemd', 'networkctl', 'reload');
+        // Not by networkctl, which needs a bus; interfaces stay as they are meanwhile.
+        return this.#run('systemd', 'systemctl', 'try-restart', 'systemd-networkd.service');
       case 'ssh': {
         const verb = unit.ssh === undefined ? 'stop' : 'start';
         return this.#run('systemd', 'systemctl', verb, 'weir-ssh.service');
