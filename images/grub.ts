@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../appliance/paths.js';
 import { command } from './command.js';
+import { FatVolume } from './fat.js';
 import { partition } from '../appliance/system/disk-layout.js';
 
 export const GRUB_LIBRARY = '/usr/lib/grub';
@@ -82,25 +83,19 @@ export function grubImage(
 export function efiPartition(work: string, epoch: number): Buffer {
   const folder = mkdtempSync(join(work, 'esp-'));
   try {
-    const image = join(folder, 'esp.img');
-    const environment = { SOURCE_DATE_EPOCH: String(epoch) };
-    const { size } = partition('esp');
-    command('mkfs.vfat', [
-      ...['--invariant', '-F32', '-n', 'WEIR-ESP', '-C', image],
-      String(size * 1024),
-    ]);
-    const put = (source: string, target: string): void => {
-      command('mcopy', ['-i', image, source, `::${target}`], { environment });
-    };
+    const { size: mib } = partition('esp');
+    const volume = new FatVolume(join(folder, 'esp.img'), {
+      ...{ label: 'WEIR-ESP', mib, epoch, bits: 32 },
+    });
     const program = join(folder, 'BOOTX64.EFI');
     grubImage('x86_64-efi', program, { prefix: '/grub', modules: GRUB_MODULES });
     const block = join(folder, 'grubenv');
     writeFileSync(block, environmentBlock({ default_slot: 'a', try_slot: '', tries: '0' }));
-    command('mmd', ['-i', image, '::EFI', '::EFI/BOOT', '::grub'], { environment });
-    put(program, 'EFI/BOOT/BOOTX64.EFI');
-    put(join(projectRoot, 'images/grub.cfg'), 'grub/grub.cfg');
-    put(block, 'grub/grubenv');
-    return readFileSync(image);
+    volume.folders('EFI', 'EFI/BOOT', 'grub');
+    volume.put(program, 'EFI/BOOT/BOOTX64.EFI');
+    volume.put(join(projectRoot, 'images/grub.cfg'), 'grub/grub.cfg');
+    volume.put(block, 'grub/grubenv');
+    return readFileSync(volume.path);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

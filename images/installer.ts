@@ -23,6 +23,7 @@ import { partition } from '../appliance/system/disk-layout.js';
 import { HEAD_FILE, SLOT_FILE, SUMS_FILE } from '../appliance/system/install/medium.js';
 import { projectRoot } from '../appliance/paths.js';
 import { command } from './command.js';
+import { FatVolume } from './fat.js';
 import { GRUB_LIBRARY, GRUB_MODULES, grubImage } from './grub.js';
 
 export const LABEL = 'WEIR-INSTALL';
@@ -75,12 +76,10 @@ export function writeInstaller(
     const program = join(work, 'BOOTX64.EFI');
     grubImage('x86_64-efi', program, { ...grub, modules: MODULES });
 
-    const volume = (name: string, label: string, mib: number): Fat => {
-      return new Fat(join(work, name), { label, mib, epoch });
-    };
+    const volume = (name: string, label: string, mib: number): FatVolume =>
+      new FatVolume(join(work, name), { label, mib, epoch });
     const efi = volume('efi.img', 'WEIR-EFI', EFI_MIB);
-    efi.folder('EFI');
-    efi.folder('EFI/BOOT');
+    efi.folders('EFI', 'EFI/BOOT');
     efi.put(program, 'EFI/BOOT/BOOTX64.EFI');
     const readme = join(work, 'readme.txt');
     writeFileSync(readme, SEED_README);
@@ -104,26 +103,6 @@ function head(disk: string): Buffer {
     closeSync(file);
   }
   return gzipSync(bytes, { level: 9 });
-}
-
-class Fat {
-  readonly #environment: Readonly<Record<string, string>>;
-
-  constructor(
-    readonly path: string,
-    { label, mib, epoch }: { label: string; mib: number; epoch: number },
-  ) {
-    this.#environment = { SOURCE_DATE_EPOCH: String(epoch) };
-    command('mkfs.vfat', ['--invariant', '-n', label, '-C', path, String(mib * 1024)]);
-  }
-
-  folder(name: string): void {
-    command('mmd', ['-i', this.path, `::${name}`], { environment: this.#environment });
-  }
-
-  put(source: string, target: string): void {
-    command('mcopy', ['-i', this.path, source, `::${target}`], { environment: this.#environment });
-  }
 }
 
 function iso(

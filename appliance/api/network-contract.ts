@@ -1,5 +1,7 @@
 /** What the control API says of the unit's own network. Part of contract.ts. */
 
+import type { HostKey } from '../config/support.js';
+
 /** Who set an address or a route; `unit`: Weir, by `unit.network`. */
 export type SetBy =
   'unit' | 'service' | 'virtual-router' | 'kernel' | 'router-advertisement' | 'dhcp' | 'other';
@@ -29,16 +31,18 @@ export interface NetworkInterfaceRow {
   /** Hosts on its link that are known. */
   readonly neighbours: number;
   /** Since the interface is there; null where the kernel counts nothing. */
-  readonly counters: {
-    readonly rxPackets: number;
-    readonly txPackets: number;
-    readonly rxBytes: number;
-    readonly txBytes: number;
-    readonly rxErrors: number;
-    readonly txErrors: number;
-    readonly rxDropped: number;
-    readonly txDropped: number;
-  } | null;
+  readonly counters: LinkCounters | null;
+}
+
+export interface LinkCounters {
+  readonly rxPackets: number;
+  readonly txPackets: number;
+  readonly rxBytes: number;
+  readonly txBytes: number;
+  readonly rxErrors: number;
+  readonly txErrors: number;
+  readonly rxDropped: number;
+  readonly txDropped: number;
 }
 
 export interface NetworkRouteRow {
@@ -53,7 +57,7 @@ export interface NetworkRouteRow {
 }
 
 /** Keys of `unit` that this daemon carries out on its host. */
-export type HostPart = 'interfaces' | 'routes' | 'dns' | 'ntp' | 'time-zone' | 'keyboard' | 'ssh';
+export type HostPart = HostKey;
 
 export interface NetworkView {
   readonly host: readonly HostPart[];

@@ -6,6 +6,7 @@ import type { NetworkState } from '../net/own/plan.js';
 import { OWN_ADDRESS, OWN_ROUTE } from '../net/own/wire.js';
 import { ADDRESS_ORIGIN, HELD_ORIGIN } from '../net/service-addresses.js';
 import type { Neighbour } from '../net/wire.js';
+import { macText } from './views.js';
 
 const MOST_ROUTES = 1000;
 
@@ -53,10 +54,7 @@ function interfaceRow(
   return {
     ...{ name, mtu, up, carrier: running, counters },
     kind: link.loopback ? 'loopback' : link.kind === '' ? 'hardware' : link.kind,
-    mac:
-      mac.length === 6 && !link.loopback
-        ? (Buffer.from(mac).toString('hex').match(/../g) ?? []).join(':')
-        : null,
+    mac: mac.length === 6 && !link.loopback ? macText(mac) : null,
     master: link.master === 0 ? null : nameOf(link.master),
     vlan: vlan === null ? null : { link: nameOf(vlan.parent), id: vlan.id },
     management: unit?.network?.management === name,

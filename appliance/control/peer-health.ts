@@ -59,17 +59,12 @@ export class PeerHealth {
         events.append({ kind: 'pair', severity: 'error', message, subject: { peer: this.#peer } });
       },
     });
-    this.#stop = pair.onSession((session) => {
-      this.#exchange.attach(session);
-      if (session.links.length > 0) this.#exchange.together();
-    });
+    this.#stop = this.#exchange.follow(pair);
   }
 
   /** What happens to the pair. */
   heard(news: PairNews): void {
-    if (news.what === 'together') this.#exchange.together();
-    if (news.what === 'alone') this.#exchange.apart();
-    if (news.what === 'left') this.#exchange.attach(null);
+    this.#exchange.heard(news);
   }
 
   /** The probes of this unit say something else of a member. */

@@ -16,8 +16,8 @@ export interface TuningParts extends HardwareParts {
 
 export function tuner(parts: TuningParts): Tuner {
   return new Tuner({
-    advise: ({ name }) =>
-      hardwareReport(parts).interfaces.find((one) => one.name === name)?.checks ?? null,
+    advise: () =>
+      new Map(hardwareReport(parts).interfaces.map(({ name, checks }) => [name, checks])),
     attached: ({ name, index }) =>
       parts.datapath.current({ interfaceName: name, interfaceIndex: index }) !== null,
     run: async (program, words) => {

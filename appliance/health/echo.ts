@@ -7,32 +7,23 @@ import { randomFillSync, randomInt } from 'node:crypto';
 import { IcmpSocket } from '../../native/ffi/icmp-socket.js';
 import { SystemError } from '../../native/ffi/libc.js';
 import type { Poller } from '../../native/ffi/poller.js';
+import type { EchoRow } from '../api/network-contract.js';
 import { formatAddress, type IpAddress } from '../config/address-codec.js';
 import { formatDuration } from '../config/units-of-measure.js';
-import { answerTypes, decodeAnswer, encodeRequest, TOKEN_BYTES } from './echo-packet.js';
+import { answerTypes, decodeAnswer, encodeRequest, same, TOKEN_BYTES } from './echo-packet.js';
 import { failureOf } from './verdict.js';
-
-export interface Echo {
-  /** Who answered; null: nobody. */
-  readonly from: string | null;
-  /** Milliseconds; null when nothing came. */
-  readonly ms: number | null;
-  readonly result: 'reply' | 'expired' | 'unreachable' | 'silent' | 'failed';
-  /** A few words. */
-  readonly text: string;
-}
 
 /** @param hops most routers on the way; null: as the system has it. Never rejects. */
 export function echo(
   poller: Poller,
   to: IpAddress,
   options: { readonly timeoutMs: number; readonly hops: number | null },
-): Promise<Echo> {
+): Promise<EchoRow> {
   const { timeoutMs, hops } = options;
   return new Promise((resolve) => {
     let socket: IcmpSocket | null = null;
     let timer: NodeJS.Timeout | null = null;
-    const finish = (answer: Echo): void => {
+    const finish = (answer: EchoRow): void => {
       if (timer !== null) clearTimeout(timer);
       if (socket !== null) {
         poller.remove(socket.fd);
@@ -42,7 +33,7 @@ export function echo(
         resolve(answer);
       }
     };
-    const failed = (error: Error): Echo => ({
+    const failed = (error: Error): EchoRow => ({
       ...{ from: null, ms: null, result: 'failed' },
       text: failureOf(error).reason,
     });
@@ -87,8 +78,4 @@ export function echo(
       finish(failed(error));
     }
   });
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -19,7 +19,7 @@ import {
 } from '../config/address-codec.js';
 import type { MonitorSettings } from '../config/schema.js';
 import type { Cancellation } from './cancellation.js';
-import { answerTypes, decodeAnswer, encodeRequest, TOKEN_BYTES } from './echo-packet.js';
+import { answerTypes, decodeAnswer, encodeRequest, same, TOKEN_BYTES } from './echo-packet.js';
 import type { ProbeResult } from './state-machine.js';
 import { failureOf, race, type Finish } from './verdict.js';
 
@@ -154,8 +154,4 @@ class Channel {
     if (answer.destination === undefined || !same(answer.destination, to.bytes)) return;
     finish('fail', `${answer.reason ?? 'unreachable'}, says ${formatAddress(from)}`);
   }
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }

@@ -79,8 +79,7 @@ export class UnitSettings {
   /** Whether a member is being tested: the program then looks for probes and their answers. */
   setProbing(probing: boolean): void {
     this.#probing = probing;
-    const held = settings.decode(this.#written);
-    this.#put(settings.encode({ ...held, probing: Number(probing) }), this.#natServices);
+    this.#change({ probing: Number(probing) });
   }
 
   get natHalf(): number {
@@ -90,15 +89,13 @@ export class UnitSettings {
   /** Which ports full nat takes from now on: the even or the odd ones. Flows keep theirs. */
   setNatHalf(half: 0 | 1): void {
     this.#natHalf = half;
-    const held = settings.decode(this.#written);
-    this.#put(settings.encode({ ...held, nat_half: half }), this.#natServices);
+    this.#change({ nat_half: half });
   }
 
   /** The running pass of the mirror (native/bpf/mirror.h); 0: nobody is told of flows. */
   setMirror(pass: number): void {
     this.#mirror = pass;
-    const held = settings.decode(this.#written);
-    this.#put(settings.encode({ ...held, mirror: pass }), this.#natServices);
+    this.#change({ mirror: pass });
   }
 
   /**
@@ -107,12 +104,12 @@ export class UnitSettings {
    */
   setOwnMacs(macs: readonly Uint8Array[]): void {
     this.#ownMacs = macs.length > OWN_MACS ? [] : macs;
+    this.#change({ own_macs_known: Number(this.#ownMacs.length > 0), own_macs: this.#ownMacs });
+  }
+
+  #change(change: Partial<ReturnType<typeof settings.decode>>): void {
     const held = settings.decode(this.#written);
-    const known = Number(this.#ownMacs.length > 0);
-    this.#put(
-      settings.encode({ ...held, own_macs_known: known, own_macs: this.#ownMacs }),
-      this.#natServices,
-    );
+    this.#put(settings.encode({ ...held, ...change }), this.#natServices);
   }
 
   #put(bytes: Uint8Array, natServices: number): void {

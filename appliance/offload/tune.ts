@@ -22,8 +22,8 @@ export interface TuneEvent {
 }
 
 export interface TunerParts {
-  /** Null: the interface went away. */
-  readonly advise: (link: LinkToTune) => readonly HardwareCheck[] | null;
+  /** Of all interfaces that are there, by name. */
+  readonly advise: () => ReadonlyMap<string, readonly HardwareCheck[]>;
   readonly attached: (link: LinkToTune) => boolean;
   /** Rejects with the program's words. */
   readonly run: (program: string, words: readonly string[]) => Promise<void>;
@@ -40,15 +40,15 @@ export class Tuner {
 
   /** Those that were not seen before. What fails is told, and no reason not to go on. */
   async before(links: readonly LinkToTune[]): Promise<void> {
-    for (const link of links) {
-      if (this.#done.has(link.index)) continue;
-      this.#done.add(link.index);
-      if (!this.#parts.attached(link)) await this.#tune(link);
-    }
+    const fresh = links.filter(({ index }) => !this.#done.has(index));
+    for (const { index } of fresh) this.#done.add(index);
+    const idle = fresh.filter((link) => !this.#parts.attached(link));
+    if (idle.length === 0) return;
+    const advice = this.#parts.advise();
+    for (const link of idle) await this.#tune(link, advice.get(link.name) ?? []);
   }
 
-  async #tune(link: LinkToTune): Promise<void> {
-    const checks = this.#parts.advise(link) ?? [];
+  async #tune(link: LinkToTune, checks: readonly HardwareCheck[]): Promise<void> {
     for (const { subject, state, command, wanted, why } of checks) {
       if (state !== 'change' || command === null || subject === 'mtu') continue;
       const told = { interface: link.name };

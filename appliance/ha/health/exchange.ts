@@ -10,7 +10,9 @@
  * Invariant: nothing is told on: each unit tells what it saw itself.
  */
 import { z } from 'zod';
+import type { Pair } from '../pair/pair.js';
 import type { SessionChannel } from '../pair/session.js';
+import type { PairNews } from '../pair/state.js';
 
 export const CHANNEL = 'health';
 /** Statements in a message. */
@@ -59,6 +61,21 @@ export class HealthExchange {
   constructor(options: HealthExchangeOptions) {
     this.#options = options;
     this.#name = options.channel ?? CHANNEL;
+  }
+
+  /** Goes by each session with the other unit, the one that is there at once. Returns what ends that. */
+  follow(pair: Pick<Pair, 'onSession'>): () => void {
+    return pair.onSession((session) => {
+      this.attach(session);
+      if (session.links.length > 0) this.together();
+    });
+  }
+
+  /** What happens to the pair. */
+  heard(news: PairNews): void {
+    if (news.what === 'together') this.together();
+    if (news.what === 'alone') this.apart();
+    if (news.what === 'left') this.attach(null);
   }
 
   /** Goes by this session from now on; null: by none. */

@@ -65,11 +65,6 @@ export class OwnNetwork {
     return this.#inTurn(() => this.#settle());
   }
 
-  /** The network as it is now. */
-  state(): Promise<NetworkState> {
-    return readNetwork(this.#socket());
-  }
-
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);

@@ -10,6 +10,7 @@ import {
   splitAttributes,
   type Attribute,
 } from '../../../native/ffi/netlink-message.js';
+import type { LinkCounters } from '../../api/network-contract.js';
 import { formatAddress, type Family, type IpAddress } from '../../config/address-codec.js';
 import type { BondHashPolicy, BondMode } from '../../config/network.js';
 import { decodeLink, decodeRoute, type Link } from '../wire.js';
@@ -72,17 +73,6 @@ export interface BondState {
   readonly lacpRate: number;
   /** Index of the preferred port; 0: none. */
   readonly primary: number;
-}
-
-export interface LinkCounters {
-  readonly rxPackets: number;
-  readonly txPackets: number;
-  readonly rxBytes: number;
-  readonly txBytes: number;
-  readonly rxErrors: number;
-  readonly txErrors: number;
-  readonly rxDropped: number;
-  readonly txDropped: number;
 }
 
 export interface OwnLink extends Link {

@@ -26,7 +26,7 @@ export const NO_RULES = `table ${TABLE}; delete table ${TABLE}`;
 /** For nft -f: takes the place of what was there; without an interface for management nothing is left. */
 export function managementRules(unit: Unit): string {
   const name = unit.network?.management;
-  const anew = `table ${TABLE}\ndelete table ${TABLE}\n`;
+  const anew = `${NO_RULES}\n`;
   if (name === undefined) return anew;
   const { tcp, udp } = openPorts(unit);
   return `${anew}table ${TABLE} {

@@ -9,6 +9,7 @@
  *   once, which changes nothing here: the answer is how the other one learns the name of this run.
  * - What the other one says is the newest of what came over any path.
  */
+import { same } from '../acceptance.js';
 import {
   decodeHeartbeat,
   encodeHeartbeat,
@@ -218,10 +219,6 @@ const FRESH = { heardAt: -Infinity, number: 0n, alive: false, waited: false };
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }
 
 function text({ name, interface: on, local, remote }: PathSettings): string {
