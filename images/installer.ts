@@ -119,6 +119,8 @@ function iso(
       ...['--grub2-mbr', join(GRUB_LIBRARY, 'i386-pc/boot_hybrid.img'), '--mbr-force-bootable'],
       ...['-append_partition', '2', '0xef', efi, '-append_partition', '3', '0x0c', seed],
       '-appended_part_as_gpt',
+      // Else they are of the moment of the build, and no two media have the same bytes.
+      ...['--set_all_file_dates', `=${epoch}`],
       // UEFI: the same program from both.
       ...['-eltorito-alt-boot', '-e', '--interval:appended_partition_2:all::', '-no-emul-boot'],
       tree,
