@@ -24,3 +24,9 @@ function findRoot(start: string): string {
 
 /** The folder that holds package.json: the checkout, or the place where the appliance is installed. */
 export const projectRoot: string = findRoot(dirname(fileURLToPath(import.meta.url)));
+
+/**
+ * A compiled file, or a folder of them, by its path in the sources: `appliance/l7/worker/main.js`. In an
+ * image modules are joined, so only programs have files of their own.
+ */
+export const compiled = (path: string): string => join(projectRoot, 'build', path);

@@ -1,15 +1,19 @@
-/** Weir itself as it is installed in a slot: compiled code without tests, and what it needs of npm. */
-import { cpSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+/** Weir itself as it is installed in a slot: its programs, and what they need of npm. */
+import { cpSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { projectRoot } from '../appliance/paths.js';
 import { command, commandLines } from './command.js';
+import { joinModules } from './join.js';
 
 /** Where Weir is in a slot. */
 export const PRODUCT = 'usr/lib/weir';
 
 const KEPT = ['package.json', 'LICENSE', 'firmware-profiles', 'appliance/config'];
-const COMPILED = ['appliance', 'native', 'tui'];
+/** For the kernel. */
+const OBJECTS = ['weir.bpf.o', 'decap.bpf.o'];
+/** Of packages whose code is in Weir's own files: who wrote it, and on which terms. */
+const TERMS = /^(|package\.json|(licen[cs]e|copying|notice|authors)[^/]*)$/i;
 /** Of npm packages: sources that are compiled already, what people read, what compilers read. */
 const UNUSED = /\.(md|markdown|map|[cm]?ts|flow|cc?|cpp|h|hpp|gypi?|mk|o|a)$/;
 /** The same as folders of a package; deeper ones of these names may be code. */
@@ -26,6 +30,9 @@ export function isUsed(name: string, path: string): boolean {
     (name === 'better-sqlite3' && COMPILING.test(path))
   );
 }
+
+/** Whether a file of a package says whose it is, and on which terms. */
+const isTerms = (_name: string, path: string): boolean => TERMS.test(path);
 
 export interface NpmPackage {
   readonly name: string;
@@ -67,11 +74,12 @@ export function installProduct(root: string, packages: readonly NpmPackage[]): v
   };
   mkdirSync(target, { recursive: true });
   for (const path of KEPT) copy(path, (source) => !source.endsWith('.ts'));
-  for (const folder of COMPILED) copy(join('build', folder), (source) => !source.endsWith('.map'));
-  rmSync(join(target, 'build/native/bpf/bench.bpf.o'), { force: true });
+  for (const name of OBJECTS) copy(join('build/native/bpf', name), () => true);
+  const joined = joinModules(join(target, 'build'));
   // A package below another one comes by itself, or not at all when it is for development.
   for (const { name, folder } of packages) {
-    copy(folder, (source) => isUsed(name, relative(join(projectRoot, folder), source)));
+    const kept = joined.has(name) ? isTerms : isUsed;
+    copy(folder, (source) => kept(name, relative(join(projectRoot, folder), source)));
   }
   // The debugging information is as large as the code.
   const addon = join(target, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');

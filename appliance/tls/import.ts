@@ -3,6 +3,7 @@
  * any number of iterations. Octets of keys are handed over, not cloned, and wiped by who has them last.
  */
 import { Worker } from 'node:worker_threads';
+import { compiled } from '../paths.js';
 import { CertificateError, type CertificateErrorCode } from './errors.js';
 import type { Material, MaterialOptions } from './material.js';
 
@@ -27,7 +28,7 @@ export async function importMaterial(
 ): Promise<Material> {
   // Handed over rather than cloned, which would leave the octets in memory that nobody wipes.
   const given = new Uint8Array(bytes);
-  const worker = new Worker(new URL('./import-thread.js', import.meta.url), {
+  const worker = new Worker(compiled('appliance/tls/import-thread.js'), {
     workerData: { bytes: given, options },
     transferList: [given.buffer],
     resourceLimits: { maxOldGenerationSizeMb: MEMORY_MIB },

@@ -6,9 +6,10 @@
  * forgotten, however the daemon ends.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { compiled } from '../../paths.js';
 import type { MemorySizes } from '../worker/memory.js';
 import { writeWhole } from '../../whole-file.js';
 
@@ -66,20 +67,25 @@ export function writeState(path: string, now: TierState): void {
   writeWhole(path, JSON.stringify(now));
 }
 
-const l7 = join(import.meta.dirname, '..');
+const l7 = compiled('appliance/l7');
 const layoutFolders = ['balance', 'limits', 'telemetry'];
+/** Where modules are joined: it names those that it loads by what is in them. */
+const program = join('worker', 'main.js');
 
-/** Names how memory is laid out: equal only where the code that lays it out is, and the sizes. */
-export function layoutOf(sizes: MemorySizes): string {
-  const hash = createHash('sha256');
+function layoutFiles(): string[] {
   const files = layoutFolders.flatMap((folder) =>
     readdirSync(join(l7, folder))
       .filter((name) => name.endsWith('.js'))
       .sort()
       .map((name) => join(folder, name)),
   );
-  const others = [join('tls', 'session-table.js'), join('worker', 'memory.js')];
-  for (const file of [...files, ...others]) {
+  return [...files, join('tls', 'session-table.js'), join('worker', 'memory.js')];
+}
+
+/** Names how memory is laid out: equal only where the code that lays it out is, and the sizes. */
+export function layoutOf(sizes: MemorySizes): string {
+  const hash = createHash('sha256');
+  for (const file of existsSync(join(l7, 'balance')) ? layoutFiles() : [program]) {
     hash.update(file).update(readFileSync(join(l7, file)));
   }
   return hash.update(JSON.stringify(sizes)).digest('hex');

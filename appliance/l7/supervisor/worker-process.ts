@@ -4,11 +4,11 @@
  * Invariant: `onExit` is called once, when the process is gone, whatever ended it.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { close, SystemError } from '../../../native/ffi/libc.js';
 import { packetPair, receivePacket, sendPacket } from '../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../native/ffi/poller.js';
+import { compiled } from '../../paths.js';
 import type { FromWorker, ToWorker } from '../worker/messages.js';
 
 export interface WorkerProcessOptions {
@@ -19,7 +19,7 @@ export interface WorkerProcessOptions {
   readonly onExit: (how: string) => void;
 }
 
-const entry = join(import.meta.dirname, '..', 'worker', 'main.js');
+const entry = compiled('appliance/l7/worker/main.js');
 /** The secure heap is for private keys, some 500 bytes to 2 KiB each: locked, and in no core file. */
 const NODE_OPTIONS = [
   '--max-semi-space-size=8',

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { close } from '../../../../native/ffi/libc.js';
 import { beginningOf, bootId, copyDescriptor, openProcess } from '../../../../native/ffi/pidfd.js';
+import { compiled } from '../../../paths.js';
 import { writeWhole } from '../../../whole-file.js';
 
 const state = z.strictObject({
@@ -96,7 +97,7 @@ let known: string | null = null;
 /** Names the code of this tier. As it was when it was first asked for, which is when it was loaded. */
 function build(): string {
   if (known !== null) return known;
-  const root = join(import.meta.dirname, '..');
+  const root = compiled('appliance/ha/vrrp');
   const hash = createHash('sha256');
   for (const name of (readdirSync(root, { recursive: true }) as string[]).sort()) {
     if (name.endsWith('.js')) hash.update(name).update(readFileSync(join(root, name)));

@@ -5,15 +5,15 @@
  * that is a problem that is told.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
 import { eventfd, signalEventfd, SystemError } from '../../../../native/ffi/libc.js';
 import { openProcess } from '../../../../native/ffi/pidfd.js';
 import { monotonicNow } from '../../../../native/ffi/timer.js';
+import { compiled } from '../../../paths.js';
 import { GUARD_LOOKS_MS } from './guard.js';
 import { Lease, type Farewell } from './lease.js';
 import { REALTIME_NODE_OPTIONS } from './wishes.js';
 
-const entry = join(import.meta.dirname, 'guard-main.js');
+const entry = compiled('appliance/ha/vrrp/speaker/guard-main.js');
 /** Twice in a row unseen: after a pause of the whole unit its guard may just not have had its turn. */
 const CHECK_MS = 4 * GUARD_LOOKS_MS;
 const AGAIN_MS = 1000;

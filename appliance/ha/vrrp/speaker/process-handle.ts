@@ -1,9 +1,9 @@
 /** A speaker's process, whether this process started it or an earlier parent did. */
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { close } from '../../../../native/ffi/libc.js';
 import { signalProcess } from '../../../../native/ffi/pidfd.js';
 import type { Poller } from '../../../../native/ffi/poller.js';
+import { compiled } from '../../../paths.js';
 import { REALTIME_NODE_OPTIONS } from './wishes.js';
 
 export interface ProcessHandle {
@@ -15,7 +15,7 @@ export interface ProcessHandle {
   leave(): void;
 }
 
-const entry = join(import.meta.dirname, 'main.js');
+const entry = compiled('appliance/ha/vrrp/speaker/main.js');
 /** Longest line that is passed on. */
 const LINE = 4096;
 const SIGKILL = 9;
