@@ -150,7 +150,7 @@ const groups = z
       name: z.string().min(1),
       routers: z.array(router).min(1),
       priority: z.int().min(1).max(255),
-      preempt: z.boolean(),
+      preempt: z.enum(['weaker', 'unfit', 'none']),
       preemptDelay: z.number().min(0),
       tracked: z.array(
         z.strictObject({
