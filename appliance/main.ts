@@ -384,7 +384,10 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => sticky?.close());
-    const speaker = { poller, stateFile: join(options.runDir, VRRP_STATE) };
+    const speaker = {
+      ...{ poller, stateFile: join(options.runDir, VRRP_STATE) },
+      elsewhere: tier.datapath.elsewhere,
+    };
     paths = new HeartbeatPaths({
       ...{ pair, network, store: pairStore },
       machineKey: () => MachineKey.open(options.stateDir, false),

@@ -9,13 +9,14 @@ import { z } from 'zod';
 import { interfaceName, name } from './basics.js';
 import { familyOf } from './addresses.js';
 import { duration, prefix, refuseRepeats, unicastAddress } from './fields.js';
+import { LEAST_PRIORITY } from './least-priority.js';
 import { quote } from './words.js';
 
 /** Ids that follow first-id, itself among them. */
 const OWN_IDS = 4;
 const interval = () => duration({ min: '10ms', max: '40s' });
 const version = () => z.literal([3, 2]);
-const unitPriority = z.int().min(1).max(254);
+const unitPriority = z.int().min(LEAST_PRIORITY).max(254);
 
 export const virtualRouterSchema = z
   .strictObject({
@@ -46,7 +47,7 @@ export const virtualRouterSchema = z
       .record(name(), unitPriority)
       .optional()
       .describe(
-        'Instead of it, the priority of each unit by its name; of those left out it is 100.',
+        'Instead of it, the priority of each unit by its name; of those left out it is 100. Units that are unfit have less than 10.',
       ),
     group: name()
       .optional()
@@ -161,7 +162,9 @@ export const pairSchema = z
     preempt: z
       .boolean()
       .default(true)
-      .describe('Whether a unit takes its addresses back when it returns.'),
+      .describe(
+        'Whether a unit takes its addresses back when it returns. Without it, it leaves them where they are, unless the other unit is unfit.',
+      ),
     'preempt-delay': duration({ min: '0s', max: '1h' })
       .prefault('5s')
       .describe(

@@ -115,7 +115,7 @@ export function compilePair(input: PairInput): PairTables {
   );
   return {
     // What the other one holds has flows that would be lost here.
-    groups: awaitsFlows ? groups.map((group) => ({ ...group, preempt: false })) : groups,
+    groups: awaitsFlows ? groups.map((group) => ({ ...group, preempt: 'none' })) : groups,
     shared: shared.sort(),
     interfaces: [...new Set(interfaces)].sort(),
     ways: waysOf(pair),
@@ -308,7 +308,7 @@ function groupText(
     name,
     routers,
     priority,
-    preempt: pair.preempt,
+    preempt: pair.preempt ? 'weaker' : 'unfit',
     preemptDelay: pair['preempt-delay'],
     tracked: [
       ...TRACKED.flatMap((what) => tracked(what, pair.tracking[what])),

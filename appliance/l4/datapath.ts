@@ -63,6 +63,7 @@ const TABLES: readonly { readonly name: string; readonly needs?: string }[] = [
   { name: 'drops' },
   { name: 'totals' },
   { name: 'settings' },
+  { name: 'elsewhere' },
   { name: 'ports' },
   { name: 'events' },
   { name: 'mirror' },
@@ -240,6 +241,11 @@ export class Datapath {
   /** The program that takes what the other unit tells (native/bpf/mirror_take.h). */
   get mirrorTake(): BpfProgram {
     return this.#object.program(MIRROR_TAKE);
+  }
+
+  /** Descriptor of the table of virtual routers that another unit has, which the speaker writes. */
+  get elsewhere(): number {
+    return this.#object.map('elsewhere').fd;
   }
 
   /** When the counters began, milliseconds since 1970: the age of their pin. */

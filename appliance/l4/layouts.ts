@@ -22,8 +22,8 @@ import {
 export const CHUNK_SLOTS = 8;
 /** Rows of addresses that full nat speaks from: so many of each family. */
 export const MAX_NAT_ADDRESSES = 64;
-/** MAC addresses of the unit that the program compares with. */
-export const OWN_MACS = 8;
+/** Places for MAC addresses of the unit, which the program finds by a product (own-mac-places.ts). */
+export const OWN_MACS = 256;
 /** Ports that an address of full nat has towards each member: every second one from 1,024 on. */
 export const NAT_PORTS = (65_536 - 1024) / 2;
 
@@ -160,6 +160,7 @@ export const settings = new Struct('weir_settings', {
   half_open: u32,
   mirror: u32,
   own_macs_known: u32,
+  own_macs_factor: u64,
   own_macs: macs(OWN_MACS),
 });
 

@@ -107,7 +107,7 @@ export const mac: FieldType<Uint8Array> = {
   },
 };
 
-/** So many MAC addresses, 8 bytes each with two zeros behind; fewer: zeros. */
+/** So many MAC addresses, 8 bytes each with two zeros behind. */
 export function macs(room: number): FieldType<readonly Uint8Array[]> {
   const at = (view: DataView, offset: number, row: number): Uint8Array =>
     new Uint8Array(view.buffer, view.byteOffset + offset + 8 * row, 6);
@@ -115,14 +115,10 @@ export function macs(room: number): FieldType<readonly Uint8Array[]> {
     size: 8 * room,
     align: 8,
     read: (view, offset) =>
-      Array.from({ length: room }, (_, row) => Uint8Array.from(at(view, offset, row))).filter(
-        (bytes) => bytes.some((byte) => byte !== 0),
-      ),
+      Array.from({ length: room }, (_, row) => Uint8Array.from(at(view, offset, row))),
     write: (view, offset, value) => {
-      if (value.length > room) throw new RangeError(`no room for ${value.length} MAC addresses`);
-      for (let row = 0; row < room; row += 1) {
-        at(view, offset, row).set(value[row] ?? new Uint8Array(6));
-      }
+      if (value.length !== room) throw new RangeError(`${value.length} MAC addresses, not ${room}`);
+      for (const [row, bytes] of value.entries()) at(view, offset, row).set(bytes);
     },
   };
 }

@@ -5,7 +5,8 @@
  */
 import type { L4Unit } from '../control/tables.js';
 import type { KernelTables } from './kernel-tables.js';
-import { MAX_NAT_ADDRESSES, natAddress, OWN_MACS, settings } from './layouts.js';
+import { MAX_NAT_ADDRESSES, natAddress, settings } from './layouts.js';
+import { placeOwnMacs } from './own-mac-places.js';
 
 export interface UnitSettingsOptions {
   readonly eventsPerSecond: number;
@@ -30,7 +31,6 @@ export class UnitSettings {
   #probing = false;
   #mirror = 0;
   #natHalf: number;
-  #ownMacs: readonly Uint8Array[] = [];
 
   constructor(kernel: KernelTables, options: UnitSettingsOptions) {
     this.#kernel = kernel;
@@ -56,7 +56,9 @@ export class UnitSettings {
       this.#writeNatAddress(MAX_NAT_ADDRESSES + index, address);
     });
     const source4 = splitPrefix(unit.tunnelSource4);
+    const { own_macs_known, own_macs_factor, own_macs } = settings.decode(this.#written);
     const bytes = settings.encode({
+      ...{ own_macs_known, own_macs_factor, own_macs },
       events_per_second: this.#options.eventsPerSecond,
       nat_services: natServices,
       hash_seed: this.#options.hashSeed,
@@ -70,8 +72,6 @@ export class UnitSettings {
       probing: Number(this.#probing),
       half_open: this.#options.halfOpen ?? HALF_OPEN,
       mirror: this.#mirror,
-      own_macs_known: Number(this.#ownMacs.length > 0),
-      own_macs: this.#ownMacs,
     });
     this.#put(bytes, natServices);
   }
@@ -103,8 +103,13 @@ export class UnitSettings {
    * there is room for: all frames are looked at.
    */
   setOwnMacs(macs: readonly Uint8Array[]): void {
-    this.#ownMacs = macs.length > OWN_MACS ? [] : macs;
-    this.#change({ own_macs_known: Number(this.#ownMacs.length > 0), own_macs: this.#ownMacs });
+    const now = settings.decode(this.#written);
+    const places = placeOwnMacs(macs, now.own_macs_factor);
+    // A packet may meet the new factor with old places: until both are there, all frames are looked at.
+    if (places?.factor !== now.own_macs_factor) this.#change({ own_macs_known: 0 });
+    if (places === null) return;
+    this.#change({ own_macs_factor: places.factor, own_macs: places.macs });
+    this.#change({ own_macs_known: 1 });
   }
 
   #change(change: Partial<ReturnType<typeof settings.decode>>): void {

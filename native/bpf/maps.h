@@ -289,6 +289,18 @@ struct {
 	__type(value, struct weir_settings);
 } settings SEC(".maps");
 
+/*
+ * Virtual routers that this unit does not hold. Written by its speaker through shared memory, so
+ * that who becomes master serves before the daemon knows.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weir_elsewhere);
+} elsewhere SEC(".maps");
+
 /* Interfaces that packets may leave by, each under its own index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);

@@ -419,11 +419,19 @@ struct weir_event {
 	__u8 zero[2];
 };
 
-/* MAC addresses of this unit that settings have room for. */
-#define WEIR_OWN_MACS 8
+/* Places of own_macs. A MAC address is at the first byte of its product with the factor, alone. */
+#define WEIR_OWN_MACS 256
 /* 00:00:5e:00:01 and :02, the first five bytes of a virtual router's, read as a number. */
 #define WEIR_ROUTER_MAC4 0x01005e0000ULL
 #define WEIR_ROUTER_MAC6 0x02005e0000ULL
+
+/* Virtual routers of one family that have a MAC address of their own. */
+#define WEIR_ROUTERS 256
+
+/* By id, those of IPv4 and then those of IPv6; 1: another unit has it. */
+struct weir_elsewhere {
+	__u8 router[2 * WEIR_ROUTERS];
+};
 
 struct weir_settings {
 	__u32 events_per_second; /* a CPU; further events are counted, not sent */
@@ -440,6 +448,7 @@ struct weir_settings {
 	__u32 half_open; /* a CPU, service and second: handshakes left open before SYNs get cookies */
 	__u32 mirror;  /* the running pass (mirror.h); 0: nobody is told of flows */
 	__u32 own_macs_known; /* 1: only frames for own_macs, and for virtual routers, are looked at */
+	__u64 own_macs_factor;
 	__u64 own_macs[WEIR_OWN_MACS]; /* 6 bytes in network order, then zeros; 0: none */
 };
 

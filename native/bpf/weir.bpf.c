@@ -146,22 +146,26 @@ static __always_inline __u64 same48(__u64 one, __u64 other)
 /*
  * Whether the frame is for this unit. An interface in promiscuous mode is given what a switch
  * floods, for the other unit of a pair too. MAC addresses of virtual routers (RFC 9568 §7.3) count
- * always: who has just become master serves before the daemon knows. Without branches, as above.
+ * unless the speaker says that another unit has them. Without branches, as above; a function
+ * of its own, since the stack below weir_xdp has no room for what it keeps.
  */
-static __always_inline __u64 is_mine(const struct ethhdr *ethernet)
+static __noinline __u64 is_mine(const struct ethhdr *ethernet)
 {
-	struct weir_settings *tuning = tuning_get();
 	__u64 to = *(const move64 *)ethernet->h_dest & ((1ULL << 48) - 1);
-	__u64 router = to & ((1ULL << 40) - 1), mine;
+	__u64 prefix = to & ((1ULL << 40) - 1), mine, router6, router;
+	struct weir_elsewhere *others;
+	struct weir_settings *tuning;
+	__u32 row = 0;
 
-	if (!tuning)
+	tuning = bpf_map_lookup_elem(&settings, &row);
+	others = bpf_map_lookup_elem(&elsewhere, &row);
+	if (!tuning || !others)
 		return 1;
-	mine = (tuning->own_macs_known ^ 1) | same48(router, WEIR_ROUTER_MAC4) |
-	       same48(router, WEIR_ROUTER_MAC6);
-#pragma unroll
-	for (int row = 0; row < WEIR_OWN_MACS; row++)
-		mine |= same48(to, tuning->own_macs[row]);
-	return mine;
+	router6 = same48(prefix, WEIR_ROUTER_MAC6);
+	router = router6 | same48(prefix, WEIR_ROUTER_MAC4);
+	mine = (tuning->own_macs_known ^ 1) | router |
+	       same48(to, tuning->own_macs[(to * tuning->own_macs_factor) >> 56]);
+	return mine & ~(router & others->router[router6 << 8 | to >> 40]);
 }
 
 SEC("xdp")

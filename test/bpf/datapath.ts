@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import type { BpfMap } from '../../native/ffi/libbpf.js';
 import { BpfObject, possibleCpus, type TestResult } from '../../native/ffi/libbpf.js';
 import { RingBuffer } from '../../native/ffi/ringbuf.js';
+import { settings as settingsLayout } from '../../appliance/l4/layouts.js';
+import { placeOwnMacs } from '../../appliance/l4/own-mac-places.js';
 import { addressBytes, macBytes, mappedBytes, type Protocol } from './packets.js';
 
 export const objectPath = fileURLToPath(new URL('../../native/bpf/weir.bpf.o', import.meta.url));
@@ -275,7 +277,7 @@ export class Datapath {
     /** MAC addresses that frames for the unit have; left out: any. */
     readonly ownMacs?: readonly string[];
   }): void {
-    const bytes = new Uint8Array(128);
+    const bytes = new Uint8Array(settingsLayout.size);
     const view = new DataView(bytes.buffer);
     const addresses = values.natAddresses ?? [];
     const six = addresses.filter((address) => address.includes(':'));
@@ -293,7 +295,9 @@ export class Datapath {
     view.setUint32(52, values.halfOpen ?? 1000, true);
     view.setUint32(56, values.mirror ?? 0, true);
     view.setUint32(60, Number(values.ownMacs !== undefined), true);
-    (values.ownMacs ?? []).forEach((mac, row) => bytes.set(macBytes(mac), 64 + 8 * row));
+    const places = placeOwnMacs((values.ownMacs ?? []).map(macBytes), 0n);
+    view.setBigUint64(64, places?.factor ?? 0n, true);
+    places?.macs.forEach((mac, place) => bytes.set(mac, 72 + 8 * place));
     four.forEach((address, row) => {
       this.map('nat_addresses').update(u32(row), mappedBytes(address));
     });

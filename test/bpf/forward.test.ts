@@ -67,10 +67,31 @@ for (const combination of combinations) {
       expectPass(path, frame(to(mac)));
     }
     assert.is(path.serviceCounters(3).packets, 1, 'packets counted for the service');
-    // Whoever has become master serves before anybody has told the program.
-    scene.expectAt(scene.home, to('00:00:5e:00:01:33'));
-    scene.expectAt(scene.home, to('00:00:5e:00:02:33'));
     scene.expectAt(scene.home, to(other));
+    const router4 = '00:00:5e:00:01:33';
+    const router6 = '00:00:5e:00:02:33';
+    const held = (from: readonly string[]): void => {
+      for (const mac of [router4, router6]) {
+        if (from.includes(mac)) scene.expectAt(scene.home, to(mac));
+        else expectPass(path, frame(to(mac)));
+      }
+      // Nobody has said anything of this one.
+      scene.expectAt(scene.home, to('00:00:5e:00:01:34'));
+    };
+    held([router4, router6]);
+    const elsewhere = new Uint8Array(512);
+    elsewhere[0x33] = 1;
+    path.map('elsewhere').update(Uint8Array.of(0, 0, 0, 0), elsewhere);
+    held([router6]);
+    elsewhere[256 + 0x33] = 1;
+    path.map('elsewhere').update(Uint8Array.of(0, 0, 0, 0), elsewhere);
+    held([]);
+    path.map('elsewhere').update(Uint8Array.of(0, 0, 0, 0), new Uint8Array(512));
+    held([router4, router6]);
+    const many = Array.from({ length: 63 }, (_, at) => `02:00:00:00:01:${(at + 16).toString(16)}`);
+    path.settings({ errorsPerSecond: 0, natAddresses, ownMacs: [unitMac, ...many] });
+    for (const mac of [unitMac, ...many]) scene.expectAt(scene.home, to(mac));
+    expectPass(path, frame(to(other)));
     path.settings({ errorsPerSecond: 0, natAddresses });
     scene.expectAt(scene.home, to('02:00:00:00:00:78'));
   });

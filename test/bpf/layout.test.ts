@@ -199,8 +199,10 @@ const layouts: Readonly<Record<string, readonly (readonly [string, number, numbe
     ['half_open', 52, 4],
     ['mirror', 56, 4],
     ['own_macs_known', 60, 4],
-    ['own_macs', 64, 64],
+    ['own_macs_factor', 64, 8],
+    ['own_macs', 72, 2048],
   ],
+  weir_elsewhere: [['router', 0, 512]],
   weir_cookies: [
     ['second_ns', 0, 8],
     ['until_ns', 8, 8],

@@ -3,12 +3,22 @@
  * questions were answered. In real time. Arguments: the port, and the addresses, of one family or both.
  *
  * Invariant: a gap is counted in its own times of asking, from the last question that was answered
- * before to the first that was answered after, so that a late reading of answers adds nothing.
+ * before to the first that was answered after, so that a late reading of answers adds nothing. They
+ * are read before the next questions: a client that woke for each would take a CPU from the units.
  */
-import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { readAddress } from '../../appliance/config/address-codec.js';
+import {
+  AF_INET,
+  AF_INET6,
+  receive,
+  sendTo,
+  SOCK_DGRAM,
+  socket,
+  SystemError,
+} from '../../native/ffi/libc.js';
 import { Poller } from '../../native/ffi/poller.js';
 import { runInRealTime } from '../../native/ffi/realtime.js';
+import { sockaddr, sockaddrBytes } from '../../native/ffi/socket-address.js';
 import { monotonicNow, Timer } from '../../native/ffi/timer.js';
 
 export type ToProbe = { readonly kind: 'mark' } | { readonly kind: 'gaps' };
@@ -42,25 +52,43 @@ const say = (message: FromProbe): void => {
 };
 
 runInRealTime(PRIORITY);
-const sockets = addresses.map((address, index) => {
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-  socket.on('message', (answer) => {
-    const number = answer.readUInt32LE(0);
-    const seen = answered[index];
-    if (seen !== undefined && number < next && number >= next - MOST) seen[number % MOST] = 1;
-  });
-  // An address that nobody holds, or that is said to be unreachable: a question without an answer.
-  socket.on('error', () => undefined);
-  return socket;
+const targets = addresses.map((text) => {
+  const bytes = readAddress(text)?.bytes;
+  if (bytes === undefined) throw new Error(`${text} is no address`);
+  const [family, domain] = bytes.length === 4 ? ([4, AF_INET] as const) : ([6, AF_INET6] as const);
+  const to = Uint8Array.from(sockaddr(family, bytes, Number(port)));
+  return { fd: socket(domain, SOCK_DGRAM, 0), to };
 });
+const question = Buffer.alloc(64);
+const answer = Buffer.alloc(64);
+const from = Buffer.alloc(sockaddrBytes[6]);
+
+/** Where an address has no route or nobody holds it, a question has no answer. */
+function tried<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof SystemError && error.code !== 'EBADF') return null;
+    throw error;
+  }
+}
+
+function hear(): void {
+  for (const [index, { fd }] of targets.entries()) {
+    const seen = answered[index] as Uint8Array;
+    while (tried(() => receive(fd, answer, from)) !== null) {
+      const number = answer.readUInt32LE(0);
+      if (number < next && number >= next - MOST) seen[number % MOST] = 1;
+    }
+  }
+}
 
 function ask(): void {
-  const question = Buffer.alloc(64);
   question.writeUInt32LE(next, 0);
   sentAt[next % MOST] = monotonicNow();
-  for (const [index, address] of addresses.entries()) {
+  for (const [index, { fd, to }] of targets.entries()) {
     (answered[index] as Uint8Array)[next % MOST] = 0;
-    sockets[index]?.send(question, Number(port), address, () => undefined);
+    tried(() => sendTo(fd, question, to));
   }
   next += 1;
 }
@@ -72,6 +100,7 @@ function begin(): void {
   let due = monotonicNow() + PERIOD_MS;
   poller.add(timer.fd, () => {
     timer.rest();
+    hear();
     ask();
     due = Math.max(due + PERIOD_MS, monotonicNow());
     timer.set(due);
@@ -95,14 +124,8 @@ function gapsOf(seen: Uint8Array): Gap[] {
   return gaps;
 }
 
-let bound = 0;
-for (const socket of sockets) {
-  socket.bind(0, () => {
-    bound += 1;
-    if (bound === sockets.length) begin();
-  });
-}
 process.on('message', (message: ToProbe) => {
+  hear();
   if (message.kind === 'gaps') say({ kind: 'gaps', gaps: answered.map(gapsOf) });
   else {
     mark = Math.max(0, next - RECENT_MS);
@@ -110,3 +133,4 @@ process.on('message', (message: ToProbe) => {
   }
 });
 process.on('disconnect', () => process.exit(0));
+begin();

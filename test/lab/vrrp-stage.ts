@@ -436,7 +436,7 @@ export function groupText(router: Partial<RouterText>, group: Partial<GroupText>
   return {
     name: 'web',
     priority: 100,
-    preempt: true,
+    preempt: 'weaker',
     preemptDelay: 0,
     tracked: [],
     routers: [

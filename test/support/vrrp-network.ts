@@ -48,7 +48,7 @@ export function groupOf(part: Partial<GroupSettings> = {}): GroupSettings {
     name: 'web',
     routers: [routerOf()],
     priority: 100,
-    preempt: true,
+    preempt: 'weaker',
     preemptDelay: 0,
     tracked: [],
     ...part,

@@ -399,7 +399,7 @@ export class VrrpEngine {
       became: (role, why, at) => this.#became(entry, role, why, at),
       contested: (at) => announcer.contested(at),
       vacated: (at) => announcer.vacated(at),
-      mayPreempt: (at, sank) => entry.group.mayPreempt(at, sank),
+      mayPreempt: (at, than, sank) => entry.group.mayPreempt(at, than, sank),
       content: () => entry.group.content(),
     });
     const entry: Entry = {

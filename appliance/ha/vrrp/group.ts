@@ -8,7 +8,7 @@
  */
 import { groupKey } from './paths/heartbeat.js';
 import type { GroupSettings } from './settings.js';
-import { standing, type Standing } from './tracking.js';
+import { isUnfit, standing, type Standing } from './tracking.js';
 import type { Role, VirtualRouter } from './virtual-router.js';
 import { OWNER_PRIORITY } from './packet.js';
 
@@ -28,11 +28,15 @@ export class Group {
     this.key = groupKey(settings.name);
   }
 
-  /** `sank`: the master has become weaker than it was, which nobody waits for. */
-  mayPreempt(now: number, sank: boolean): boolean {
+  /**
+   * A weaker master of this priority was heard. `sank`: it has become weaker than it was, which nobody
+   * waits for.
+   */
+  mayPreempt(now: number, priority: number, sank: boolean): boolean {
     const { preempt, preemptDelay } = this.settings;
     if (sank) this.#weakerSince = -Infinity;
-    if (!preempt) return this.#weakerSince === -Infinity;
+    const worse = preempt === 'weaker' || (isUnfit(priority) && !isUnfit(this.priority));
+    if (preempt === 'none' || !worse) return this.#weakerSince === -Infinity;
     this.#weakerSince ??= now;
     return now >= this.#weakerSince + preemptDelay;
   }

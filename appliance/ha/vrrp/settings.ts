@@ -48,8 +48,12 @@ export interface GroupSettings {
   readonly routers: readonly RouterSettings[];
   /** 1 to 254; 255 for the unit that owns the addresses. */
   readonly priority: number;
-  readonly preempt: boolean;
-  /** How long a weaker master is left alone before it is replaced. */
+  /**
+   * Which weaker masters are replaced: all of them; only one that is unfit (`unfit`); or none that
+   * already was weaker when it was first heard. One that sinks is, in any case.
+   */
+  readonly preempt: 'weaker' | 'unfit' | 'none';
+  /** How long such a master is left alone before that. */
   readonly preemptDelay: number;
   readonly tracked: readonly Tracked[];
 }

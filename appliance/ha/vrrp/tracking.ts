@@ -1,4 +1,5 @@
 /** What is tracked makes of the priority that was configured the one that counts now. Pure. */
+import { LEAST_PRIORITY } from '../../config/least-priority.js';
 import { FAREWELL_PRIORITY, OWNER_PRIORITY } from './packet.js';
 import type { Tracked } from './settings.js';
 
@@ -9,6 +10,11 @@ export type Standing =
 
 /** What is left of a priority at least: 2 to 9, one for each 32 of it. */
 const LEVEL = 5;
+
+/** Whether a priority is that of a unit that has lost what it needs, and holds only if nobody else does. */
+export function isUnfit(priority: number): boolean {
+  return priority < LEAST_PRIORITY && priority !== FAREWELL_PRIORITY;
+}
 
 /**
  * What is not in `states` is well: nobody has said otherwise. Weights only lower it, and of two units

@@ -42,8 +42,8 @@ export interface RouterPort {
   contested(now: number): void;
   /** Somebody else who may have announced them has just given them up. */
   vacated(now: number): void;
-  /** Whether a weaker master may be replaced now. `sank`: it was stronger when it was last heard. */
-  mayPreempt(now: number, sank: boolean): boolean;
+  /** Whether a weaker master of this priority may be replaced now. `sank`: it was stronger when it was last heard. */
+  mayPreempt(now: number, priority: number, sank: boolean): boolean;
   /** A master was heard that is left alone. */
   content(): void;
 }
@@ -203,7 +203,7 @@ export class VirtualRouter {
     this.#heardAt = now;
     const sank = priority < this.#masterPriority && priority !== FAREWELL_PRIORITY;
     this.#masterPriority = priority;
-    if (priority < this.#priority && this.#port.mayPreempt(now, sank)) return;
+    if (priority < this.#priority && this.#port.mayPreempt(now, priority, sank)) return;
     if (priority >= this.#priority) this.#port.content();
     this.#masterInterval = interval;
     this.#wait(now);

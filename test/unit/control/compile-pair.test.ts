@@ -119,7 +119,7 @@ test('usual settings, and those of the document', () => {
   const [usual] = compiled('a', 'b', ['10.0.0.80']).groups;
   assert.is(usual?.routers[0]?.interval, 30);
   assert.is(usual?.routers[0]?.version, 3);
-  assert.is(usual?.preempt, true);
+  assert.is(usual?.preempt, 'weaker');
   assert.is(usual?.preemptDelay, 5000);
   assert.equal(
     usual?.tracked.map(({ name, weight }) => [name, weight]),
@@ -160,7 +160,7 @@ test('usual settings, and those of the document', () => {
       ['interface eth9', 'fault'],
     ],
   );
-  assert.is(groups[0]?.preempt, false);
+  assert.is(groups[0]?.preempt, 'unfit');
 });
 
 test('routers of the document run without a pairing, and take their addresses from the shares', () => {
@@ -299,12 +299,12 @@ test('a unit takes nothing back before it knows the flows of the other one', () 
   const early = withNat('a', 'b', ['10.0.0.11'], [], false);
   assert.equal(
     [early.awaitsFlows, ...early.groups.map(({ preempt }) => preempt)],
-    [true, false, false],
+    [true, 'none', 'none'],
   );
   const ready = withNat('a', 'b', ['10.0.0.11'], []);
   assert.equal(
     [ready.awaitsFlows, ...ready.groups.map(({ preempt }) => preempt)],
-    [false, true, true],
+    [false, 'weaker', 'weaker'],
   );
 });
 

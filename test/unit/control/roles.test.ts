@@ -20,7 +20,7 @@ const test = suite('roles');
 type Hears = Parameters<RolesOptions['start']>[0];
 
 const group = (name: string, router = name): GroupText => ({
-  ...{ name, priority: 200, preempt: true, preemptDelay: 0 },
+  ...{ name, priority: 200, preempt: 'weaker', preemptDelay: 0 },
   routers: [
     {
       ...{ name: router, interface: 'eth0', vrid: 5, family: 4, version: 3, interval: 30 },

@@ -122,7 +122,7 @@ for (const how of ['process', 'machine'] as const) {
     for (const interval of INTERVALS) {
       for (const still of [100, 300, 1000, 3000, 10_000]) {
         for (const who of [0, 1]) {
-          for (const preempt of [true, false]) {
+          for (const preempt of ['weaker', 'unfit', 'none'] as const) {
             const network = atPeace([200, 100], interval, still + interval + who, { preempt });
             const frozen = unit(network, who);
             frozen.freeze(how);
@@ -209,7 +209,7 @@ test('of a group on two networks, one of which is cut, no part moves; all of it 
 test('a way that one unit loses moves the addresses; one that both have lost leaves them', () => {
   const tracked = [{ name: 'neighbour 10.0.0.1', weight: 253 }];
   for (const interval of INTERVALS) {
-    for (const preempt of [true, false]) {
+    for (const preempt of ['weaker', 'unfit', 'none'] as const) {
       const network = atPeace([200, 100], interval, 3, { tracked, preempt });
       const track = (index: number, well: boolean): void => {
         const one = unit(network, index);
@@ -245,7 +245,7 @@ function history(s: number): void {
   const { random } = network;
   network.delay = [0, (interval * random(5)) / 20];
   const priorities = network.units.map(() => 2 + random(253));
-  const preempt = random(3) > 0;
+  const preempt = (['weaker', 'unfit', 'none'] as const)[random(3)] ?? 'weaker';
   const pair = random(2) === 0;
   const router = routerOf({ interval });
   const other = routerOf({ interval, name: 'other', vrid: 52 });

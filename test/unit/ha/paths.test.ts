@@ -4,7 +4,7 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { AnnouncementSettings } from '../../../appliance/ha/vrrp/settings.js';
+import type { AnnouncementSettings, GroupSettings } from '../../../appliance/ha/vrrp/settings.js';
 import { heartbeats } from '../../../appliance/ha/vrrp/paths/settings.js';
 import { groupOf, linkOf, pathsOf, routerOf, VrrpNetwork } from '../../support/vrrp-network.js';
 
@@ -20,7 +20,7 @@ function pair(
   interval: number,
   s: number,
   announcements: AnnouncementSettings = forReasons,
-  preempt = true,
+  preempt: GroupSettings['preempt'] = 'weaker',
 ): VrrpNetwork {
   const network = new VrrpNetwork(2, s, announcements);
   const names = ['cable', 'lan'];
@@ -187,7 +187,8 @@ test('a unit that stands still and goes on changes the owner at most once more',
 /** Anything may happen, and then nothing more does. */
 function history(s: number): void {
   const interval = INTERVALS[s % INTERVALS.length] ?? 100;
-  const network = pair(interval, s, { repeats: [100], refresh: 10 * interval }, s % 3 !== 0);
+  const preempt = (['unfit', 'weaker', 'none'] as const)[s % 3];
+  const network = pair(interval, s, { repeats: [100], refresh: 10 * interval }, preempt);
   const { random } = network;
   const did: string[] = [];
   for (let act = 0; act < 25; act += 1) {

@@ -194,8 +194,9 @@ test('as master it uses its own interval again', () => {
 
 test('a weaker master is not waited for; without preemption it is', () => {
   for (const [preempt, deadline] of [
-    [true, DOWN],
-    [false, 1000 + DOWN],
+    ['weaker', DOWN],
+    ['unfit', 1000 + DOWN],
+    ['none', 1000 + DOWN],
   ] as const) {
     const bench = new Bench([groupOf({ preempt })]);
     bench.pass(1000);
@@ -227,7 +228,11 @@ test('preemption waits for its delay, silence does not', () => {
 });
 
 test('a master that becomes weaker is not waited for, whatever is said of preemption', () => {
-  for (const settings of [{ preemptDelay: 60_000 }, { preempt: false }]) {
+  for (const settings of [
+    { preemptDelay: 60_000 },
+    { preempt: 'unfit' },
+    { preempt: 'none' },
+  ] as const) {
     const bench = new Bench([groupOf(settings)]);
     for (const [at, priority, deadline] of [
       [1000, 200, 1000 + DOWN],
@@ -243,6 +248,46 @@ test('a master that becomes weaker is not waited for, whatever is said of preemp
       assert.is(bench.engine.deadline, deadline, `${JSON.stringify(settings)} at ${at}`);
     }
   }
+});
+
+test('a master that is unfit is replaced without preemption too, by one that is fit', () => {
+  const tracked = [{ name: 'workers', weight: 253 }] as const;
+  for (const [preempt, own, master, replaced] of [
+    ['unfit', 'fit', 8, true],
+    ['unfit', 'fit', 9, true],
+    ['unfit', 'fit', 10, false],
+    // As if neither were.
+    ['unfit', 'unfit', 2, false],
+    ['none', 'fit', 8, false],
+    ['weaker', 'fit', 10, true],
+  ] as const) {
+    // It was so when this one began: nobody saw it sink.
+    const bench = new Bench([groupOf({ preempt, preemptDelay: 2000, tracked })]);
+    bench.engine.track('workers', own === 'fit', 0);
+    for (let at = 1000; at <= 10_000; at += 1000) {
+      bench.pass(at);
+      if (bench.role() === 'backup') bench.hear({ priority: master });
+    }
+    const why = `preempt ${preempt}, own ${own}, master ${master}`;
+    assert.is(bench.role(), replaced ? 'master' : 'backup', why);
+    // The delay counts from the first that was heard, at 1000.
+    if (replaced) assert.is(bench.sent[0]?.at, 2000 + DOWN, why);
+  }
+});
+
+test('a backup that becomes fit replaces a master that is not, without preemption too', () => {
+  const tracked = [{ name: 'workers', weight: 253 }] as const;
+  const bench = new Bench([groupOf({ preempt: 'unfit', tracked })]);
+  bench.engine.track('workers', false, 0);
+  for (let at = 1000; at <= 5000; at += 1000) {
+    bench.pass(at);
+    bench.hear({ priority: 2 });
+  }
+  assert.is(bench.role(), 'backup');
+  bench.engine.track('workers', true, bench.now);
+  bench.hear({ priority: 2 });
+  bench.pass(5000 + 4000);
+  assert.is(bench.role(), 'master');
 });
 
 test('a master that gives up is followed after the skew', () => {

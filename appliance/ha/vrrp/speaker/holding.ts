@@ -38,8 +38,9 @@ export class Holding {
     this.#options = options;
   }
 
-  get empty(): boolean {
-    return this.#routers.length === 0;
+  /** What was last said to be held. */
+  get routers(): readonly RouterSettings[] {
+    return this.#routers;
   }
 
   /** Names of routers whose addresses are just being put on. */

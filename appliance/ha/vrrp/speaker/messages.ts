@@ -40,7 +40,10 @@ export type PathsText = Omit<PathsSettings, 'key' | 'paths'> & {
 export type ToSpeaker =
   /** Said by who adopts it. Answered by `loaded`, the roles, and what goes wrong. */
   | { readonly kind: 'adopt' }
-  /** SettingsText as JSON in the descriptor beside the message: these, and no others. */
+  /**
+   * SettingsText as JSON in the descriptor beside the message: these, and no others. A second
+   * descriptor is for Elsewhere.follow().
+   */
   | { readonly kind: 'configure' }
   /** Something that is tracked is well, or is not. */
   | { readonly kind: 'track'; readonly name: string; readonly well: boolean }
@@ -150,7 +153,7 @@ const groups = z
       name: z.string().min(1),
       routers: z.array(router).min(1),
       priority: z.int().min(1).max(255),
-      preempt: z.boolean(),
+      preempt: z.enum(['weaker', 'unfit', 'none']),
       preemptDelay: z.number().min(0),
       tracked: z.array(
         z.strictObject({

@@ -6,7 +6,7 @@
  * - Who speaks on the channel that lies ready is the parent from then on, whoever was it before.
  * - Without a parent the speaker goes on for ORPHAN_MS, and not at all where nobody could adopt it.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { close as closeDescriptor, SystemError } from '../../../../native/ffi/libc.js';
 import { packetPair, receivePacket, sendPacket } from '../../../../native/ffi/packet-channel.js';
 import type { Poller } from '../../../../native/ffi/poller.js';
@@ -21,7 +21,7 @@ export type Told = ReturnType<typeof parseToSpeaker>;
 export class Parent {
   readonly #poller: Poller;
   readonly #stateFile: string | null;
-  readonly #onMessage: (message: Told, beside: readonly string[]) => void;
+  readonly #onMessage: (message: Told, beside: readonly number[]) => void;
   readonly #onGone: (why: string) => void;
   #channel: number;
   /** Both ends of the channel that lies ready. */
@@ -33,7 +33,8 @@ export class Parent {
     readonly poller: Poller;
     readonly channel: number;
     readonly stateFile: string | null;
-    readonly onMessage: (message: Told, beside: readonly string[]) => void;
+    /** `beside`: descriptors, which it closes. */
+    readonly onMessage: (message: Told, beside: readonly number[]) => void;
     /** Nobody is there any more, and nobody comes. */
     readonly onGone: (why: string) => void;
   }) {
@@ -116,12 +117,7 @@ export class Parent {
         }
         return;
       }
-      const beside = packet.descriptors.map((fd) => {
-        const text = readFileSync(fd, 'utf8');
-        closeDescriptor(fd);
-        return text;
-      });
-      this.#onMessage(parseToSpeaker(packet.data), beside);
+      this.#onMessage(parseToSpeaker(packet.data), packet.descriptors);
     }
   }
 }

@@ -38,6 +38,8 @@ export interface SpeakerProcessOptions {
    * speaker ends with its parent.
    */
   readonly stateFile?: string;
+  /** Of the fast path, for Elsewhere.follow(): a descriptor of the caller's. */
+  readonly elsewhere?: number;
   readonly onMessage: (message: FromSpeaker) => void;
   /** A line that the process wrote. */
   readonly onOutput: (line: string) => void;
@@ -133,7 +135,11 @@ export class SpeakerProcess {
     const text: SettingsText = { groups, paths };
     const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(text)));
     try {
-      this.#send({ kind: 'configure' }, [settings]);
+      const { elsewhere } = this.#options;
+      this.#send({ kind: 'configure' }, [
+        settings,
+        ...(elsewhere === undefined ? [] : [elsewhere]),
+      ]);
     } finally {
       close(settings);
     }

@@ -10,7 +10,8 @@
  * - Without a parent it gives up everything and ends, at once or after a time (parent.ts): nobody
  *   could tell it anything any more.
  */
-import { SystemError } from '../../../../native/ffi/libc.js';
+import { readFileSync } from 'node:fs';
+import { close, SystemError } from '../../../../native/ffi/libc.js';
 import { Poller } from '../../../../native/ffi/poller.js';
 import { monotonicNow, Timer } from '../../../../native/ffi/timer.js';
 import { VrrpEngine, type Outgoing } from '../engine.js';
@@ -20,6 +21,7 @@ import { usualAnnouncements, type GroupSettings, type RouterSettings } from '../
 import { virtualMac } from '../virtual-mac.js';
 import { HeldAddresses } from './addresses.js';
 import { Announcing } from './announcing.js';
+import { Elsewhere } from './elsewhere.js';
 import { Following } from './following.js';
 import { Holding, type Announcement } from './holding.js';
 import { Interfaces } from './interfaces.js';
@@ -59,6 +61,7 @@ export class Speaker {
   readonly #clock = new TurnClock(monotonicNow);
   readonly #announcing: Announcing;
   readonly #holding: Holding;
+  readonly #elsewhere = new Elsewhere();
   readonly #engine: VrrpEngine;
   readonly #interfaces: Interfaces;
   readonly #addresses: HeldAddresses;
@@ -128,6 +131,7 @@ export class Speaker {
       announce: (announcement) => this.#announcing.send(announcement),
       onSent: () => this.#clock.mark('sending'),
       onPlaced: () => {
+        if (!this.#holding.placing) this.#elsewhere.settled(this.#holding.routers);
         this.#tellPeer();
         this.#renewLease();
       },
@@ -219,6 +223,8 @@ export class Speaker {
     this.#guard.close();
     if (this.#putBack !== null) clearTimeout(this.#putBack);
     await this.#addresses.hold([]);
+    this.#elsewhere.settled([]);
+    this.#elsewhere.close();
     await this.#macs.want([]);
     this.#sockets.close();
     this.#paths.close();
@@ -228,13 +234,13 @@ export class Speaker {
     this.#timer.close();
   }
 
-  #obey(message: Told, beside: readonly string[]): void {
+  #obey(message: Told, beside: readonly number[]): void {
     switch (message.kind) {
       case 'adopt':
         this.#tellAll();
         break;
       case 'configure':
-        this.#configure(JSON.parse(beside[0] ?? 'null'));
+        this.#configure(beside);
         break;
       case 'track':
         this.#act((now) => this.#engine.track(message.name, message.well, now));
@@ -275,18 +281,25 @@ export class Speaker {
     } while (from < routers.length);
   }
 
-  #configure(said: unknown): void {
-    const settings = parseSettings(said);
+  #configure([text, memory = null]: readonly (number | null)[]): void {
+    const settings = parseSettings(JSON.parse(readFileSync(text ?? -1, 'utf8')));
+    close(text ?? -1);
     if (typeof settings === 'string') {
+      if (memory !== null) close(memory);
       this.#tell({ kind: 'refused', reason: settings });
       return;
     }
     this.#groups = settings.groups;
+    this.#elsewhere.follow(
+      memory,
+      settings.groups.flatMap(({ routers }) => routers),
+    );
     this.#paths.configure(settings.paths);
     this.#act((now) => {
       this.#following.follow(this.#groups, now);
       this.#engine.configure(settings.groups, now);
     });
+    if (!this.#holding.placing) this.#elsewhere.settled(this.#holding.routers);
     this.#followMacs();
     this.#onConfigured();
     this.#clock.reset();
@@ -336,7 +349,10 @@ export class Speaker {
     const [outgoing, announcements] = [this.#outgoing, this.#announcements];
     [this.#outgoing, this.#announcements] = [[], []];
     const held = this.#leaving === null ? this.#engine.held() : this.#leaving.held;
-    if (!this.#holding.same(held)) this.#guard.farewells = this.#farewells();
+    if (!this.#holding.same(held)) {
+      this.#guard.farewells = this.#farewells();
+      this.#elsewhere.here(held);
+    }
     this.#holding.carryOut(held, outgoing, announcements);
     this.#clock.mark('placing');
     this.#tellPeer();
@@ -422,7 +438,7 @@ export class Speaker {
 
   /** Another program may have taken an address off. */
   #putBackLater(): void {
-    if (this.#putBack !== null || this.#holding.empty) return;
+    if (this.#putBack !== null || this.#holding.routers.length === 0) return;
     this.#putBack = setTimeout(() => {
       this.#putBack = null;
       if (!this.#ended) this.#holding.repair();

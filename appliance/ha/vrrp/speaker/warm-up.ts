@@ -46,7 +46,7 @@ const group: GroupSettings = {
   name: 'warm-up',
   routers: [router],
   priority: 100,
-  preempt: true,
+  preempt: 'weaker',
   preemptDelay: 0,
   tracked: [],
 };
