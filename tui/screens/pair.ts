@@ -81,7 +81,7 @@ export function pairSheet(model: Model): Sheet {
   const paired = (pair.value?.peer ?? null) !== null;
   const keys = paired
     ? 'f fail over the selected router  F all  u take back  P prefer  L leave'
-    : 'i invite another unit: shows a code  p join the one that shows it  (root only)';
+    : 'i invite another unit: shows a code  p join the one that shows it';
   return sheet<RouterRow>(model, {
     rows: routers.value,
     problem: routers.problem,
