@@ -348,6 +348,15 @@ test('dash --once prints the overview as text', () =>
     assert.match(ran.out, /event 2/);
   }));
 
+test('dash --once says what the unit of a pair is of each virtual router', () =>
+  withApi(async ({ socket, daemon }) => {
+    daemon.current = { ...STATUS, role: 'master', routers: { master: 1, backup: 1, down: 0 } };
+    const ran = await weir(['dash', '--once', '--ascii'], { socket });
+    assert.match(ran.out, /^Pair -+ no other unit *$/m);
+    assert.match(ran.out, /^even\/eth0\/ipv4 +master +this unit +10\.0\.0\.80 10\.0\.0\.82$/m);
+    assert.match(ran.out, /^odd\/eth0\/ipv4 +backup, given up +10\.0\.0\.3 +10\.0\.0\.81$/m);
+  }));
+
 test('dash --once without a daemon ends with 3', () =>
   withFolder(async (folder) => {
     const ran = await weir(['dash', '--once'], { socket: `${folder}/none.sock` });
