@@ -1,7 +1,7 @@
 /** Which unit of a pair holds which addresses: as a table, and in few lines for the overview. */
 import type { RouterRow, Status } from '../../appliance/api/contract.js';
 import { duration } from '../../appliance/cli/format.js';
-import { routerLine } from '../../appliance/cli/show-routers.js';
+import { routerLine } from '../../appliance/cli/pair-standing.js';
 import { fit, heading, span, widthOf, type Line, type Style } from '../frame.js';
 import { answerOf, type Model } from '../model.js';
 import type { Column } from '../table.js';
