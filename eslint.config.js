@@ -188,7 +188,7 @@ export default defineConfig(
     // command's.
     regex: othersThan('tui', 'config', 'api').replace(
       '|cli|',
-      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|network-text|pair-text|reach-text|secret-file|upgrade-text)\\.js)|',
+      '|cli(?!/(client|exit-codes|format|changes|cert-(files|path|text)|sparkline|live-text|hardware-text|network-text|pair-(standing|text)|reach-text|secret-file|upgrade-text)\\.js)|',
     ),
     allowTypeImports: true,
     message: 'The dashboard speaks to the daemon over its socket, and to nothing else.',

@@ -40,6 +40,7 @@ const PAST_EVENTS = [
 const SELDOM: ReadonlySet<Topic> = new Set<Topic>([
   ...([
     'tiers',
+    'routers',
     'revisions',
     'revision',
     'certificates',

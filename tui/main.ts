@@ -6,6 +6,7 @@
  */
 import { Agent } from 'node:http';
 import { Client } from '../appliance/cli/client.js';
+import { ASSUMED } from './asked-size.js';
 import { Feed } from './feed.js';
 import type { Look } from './frame.js';
 import { livePath } from './live.js';
@@ -44,6 +45,8 @@ const FRAME_MS = 80;
 
 const NOT_SUSPENDED = 'Not suspended: whatever started the dashboard would wait for it. q leaves.';
 
+const UNSIZED = `The terminal tells no size: ${ASSUMED.columns}x${ASSUMED.rows} is assumed; stty rows N cols N sets it.`;
+
 /** By signal(7) and the shell's custom: 128 and the signal's number. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -78,6 +81,7 @@ export const runDashboard: RunDashboard = (options) =>
       onKey: (key) => guarded(() => dispatch({ type: 'key', key })),
       onMouse: (mouse) => guarded(() => dispatch({ type: 'mouse', mouse })),
       onSize: () => guarded(() => dispatch({ type: 'size', size: terminal.size() })),
+      onUnsized: () => guarded(() => dispatch({ type: 'done', text: UNSIZED })),
       onGone: () => end(SIGNALS.SIGHUP),
     });
     let model: Model = firstModel({

@@ -472,6 +472,11 @@ function configuring({
   ];
 }
 
+/** Whether there is anything to say of another unit. */
+export function isPaired({ replication, routers }: Status): boolean {
+  return replication !== null || routers.master + routers.backup + routers.down > 0;
+}
+
 export function wanted(
   model: Pick<Model, 'place' | 'overlay' | 'data' | 'draft' | 'link' | 'wizardOffered'>,
 ): Topic[] {
@@ -481,11 +486,15 @@ export function wanted(
   const role = model.data.me?.value?.role ?? 'administrator';
   // To others it is refused, and each refusal would be written down.
   const shown = SHOWN[place.screen].filter((one) => one !== 'audit' || role === 'administrator');
+  const status = model.data.status?.value ?? null;
+  const pair: readonly Topic[] =
+    place.screen === 'overview' && status !== null && isPaired(status) ? ['routers'] : [];
   return [
     ...new Set<Topic>([
       ...(['status', 'services', 'me'] as const),
       ...first,
       ...shown,
+      ...pair,
       ...named,
       ...configuring(model),
     ]),

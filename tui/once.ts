@@ -7,8 +7,9 @@ import { USUAL_EVENT_KINDS, type EventRow } from '../appliance/api/contract.js';
 import { duration } from '../appliance/cli/format.js';
 import { serviceColumns } from './columns.js';
 import { heading, span, textOf, type Line, type Look } from './frame.js';
-import { firstModel, OVERVIEW, pathOf, type Answers, type Model } from './model.js';
+import { firstModel, isPaired, OVERVIEW, pathOf, type Answers, type Model } from './model.js';
 import { byHealth, eventLine, problemLines } from './screens/overview.js';
+import { pairBlock } from './screens/roles.js';
 import { carried, whole } from './screens/tiers.js';
 
 const EVENTS_SHOWN = 10;
@@ -27,12 +28,14 @@ export type PrintOverview = (options: OnceOptions) => Promise<string>;
 export const overviewText: PrintOverview = async ({ socket, secret, look, columns, now }) => {
   const client = new Client(socket);
   client.secret = secret;
-  const ask = <T extends 'status' | 'services' | 'tiers'>(topic: T): Promise<Answers[T]> =>
-    client.json<Answers[T]>({ path: pathOf(topic, OVERVIEW) });
-  const [status, services, tiers, events] = await Promise.all([
+  const ask = <T extends 'status' | 'services' | 'tiers' | 'routers'>(
+    topic: T,
+  ): Promise<Answers[T]> => client.json<Answers[T]>({ path: pathOf(topic, OVERVIEW) });
+  const [status, services, tiers, routers, events] = await Promise.all([
     ask('status'),
     ask('services'),
     ask('tiers'),
+    ask('routers'),
     client.json<EventRow[]>({
       path: '/v1/events',
       query: { limit: EVENTS_SHOWN, kind: USUAL_EVENT_KINDS.join() },
@@ -46,6 +49,7 @@ export const overviewText: PrintOverview = async ({ socket, secret, look, column
       status: answer('/v1/status', status),
       services: answer('/v1/services', services),
       tiers: answer('/v1/tiers', tiers),
+      routers: answer('/v1/routers', routers),
     },
   };
   const head: Line[] = [
@@ -59,6 +63,7 @@ export const overviewText: PrintOverview = async ({ socket, secret, look, column
   const columnsShown = serviceColumns(model).filter(({ title }) => !title.startsWith('BITS, LAST'));
   return textOf([
     ...head,
+    ...(isPaired(status) ? [[], ...pairBlock(model, status, columns, Infinity)] : []),
     [],
     heading(look, 'Services', columns),
     ...(services.length === 0

@@ -10,6 +10,7 @@ import blessed from 'blessed';
 import { PassThrough } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { emitKeypressEvents, type Interface } from 'node:readline';
+import { AskedSize } from './asked-size.js';
 import type { Line, Look, Size, Style } from './frame.js';
 import type { Key } from './keys.js';
 import { MOUSE_OFF, MOUSE_ON, MouseFilter, type Mouse } from './mouse.js';
@@ -50,6 +51,8 @@ export interface TerminalOptions {
   readonly onKey: (key: Key) => void;
   readonly onMouse: (mouse: Mouse) => void;
   readonly onSize: () => void;
+  /** It has none, and did not tell any when it was asked. */
+  readonly onUnsized: () => void;
   /** There is no terminal any more. */
   readonly onGone: () => void;
 }
@@ -107,8 +110,16 @@ export function attributesOf({ colours }: Look, style: Style): number {
 }
 
 export function openTerminal(options: TerminalOptions): Terminal {
-  const { look, onKey, onMouse, onSize, onGone } = options;
+  const { look, onKey, onMouse, onSize, onUnsized, onGone } = options;
   const { stdin, stdout } = process;
+  const keys = new PassThrough();
+  // Raw first: the answer to its question is for nobody's eyes.
+  stdin.setRawMode(true);
+  const asked = new AskedSize({
+    stdout,
+    onRest: (chunk) => onChunk(chunk),
+    onSilence: onUnsized,
+  });
   const screen = blessed.screen({
     terminal: options.name,
     // Keys are read below.
@@ -121,17 +132,17 @@ export function openTerminal(options: TerminalOptions): Terminal {
   // Frames are in characters that the terminal shows already.
   screen.tput.unicode = true;
   screen.tput.brokenACS = true;
-  const size = (): Size => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 });
+  const size = (): Size => ({ columns: stdout.columns, rows: stdout.rows });
 
   const onKeypress = (typed: string | undefined, key: ReadlineKey): void =>
     onKey(keyOf(typed, key));
-  const keys = new PassThrough();
   const filter = new MouseFilter();
   const decoder = new StringDecoder('utf8');
   const marks = /^(xterm|screen|tmux|rxvt|st-|alacritty|foot|kitty)/.test(options.name);
   let reports = false;
   let waiting: NodeJS.Timeout | null = null;
-  const onData = (chunk: Buffer): void => {
+  const onData = (chunk: Buffer): void => onChunk(asked.take(chunk));
+  const onChunk = (chunk: Buffer): void => {
     if (waiting !== null) clearTimeout(waiting);
     waiting = null;
     if (!reports) {
@@ -147,7 +158,6 @@ export function openTerminal(options: TerminalOptions): Terminal {
   emitKeypressEvents(keys, { escapeCodeTimeout: ESCAPE_MS } as unknown as Interface);
   keys.on('keypress', onKeypress);
   stdin.on('data', onData);
-  stdin.setRawMode(true);
   stdin.resume();
   stdin.on('end', onGone);
   stdin.on('error', onGone);
@@ -202,6 +212,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
       if (!open) return;
       open = false;
       if (waiting !== null) clearTimeout(waiting);
+      asked.close();
       keys.off('keypress', onKeypress);
       stdin.off('data', onData);
       stdin.off('end', onGone);

@@ -51,6 +51,7 @@ export class Gate {
   readonly #originOf: (request: FastifyRequest) => Origin;
   readonly #identities = new WeakMap<FastifyRequest, Identity>();
   readonly #reasons = new WeakMap<FastifyRequest, string>();
+  readonly #looks = new WeakSet<FastifyRequest>();
   #strangers = { minute: 0, count: 0 };
 
   constructor(users: UsersPort, originOf: (request: FastifyRequest) => Origin) {
@@ -88,6 +89,11 @@ export class Gate {
   sourceOf(request: FastifyRequest): { readonly source: string; readonly from: string } {
     const origin = this.#originOf(request);
     return { source: sourceOf(origin), from: fromOf(origin) };
+  }
+
+  /** A dry run is no act: whoever edits has their document checked again and again. */
+  onlyLooks(request: FastifyRequest): void {
+    this.#looks.add(request);
   }
 
   /** Whether who is asking still may, without counting as use: for answers that go on. */
@@ -153,6 +159,7 @@ export class Gate {
   }
 
   #record(request: FastifyRequest, act: string, status: number): void {
+    if (this.#looks.has(request)) return;
     const identity = this.#identities.get(request);
     if (identity === undefined && !this.#another()) return;
     this.#users.record({

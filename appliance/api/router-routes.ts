@@ -3,6 +3,7 @@
  * Invariant: as in routes.ts, nothing is decided here.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Gate } from './identity.js';
 import type { DaemonPort } from './port.js';
 import { parseFailover, parsePreference, parseQuery } from './requests.js';
 
@@ -11,7 +12,12 @@ export function addRouters(
   {
     daemon,
     authorOf,
-  }: { readonly daemon: DaemonPort; readonly authorOf: (request: FastifyRequest) => string },
+    gate,
+  }: {
+    readonly daemon: DaemonPort;
+    readonly authorOf: (request: FastifyRequest) => string;
+    readonly gate: Gate;
+  },
 ): void {
   app.get('/v1/routers', (request) => {
     parseQuery.none(request.query);
@@ -26,6 +32,7 @@ export function addRouters(
   app.post('/v1/routers/prefer', (request) => {
     parseQuery.none(request.query);
     const { unit, share, comment = '', 'dry-run': dryRun } = parsePreference(request.body);
+    if (dryRun) gate.onlyLooks(request);
     return daemon.prefer({ unit, share, comment, dryRun, author: authorOf(request) });
   });
 }

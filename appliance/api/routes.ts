@@ -125,9 +125,11 @@ function addConfiguration(app: FastifyInstance, { daemon, authorOf, gate }: Rout
 
   app.put('/v1/config', async (request, reply) => {
     const query = parseQuery.apply(request.query);
+    const dryRun = query['dry-run'] === 'true';
+    if (dryRun) gate.onlyLooks(request);
     const result = await daemon.apply({
       source: documentSource(request.body),
-      dryRun: query['dry-run'] === 'true',
+      dryRun,
       ...change(request, authorOf, query),
     });
     return changed(reply, result);

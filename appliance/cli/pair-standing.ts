@@ -1,7 +1,6 @@
 /** What two units have in common, a line each: for `pair status`. */
 import type { PairFlows, PairShared, PairStanding } from '../api/contract.js';
 import { perSecond, plural, quantity } from './format.js';
-import { routerLine } from './show-routers.js';
 
 export function standingLines(standing: PairStanding): [string, string][] {
   const { configuration, flows, clients, shared, routers, failovers } = standing;
@@ -82,4 +81,20 @@ function sharedText({ state, waiting, notTaken, kinds }: PairShared): string {
     ...(waiting > 0 ? [`${waiting} waiting`] : []),
     ...(notTaken > 0 ? [`${notTaken} refused: weir show events --kind pair`] : []),
   ].join('; ');
+}
+
+/** One line of `weir status`; null: there are none. */
+export function routerLine(counts: {
+  readonly master: number;
+  readonly backup: number;
+  readonly down: number;
+}): string | null {
+  const { master, backup, down } = counts;
+  const total = master + backup + down;
+  if (total === 0) return null;
+  const rest = [
+    ...(backup > 0 ? [`backup of ${backup}`] : []),
+    ...(down > 0 ? [`${down} down`] : []),
+  ];
+  return [`master of ${master} of ${plural(total, 'virtual router')}`, ...rest].join(', ');
 }

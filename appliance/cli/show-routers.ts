@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { PairView, RouterLateness, RouterRow } from '../api/contract.js';
 import { examples } from './arguments.js';
 import { answer, clientOf, type Context } from './context.js';
-import { clean, duration, plural, type Colour } from './format.js';
+import { clean, duration, type Colour } from './format.js';
 import { table, type Column } from './table.js';
 
 export function addRouters(show: Command, context: Context): void {
@@ -112,20 +112,4 @@ function whyText({ why, failover, unwell }: RouterRow): string {
     ...unwell.map((name) => `${name} not well`),
   ];
   return [why, ...more].join('; ');
-}
-
-/** One line of `weir status`; null: there are none. */
-export function routerLine(counts: {
-  readonly master: number;
-  readonly backup: number;
-  readonly down: number;
-}): string | null {
-  const { master, backup, down } = counts;
-  const total = master + backup + down;
-  if (total === 0) return null;
-  const rest = [
-    ...(backup > 0 ? [`backup of ${backup}`] : []),
-    ...(down > 0 ? [`${down} down`] : []),
-  ];
-  return [`master of ${master} of ${plural(total, 'virtual router')}`, ...rest].join(', ');
 }

@@ -11,7 +11,7 @@ import { examples } from './arguments.js';
 import { causesOf, type Cause } from './causes.js';
 import { answer, clientOf, type Context } from './context.js';
 import { EXIT } from './exit-codes.js';
-import { routerLine } from './show-routers.js';
+import { routerLine } from './pair-standing.js';
 import { clean, duration, paint, plural, severityColour } from './format.js';
 
 export function addStatusCommand(program: Command, context: Context): void {

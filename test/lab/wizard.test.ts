@@ -1,6 +1,7 @@
 /**
  * Two units out of the box, set up on their consoles alone, as a person would: the wizard with a first
- * service on one, an invitation, the wizard that joins on the other; certificates by file and by paste.
+ * service on one, an invitation, the wizard that joins on the other; certificates by file and by paste. The
+ * pair parts then and is made anew, by the screen Pair of both.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +71,9 @@ needs.lab(test)('two units out of the box become a pair that serves', () =>
       await joins(lab, code);
       await screen.until('the other unit', (text) => text.includes('unit-b'));
       await preferred(lab, screen);
+      await parted(lab, screen);
+      await joinsAgain(lab, await invited(screen));
+      await screen.until('the other unit', (text) => /unit-b[^]*\d in all/.test(text));
       screen.send('q');
       await screen.ended;
     });
@@ -202,6 +206,61 @@ async function preferred(lab: PairLab, screen: Screen): Promise<void> {
     return own?.role === 'master' || JSON.stringify(rows);
   });
   await lab.untilServed([served], 10_000);
+}
+
+async function parted(lab: PairLab, screen: Screen): Promise<void> {
+  screen.send('L');
+  await screen.until('the question', (text) => text.includes('Part this unit from unit-b?'));
+  screen.send('y');
+  await screen.until('that it is alone', (text) => text.includes('This unit has left the pair.'));
+  await until('unit-b has heard it', 10_000, async () => {
+    const { peer } = await lab.b.get<PairView>('/v1/pair');
+    return peer === null || JSON.stringify(peer);
+  });
+}
+
+/** By the keys of the screen Pair; each unit then has a role in each virtual router. */
+async function joinsAgain(lab: PairLab, code: string): Promise<void> {
+  await consoleOf(lab.b, { size: [80, 24] }, async (screen) => {
+    await screen.until('the overview', (text) => text.includes('[1 Overview]'));
+    screen.send('8');
+    await screen.until('that it is alone', (text) => text.includes('p join the one that shows it'));
+    screen.send('p');
+    await screen.until('the question', (text) => text.includes('Join another unit'));
+    screen.send(
+      `${cableAddress('unit-a', 4)}\r${code.replace(/^./, (first) => (first === '2' ? '3' : '2'))}\r`,
+    );
+    await screen.until('what is wrong with it', (text) => /Refused[^]*mistyped/.test(text));
+    screen.send('\u001b');
+    await screen.until('the screen below', (text) => !text.includes('mistyped'));
+    screen.send(`p${cableAddress('unit-a', 4)}\r${code}\r`);
+    await screen.until('that it has joined', (text) => text.includes('Joined the unit at'));
+    assert.not.ok(screen.sent().includes(code), 'the code is not shown');
+    const rowsOf = (unit: Unit) => unit.get<RouterRow[]>('/v1/routers');
+    await until('each virtual router has one master', 20_000, async () => {
+      const all = (await Promise.all([lab.a, lab.b].map(rowsOf))).flat();
+      const masters = all.filter(({ role }) => role === 'master');
+      const backups = all.filter(({ role }) => role === 'backup');
+      const names = (rows: RouterRow[]): string =>
+        rows
+          .map(({ router }) => router)
+          .sort()
+          .join();
+      return (masters.length > 0 && names(masters) === names(backups)) || JSON.stringify(all);
+    });
+    for (const { router, role } of await rowsOf(lab.b)) {
+      await screen.until(`unit-a, and that this unit is ${role} of ${router}`, (text) =>
+        new RegExp(`unit-a[^]*^${router} +${role} `, 'm').test(text),
+      );
+    }
+    await lab.untilServed([served], 10_000);
+    screen.send('1');
+    await screen.until('the pair on the overview', (text) =>
+      /^Pair +unit-a in step; .*(master|backup) of /m.test(text),
+    );
+    screen.send('q');
+    await screen.ended;
+  });
 }
 
 async function invited(screen: Screen): Promise<string> {

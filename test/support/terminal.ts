@@ -17,6 +17,11 @@ export interface TerminalRun {
   readonly environment: Readonly<Record<string, string>>;
   readonly columns: number;
   readonly rows: number;
+  /**
+   * Default: the kernel knows the size. `asked`: only the terminal does, and says it when it is asked;
+   * `never`: it does not.
+   */
+  readonly tells?: 'asked' | 'never';
 }
 
 export interface Screen {
@@ -59,10 +64,10 @@ export async function withTerminal(
   act: (screen: Screen) => Promise<void>,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'weir-terminal-'));
-  const { columns, rows } = run;
+  const { columns, rows, tells } = run;
   const facts = join(folder, 'facts');
   const line = [
-    `stty rows ${rows} cols ${columns}`,
+    tells === undefined ? `stty rows ${rows} cols ${columns}` : 'stty rows 0 cols 0',
     `echo "$$ $(tty)" > ${quoted(facts)}`,
     `exec ${run.command.map(quoted).join(' ')}`,
   ].join('; ');
@@ -80,6 +85,9 @@ export async function withTerminal(
   child.stdout.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
     terminal.write(chunk, () => changed());
+  });
+  terminal.onData((answer) => {
+    if (tells !== 'never') child.stdin.write(answer);
   });
   // The process may be gone before it read all.
   child.stdin.on('error', () => undefined);

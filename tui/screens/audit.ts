@@ -1,10 +1,8 @@
 /**
- * Who did what: what users did and were refused, revisions with their authors, and what the unit did of
- * it since the daemon started.
+ * Who did what: what users did and were refused, and revisions with their authors.
  */
 import { timestamp } from '../../appliance/cli/format.js';
 import { summary } from '../../appliance/cli/changes.js';
-import type { EventKind } from '../../appliance/api/contract.js';
 import { span, wrap, type Line } from '../frame.js';
 import { answerOf, type Model, type Place } from '../model.js';
 import type { Column } from '../table.js';
@@ -41,38 +39,63 @@ const columns = (width: number): readonly Column<Row>[] => [
   },
 ];
 
-/** Those of what is in the audit itself, which is kept; without the right to see it, the events stand in. */
-const AUDITED: ReadonlySet<EventKind> = new Set<EventKind>(['login', 'user', 'confirmed']);
+/** Where acts make revisions: of the audit's `object`. */
+const COMMITS = /^(config|pools|routers)\b/;
+/** An act is written down when it is answered, so after what it committed. */
+const ANSWERED_MS = 60_000;
 
-/** Newest first. A revision's own event says nothing that its row does not say. */
+/** Newest first, each act once: one that made a revision stands there as that revision. */
 function auditRows(model: Model): Row[] | null {
   const revisions = answerOf(model, 'revisions').value;
   const audit = answerOf(model, 'audit').value;
   if (revisions === null) return null;
-  const nothing = { from: '', result: '', refused: false, revision: null } as const;
-  const committed = revisions.map((row): Row => ({
-    ...nothing,
-    key: `revision ${row.revision}`,
-    time: row.time,
-    author: row.author,
-    what: `revision ${row.revision}: ${row.comment || 'no comment'} (${summary(row)})`,
-    revision: row.revision,
-  }));
-  const acts = (audit ?? []).map(
-    ({ number, time, author, from, act, object, status, reason }): Row => ({
+  const acts = [...(audit ?? [])].sort((a, b) => a.time - b.time);
+  const made = new Set<number>();
+  const committed = [...revisions]
+    .sort((a, b) => a.time - b.time)
+    .map((row): Row => {
+      const act = acts.find(
+        ({ number, time, author, object, status }) =>
+          !made.has(number) &&
+          author === row.author &&
+          status < 400 &&
+          COMMITS.test(object) &&
+          time >= row.time &&
+          time - row.time < ANSWERED_MS,
+      );
+      if (act !== undefined) made.add(act.number);
+      return {
+        ...{ key: `revision ${row.revision}`, time: row.time, author: row.author },
+        ...{ from: act?.from ?? '', result: act === undefined ? '' : 'done', refused: false },
+        what: `revision ${row.revision}: ${row.comment || 'no comment'} (${summary(row)})`,
+        revision: row.revision,
+      };
+    });
+  const others = acts
+    .filter(({ number }) => !made.has(number))
+    .map(({ number, time, author, from, act, object, status, reason }): Row => ({
       ...{ key: `act ${number}`, time, author, from },
       what: `${act} ${object}`.trim() + (reason === '' ? '' : `: ${reason}`),
       result: status < 400 ? 'done' : String(status),
       refused: status >= 400,
       revision: null,
-    }),
-  );
-  const others = model.events.flatMap(({ kind, subject, sequence, time, message }): Row[] =>
-    subject.author === undefined || kind === 'revision' || (audit !== null && AUDITED.has(kind))
+    }));
+  const rows = [...committed, ...others, ...(audit === null ? eventRows(model) : [])];
+  return rows.sort((a, b) => b.time - a.time);
+}
+
+/** They stand in where the audit may not be seen, which has all acts. */
+function eventRows({ events }: Model): Row[] {
+  return events.flatMap(({ kind, subject, sequence, time, message }): Row[] =>
+    subject.author === undefined || kind === 'revision'
       ? []
-      : [{ ...nothing, key: `event ${sequence}`, time, author: subject.author, what: message }],
+      : [
+          {
+            ...{ key: `event ${sequence}`, time, author: subject.author, what: message },
+            ...{ from: '', result: '', refused: false, revision: null },
+          },
+        ],
   );
-  return [...committed, ...acts, ...others].sort((a, b) => b.time - a.time);
 }
 
 const SAYS = 'Who did what, from where. Enter on a revision shows its changes, / filters.';

@@ -1,5 +1,5 @@
 /**
- * The overview: is it all right, and if not, what. Problems stand first, then traffic, services,
+ * The overview: is it all right, and if not, what. Problems stand first, then the pair, traffic, services,
  * tiers and the newest events; a higher or wider terminal shows more of each.
  *
  * Invariant: no alarm is hidden without a line that counts those that are.
@@ -18,9 +18,10 @@ import { chart } from '../chart.js';
 import { serviceColumns } from '../columns.js';
 import { beside, fit, heading, span, wrap, type Line, type Look, type Style } from '../frame.js';
 import type { HistoryMeasure } from '../../appliance/api/history-contract.js';
-import { answerOf, FIRST_SPAN, tableState, type Model } from '../model.js';
+import { answerOf, FIRST_SPAN, isPaired, tableState, type Model } from '../model.js';
 import { selectedIndex, tableLines } from '../table.js';
 import { SPAN_WORDS, trafficColumns, trafficNow } from '../traffic.js';
+import { pairBlock, pairLine } from './roles.js';
 import { carried } from './tiers.js';
 
 /** Columns from which charts stand next to what they are of, and events next to services. */
@@ -31,7 +32,12 @@ export function overviewLines(model: Model, width: number, height: number): Line
   const status = answerOf(model, 'status').value;
   const services = answerOf(model, 'services').value;
   if (status === null || services === null) return waiting(model);
-  const problems = problemLines(model, status, width, Math.max(3, Math.floor(height / 4)));
+  const wide = width >= WIDE;
+  const paired = isPaired(status);
+  const problems = [
+    ...problemLines(model, status, width, Math.max(3, Math.floor(height / 4))),
+    ...(paired && !wide ? [pairLine(model, status, width)] : []),
+  ];
   const left = height - problems.length;
   // Charts take what the services don't need, within bounds.
   const wanted = services.length + 2;
@@ -41,15 +47,14 @@ export function overviewLines(model: Model, width: number, height: number): Line
   );
   const charts = chartLines(model, services, width, chartHeight);
   const rest = left - charts.length;
-  if (width >= WIDE) {
+  if (wide) {
     const half = Math.floor((width - 1) * 0.58);
     const other = width - 1 - half;
+    const pair = paired ? pairBlock(model, status, other, Math.floor(rest / 3)) : [];
+    const right = [...pair, ...tierLines(model, services, other)];
     const columns = beside(look, [
       { width: half, lines: serviceBlock(model, services, half, rest) },
-      {
-        width: other,
-        lines: [...tierLines(model, services, other), ...eventBlock(model, other, rest)],
-      },
+      { width: other, lines: [...right, ...eventBlock(model, other, rest - right.length)] },
     ]);
     return [...problems, ...charts, ...columns];
   }

@@ -1,48 +1,12 @@
 /** The pair: the other unit, the links to it, and which unit holds which addresses. */
 import type { PairView, RouterRow } from '../../appliance/api/contract.js';
-import { duration } from '../../appliance/cli/format.js';
 import { statusText } from '../../appliance/cli/pair-text.js';
 import { span, type Line } from '../frame.js';
 import { answerOf, type Model } from '../model.js';
-import type { Column } from '../table.js';
 import { waiting } from './overview.js';
+import { routerColumns } from './roles.js';
 import { sheet, type Sheet } from './sheet.js';
 import { toldLines, toldTo } from './told.js';
-
-function columns(now: number): Column<RouterRow>[] {
-  return [
-    { title: 'ROUTER', value: ({ router }) => router, shrinkTo: 10 },
-    {
-      title: 'ROLE',
-      value: ({ role, failover }) => (failover ? `${role}, given up` : role),
-      style: ({ role }) => (role === 'down' ? 'bad' : role === 'master' ? 'good' : 'plain'),
-    },
-    {
-      title: 'PRIO',
-      align: 'right',
-      value: ({ priority }) => (priority === null ? '-' : String(priority)),
-      style: (row) =>
-        (row.priority ?? row.configuredPriority) < row.configuredPriority ? 'warning' : 'plain',
-    },
-    {
-      title: 'SINCE',
-      align: 'right',
-      value: ({ since }) => (since === null ? '-' : duration(Math.max(0, now - since))),
-    },
-    {
-      title: 'MASTER',
-      value: ({ role, master }) => (role === 'master' ? 'this unit' : (master?.address ?? '-')),
-      goes: 2,
-    },
-    { title: 'ADDRESSES', value: ({ addresses }) => addresses.join(' '), shrinkTo: 12 },
-    {
-      title: 'WHY',
-      value: ({ why, unwell }) => [why, ...unwell].join(', '),
-      shrinkTo: 12,
-      goes: 3,
-    },
-  ];
-}
 
 /** Rows that the table of virtual routers has at least, with its title; the frame around the sheet takes as many as FRAME. */
 const LEAST = 5;
@@ -81,11 +45,11 @@ export function pairSheet(model: Model): Sheet {
   const paired = (pair.value?.peer ?? null) !== null;
   const keys = paired
     ? 'f fail over the selected router  F all  u take back  P prefer  L leave'
-    : 'i invite another unit: shows a code  p join the one that shows it  (root only)';
+    : 'i invite another unit: shows a code  p join the one that shows it';
   return sheet<RouterRow>(model, {
     rows: routers.value,
     problem: routers.problem,
-    columns: columns(model.now),
+    columns: routerColumns(model.now),
     keyOf: ({ router }) => router,
     head: [...status, [span(look, keys, 'dim')], []],
     empty: ['There are no virtual routers: this unit holds its service addresses itself.'],

@@ -71,7 +71,7 @@ export function userSheet(model: Model): Sheet {
       [
         span(
           model.look,
-          'n: new user  t: new token  o: role  p: password  x: disable or enable  u: unlock  D: remove',
+          'n new user  t new token  o role  p password  x disable  u unlock  D remove',
           'dim',
         ),
       ],

@@ -186,13 +186,23 @@ test('an operator confirms what it changed, and nobody else’s change', () =>
     assert.is((await people.as(administrator, { method: 'POST', path })).status, 200);
   }));
 
-test('acts are written down, done and refused, with no body; looking is not', () =>
+test('acts are written down, done and refused, with no body; looking and dry runs are not', () =>
   withPeople(async (people) => {
     const viewer = await session(people, 'viewer');
     await people.as(viewer, { path: '/v1/status' });
     await people.as(viewer, set);
     const administrator = await session(people, 'administrator');
     await people.as(administrator, set);
+    for (const dry of [
+      { method: 'PUT', path: '/v1/config?dry-run=true', body: '{}' },
+      {
+        ...{ method: 'POST', path: '/v1/routers/prefer' },
+        body: JSON.stringify({ unit: null, share: null, 'dry-run': true }),
+      },
+    ]) {
+      assert.is((await people.as(administrator, dry)).status, 200, dry.path);
+      assert.is((await people.as(viewer, dry)).status, 403, dry.path);
+    }
     const name = 'new-one';
     await people.as(administrator, {
       ...{ method: 'POST', path: '/v1/users' },
@@ -203,13 +213,15 @@ test('acts are written down, done and refused, with no body; looking is not', ()
       rows.map(({ author, act, object, status }) => `${author}: ${act} ${object} ${status}`),
       [
         'admi (console): add a user users 201',
+        'view (console): prefer a unit routers/prefer 403',
+        'view (console): apply a document config?dry-run=true 403',
         'admi (console): set a member pools/web/members/10.0.1.11:8080 200',
         'admi: log in  200',
         'view (console): set a member pools/web/members/10.0.1.11:8080 403',
         'view: log in  200',
       ],
     );
-    assert.match(rows[3]?.reason ?? '', /needs the role operator/);
+    assert.match(rows[5]?.reason ?? '', /needs the role operator/);
     assert.not.match(JSON.stringify(rows), /a password of one/);
   }));
 

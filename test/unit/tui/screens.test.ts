@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Alarm } from '../../../appliance/api/contract.js';
+import type { Alarm, Status } from '../../../appliance/api/contract.js';
 import { textOf, widthOf, type Look, type Size } from '../../../tui/frame.js';
 import type { Model, Place } from '../../../tui/model.js';
 import { view } from '../../../tui/view.js';
@@ -40,6 +40,16 @@ const ALARMS: readonly Alarm[] = Array.from({ length: 9 }, (_, index) => ({
   since: THEN - 60_000 * (index + 1),
 }));
 
+const PAIRED_STATUS: Status = {
+  ...STATUS,
+  role: 'master',
+  routers: { master: 1, backup: 1, down: 0 },
+  replication: {
+    ...{ peer: 'weir-b', state: 'in-step', since: null, lacking: 0 },
+    message: 'weir-b has the same configuration',
+  },
+};
+
 const EMPTY: NonNullable<World['answers']> = {
   status: { ...STATUS, revision: null, pendingConfirm: null },
   config: { revision: null, document: null },
@@ -63,6 +73,7 @@ const SCREENS: readonly {
 }[] = [
   { name: 'overview', of: {} },
   { name: 'overview-well', of: { answers: { status: { ...STATUS, alarms: [] } } } },
+  { name: 'overview-pair', of: { answers: { status: PAIRED_STATUS } } },
   { name: 'overview-many-alarms', of: { answers: { status: { ...STATUS, alarms: ALARMS } } } },
   {
     name: 'overview-empty',

@@ -23,6 +23,7 @@ interface Setting {
   readonly columns?: number;
   readonly rows?: number;
   readonly words?: readonly string[];
+  readonly tells?: 'asked' | 'never';
 }
 
 function dashboard(
@@ -36,6 +37,7 @@ function dashboard(
       command: [process.execPath, program, 'tui', ...(setting.words ?? [])],
       environment: { TERM: terminal, LC_ALL: locale, WEIR_SOCKET: socket },
       ...{ columns, rows },
+      ...(setting.tells === undefined ? {} : { tells: setting.tells }),
     },
     act,
   );
@@ -247,6 +249,35 @@ test('another size: larger, smaller, too small', () =>
     }),
   ));
 
+test('a terminal whose size the kernel does not know is asked for it', () =>
+  withApi(({ socket }) =>
+    dashboard(socket, { columns: 132, rows: 30, tells: 'asked' }, async (screen) => {
+      await screen.until('the wide overview, down to the last line', (text) => {
+        const [last = '', ...above] = text.split('\n').reverse();
+        const wide = above.some((line) => /^Services .* Tiers [^ ]{20,}$/.test(line));
+        return wide && above.length === 29 && /connected.{60,}K keeps it$/.test(last);
+      });
+      screen.send('4');
+      await screen.until('keys after it', shows('[4 Members]'));
+      assert.not.match(screen.text().join(), /tells no size/);
+    }),
+  ));
+
+test('one that does not answer is taken for 80x24, which is said', () =>
+  withApi(({ socket }) =>
+    dashboard(socket, { columns: 132, rows: 30, tells: 'never' }, async (screen) => {
+      await screen.until('the overview', shows('connected', 'shop'));
+      screen.send('4\u001b');
+      await screen.until('members', shows('[4 Members]'));
+      await screen.until('what is assumed', shows('tells no size: 80x24 is assumed'));
+      await screen.until('the key that was typed meanwhile', shows('[1 Overview]'));
+      screen.resize(100, 30);
+      await screen.until('the size that it has then', (text) =>
+        text.split('\n').some((line) => /^Services .{80,} up$/.test(line)),
+      );
+    }),
+  ));
+
 test('the daemon goes and comes back: said, and seen again, without a key', () =>
   withFolder(async (folder) => {
     const socket = `${folder}/weir.sock`;
@@ -346,6 +377,15 @@ test('dash --once prints the overview as text', () =>
     assert.match(ran.out, /shop +! DEGRADED +2\/4 xdp/);
     assert.match(ran.out, /xdp +1 service/);
     assert.match(ran.out, /event 2/);
+  }));
+
+test('dash --once says what the unit of a pair is of each virtual router', () =>
+  withApi(async ({ socket, daemon }) => {
+    daemon.current = { ...STATUS, role: 'master', routers: { master: 1, backup: 1, down: 0 } };
+    const ran = await weir(['dash', '--once', '--ascii'], { socket });
+    assert.match(ran.out, /^Pair -+ no other unit *$/m);
+    assert.match(ran.out, /^even\/eth0\/ipv4 +master +this unit +10\.0\.0\.80 10\.0\.0\.82$/m);
+    assert.match(ran.out, /^odd\/eth0\/ipv4 +backup, given up +10\.0\.0\.3 +10\.0\.0\.81$/m);
   }));
 
 test('dash --once without a daemon ends with 3', () =>

@@ -6,7 +6,8 @@ import { wanted, type Effect, type Model, type Place } from '../../../tui/model.
 import { step, type Action } from '../../../tui/step.js';
 import { textOf } from '../../../tui/frame.js';
 import { view } from '../../../tui/view.js';
-import { after, answer, keys, me, THEN, world } from './world.js';
+import { event } from '../api/fake-daemon.js';
+import { after, answer, keys, LARGE, me, THEN, world } from './world.js';
 
 const test = suite('tui: users');
 const at = (screen: Place['screen'], name = '', pool = ''): Place => ({ screen, name, pool });
@@ -95,6 +96,39 @@ test('what users did is asked for by administrators alone; others are told so', 
   assert.equal([asks('administrator'), asks('viewer')], [true, false]);
   const viewer = world({ place, answers: { me: me('vera', 'viewer') } });
   assert.match(seen(viewer), /Revisions and events only: what users did is for administrators/);
+});
+
+test('an act is one row, however many ways it is told in', () => {
+  const told: Action = {
+    type: 'events',
+    rows: [
+      {
+        ...event(9, 'anna (console) made the certificate shop'),
+        ...{ kind: 'certificate', subject: { author: 'anna (console)' } },
+      },
+    ],
+    past: false,
+  };
+  const place = at('audit');
+  const lines = (model: Model): string[] => seen(after(model, told)).split('\n');
+  const anna = world({ place, size: LARGE, answers: { me: me('anna', 'administrator') } });
+  const may = {
+    path: '/v1/audit?limit=500',
+    value: null,
+    problem: 'This needs another role.',
+    at: THEN,
+  };
+  const vera = after(anna, { type: 'answer', topic: 'audit', answer: may });
+  const administrator = lines(anna);
+  const revision = administrator.filter((line) => line.includes('revision 7: two more members'));
+  assert.is(revision.length, 1);
+  assert.match(revision[0] ?? '', /root +root +revision 7.*done/, 'it has what the audit knows');
+  assert.not.ok(administrator.some((line) => /apply a document config +done/.test(line)));
+  assert.not.ok(administrator.some((line) => line.includes('made the certificate')));
+  assert.ok(
+    lines(vera).some((line) => line.includes('made the certificate')),
+    'events stand in for an audit that may not be seen',
+  );
 });
 
 test('an operator drains, and an administrator does everything', () => {

@@ -122,7 +122,12 @@ const act = (number: number, more: Partial<AuditRow>): AuditRow => ({
   ...{ from: 'console', act: 'set a member', object: '/pools/web/members/10.0.1.11:8080' },
   ...{ status: 200, reason: '', ...more },
 });
+/** The first one's act made revision 7, as root. */
 const AUDIT: readonly AuditRow[] = [
+  act(3, {
+    ...{ author: 'root', from: 'root', act: 'apply a document', object: 'config' },
+    time: REVISIONS[0]!.time + 300,
+  }),
   act(2, { author: 'otto (session)', role: 'operator', from: 'uid 1000' }),
   act(1, {
     ...{ author: 'vera (session)', role: 'viewer', act: 'apply a document', object: '/config' },
