@@ -16,7 +16,7 @@ export const OVMF = '/usr/share/OVMF';
 
 export interface MachineOptions {
   readonly image: string;
-  /** A raw file that is the disk in place of the image, and is written to. */
+  /** A raw file, or a server of NBD, that is the disk in place of the image, and is written to. */
   readonly disk?: string;
   /** What an installer is on; the firmware starts it where the disk is empty. */
   readonly medium?: { readonly file: string; readonly as: 'cd' | 'usb' };
@@ -130,6 +130,7 @@ export class Machine {
   #console = '';
   #from = 0;
   #heard = new Set<() => void>();
+  #watchers: ((chunk: Buffer) => void)[] = [];
   #over = false;
 
   constructor(options: MachineOptions) {
@@ -148,6 +149,7 @@ export class Machine {
     });
     const take = (chunk: Buffer): void => {
       this.#console += chunk.toString('latin1');
+      for (const watcher of this.#watchers) watcher(chunk);
       this.#tell();
     };
     this.#process.stdout?.on('data', take);
@@ -202,12 +204,20 @@ export class Machine {
     });
   }
 
+  /** Hears the console from now on, as a terminal program on the other end of the line. */
+  watch(watcher: (chunk: Buffer) => void): void {
+    this.#watchers.push(watcher);
+  }
+
   type(text: string): void {
     this.#process.stdin?.write(text);
   }
 
-  /** Runs words in a shell of the box: what they write, without the last newline. */
-  async shell(words: string, ms = 300_000): Promise<string> {
+  /**
+   * Runs words in a shell of the box: what they write, without the last newline. `hear` is given all of it so
+   * far, each time that there is more.
+   */
+  async shell(words: string, ms = 300_000, hear?: (text: string) => void): Promise<string> {
     const socket = await this.#shellSocket();
     try {
       return await new Promise((resolve, reject) => {
@@ -218,7 +228,10 @@ export class Machine {
         socket.on('data', (chunk) => {
           text += chunk.toString('latin1').replaceAll('\r', '');
           const found = /BEGIN-ANSWER\n([^]*?)\n?END-ANSWER=(\d+)\n/.exec(text);
-          if (found === null) return;
+          if (found === null) {
+            hear?.(text);
+            return;
+          }
           clearTimeout(timer);
           if (found[2] === '0') resolve(found[1] ?? '');
           else reject(new Error(`"${words}" ended with ${found[2]}: ${found[1]}`));

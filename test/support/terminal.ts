@@ -57,6 +57,81 @@ export interface Cell {
 
 const LIMIT_MS = 20_000;
 
+/** A screen without a display, of what a terminal is sent. */
+export class Emulator {
+  readonly #terminal: xterm.Terminal;
+  #changed: () => void = () => undefined;
+
+  /** `answers`: what the terminal says by itself, as to a question where its cursor is. */
+  constructor(columns: number, rows: number, answers: (text: string) => void = () => undefined) {
+    this.#terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
+    this.#terminal.onData(answers);
+  }
+
+  write(chunk: Buffer): void {
+    this.#terminal.write(chunk, () => this.#changed());
+  }
+
+  text(): string[] {
+    const { active } = this.#terminal.buffer;
+    return Array.from(
+      { length: this.#terminal.rows },
+      (_, row) => active.getLine(active.baseY + row)?.translateToString(true) ?? '',
+    );
+  }
+
+  alternate(): boolean {
+    return this.#terminal.buffer.active.type === 'alternate';
+  }
+
+  cell(x: number, y: number): Cell {
+    const { active } = this.#terminal.buffer;
+    const cell = active.getLine(active.baseY + y)?.getCell(x);
+    if (cell === undefined) throw new Error(`there is no cell ${x},${y}`);
+    return {
+      character: cell.getChars(),
+      bold: cell.isBold() !== 0,
+      inverse: cell.isInverse() !== 0,
+      dim: cell.isDim() !== 0,
+      ground: cell.isBgDefault() ? null : cell.getBgColor(),
+      colour: cell.isFgDefault() ? null : cell.getFgColor(),
+    };
+  }
+
+  /** Resolves once the screen is so; fails with what is seen instead. */
+  async until(
+    what: string,
+    condition: (text: string) => boolean,
+    limitMs = LIMIT_MS,
+  ): Promise<void> {
+    const end = Date.now() + limitMs;
+    while (!condition(this.text().join('\n'))) {
+      const left = end - Date.now();
+      if (left <= 0) {
+        throw new Error(
+          `waited ${limitMs} ms in vain for ${what}; seen:\n${this.text().join('\n')}`,
+        );
+      }
+      // The next write, or the end of the time.
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, 200));
+        this.#changed = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#terminal.resize(columns, rows);
+  }
+
+  dispose(): void {
+    this.#terminal.dispose();
+  }
+}
+
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
 export async function withTerminal(
@@ -79,12 +154,11 @@ export async function withTerminal(
     child.on('error', reject);
     child.on('close', () => resolve());
   });
-  const terminal = new xterm.Terminal({ cols: columns, rows, allowProposedApi: true });
+  const terminal = new Emulator(columns, rows);
   const chunks: Buffer[] = [];
-  let changed: () => void = () => undefined;
   child.stdout.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
-    terminal.write(chunk, () => changed());
+    terminal.write(chunk);
   });
   terminal.onData((answer) => {
     if (tells !== 'never') child.stdin.write(answer);
@@ -93,33 +167,12 @@ export async function withTerminal(
   child.stdin.on('error', () => undefined);
   let pid = 0;
   let tty = '';
-  const until: Screen['until'] = async (what, condition, limitMs = LIMIT_MS) => {
-    const end = Date.now() + limitMs;
-    while (!condition(textOf(terminal).join('\n'))) {
-      const left = end - Date.now();
-      if (left <= 0) {
-        throw new Error(
-          `waited ${limitMs} ms in vain for ${what}; seen:\n${textOf(terminal).join('\n')}`,
-        );
-      }
-      // The emulator's next write, or the end of the time.
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(left, 200));
-        changed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-  };
   /** Rather a failure than a test that waits for ever. */
   const inTime = async (end: Promise<void>): Promise<void> => {
     let timer: NodeJS.Timeout | null = null;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        reject(
-          new Error(`it did not end in ${LIMIT_MS} ms; seen:\n${textOf(terminal).join('\n')}`),
-        );
+        reject(new Error(`it did not end in ${LIMIT_MS} ms; seen:\n${terminal.text().join('\n')}`));
       }, LIMIT_MS);
     });
     try {
@@ -129,16 +182,16 @@ export async function withTerminal(
     }
   };
   try {
-    await until('a first screen', (text) => text.trim() !== '');
+    await terminal.until('a first screen', (text) => text.trim() !== '');
     const [first = '', second = ''] = (await readFile(facts, 'utf8')).trim().split(' ');
     pid = Number(first);
     tty = second;
     await act({
-      text: () => textOf(terminal),
-      alternate: () => terminal.buffer.active.type === 'alternate',
-      cell: (x, y) => cellOf(terminal, x, y),
+      text: () => terminal.text(),
+      alternate: () => terminal.alternate(),
+      cell: (x, y) => terminal.cell(x, y),
       send: (keys) => void child.stdin.write(keys),
-      until,
+      until: (what, condition, limitMs) => terminal.until(what, condition, limitMs),
       resize: (width, height) => {
         terminal.resize(width, height);
         spawnSync('stty', ['-F', tty, 'rows', String(height), 'cols', String(width)]);
@@ -166,26 +219,4 @@ function signalled(pid: number): void {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
-}
-
-function textOf(terminal: xterm.Terminal): string[] {
-  const { active } = terminal.buffer;
-  return Array.from(
-    { length: terminal.rows },
-    (_, row) => active.getLine(active.baseY + row)?.translateToString(true) ?? '',
-  );
-}
-
-function cellOf(terminal: xterm.Terminal, x: number, y: number): Cell {
-  const { active } = terminal.buffer;
-  const cell = active.getLine(active.baseY + y)?.getCell(x);
-  if (cell === undefined) throw new Error(`there is no cell ${x},${y}`);
-  return {
-    character: cell.getChars(),
-    bold: cell.isBold() !== 0,
-    inverse: cell.isInverse() !== 0,
-    dim: cell.isDim() !== 0,
-    ground: cell.isBgDefault() ? null : cell.getBgColor(),
-    colour: cell.isFgDefault() ? null : cell.getFgColor(),
-  };
 }

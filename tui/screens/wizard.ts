@@ -2,7 +2,7 @@
 import { fieldRows } from '../boxes.js';
 import { heading, span, wrap, type Line, type Style } from '../frame.js';
 import { answerOf, type Model } from '../model.js';
-import { JOIN } from '../wizard/document.js';
+import { addressesOf, JOIN } from '../wizard/document.js';
 import { wizardOf } from '../wizard/keys.js';
 import { PAGE_NOTES } from '../wizard/notes.js';
 import { answersOf, fieldsOf, pagesOf, type Wizard } from '../wizard/wizard.js';
@@ -94,7 +94,7 @@ function trialLines(
 function summary(wizard: Wizard): string[] {
   const a = answersOf(wizard);
   const row = (label: string, text: string | undefined): string[] =>
-    text === undefined || text === '' ? [] : [`${label.padEnd(11)}${text}`];
+    text === undefined || text === '' ? [] : [`${label.padEnd(10)} ${text}`];
   const service = pagesOf(wizard).includes('trial');
   const way =
     a['protocol'] === 'tcp' || a['protocol'] === 'udp' ? `, ${a['forwarding'] ?? ''}` : '';
@@ -102,6 +102,9 @@ function summary(wizard: Wizard): string[] {
     ...row('Unit', a['unit']),
     ...row('Time zone', a['time-zone']),
     ...row('Keyboard', a['keyboard']),
+    ...addressesOf(a).flatMap(([name, addresses]) => row(name, addresses.join(' '))),
+    ...row('Gateway', a['gateway']),
+    ...row('Resolvers', a['dns']),
     ...(service
       ? [
           ...row(

@@ -69,16 +69,29 @@ export function wizardDocument(base: JsonMap, schema: Node | null, answers: Answ
   return document;
 }
 
-/** An address of the interface, a default route and resolvers, each where something was typed. */
-function withNetwork(base: JsonMap, answers: Answered): JsonMap {
-  const words = (name: string): string[] => (answers[name] ?? '').split(/[\s,]+/).filter(Boolean);
+/** The answer that has the addresses of an interface that the unit is not managed by. */
+export const onInterface = (name: string): string => `${ON_INTERFACE}${name}`;
+const ON_INTERFACE = 'addresses of ';
+
+/** What the answers give each interface, by its name: words with blanks or commas between them. */
+export function addressesOf(answers: Answered): readonly (readonly [string, readonly string[]])[] {
   const { interface: device = '' } = answers;
-  const addresses = words('addresses');
-  const servers = words('dns');
-  const [via] = words('gateway');
+  const others = Object.keys(answers)
+    .filter((name) => name.startsWith(ON_INTERFACE) && name !== onInterface(device))
+    .map((name) => [name.slice(ON_INTERFACE.length), wordsOf(answers[name])] as const);
+  const all = [[device, wordsOf(answers['addresses'])] as const, ...others];
+  return all.filter(([name, addresses]) => name !== '' && addresses.length > 0);
+}
+
+const wordsOf = (text = ''): string[] => text.split(/[\s,]+/).filter(Boolean);
+
+/** Addresses of interfaces, a default route and resolvers, each where something was typed. */
+function withNetwork(base: JsonMap, answers: Answered): JsonMap {
+  const servers = wordsOf(answers['dns']);
+  const [via] = wordsOf(answers['gateway']);
   let document = base;
-  if (device !== '' && addresses.length > 0) {
-    document = withValue(document, [...NETWORK, 'interfaces', device, 'addresses'], addresses);
+  for (const [name, addresses] of addressesOf(answers)) {
+    document = withValue(document, [...NETWORK, 'interfaces', name, 'addresses'], [...addresses]);
   }
   if (via !== undefined) {
     const routes = valueAt(document, [...NETWORK, 'routes']);
@@ -97,16 +110,13 @@ export const JOIN = 'join a unit';
 
 /** `10.0.1.11:8080`, `[2001:db8::1]:80`, or an address alone; the daemon judges what it is. */
 export function membersOf(text: string): JsonMap[] {
-  return text
-    .split(/[\s,]+/)
-    .filter(Boolean)
-    .map((word) => {
-      const match = /^\[(.*)\](?::(.*))?$/.exec(word) ?? /^([^:]*):([^:]*)$/.exec(word);
-      const address = match?.[1] ?? word;
-      const port = match?.[2];
-      if (port === undefined) return { address };
-      return { address, port: /^\d{1,9}$/.test(port) ? Number(port) : port };
-    });
+  return wordsOf(text).map((word) => {
+    const match = /^\[(.*)\](?::(.*))?$/.exec(word) ?? /^([^:]*):([^:]*)$/.exec(word);
+    const address = match?.[1] ?? word;
+    const port = match?.[2];
+    if (port === undefined) return { address };
+    return { address, port: /^\d{1,9}$/.test(port) ? Number(port) : port };
+  });
 }
 
 /** The page whose answer is at a path; null: none is. */

@@ -20,6 +20,10 @@ export const PAGE_NOTES: Readonly<
     title: 'Management address',
     note: 'The address at which the unit itself is reached, with its prefix length, such as 192.0.2.10/24. Empty: as it is.',
   },
+  networks: {
+    title: 'Networks of clients and members',
+    note: 'The addresses of the unit on its other interfaces, with their prefix lengths. Empty: as it is.',
+  },
   name: {
     title: 'Name',
     note: 'Of this unit, such as weir-a: unique within a pair.',

@@ -20,13 +20,14 @@ import {
   knows,
   NETWORK,
   NEW,
+  onInterface,
   pageOf,
   TIME_ZONE,
   wizardDocument,
 } from './document.js';
 
 const PAGES = [
-  ...(['way', 'locale', 'admin', 'management', 'name'] as const),
+  ...(['way', 'locale', 'admin', 'management', 'networks', 'name'] as const),
   ...(['service', 'listen', 'protocol', 'members', 'monitor', 'trial'] as const),
   ...(['join', 'commit', 'done'] as const),
 ] as const;
@@ -113,6 +114,10 @@ export function beginWizard(grounds: Grounds): Wizard {
             ...(host.includes('dns') ? [askField('dns', 'Resolvers')] : []),
           ]
         : [],
+      networks:
+        knows(schema, NETWORK) && host.includes('interfaces') && interfaces.length > 1
+          ? interfaces.slice(0, MOST_INTERFACES).map((name) => askField(onInterface(name), name))
+          : [],
       name: [askField('unit', 'Name', { text: now('name') })],
       service: [askField('service', 'Name')],
       listen: [askField('address', 'Address'), askField('port', 'Port')],
@@ -137,6 +142,9 @@ export function beginWizard(grounds: Grounds): Wizard {
     ...{ tests: [], bare: revision === null },
   };
 }
+
+/** As many lines as the smallest screen has for them; a box with more is given those later. */
+const MOST_INTERFACES = 12;
 
 const KEYBOARDS = ['us', 'gb', 'de', 'fr', 'es', 'it', 'se', 'no', 'dk', 'fi', 'pl', 'ch', 'be'];
 
@@ -163,6 +171,9 @@ export function documentOf(wizard: Wizard, { base, schema }: Grounds): JsonMap {
   return wizardDocument(base, schema, answersOf(wizard));
 }
 
+/** Pages that are there only while they ask something. */
+const OF_THE_HOST = ['locale', 'admin', 'management', 'networks'] as const;
+
 /** Those that the answers so far lead through. */
 export function pagesOf(wizard: Pick<Wizard, 'fields'>): readonly PageName[] {
   const { way, service } = answersOf(wizard);
@@ -173,17 +184,22 @@ export function pagesOf(wizard: Pick<Wizard, 'fields'>): readonly PageName[] {
     if (page === 'service') return !joins;
     if (served.includes(page)) return !skipped;
     if (page === 'join') return joins;
-    if (page === 'locale' || page === 'admin' || page === 'management') {
-      return (wizard.fields[page] ?? []).length > 0;
-    }
-    return true;
+    return (
+      !(OF_THE_HOST as readonly PageName[]).includes(page) || fieldsAt(wizard, page).length > 0
+    );
   });
 }
 
 /** Fields of the page that the other answers leave a meaning. */
 export function fieldsOf(wizard: Wizard): readonly AskField[] {
-  const { protocol, monitor } = answersOf(wizard);
-  return (wizard.fields[wizard.page] ?? []).filter(({ name }) => {
+  return fieldsAt(wizard, wizard.page);
+}
+
+function fieldsAt(wizard: Pick<Wizard, 'fields'>, page: PageName): readonly AskField[] {
+  const answers = answersOf(wizard);
+  const { protocol, monitor } = answers;
+  return (wizard.fields[page] ?? []).filter(({ name }) => {
+    if (page === 'networks') return name !== onInterface(answers['interface'] ?? '');
     if (name === 'forwarding') return protocol === 'tcp' || protocol === 'udp';
     if (name === 'host') return protocol === 'https';
     if (name === 'path') return monitor === 'http';
