@@ -103,9 +103,13 @@ export class Changes {
   }
 
   /** What would be executed; nothing is. */
-  plan(source: DocumentSource): { readonly tables: Tables; readonly warnings: readonly string[] } {
+  plan(source: DocumentSource): {
+    readonly intent: Intent;
+    readonly tables: Tables;
+    readonly warnings: readonly string[];
+  } {
     const { intent, warnings } = this.#checkSource(source);
-    return { tables: this.#options.reconciler.preview(intent), warnings };
+    return { intent, tables: this.#options.reconciler.preview(intent), warnings };
   }
 
   rollback(request: RollbackRequest): Promise<ApplyResult> {

@@ -599,7 +599,7 @@ export class Daemon implements DaemonPort, MetricsSource {
 
   prefer(request: PreferRequest): Promise<PreferResult> {
     const { store, roles } = this.#parts;
-    return prefer({ store, roles, changes: this.#changes, reconciler: this.#reconciler }, request);
+    return prefer({ store, roles, changes: this.#changes }, request);
   }
 
   subscribe(listener: (observation: Observation) => void): () => void {

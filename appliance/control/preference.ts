@@ -5,14 +5,12 @@
 import type { AddressMove, PreferResult, RouterRow } from '../api/router-contract.js';
 import type { ChangeRequest } from '../api/port.js';
 import { PortError } from '../api/port.js';
-import { checkDocument } from '../config/document.js';
 import { usualPair } from '../config/pair.js';
 import { withPreference, type Preference } from '../config/prefer.js';
 import type { Intent } from '../config/schema.js';
 import type { ConfigStore } from '../config/store.js';
 import type { Changes } from './changes.js';
 import { OTHER, PREFERRED, priorityOf, type PairTables } from './compile-pair.js';
-import type { Reconciler } from './reconciler.js';
 import type { Roles } from './roles.js';
 
 export interface PreferRequest extends ChangeRequest, Preference {
@@ -21,14 +19,13 @@ export interface PreferRequest extends ChangeRequest, Preference {
 
 export interface PreferenceParts {
   readonly store: Pick<ConfigStore, 'head'>;
-  readonly changes: Pick<Changes, 'apply'>;
-  readonly reconciler: Pick<Reconciler, 'preview'>;
+  readonly changes: Pick<Changes, 'apply' | 'plan'>;
   readonly roles: Pick<Roles, 'other' | 'rows'>;
 }
 
 /** @throws PortError: not-found, conflict, and as `Changes.apply` */
 export async function prefer(
-  { store, changes, reconciler, roles }: PreferenceParts,
+  { store, changes, roles }: PreferenceParts,
   request: PreferRequest,
 ): Promise<PreferResult> {
   const head = store.head();
@@ -39,6 +36,7 @@ export async function prefer(
   const edited = withPreference(head.document, { unit, share }, [own, peer]);
   if (!edited.ok) throw new PortError('not-found', edited.message);
   const { document } = edited;
+  const { intent, tables } = changes.plan({ document });
   const rows = await roles.rows();
   const comment =
     request.comment || `prefer ${unit ?? 'none'}${share === null ? '' : ` for ${share}`}`;
@@ -46,11 +44,8 @@ export async function prefer(
     ...request,
     ...{ comment, ifMatch: request.ifMatch ?? head.number, source: { document } },
   });
-  const checked = checkDocument(document);
-  if (!checked.ok) throw new Error('a document that was applied is not valid');
-  const { intent } = checked;
   const { preempt, 'preempt-delay': delay } = intent.pair ?? usualPair;
-  const after = preferred(intent, reconciler.preview(intent).pair, peer);
+  const after = preferred(intent, tables.pair, peer);
   return { change, moves: moves(rows, after, own, peer), preempt, preemptDelay: delay };
 }
 

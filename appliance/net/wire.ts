@@ -74,6 +74,7 @@ const INFINITE = 0xffffffff;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
+const RTA_PRIORITY = 6;
 const RTA_MULTIPATH = 9;
 const RTA_VIA = 18;
 export const RTN_UNICAST = 1;
@@ -82,6 +83,9 @@ const RTM_F_CLONED = 0x200;
 const RTNH_F_DEAD = 0x1;
 const RTNH_F_LINKDOWN = 0x10;
 const RT_TABLE_MAIN = 254;
+const RT_TABLE_LOCAL = 255;
+/** Larger than that of the kernel's own, which is 0 (none). */
+const HOST_ROUTE_METRIC = 1;
 const NUD_PROBE = 0x10;
 
 const NDA_DST = 1;
@@ -380,6 +384,32 @@ export function encodeRouteQuery({ family, bytes }: AddressBytes): Buffer {
   header.writeUInt8(codeOf(family), 0);
   header.writeUInt8(bytes.length * 8, 1);
   return Buffer.concat([header, encodeAttribute(RTA_DST, bytes)]);
+}
+
+/**
+ * A route by which an IPv6 address is this host's, as the kernel makes one for each address: for RTM_NEWROUTE
+ * and RTM_DELROUTE. Behind the kernel's own, which has no metric.
+ */
+export function encodeHostRoute(
+  bytes: Uint8Array,
+  interfaceIndex: number,
+  protocol: number,
+): Buffer {
+  const header = Buffer.alloc(12);
+  header.writeUInt8(AF_INET6, 0);
+  header.writeUInt8(bytes.length * 8, 1);
+  header.writeUInt8(RT_TABLE_LOCAL, 4);
+  header.writeUInt8(protocol, 5);
+  header.writeUInt8(RTN_LOCAL, 7);
+  const [index, metric] = [Buffer.alloc(4), Buffer.alloc(4)];
+  index.writeUInt32LE(interfaceIndex);
+  metric.writeUInt32LE(HOST_ROUTE_METRIC);
+  return Buffer.concat([
+    header,
+    encodeAttribute(RTA_DST, bytes),
+    encodeAttribute(RTA_OIF, index),
+    encodeAttribute(RTA_PRIORITY, metric),
+  ]);
 }
 
 /**

@@ -38,7 +38,11 @@ for (const { name, router, address, bytes } of cases) {
   lab(`${name}: a master that ends in order, or is killed, is followed, and hosts are told`, () =>
     VrrpStage.run(async (stage) => {
       const { a, b } = await pair(stage, router);
+      // Not only when the kernel comes to make its own.
+      const routes = (): unknown => [stage.hostRoutes('a'), stage.hostRoutes('b')];
+      const one = address.includes(':') ? [address] : [];
       await stage.claim('a', bytes);
+      assert.equal(routes(), [one, []]);
       assert.is(stage.reached(address), macs.a);
       assert.not(stage.addresses('b').includes(address), 'a backup has no address');
 
@@ -48,6 +52,7 @@ for (const { name, router, address, bytes } of cases) {
       assert.not(stage.addresses('a').includes(address), 'the address is given up');
       await stage.claim('b', bytes, seen);
       assert.is(stage.reached(address), macs.b);
+      assert.equal(routes(), [[], one]);
 
       seen = stage.frames.length;
       const next = stage.weir('a');
@@ -68,6 +73,7 @@ for (const { name, router, address, bytes } of cases) {
       await b.becomes('master', told);
       await stage.claim('b', bytes, seen);
       assert.is(stage.reached(address), macs.b);
+      assert.equal(routes(), [[], one], 'who was killed leaves none');
     }),
   );
 }

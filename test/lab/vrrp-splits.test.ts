@@ -8,12 +8,14 @@
  * Addresses are IPv4, IPv6, and IPv4 with a virtual MAC address. A split in which the machine itself
  * stood still says nothing and is played again.
  */
+import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { heartbeats } from '../../appliance/ha/vrrp/paths/settings.js';
 import type { GroupText, PathsText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import { runInRealTime } from '../../native/ffi/realtime.js';
 import { monotonicNow } from '../../native/ffi/timer.js';
 import { generator } from '../support/random.js';
 import { needs } from '../support/needs.js';
@@ -47,6 +49,7 @@ const HEALING = 20;
 /** So often what was disturbed is played again, for each split. */
 const PATIENCE = 5;
 const PORT = 7;
+const LISTENER_PRIORITY = 35;
 const routers = [
   { name: 'four', vrid: 51, family: 4, addresses: ['10.9.0.80'] },
   { name: 'six', vrid: 51, family: 6, addresses: ['fd09::80'] },
@@ -91,6 +94,13 @@ async function scene(stage: VrrpStage): Promise<Scene> {
     stage.onEnd(() => echo.end());
   }
   const units = { a: stage.weir('a'), b: stage.weir('b') };
+  if (strict) {
+    // What the units say is dated when it arrives here; behind the speakers, before everybody else.
+    runInRealTime(LISTENER_PRIORITY);
+    for (const { parent } of Object.values(units)) {
+      execFileSync('chrt', ['-a', '-f', '-p', String(LISTENER_PRIORITY), String(parent)]);
+    }
+  }
   await units.a.configure(groups(200), paths('a'));
   for (const { name } of routers) await becomes(units.a, name, 'master');
   await units.b.configure(groups(100), paths('b'));

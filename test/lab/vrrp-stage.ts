@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { GroupText, PathsText, RouterText } from '../../appliance/ha/vrrp/speaker/messages.js';
+import { HELD_ORIGIN } from '../../appliance/net/service-addresses.js';
 import { FrameReader, seenFrame, type SeenClaim, type SeenVrrp } from './vrrp-frames.js';
 import type { FromParent, ToParent } from './vrrp-process.js';
 
@@ -402,6 +403,15 @@ export class VrrpStage {
 
   removeAddress(unit: UnitName, address: string): void {
     ip(`-n ${this.namespace(unit)} address del ${address}/32 dev eth0`);
+  }
+
+  /** IPv6 addresses that are a unit's by routes of its speaker. */
+  hostRoutes(unit: UnitName): string[] {
+    const words = `route show table local proto ${HELD_ORIGIN} dev eth0`;
+    const said = JSON.parse(ip(`-6 -j -n ${this.namespace(unit)} ${words}`) || '[]') as {
+      dst: string;
+    }[];
+    return said.map(({ dst }) => dst);
   }
 
   /** Of eth0 of a unit, as `ip` prints them. */

@@ -26,7 +26,7 @@ import {
   type Advertisement,
 } from './packet.js';
 import type { RouterSettings } from './settings.js';
-import { masterDownInterval, skewTime } from './timing.js';
+import { masterDownInterval, skewTime, waitHeldUp } from './timing.js';
 
 /** Initialize, Backup and Active of RFC 9568 §6.4; `down` also while something is at fault. */
 export type Role = 'down' | 'backup' | 'master';
@@ -233,21 +233,15 @@ export class VirtualRouter {
     else this.#port.contested(now);
   }
 
-  /**
-   * This unit stood still for the last `still` milliseconds, and so, where a host runs both, may the
-   * master have: silence meanwhile says nothing. What came nevertheless is heard after this.
-   */
+  /** As waitHeldUp(). What came nevertheless is heard after this. */
   heldUp(still: number, now: number): void {
     if (this.#role !== 'backup' || this.#silent) return;
     this.#heardAt = Math.min(this.#heardAt + still, now);
-    const left = this.#timer - (now - still);
     const interval = this.#masterInterval;
-    if (still < interval || left >= interval || this.#waitedOnceMore) {
-      this.#timer = Math.min(this.#timer + still, now + this.#downInterval(interval));
-    } else {
-      this.#wait(now);
-      this.#waitedOnceMore = true;
-    }
+    const wait = { due: this.#timer, again: this.#waitedOnceMore };
+    const held = waitHeldUp(wait, { still, now, interval, whole: this.#downInterval(interval) });
+    this.#timer = held.due;
+    this.#waitedOnceMore = held.again;
   }
 
   /** Acts on what is due. */

@@ -10,6 +10,7 @@
  * - What the other one says is the newest of what came over any path.
  */
 import { same } from '../acceptance.js';
+import { waitHeldUp } from '../timing.js';
 import {
   decodeHeartbeat,
   encodeHeartbeat,
@@ -175,17 +176,14 @@ export class Peer {
     for (const path of this.#paths) path.number = 0n;
   }
 
-  /** As VirtualRouter.heldUp(). */
+  /** As waitHeldUp(). */
   heldUp(still: number, now: number): void {
-    const { interval } = this.#settings;
+    const { interval, lost } = this.#settings;
     for (const path of this.#paths) {
-      const left = this.#lostAt(path) - (now - still);
-      if (still < interval || left >= interval || path.waited) {
-        path.heardAt = Math.min(path.heardAt + still, now);
-      } else {
-        path.heardAt = now;
-        path.waited = true;
-      }
+      const wait = { due: this.#lostAt(path), again: path.waited };
+      const held = waitHeldUp(wait, { still, now, interval, whole: lost });
+      path.heardAt = held.due - lost;
+      path.waited = held.again;
     }
   }
 

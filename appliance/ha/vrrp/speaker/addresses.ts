@@ -5,6 +5,8 @@
  * - Only addresses with the mark of this tier (IFA_PROTO, kernel 5.18) are ever removed. So whoever
  *   comes after a speaker that was killed finds what it left, and nothing else.
  * - One change at a time; of several that wait only the last is made.
+ * - An IPv6 address is this host's when it was put on: the kernel makes the route for that later, in a
+ *   thread of its own that waits for a CPU like any other, so one is made here beside the address.
  */
 import { formatAddress } from '../../../config/address-codec.js';
 import { SystemError } from '../../../../native/ffi/libc.js';
@@ -36,13 +38,32 @@ function request(
   };
 }
 
+/** Of IPv6 addresses among these. */
+function routeRequests(
+  type: number,
+  steps: readonly Step[],
+): Parameters<NetlinkSocket['request']>[0][] {
+  return steps
+    .filter(({ bytes }) => bytes.length === 16)
+    .map(({ bytes, interfaceIndex }) => ({
+      type,
+      flags: type === wire.RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_EXCL : 0,
+      payload: wire.encodeHostRoute(bytes, interfaceIndex, HELD_ORIGIN),
+    }));
+}
+
 function keyOf({ interfaceIndex, bytes }: Step): string {
   return `${interfaceIndex} ${formatAddress(bytes)}`;
 }
 
+/** A route that is there already, or went with its interface, or comes with it. */
+const GONE: ReadonlySet<string> = new Set(['EEXIST', 'ESRCH', 'ENODEV', 'ENETDOWN']);
+
 export class HeldAddresses {
   readonly #interfaces: Interfaces;
   readonly #report: Report;
+  /** Whose routes were made; by keyOf(). */
+  readonly #routes = new Map<string, Step>();
   #wanted: readonly RouterSettings[] = [];
   #work: Promise<void> = Promise.resolve();
   #waiting: Promise<void> | null = null;
@@ -85,11 +106,15 @@ export class HeldAddresses {
     const remove = there.filter(
       (address) => address.origin === HELD_ORIGIN && !wanted.has(keyOf(address)),
     );
+    const unwanted = new Map([...this.#routes].filter(([key]) => !wanted.has(key)));
+    for (const address of remove) unwanted.set(keyOf(address), address);
     await Promise.all([
-      this.#change(wire.RTM_DELADDR, remove),
-      this.#setUp(true, (link) => !link.up && seats.has(link.index)).then(() =>
-        this.#change(wire.RTM_NEWADDR, add),
+      this.#change(wire.RTM_DELADDR, remove).then(() =>
+        this.#route(wire.RTM_DELROUTE, [...unwanted.values()]),
       ),
+      this.#setUp(true, (link) => !link.up && seats.has(link.index))
+        .then(() => this.#route(wire.RTM_NEWROUTE, add))
+        .then(() => this.#change(wire.RTM_NEWADDR, add)),
     ]);
     await this.#setUp(false, (link) => link.up && !seats.has(link.index));
   }
@@ -112,6 +137,24 @@ export class HeldAddresses {
       this.#report(`state of ${link.name}`, message);
       // The notification comes later than the next difference may be made.
       if (!(answer instanceof SystemError)) this.#interfaces.links.set({ ...link, up });
+    });
+  }
+
+  async #route(type: number, steps: readonly Step[]): Promise<void> {
+    const six = steps.filter(({ bytes }) => bytes.length === 16);
+    const requests = routeRequests(type, six);
+    if (requests.length === 0) return;
+    const adding = type === wire.RTM_NEWROUTE;
+    const answers = await this.#interfaces.requests.batch(requests);
+    six.forEach((step, index) => {
+      if (adding) this.#routes.set(keyOf(step), step);
+      else this.#routes.delete(keyOf(step));
+      const answer = answers[index];
+      const error = answer instanceof SystemError && !GONE.has(answer.code) ? answer : null;
+      const text = formatAddress(step.bytes);
+      const what = adding ? 'made' : 'removed';
+      const message = error && `the route of ${text} cannot be ${what}: ${error.message}`;
+      this.#report(`route of ${text}`, message);
     });
   }
 
@@ -156,9 +199,13 @@ export async function takeOffHeldAddresses(
   const left = found
     .flatMap(({ payload }) => wire.decodeAddress(payload) ?? [])
     .filter((address) => address.origin === HELD_ORIGIN && fits(address));
-  const answers = await socket.batch(left.map((step) => request(wire.RTM_DELADDR, step)));
+  const answers = await socket.batch([
+    ...left.map((step) => request(wire.RTM_DELADDR, step)),
+    ...routeRequests(wire.RTM_DELROUTE, left),
+  ]);
   for (const answer of answers) {
-    if (answer instanceof SystemError && answer.code !== 'EADDRNOTAVAIL') throw answer;
+    const gone = answer instanceof SystemError && ['EADDRNOTAVAIL', 'ESRCH'].includes(answer.code);
+    if (answer instanceof SystemError && !gone) throw answer;
   }
   return left.length;
 }
