@@ -84,6 +84,8 @@ export class Feed {
   #wake: (() => void) | null = null;
   /** Whether nobody is logged in who has to be. */
   #out = false;
+  /** The first user is made. */
+  #beginning = false;
   #live: { readonly path: string; readonly aborter: AbortController } | null = null;
   #nextCheck: { readonly document: JsonMap; readonly serial: number } | null = null;
 
@@ -133,6 +135,25 @@ export class Feed {
     }
   }
 
+  /**
+   * Makes the first user of the unit and goes on as that one: from then on the daemon lets nobody in who is
+   * not logged in, and what is asked meanwhile is no reason to ask who sits here. @throws CliError
+   */
+  async firstUser(call: Call, name: string, password: string): Promise<unknown> {
+    const { actor, dispatch } = this.#options;
+    this.#beginning = true;
+    try {
+      const made = await actor.json<unknown>(call);
+      const json = { name, password };
+      const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
+      this.#use(session.token);
+      dispatch({ type: 'logged-in', session });
+      return made;
+    } finally {
+      this.#beginning = false;
+    }
+  }
+
   /** Forgets the session at once, whatever the daemon says. */
   async logout(why: string): Promise<void> {
     const { actor } = this.#options;
@@ -155,7 +176,7 @@ export class Feed {
 
   /** What was asked with another secret than there is now says nothing of this one. */
   #unknown(why: string | null, secret: string | null): void {
-    if (secret !== this.#options.client.secret) return;
+    if (this.#beginning || secret !== this.#options.client.secret) return;
     this.#out = true;
     this.#stream.abort();
     this.#options.dispatch({ type: 'unknown', why });

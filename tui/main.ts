@@ -98,7 +98,7 @@ export const runDashboard: RunDashboard = (options) =>
       now: Date.now,
     });
 
-    const asks = new WizardAsks(actor, (answer) =>
+    const asks = new WizardAsks(actor, feed, (answer) =>
       guarded(() => dispatch({ type: 'wizard', answer })),
     );
 

@@ -3,49 +3,31 @@
  * cut, and with UEFI. Needs root, QEMU and an image (`npm run image`); under software emulation it
  * takes minutes, so no time here is a requirement: what was measured is printed.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import type { Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { projectRoot } from '../../appliance/paths.js';
-import { lacking, needs } from '../support/needs.js';
-import { Machine, type MachineOptions } from '../support/qemu.js';
+import { needs } from '../support/needs.js';
+import type { Machine, MachineOptions } from '../support/qemu.js';
 import { inNamespace } from './namespace.js';
-import { answered, ask, makeNetwork, makeSeed, startMember, TAPS } from './stage.js';
+import { ask, isAnswered, makeNetwork, makeSeed, READY, SERVICES, since, Stage } from './stage.js';
 
-const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
 const BOOT_MS = 420_000;
 
 const test = suite('the image');
-const READY = /weir: ready ([\d.]+) seconds/;
+const image = needs.image(test);
+let seed = '';
+const stage = new Stage(test, 'image', makeNetwork, () => {
+  seed = makeSeed(stage.folder('seed'));
+});
 
-interface Context {
-  folder: string;
-  seed: string;
-  machine: Machine | null;
-  member: Server | null;
-}
-const context: Context = { folder: '', seed: '', machine: null, member: null };
+const boot = (firmware: MachineOptions['firmware'], overlay: string): Machine =>
+  stage.start({ firmware, seed, overlay: stage.file(overlay) });
 
-function boot(firmware: MachineOptions['firmware'], overlay: string): Machine {
-  const folder = mkdtempSync(join(context.folder, 'machine-'));
-  const { seed } = context;
-  context.machine = new Machine({
-    ...{ image: IMAGE, folder, firmware, seed, taps: TAPS },
-    overlay: join(context.folder, overlay),
-  });
-  return context.machine;
-}
-
-const seconds = (machine: Machine): string =>
-  `${((performance.now() - machine.startedAt) / 1000).toFixed(1)} s after power-on`;
+const seconds = (machine: Machine): string => `${since(machine.startedAt)} after power-on`;
 
 async function serves(machine: Machine): Promise<void> {
-  assert.is(await answered('10.98.0.80', BOOT_MS), 'from the member\n');
+  await isAnswered(SERVICES.proxied, BOOT_MS);
   console.log(`  the proxy answers ${seconds(machine)}`);
-  assert.is(await answered('10.98.0.81', BOOT_MS), 'from the member\n');
+  await isAnswered(SERVICES.fast, BOOT_MS);
   console.log(`  the fast path answers ${seconds(machine)}`);
 }
 
@@ -72,56 +54,35 @@ async function facts(machine: Machine): Promise<void> {
   assert.match(text, /xdp on enp0s5\n +Mode +native/);
 }
 
-function inside(): void {
-  const image = needs.image(test);
-  test.before(async () => {
-    if (lacking('image') !== null) return;
-    context.folder = mkdtempSync(join(tmpdir(), 'weir-image-'));
-    makeNetwork();
-    context.seed = makeSeed(mkdtempSync(join(context.folder, 'seed-')));
-    context.member = await startMember();
-  });
-  test.after.each(async () => {
-    await context.machine?.cut();
-    context.machine = null;
-  });
-  test.after(() => {
-    // The box whose power was cut closed none of its connections.
-    context.member?.closeAllConnections();
-    context.member?.close();
-    if (context.folder !== '') rmSync(context.folder, { recursive: true, force: true });
-  });
+image(
+  'boots with BIOS, takes its seed, serves, and serves again after its power was cut',
+  async () => {
+    const first = boot('bios', 'bios.qcow2');
+    const [, after] = await first.says(READY, BOOT_MS);
+    console.log(`  ready ${seconds(first)}, ${after} s after the kernel (BIOS, first boot)`);
+    await serves(first);
+    await facts(first);
+    // The shell's answer tells that the revision is there; nothing asked for it to be written out.
+    assert.match(await first.shell('weir history'), /from WEIR-SEED/);
+    await first.cut();
 
-  image(
-    'boots with BIOS, takes its seed, serves, and serves again after its power was cut',
-    async () => {
-      const first = boot('bios', 'bios.qcow2');
-      const [, after] = await first.says(READY, BOOT_MS);
-      console.log(`  ready ${seconds(first)}, ${after} s after the kernel (BIOS, first boot)`);
-      await serves(first);
-      await facts(first);
-      // The shell's answer tells that the revision is there; nothing asked for it to be written out.
-      assert.match(await first.shell('weir history'), /from WEIR-SEED/);
-      await first.cut();
+    const second = boot('bios', 'bios.qcow2');
+    await second.says(READY, BOOT_MS);
+    console.log(`  ready ${seconds(second)} (BIOS, after a power cut)`);
+    await serves(second);
+    const size = await second.shell('df -m --output=size /data | tail -n 1');
+    assert.ok(Number(size) > 6000, `the data partition has grown to its disk: ${size} MiB`);
+    for (let asked = 0; asked < 20; asked++) await ask(SERVICES.proxied);
+  },
+);
 
-      const second = boot('bios', 'bios.qcow2');
-      await second.says(READY, BOOT_MS);
-      console.log(`  ready ${seconds(second)} (BIOS, after a power cut)`);
-      await serves(second);
-      const size = await second.shell('df -m --output=size /data | tail -n 1');
-      assert.ok(Number(size) > 6000, `the data partition has grown to its disk: ${size} MiB`);
-      for (let asked = 0; asked < 20; asked++) await ask('10.98.0.80');
-    },
-  );
+image('boots with UEFI', async () => {
+  const machine = boot('uefi', 'uefi.qcow2');
+  await machine.says(READY, BOOT_MS);
+  console.log(`  ready ${seconds(machine)} (UEFI, first boot)`);
+  await serves(machine);
+});
 
-  image('boots with UEFI', async () => {
-    const machine = boot('uefi', 'uefi.qcow2');
-    await machine.says(READY, BOOT_MS);
-    console.log(`  ready ${seconds(machine)} (UEFI, first boot)`);
-    await serves(machine);
-  });
-
+inNamespace(import.meta.url, () => {
   test.run();
-}
-
-inNamespace(import.meta.url, inside);
+});

@@ -1,15 +1,128 @@
 /**
- * What is around the box of a boot test: a network namespace of its own with a client outside and a
- * member inside, both in this process, and a seed that configures the box.
+ * What is around the boxes of a file of tests: a network namespace of its own with a client outside and a
+ * member inside, both in this process, a folder for what the boxes write, and seeds that configure them.
  *
  *     client 10.98.0.2 ── tap ── box (.3; services .80, .81) ── tap ── member 10.99.0.11
  */
 import { spawnSync } from 'node:child_process';
 import { createServer, get, type Server } from 'node:http';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { projectRoot } from '../../appliance/paths.js';
+import { lacking } from '../support/needs.js';
+import { Machine, type MachineOptions } from '../support/qemu.js';
 
+export const FOLDER_OF_IMAGE = join(projectRoot, 'build/image');
+export const IMAGE = process.env['WEIR_IMAGE'] ?? join(FOLDER_OF_IMAGE, 'weir.img');
+/** For whatever a box does under emulation, on a machine that has other work as well, in ms. */
+export const PATIENCE_MS = 900_000;
+export const READY = /weir: ready ([\d.]+) seconds/;
 export const TAPS = ['outside', 'inside'] as const;
+export const SERVICES = { proxied: '10.98.0.80', fast: '10.98.0.81' } as const;
+
+/** Left out: the image's own disk, BIOS, a folder of its own for each machine, both taps. */
+export type BoxOptions = Partial<MachineOptions>;
+
+/** Made before the first test of a file, and gone after the last one; machines end with their test. */
+export class Stage {
+  readonly #name: string;
+  #folder = '';
+  #machines: Machine[] = [];
+  #member: Server | null = null;
+
+  /** `prepare`: what the file needs besides, after the network; a failure fails all of its tests. */
+  constructor(
+    test: Test,
+    name: string,
+    network: () => void = makeNetwork,
+    prepare: () => Promise<void> | void = () => undefined,
+  ) {
+    this.#name = name;
+    test.before(async () => {
+      if (lacking('image') !== null) return;
+      try {
+        await this.#open(network);
+        await prepare();
+      } catch (error) {
+        await this.#close();
+        throw error;
+      }
+    });
+    test.after.each(() => this.cut());
+    test.after(() => this.#close());
+  }
+
+  /** A path in the folder of the file. */
+  file(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  /** A new empty folder. */
+  folder(name: string): string {
+    return mkdtempSync(this.file(`${name}-`));
+  }
+
+  start(options: BoxOptions = {}): Machine {
+    const folder = this.folder('machine');
+    const machine = new Machine({
+      ...{ image: IMAGE, folder, firmware: 'bios', taps: TAPS },
+      ...options,
+    });
+    this.#machines.push(machine);
+    return machine;
+  }
+
+  /** Cuts the power of all machines. */
+  async cut(): Promise<void> {
+    for (const machine of this.#machines) await machine.cut();
+    this.#machines = [];
+  }
+
+  async #open(network: () => void): Promise<void> {
+    this.#folder = mkdtempSync(join(tmpdir(), `weir-${this.#name}-`));
+    network();
+    this.#member = await startMember();
+  }
+
+  async #close(): Promise<void> {
+    await this.cut();
+    // A box whose power was cut closed none of its connections.
+    this.#member?.closeAllConnections();
+    this.#member?.close();
+    if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+export const since = (begun: number): string =>
+  `${((performance.now() - begun) / 1000).toFixed(1)} s`;
+
+/** Asks until it is so; a box under emulation takes its time. */
+export async function until<T>(
+  read: () => Promise<T>,
+  so: (found: T) => boolean,
+  ms = PATIENCE_MS,
+): Promise<T> {
+  const end = performance.now() + ms;
+  for (;;) {
+    const found = await read();
+    if (so(found)) return found;
+    if (performance.now() > end)
+      throw new Error(`it did not come to that: ${JSON.stringify(found)}`);
+  }
+}
+
+/** What a command of the box answers with `--json`. */
+export async function json<T>(machine: Machine, words: string): Promise<T> {
+  return JSON.parse(await machine.shell(`weir ${words} --json`)) as T;
+}
+
+/** Waits until the client is answered by the member. */
+export async function isAnswered(service: string, ms = PATIENCE_MS): Promise<void> {
+  assert.is(await answered(service, ms), FROM_MEMBER);
+}
 
 function run(program: string, ...words: readonly string[]): void {
   const { status, stderr, error } = spawnSync(program, words, { encoding: 'utf8' });
@@ -70,9 +183,11 @@ export function makeSeed(folder: string): string {
   return makeVolume(join(folder, 'seed.img'), makeSeedFiles(folder));
 }
 
-export function startMember(): Promise<Server> {
+const FROM_MEMBER = 'from the member\n';
+
+function startMember(): Promise<Server> {
   const server = createServer((_request, response) => {
-    response.end('from the member\n');
+    response.end(FROM_MEMBER);
   });
   return new Promise((resolve) => {
     server.listen(8080, '10.99.0.11', () => {
@@ -82,10 +197,10 @@ export function startMember(): Promise<Server> {
 }
 
 /** Under emulation a worker that has just begun takes seconds, and what is given up is work for it, too. */
-const PATIENCE_MS = 20_000;
+const ANSWER_MS = 20_000;
 
 /** One request on a connection of its own: the body; throws when there is none within `ms`. */
-export function ask(address: string, ms = PATIENCE_MS): Promise<string> {
+export function ask(address: string, ms = ANSWER_MS): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = get({ host: address, agent: false, timeout: ms }, (response) => {
       let text = '';
@@ -101,7 +216,7 @@ export function ask(address: string, ms = PATIENCE_MS): Promise<string> {
 }
 
 /** Asks again and again until there is an answer; throws the last reason after `ms`. */
-export async function answered(address: string, ms: number): Promise<string> {
+async function answered(address: string, ms: number): Promise<string> {
   const end = performance.now() + ms;
   for (;;) {
     try {
@@ -143,7 +258,6 @@ export function makeUnitSeed(
   folder: string,
   { unit, number, services = false, administrator }: UnitSeed,
 ): string {
-  const volume = join(folder, 'seed.img');
   const whole = services
     ? CONFIGURATION
     : `${CONFIGURATION.split('pools:')[0]}pools: {}\nservices: {}\n`;
@@ -165,7 +279,8 @@ export function makeUnitSeed(
     writeFileSync(join(folder, 'administrator'), `${administrator}\n`);
     files.push('administrator');
   }
-  run('mkfs.vfat', '-n', 'WEIR-SEED', '-C', volume, '2048');
-  run('mcopy', '-s', '-i', volume, ...files.map((name) => join(folder, name)), '::');
-  return volume;
+  return makeVolume(
+    join(folder, 'seed.img'),
+    files.map((name) => join(folder, name)),
+  );
 }

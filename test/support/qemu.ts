@@ -35,6 +35,8 @@ export interface MachineOptions {
   readonly seed?: string;
   /** A file system labelled WEIR-UPDATE. */
   readonly update?: string;
+  /** `none`: a box that is slow because this machine has other work is not reset for it. */
+  readonly watchdog?: 'reset' | 'none';
   /** A reboot boots again; else QEMU ends. */
   readonly reboots?: boolean;
 }
@@ -77,7 +79,7 @@ function parameters(options: MachineOptions): string[] {
     ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-no-user-config'],
     ...(options.reboots === true ? [] : ['-no-reboot']),
     ...['-serial', 'stdio', '-serial', `unix:${join(folder, 'shell')},server=on,wait=off`],
-    ...['-device', 'i6300esb,addr=0x4'],
+    ...['-device', 'i6300esb,addr=0x4', '-action', `watchdog=${options.watchdog ?? 'reset'}`],
     ...['-smbios', credential('systemd.extra-unit.test-shell.service', SHELL)],
     ...[
       '-smbios',
@@ -225,6 +227,10 @@ export class Machine {
         const timer = setTimeout(() => {
           reject(new Error(`the shell said nothing more within ${ms / 1000} s: ${text}`));
         }, ms);
+        socket.once('close', () => {
+          clearTimeout(timer);
+          reject(new Error(`the shell went away after: ${text}`));
+        });
         socket.on('data', (chunk) => {
           text += chunk.toString('latin1').replaceAll('\r', '');
           const found = /BEGIN-ANSWER\n([^]*?)\n?END-ANSWER=(\d+)\n/.exec(text);
@@ -249,7 +255,8 @@ export class Machine {
       socket.once('connect', () => {
         resolve(socket);
       });
-      socket.once('error', reject);
+      // Of one that is connected: QEMU was killed, and it closes.
+      socket.on('error', reject);
     });
   }
 

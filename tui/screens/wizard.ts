@@ -63,10 +63,8 @@ function partOf(
   }
 }
 
-function trialLines(
-  { asking, trial, problems }: Wizard,
-  lines: (text: string, style?: Style) => Line[],
-): Line[] {
+function trialLines(wizard: Wizard, lines: (text: string, style?: Style) => Line[]): Line[] {
+  const { asking, trial, problems } = wizard;
   if (asking === 'trial') return lines('Asking the members.', 'dim');
   if (trial === null) return problems.length > 0 ? [] : lines('Not tried.', 'dim');
   if (trial.rows.length === 0) return lines('There is no monitor, so no member was asked.');
@@ -87,6 +85,10 @@ function trialLines(
     ),
     [],
     ...said,
+    // A box out of its carton has no address yet by which it could reach anybody.
+    ...(failed > 0 && addressesOf(answersOf(wizard)).length > 0
+      ? lines('The addresses of the unit are its own only after the commit, which asks again.')
+      : []),
     ...trial.warnings.flatMap((text) => lines(text, 'warning')),
   ];
 }

@@ -3,16 +3,18 @@ import type { MemberTest, Trial } from '../../appliance/api/contract.js';
 import type { Call, Client } from '../../appliance/cli/client.js';
 import { CliError } from '../../appliance/cli/exit-codes.js';
 import type { JsonMap } from '../config/schema.js';
-import { checkedBy } from '../feed.js';
+import { checkedBy, type Feed } from '../feed.js';
 import type { WizardAnswer } from './keys.js';
 import type { WizardStep } from './wizard.js';
 
 export class WizardAsks {
   readonly #actor: Client;
+  readonly #feed: Pick<Feed, 'firstUser'>;
   readonly #tell: (answer: WizardAnswer) => void;
 
-  constructor(actor: Client, tell: (answer: WizardAnswer) => void) {
+  constructor(actor: Client, feed: Pick<Feed, 'firstUser'>, tell: (answer: WizardAnswer) => void) {
     this.#actor = actor;
+    this.#feed = feed;
     this.#tell = tell;
   }
 
@@ -30,9 +32,13 @@ export class WizardAsks {
   async steps(steps: readonly WizardStep[]): Promise<void> {
     const values: unknown[] = [];
     let problem: string | null = null;
-    for (const { call } of steps) {
+    for (const { call, user } of steps) {
       try {
-        values.push(await this.#actor.json<unknown>(call));
+        const made =
+          user === undefined
+            ? this.#actor.json<unknown>(call)
+            : this.#feed.firstUser(call, user.name, user.password);
+        values.push(await made);
       } catch (error) {
         problem = sentences(error);
         break;

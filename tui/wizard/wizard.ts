@@ -71,6 +71,8 @@ export interface Grounds {
 
 export interface WizardStep {
   readonly call: Call;
+  /** Who is made by it, and logged in for the steps after it. */
+  readonly user?: { readonly name: string; readonly password: string };
   /** What is so once it is done, a sentence. */
   readonly done: string;
 }
@@ -297,6 +299,7 @@ export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
       ...{ method: 'POST', path: '/v1/users' },
       json: { name: user, role: 'administrator', password },
     },
+    user: { name: user, password },
     done: `The user ${user} is made.`,
   };
   const admin = (wizard.fields.admin ?? []).length > 0;

@@ -1,16 +1,11 @@
 /** What the boot loader's menu of the image is for: a password that was forgotten. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { projectRoot } from '../../../appliance/paths.js';
-import { lacking, needs } from '../../support/needs.js';
-import { Machine } from '../../support/qemu.js';
-import { makeUnitSeed } from '../stage.js';
+import { needs } from '../../support/needs.js';
+import type { Machine } from '../../support/qemu.js';
+import { inNamespace } from '../namespace.js';
+import { makeUnitSeed, PATIENCE_MS, READY, Stage } from '../stage.js';
 
-const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
-const PATIENCE_MS = 600_000;
 const FORGOTTEN = 'nobody knows this any more';
 const NEW = 'what was typed at the console';
 /** As GRUB reads them from a serial port. */
@@ -18,36 +13,20 @@ const DOWN = '\u000e';
 
 const test = suite('the console of the image');
 const image = needs.image(test);
-const context: { folder: string; machine: Machine | null } = { folder: '', machine: null };
+const stage = new Stage(test, 'console');
 
-test.before(() => {
-  if (lacking('image') === null) context.folder = mkdtempSync(join(tmpdir(), 'weir-console-'));
-});
-test.after.each(async () => {
-  await context.machine?.cut();
-});
-test.after(() => {
-  if (context.folder !== '') rmSync(context.folder, { recursive: true, force: true });
-});
-
-function start(seed: string): Machine {
-  context.machine = new Machine({
-    ...{ image: IMAGE, firmware: 'bios', seed, taps: [] },
-    folder: mkdtempSync(join(context.folder, 'machine-')),
-    overlay: join(context.folder, 'disk.qcow2'),
-  });
-  return context.machine;
-}
+const start = (seed: string): Machine =>
+  stage.start({ seed, taps: [], overlay: stage.file('disk.qcow2') });
 
 const login = (password: string): string =>
   `echo '${password}' | weir login admin --password-stdin >/dev/null 2>&1 && echo in || echo out`;
 
 image('whoever stands at the box gives a user a new password', async () => {
-  const seed = makeUnitSeed(mkdtempSync(join(context.folder, 'seed-')), {
+  const seed = makeUnitSeed(stage.folder('seed'), {
     ...{ unit: 'box', number: 3, administrator: FORGOTTEN },
   });
   const first = start(seed);
-  await first.says(/weir: ready/, PATIENCE_MS);
+  await first.says(READY, PATIENCE_MS);
   const seeded = 'until [ -e /data/seeded-administrator ]; do sleep 1; done; sync';
   await first.shell(seeded, PATIENCE_MS);
   assert.is(await first.shell(login(FORGOTTEN)), 'in');
@@ -71,4 +50,6 @@ image('whoever stands at the box gives a user a new password', async () => {
   assert.not.match(second.console, new RegExp(NEW));
 });
 
-test.run();
+inNamespace(import.meta.url, () => {
+  test.run();
+});

@@ -3,28 +3,18 @@
  * side and nowhere else, by a key and no password, and the same again after its power was cut.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { projectRoot } from '../../../appliance/paths.js';
-import { lacking, needs } from '../../support/needs.js';
-import { Machine } from '../../support/qemu.js';
+import { needs } from '../../support/needs.js';
+import type { Machine } from '../../support/qemu.js';
 import { inNamespace } from '../namespace.js';
-import { answered, makeNetwork, makeVolume, startMember, TAPS } from '../stage.js';
+import { isAnswered, makeVolume, PATIENCE_MS, READY, Stage } from '../stage.js';
 
-const IMAGE = process.env['WEIR_IMAGE'] ?? join(projectRoot, 'build/image/weir.img');
-const BOOT_MS = 600_000;
-const READY = /weir: ready ([\d.]+) seconds/;
 const test = suite('the management side of the image');
 const image = needs.image(test);
-
-const context: { folder: string; machine: Machine | null; member: Server | null } = {
-  ...{ folder: '', machine: null, member: null },
-};
-const file = (name: string): string => join(context.folder, name);
+const stage = new Stage(test, 'management');
+const file = (name: string): string => stage.file(name);
 
 const configuration = (key: string): string => `version: 1
 unit:
@@ -90,7 +80,7 @@ function keyPair(name: string): string {
 }
 
 async function isManaged(machine: Machine, key: string, stranger: string): Promise<void> {
-  assert.is(await answered('10.99.0.80', BOOT_MS), 'from the member\n');
+  await isAnswered('10.99.0.80');
   const shown = await bySsh('10.98.0.3', key, /Password/, 120_000);
   assert.ok(/Password/.test(shown), `the dashboard asks who it is; it showed: ${shown}`);
   assert.match(await bySsh('10.98.0.3', stranger, /denied/, 60_000), /Permission denied/);
@@ -116,41 +106,21 @@ async function isManaged(machine: Machine, key: string, stranger: string): Promi
   assert.not.match(text, /cannot (run|write)/);
 }
 
-test.before(async () => {
-  if (lacking('image') !== null) return;
-  context.folder = mkdtempSync(join(tmpdir(), 'weir-management-'));
-  makeNetwork();
-  context.member = await startMember();
-});
-test.after(async () => {
-  await context.machine?.cut();
-  context.member?.closeAllConnections();
-  context.member?.close();
-  if (context.folder !== '') rmSync(context.folder, { recursive: true, force: true });
-});
-
 image('a box is set up by its configuration alone, and managed by SSH', async () => {
   const key = keyPair('somebody');
   const stranger = keyPair('stranger');
   writeFileSync(file('weir.yaml'), configuration(readFileSync(`${key}.pub`, 'utf8')));
   writeFileSync(file('administrator'), 'a long enough password\n');
   const seed = makeVolume(file('seed.img'), [file('weir.yaml'), file('administrator')]);
-  const start = (): Machine => {
-    const folder = mkdtempSync(file('machine-'));
-    const overlay = file('disk.qcow2');
-    context.machine = new Machine({
-      ...{ image: IMAGE, folder, firmware: 'bios', seed, taps: TAPS, overlay },
-    });
-    return context.machine;
-  };
+  const start = (): Machine => stage.start({ seed, overlay: file('disk.qcow2') });
   const first = start();
-  await first.says(READY, BOOT_MS);
+  await first.says(READY, PATIENCE_MS);
   await isManaged(first, key, stranger);
   const identity = await first.shell('cat /data/ssh/ssh_host_ed25519_key.pub');
   await first.shell('sync');
   await first.cut();
   const second = start();
-  await second.says(READY, BOOT_MS);
+  await second.says(READY, PATIENCE_MS);
   await isManaged(second, key, stranger);
   assert.is(await second.shell('cat /data/ssh/ssh_host_ed25519_key.pub'), identity);
 });

@@ -1,10 +1,13 @@
 /** Slots that differ from the one that was built, and update bundles of them, for the tests of upgrades. */
 import { spawnSync } from 'node:child_process';
 import type { KeyObject } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeBundle } from '../../../images/bundle.js';
+import { developmentKey, makeBundle } from '../../../images/bundle.js';
 import { cpio, FILE } from '../../../images/cpio.js';
+import { FOLDER_OF_IMAGE } from '../stage.js';
+
+export const SLOT = process.env['WEIR_SLOT'] ?? join(FOLDER_OF_IMAGE, 'weir.squashfs');
 
 /** An update is of a commit; these are of none. */
 const COMMIT = '0'.repeat(40);
@@ -17,9 +20,17 @@ function run(program: string, ...words: readonly string[]): string {
   return stdout;
 }
 
-/** Public keys that a slot trusts, PEM. */
-export const trustedKeys = (slot: string): string =>
-  run('unsquashfs', '-cat', slot, `${PRODUCT}/update-keys.pem`);
+/** Throws where the image does not take updates that these tests sign. */
+export function trustsDevelopmentKey(): void {
+  const trusted = existsSync(SLOT)
+    ? run('unsquashfs', '-cat', SLOT, `${PRODUCT}/update-keys.pem`)
+    : '';
+  if (!trusted.includes(developmentKey().publicKey)) {
+    throw new Error(
+      'the image trusts another key: build it with npm run image -- --development-key',
+    );
+  }
+}
 
 /** The tree of a slot, which is changed from one variant to the next. */
 export class SlotTree {

@@ -4,82 +4,53 @@
  * written. The image must trust the key of this build tree (`npm run image -- --development-key`).
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import type { Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { UpgradeView } from '../../../appliance/api/contract.js';
-import { projectRoot } from '../../../appliance/paths.js';
 import { developmentKey } from '../../../images/bundle.js';
-import { lacking, needs } from '../../support/needs.js';
-import { Machine } from '../../support/qemu.js';
+import { needs } from '../../support/needs.js';
+import type { Machine } from '../../support/qemu.js';
 import { inNamespace } from '../namespace.js';
-import { answered, ask, makeNetwork, makeSeed, startMember, TAPS } from '../stage.js';
-import { bundleOf, makeStick, SlotTree, trustedKeys } from './slots.js';
+import {
+  ask,
+  isAnswered,
+  json,
+  makeNetwork,
+  makeSeed,
+  PATIENCE_MS,
+  READY,
+  SERVICES,
+  since,
+  Stage,
+  until,
+} from '../stage.js';
+import { bundleOf, makeStick, SLOT, SlotTree, trustsDevelopmentKey } from './slots.js';
 
-const folderOfImage = join(projectRoot, 'build/image');
-const IMAGE = process.env['WEIR_IMAGE'] ?? join(folderOfImage, 'weir.img');
-const SLOT = process.env['WEIR_SLOT'] ?? join(folderOfImage, 'weir.squashfs');
-const BOOT_MS = 600_000;
 /** Two tries of three minutes each until the watchdog bites, and three boots. */
 const WATCHDOG_MS = 1_800_000;
-const READY = /weir: ready ([\d.]+) seconds/;
 
 const test = suite('upgrades of the image');
-
-interface Context {
-  folder: string;
-  seed: string;
-  stick: string;
-  /** A disk that was booted once and has its configuration. */
-  used: string;
-  machine: Machine | null;
-  member: Server | null;
-}
-const context: Context = {
-  ...{ folder: '', seed: '', stick: '', used: '' },
-  ...{ machine: null, member: null },
-};
+const image = needs.image(test);
+const stage = new Stage(test, 'upgrade', makeNetwork, prepare);
+/** `used`: a disk that was booted once and has its configuration. */
+const files = { seed: '', stick: '', used: '' };
 
 function start(overlay: string, over?: string): Machine {
-  const folder = mkdtempSync(join(context.folder, 'machine-'));
-  const { seed, stick: update } = context;
-  context.machine = new Machine({
-    ...{ image: IMAGE, folder, firmware: 'bios', seed, update, taps: TAPS, reboots: true },
-    overlay: join(context.folder, overlay),
+  return stage.start({
+    ...{ seed: files.seed, update: files.stick, reboots: true, overlay: stage.file(overlay) },
     ...(over === undefined ? {} : { over }),
   });
-  return context.machine;
 }
 
 async function booted(overlay: string): Promise<Machine> {
-  const machine = start(overlay, context.used);
-  await machine.says(READY, BOOT_MS);
-  assert.is(await answered('10.98.0.80', BOOT_MS), 'from the member\n');
+  const machine = start(overlay, files.used);
+  await machine.says(READY, PATIENCE_MS);
+  await isAnswered(SERVICES.proxied);
   return machine;
 }
 
-const status = async (machine: Machine): Promise<UpgradeView> =>
-  JSON.parse(await machine.shell('weir upgrade status --json')) as UpgradeView;
-
-/** Asks until it is so. */
-async function until(
-  machine: Machine,
-  so: (view: UpgradeView) => boolean,
-  ms: number,
-): Promise<UpgradeView> {
-  const end = performance.now() + ms;
-  for (;;) {
-    const view = await status(machine);
-    if (so(view)) return view;
-    if (performance.now() > end)
-      throw new Error(`it did not come to that: ${JSON.stringify(view)}`);
-  }
-}
-
-const since = (begun: number): string => `${((performance.now() - begun) / 1000).toFixed(0)} s`;
+const status = (machine: Machine): Promise<UpgradeView> => json(machine, 'upgrade status');
 
 /** Begins an upgrade with a file of the stick; the shell has no part in how it ends. */
 const begin = (machine: Machine, file: string): Promise<string> =>
@@ -103,7 +74,7 @@ async function outage(ms: number): Promise<string> {
   let failed = false;
   while (performance.now() < end) {
     try {
-      await ask('10.98.0.80', 2000);
+      await ask(SERVICES.proxied, 2000);
       if (failed) return since(last);
       last = performance.now();
     } catch {
@@ -125,21 +96,20 @@ async function isWhole(machine: Machine, running: 'a' | 'b', version: string): P
     [running],
   );
   assert.match(await machine.shell('weir history'), /from WEIR-SEED/);
-  assert.is(await answered('10.98.0.80', BOOT_MS), 'from the member\n');
-  assert.is(await answered('10.98.0.81', BOOT_MS), 'from the member\n');
+  await isAnswered(SERVICES.proxied);
+  await isAnswered(SERVICES.fast);
 }
 
 async function makeStickOfBundles(): Promise<string> {
-  const { folder } = context;
   const { key } = developmentKey();
-  const files: string[] = [];
+  const bundles: string[] = [];
   const add = async (slot: string, name: string, version: string, by = key): Promise<void> => {
-    const out = join(folder, `${name}.update`);
+    const out = stage.file(`${name}.update`);
     await bundleOf(slot, out, version, by);
-    files.push(out);
+    bundles.push(out);
     rmSync(slot);
   };
-  const tree = new SlotTree(SLOT, mkdtempSync(join(folder, 'slots-')));
+  const tree = new SlotTree(SLOT, stage.folder('slots'));
   await add(
     tree.packInit('foreign', ''),
     'foreign',
@@ -152,9 +122,9 @@ async function makeStickOfBundles(): Promise<string> {
   await add(tree.pack('good'), 'good', '0.9.0');
   tree.breakDaemon();
   await add(tree.pack('dead'), 'dead', '0.9.0');
-  const stick = join(folder, 'stick.img');
-  makeStick(stick, files);
-  files.forEach((file) => rmSync(file));
+  const stick = stage.file('stick.img');
+  makeStick(stick, bundles);
+  bundles.forEach((file) => rmSync(file));
   return stick;
 }
 
@@ -171,61 +141,34 @@ while :; do :; done
 `;
 
 async function prepare(): Promise<void> {
-  makeNetwork();
-  context.seed = makeSeed(mkdtempSync(join(context.folder, 'seed-')));
-  context.member = await startMember();
-  context.stick = await makeStickOfBundles();
+  trustsDevelopmentKey();
+  files.seed = makeSeed(stage.folder('seed'));
+  files.stick = await makeStickOfBundles();
   const first = start('used.qcow2');
-  await first.says(READY, BOOT_MS);
-  assert.is(await answered('10.98.0.80', BOOT_MS), 'from the member\n');
+  await first.says(READY, PATIENCE_MS);
+  await isAnswered(SERVICES.proxied);
   await first.shell('sync');
   await first.cut();
-  context.used = join(context.folder, 'used.qcow2');
+  files.used = stage.file('used.qcow2');
 }
-
-async function clean(): Promise<void> {
-  await context.machine?.cut();
-  context.member?.closeAllConnections();
-  context.member?.close();
-  if (context.folder !== '') rmSync(context.folder, { recursive: true, force: true });
-}
-
-const image = needs.image(test);
-test.before(async () => {
-  if (lacking('image') !== null) return;
-  if (!existsSync(SLOT) || !trustedKeys(SLOT).includes(developmentKey().publicKey)) {
-    throw new Error(
-      'the image trusts another key: build it with npm run image -- --development-key',
-    );
-  }
-  context.folder = mkdtempSync(join(tmpdir(), 'weir-upgrade-'));
-  try {
-    await prepare();
-  } catch (error) {
-    await clean();
-    throw error;
-  }
-});
-test.after.each(async () => {
-  await context.machine?.cut();
-  context.machine = null;
-});
-test.after(clean);
 
 image('a version that is good stays, and what nobody trusted signed is refused', async () => {
   const machine = await booted('good.qcow2');
   const refused = await machine.shell('weir upgrade /update/foreign.update --yes 2>&1 || true');
   console.log(refused.replace(/^/gm, '  '));
   assert.match(refused, /key/);
-  await upgrade(machine, 'good.update', BOOT_MS);
-  const { last } = await until(machine, ({ phase }) => phase === 'idle', BOOT_MS);
+  await upgrade(machine, 'good.update', PATIENCE_MS);
+  const { last } = await until(
+    () => status(machine),
+    ({ phase }) => phase === 'idle',
+  );
   assert.is(last?.stage, 'good');
   await isWhole(machine, 'b', '0.9.0');
 });
 
 image('a version whose kernel panics falls back by itself', async () => {
   const machine = await booted('panic.qcow2');
-  await upgrade(machine, 'panic.update', BOOT_MS);
+  await upgrade(machine, 'panic.update', PATIENCE_MS);
   assert.is(machine.console.match(/Kernel panic/g)?.length, 2);
   assert.is((await status(machine)).last?.stage, 'fallen-back');
   await isWhole(machine, 'a', '0.1.0');
@@ -233,7 +176,7 @@ image('a version whose kernel panics falls back by itself', async () => {
 
 image('a version that hangs falls back by the watchdog', async () => {
   const machine = await booted('hang.qcow2');
-  await upgrade(machine, 'hang.update', BOOT_MS);
+  await upgrade(machine, 'hang.update', PATIENCE_MS);
   assert.is(machine.console.match(/^hanging/gm)?.length, 2);
   assert.is((await status(machine)).last?.stage, 'fallen-back');
   await isWhole(machine, 'a', '0.1.0');
@@ -249,13 +192,12 @@ image(
     );
     await begin(machine, 'good.update');
     await until(
-      machine,
+      () => status(machine),
       ({ phase, progress }) => phase === 'writing' && (progress?.done ?? 0) > 2 ** 24,
-      BOOT_MS,
     );
     await machine.cut();
     const again = start('cut.qcow2');
-    await again.says(READY, BOOT_MS);
+    await again.says(READY, PATIENCE_MS);
     const { last } = await status(again);
     assert.is(last?.stage, 'failed');
     assert.match(await again.shell('weir history'), /committed/);

@@ -6,7 +6,7 @@ import { userInfo } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PortError } from '../../../appliance/api/port.js';
+import { type ApplyRequest, PortError } from '../../../appliance/api/port.js';
 import { createApi } from '../../../appliance/api/server.js';
 import { withTerminal, type Screen } from '../../support/terminal.js';
 import { PASSWORD } from '../../support/user-scene.js';
@@ -356,6 +356,36 @@ test('who is not known logs in, sees who they are, and leaves nothing behind whe
         }
         screen.send('x\r');
         await screen.until('for how long it is locked', shows('not tried for another'));
+      });
+    },
+    { consoleUser: userInfo().username, heartbeatMs: 50 },
+  ));
+
+test('who makes the first user on the console goes on as that one', () =>
+  withApi(
+    async ({ socket, daemon }) => {
+      const words = ['--first-set-up'];
+      await dashboard(socket, { words }, async (screen) => {
+        await screen.until('the wizard', shows('First set-up'));
+        screen.send('\r');
+        await screen.until('the keyboard', shows('Keyboard and time zone'));
+        screen.send('\r\r');
+        await screen.until('the user', shows('Administrator'));
+        screen.send(`\r${PASSWORD}\r${PASSWORD}\r`);
+        await screen.until('the address', shows('Management address'));
+        screen.send('\u000e');
+        await screen.until('other addresses', shows('Networks of clients'));
+        screen.send('\u000e');
+        await screen.until('the name', shows('unique within a pair'));
+        screen.send('\r');
+        await screen.until('the service', shows('1 of 5: its name'));
+        screen.send('\r');
+        await screen.until('the commit', shows('All at once'));
+        screen.send('\r\r');
+        await screen.until('that it is committed', shows('is in force', 'admin administrator'));
+        const { author } = daemon.last('apply') as ApplyRequest;
+        assert.match(author, /^admin /);
+        assert.is(daemon.users.list()[0]?.sessions, 1);
       });
     },
     { consoleUser: userInfo().username, heartbeatMs: 50 },
