@@ -154,14 +154,13 @@ export async function withTerminal(
     child.on('error', reject);
     child.on('close', () => resolve());
   });
-  const terminal = new Emulator(columns, rows);
+  const terminal = new Emulator(columns, rows, (answer) => {
+    if (tells !== 'never') child.stdin.write(answer);
+  });
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => {
     chunks.push(chunk);
     terminal.write(chunk);
-  });
-  terminal.onData((answer) => {
-    if (tells !== 'never') child.stdin.write(answer);
   });
   // The process may be gone before it read all.
   child.stdin.on('error', () => undefined);
