@@ -59,7 +59,10 @@ test('a sector has after a loss what it had at the last flush, or something writ
       cache.loseUnflushed(random);
       for (const [at, value] of contents(cache).entries()) {
         const values = possible[at] ?? [];
-        assert.ok(values.includes(value), `sector ${at} has ${value}, and not one of ${values.join()}`);
+        assert.ok(
+          values.includes(value),
+          `sector ${at} has ${value}, and not one of ${values.join()}`,
+        );
         if (values.length > 1 && value === values.at(-1)) kept += 1;
         if (values.length > 1 && value === values[0]) lost += 1;
       }
