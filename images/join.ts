@@ -5,8 +5,8 @@
  *
  * Names and lines stay as they are compiled, so that a stack trace in a log can be read.
  */
-import { join, relative } from 'node:path';
-import { buildSync } from 'esbuild';
+import { join } from 'node:path';
+import { type BuildOptions, buildSync } from 'esbuild';
 import { projectRoot } from '../appliance/paths.js';
 
 /** What is started by the path of its file, and so needs one of its own. */
@@ -14,6 +14,8 @@ const PROGRAMS = [
   'appliance/cli/weir.js',
   'appliance/main.js',
   'appliance/system/health/main.js',
+  'appliance/system/install/main.js',
+  'appliance/system/recovery/main.js',
   'appliance/ha/vrrp/speaker/main.js',
   'appliance/ha/vrrp/speaker/guard-main.js',
   'appliance/l7/worker/main.js',
@@ -25,6 +27,22 @@ const APART = ['better-sqlite3', 'koffi', 'blessed'];
 const BANNER =
   "import { createRequire as joinedRequire } from 'node:module'; const require = joinedRequire(import.meta.url);";
 
+const USUAL = {
+  ...{
+    absWorkingDir: projectRoot,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+  },
+  ...{ external: APART, banner: { js: BANNER }, legalComments: 'none', logLevel: 'error' },
+} as const satisfies BuildOptions;
+
+/** Writes a compiled program and all that it imports into one file. Throws as joinModules(). */
+export function joinProgram(program: string, out: string): void {
+  buildSync({ ...USUAL, entryPoints: [program], outfile: out });
+}
+
 /**
  * Writes programs to their paths below `folder`, and beside them what they share, named by what is in
  * it. Returns the npm packages that are in those files now. Throws when anything cannot be resolved.
@@ -32,13 +50,12 @@ const BANNER =
 export function joinModules(folder: string): ReadonlySet<string> {
   const source = join(projectRoot, 'build');
   const { metafile } = buildSync({
-    ...{ absWorkingDir: projectRoot, outdir: folder, outbase: source, metafile: true },
+    ...USUAL,
     entryPoints: PROGRAMS.map((path) => join(source, path)),
-    ...{ bundle: true, splitting: true, format: 'esm', platform: 'node', target: 'node20' },
-    ...{ external: APART, banner: { js: BANNER }, chunkNames: 'shared/[name]-[hash]' },
-    ...{ legalComments: 'none', logLevel: 'error' },
+    ...{ outdir: folder, outbase: source, splitting: true, metafile: true },
+    chunkNames: 'shared/[name]-[hash]',
   });
-  return packagesOf(Object.keys(metafile.inputs).map((path) => relative('.', path)));
+  return packagesOf(Object.keys(metafile.inputs));
 }
 
 /** Names of the packages that paths below `node_modules` belong to. */

@@ -7,8 +7,8 @@
  */
 import { readdirSync } from 'node:fs';
 import type BetterSqlite from 'better-sqlite3';
-import type * as clientModule from '../../../appliance/cli/client.js';
-import type * as integrityModule from '../../../appliance/config/store-integrity.js';
+import { Client } from '../../../appliance/cli/client.js';
+import { checkIntegrity } from '../../../appliance/config/store-integrity.js';
 import type { ConfigView, RevisionRow, UpgradeView } from '../../../appliance/api/contract.js';
 
 /** What the box was found to have. */
@@ -29,7 +29,7 @@ export type Said =
   /** Octets of the idle slot that are written, of how many. */
   | { readonly written: number; readonly of: number };
 
-const PRODUCT = '/usr/lib/weir';
+const ADDON = '/usr/lib/weir/node_modules/better-sqlite3/lib/index.js';
 const STATE = '/data/weir';
 const PREFIX = 'commit ';
 const MOST = 1000;
@@ -41,10 +41,6 @@ const numberOf = (text: string | undefined): number | null =>
   text?.startsWith(PREFIX) === true ? Number(text.slice(PREFIX.length)) : null;
 
 async function main(first: number, bundle: string | undefined): Promise<void> {
-  // The box's own code: it is not where this file was compiled.
-  const { Client } = (await import(
-    `${PRODUCT}/build/appliance/cli/client.js`
-  )) as typeof clientModule;
   const client = new Client('/run/weir/weir.sock');
   // The first configuration may still be on its way from the seed.
   let config = await client.json<ConfigView>({ path: '/v1/config' });
@@ -82,12 +78,8 @@ async function main(first: number, bundle: string | undefined): Promise<void> {
 
 /** What SQLite finds in the databases, and of the configuration also every revision's digests. */
 async function damage(): Promise<string[]> {
-  const { default: Database } = (await import(
-    `${PRODUCT}/node_modules/better-sqlite3/lib/index.js`
-  )) as { readonly default: typeof BetterSqlite };
-  const { checkIntegrity } = (await import(
-    `${PRODUCT}/build/appliance/config/store-integrity.js`
-  )) as typeof integrityModule;
+  // An addon: that of the box, which lies elsewhere than this file.
+  const { default: Database } = (await import(ADDON)) as { readonly default: typeof BetterSqlite };
   return readdirSync(STATE)
     .filter((name) => name.endsWith('.db'))
     .flatMap((name) => {

@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { developmentKey } from '../../../images/bundle.js';
+import { joinProgram } from '../../../images/join.js';
 import { LossyDisk } from '../../support/lossy-disk.js';
 import { needs } from '../../support/needs.js';
 import type { Machine } from '../../support/qemu.js';
@@ -56,7 +57,7 @@ async function prepare(): Promise<void> {
   // The slot that runs, as if it were newer; no cut lets it get as far as being tried.
   await bundleOf(SLOT, bundle, '0.9.0', developmentKey().key);
   const committing = stage.file(COMMITTING);
-  copyFileSync(fileURLToPath(new URL('committing.js', import.meta.url)), committing);
+  joinProgram(fileURLToPath(new URL('committing.js', import.meta.url)), committing);
   files.stick = stage.file('stick.img');
   makeStick(files.stick, [bundle, committing]);
   files.disk = stage.file('disk.img');

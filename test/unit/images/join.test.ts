@@ -1,12 +1,22 @@
 /** Modules joined for an image do what they do apart. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { projectRoot } from '../../../appliance/paths.js';
 import { joinModules, packagesOf } from '../../../images/join.js';
+import { PRODUCT } from '../../../images/product.js';
 
 const test = suite('joined modules');
 const folder = mkdtempSync(join(tmpdir(), 'weir-joined-'));
@@ -36,6 +46,23 @@ test('a command runs from few files, with the packages that stay apart', () => {
   assert.match(weir('daemon', '--help'), /--state-dir/);
   const example = join(projectRoot, 'appliance/config/example.yaml');
   assert.is(weir('lint', example), apart('lint', example));
+});
+
+test('every program that a unit or a script of the image starts is a file there', () => {
+  joinModules(join(folder, 'build'));
+  const images = join(projectRoot, 'images');
+  const named = (readdirSync(images, { recursive: true }) as string[])
+    .map((name) => join(images, name))
+    .filter((path) => statSync(path).isFile() && !path.endsWith('.ts'))
+    .flatMap((path) => [
+      ...readFileSync(path, 'utf8').matchAll(new RegExp(`/${PRODUCT}/(build/[^ \\n]+\\.js)`, 'g')),
+    ])
+    .map(([, program = '']) => program);
+  assert.ok(named.length >= 3, `programs were found: ${named.join()}`);
+  assert.equal(
+    named.filter((program) => !existsSync(join(folder, program))),
+    [],
+  );
 });
 
 test('a file belongs to the package nearest to it', () => {
