@@ -121,18 +121,22 @@ export class Feed {
   }
 
   async login(name: string, password: string): Promise<void> {
-    const { actor, dispatch } = this.#options;
     try {
-      const json = { name, password };
-      const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
-      this.#use(session.token);
-      this.#out = false;
-      dispatch({ type: 'logged-in', session });
-      this.#wake?.();
+      await this.#logIn(name, password);
     } catch (error) {
       if (!(error instanceof CliError)) throw error;
-      dispatch({ type: 'login-failed', why: error.message });
+      this.#options.dispatch({ type: 'login-failed', why: error.message });
     }
+  }
+
+  async #logIn(name: string, password: string): Promise<void> {
+    const { actor, dispatch } = this.#options;
+    const json = { name, password };
+    const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
+    this.#use(session.token);
+    this.#out = false;
+    dispatch({ type: 'logged-in', session });
+    this.#wake?.();
   }
 
   /**
@@ -140,14 +144,10 @@ export class Feed {
    * not logged in, and what is asked meanwhile is no reason to ask who sits here. @throws CliError
    */
   async firstUser(call: Call, name: string, password: string): Promise<unknown> {
-    const { actor, dispatch } = this.#options;
     this.#beginning = true;
     try {
-      const made = await actor.json<unknown>(call);
-      const json = { name, password };
-      const session = await actor.json<LoggedIn>({ method: 'POST', path: '/v1/login', json });
-      this.#use(session.token);
-      dispatch({ type: 'logged-in', session });
+      const made = await this.#options.actor.json<unknown>(call);
+      await this.#logIn(name, password);
       return made;
     } finally {
       this.#beginning = false;

@@ -38,18 +38,17 @@ function request(
   };
 }
 
-/** Of IPv6 addresses among these. */
-function routeRequests(
+const isIpv6 = ({ bytes }: Step): boolean => bytes.length === 16;
+
+function routeRequest(
   type: number,
-  steps: readonly Step[],
-): Parameters<NetlinkSocket['request']>[0][] {
-  return steps
-    .filter(({ bytes }) => bytes.length === 16)
-    .map(({ bytes, interfaceIndex }) => ({
-      type,
-      flags: type === wire.RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_EXCL : 0,
-      payload: wire.encodeHostRoute(bytes, interfaceIndex, HELD_ORIGIN),
-    }));
+  { bytes, interfaceIndex }: Step,
+): Parameters<NetlinkSocket['request']>[0] {
+  return {
+    type,
+    flags: type === wire.RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_EXCL : 0,
+    payload: wire.encodeHostRoute(bytes, interfaceIndex, HELD_ORIGIN),
+  };
 }
 
 function keyOf({ interfaceIndex, bytes }: Step): string {
@@ -141,10 +140,10 @@ export class HeldAddresses {
   }
 
   async #route(type: number, steps: readonly Step[]): Promise<void> {
-    const six = steps.filter(({ bytes }) => bytes.length === 16);
-    const requests = routeRequests(type, six);
-    if (requests.length === 0) return;
+    const six = steps.filter(isIpv6);
+    if (six.length === 0) return;
     const adding = type === wire.RTM_NEWROUTE;
+    const requests = six.map((step) => routeRequest(type, step));
     const answers = await this.#interfaces.requests.batch(requests);
     six.forEach((step, index) => {
       if (adding) this.#routes.set(keyOf(step), step);
@@ -201,7 +200,7 @@ export async function takeOffHeldAddresses(
     .filter((address) => address.origin === HELD_ORIGIN && fits(address));
   const answers = await socket.batch([
     ...left.map((step) => request(wire.RTM_DELADDR, step)),
-    ...routeRequests(wire.RTM_DELROUTE, left),
+    ...left.filter(isIpv6).map((step) => routeRequest(wire.RTM_DELROUTE, step)),
   ]);
   for (const answer of answers) {
     const gone = answer instanceof SystemError && ['EADDRNOTAVAIL', 'ESRCH'].includes(answer.code);
