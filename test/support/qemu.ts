@@ -4,6 +4,8 @@
  * unit of systemd by the firmware's tables (systemd.system-credentials(7)); the image knows
  * nothing of it.
  *
+ * WEIR_SHOW_CONSOLE=1 writes the consoles to stderr as well, for whoever looks for what is wrong.
+ *
  * Invariant: the image is never written to; what the box writes goes to `overlay`, if one is given, and
  * is lost otherwise.
  */
@@ -151,6 +153,7 @@ export class Machine {
     });
     const take = (chunk: Buffer): void => {
       this.#console += chunk.toString('latin1');
+      if (process.env['WEIR_SHOW_CONSOLE'] === '1') process.stderr.write(chunk);
       for (const watcher of this.#watchers) watcher(chunk);
       this.#tell();
     };
