@@ -54,7 +54,7 @@ export const PAGE_NOTES: Readonly<
   },
   join: {
     title: 'Join a unit',
-    note: 'On the other unit, i on its screen Pair, or weir pair invite, shows an address and a code. The code is not shown here. Its configuration becomes that of both.',
+    note: "On the other unit, i on its screen Pair, or weir pair invite, shows an address and a code. The code is not shown here. Its configuration becomes that of both; users are those of both, and of two of one name the other unit's counts.",
   },
   commit: {
     title: 'Commit',

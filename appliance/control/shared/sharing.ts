@@ -42,6 +42,8 @@ export class Sharing {
   readonly #options: SharingOptions;
   readonly #replica: Replica;
   readonly #stop: () => void;
+  /** Until the two units of a new pair have the same: this one has joined the other. */
+  #joining = false;
 
   constructor(options: SharingOptions) {
     this.#options = options;
@@ -66,8 +68,16 @@ export class Sharing {
           );
           options.onCookies();
         }),
-        new UserShelf('user', options.users),
-        new UserShelf('token', options.users),
+        ...(['user', 'token'] as const).map(
+          (kind) =>
+            new UserShelf(kind, options.users, (name) => {
+              if (!this.#joining) return;
+              this.#tell(
+                'warning',
+                `both units had a ${kind} ${name}: that of the unit that invited counts on both now`,
+              );
+            }),
+        ),
         new AccessShelf({
           entries: access,
           onTaken: ({ prefix, service }, entry) => {
@@ -100,7 +110,11 @@ export class Sharing {
 
   /** What happens to the pair. */
   heard(news: PairNews): void {
-    if (news.what === 'paired') this.#options.certificates.forgetPair();
+    if (news.what === 'paired') {
+      this.#options.certificates.forgetPair();
+      this.#joining = news.role === 'joiner';
+      if (this.#joining) this.#options.users.giveWay();
+    }
     if (news.what === 'together') this.#replica.together();
     if (news.what === 'alone') this.#replica.apart();
     if (news.what === 'left') this.#replica.attach(null);
@@ -125,6 +139,7 @@ export class Sharing {
     const peer = this.#peer();
     switch (news.what) {
       case 'equal': {
+        this.#joining = false;
         const { sent, taken } = news;
         this.#tell(
           'info',

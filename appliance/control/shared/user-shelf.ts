@@ -19,10 +19,13 @@ import {
 export class UserShelf implements Shelf {
   readonly name: AccountKind;
   readonly #store: UserStore;
+  readonly #onReplaced: (name: string) => void;
 
-  constructor(kind: AccountKind, store: UserStore) {
+  /** `onReplaced`: what was here is now as the other unit has it, or gone. */
+  constructor(kind: AccountKind, store: UserStore, onReplaced: (name: string) => void) {
     this.name = kind;
     this.#store = store;
+    this.#onReplaced = onReplaced;
   }
 
   versions(): Version[] {
@@ -45,6 +48,19 @@ export class UserShelf implements Shelf {
 
   take({ key, at, digest, meta, body }: Entry): void {
     const name = this.#nameOf(key);
+    const before = this.#store.version(this.name, name);
+    this.#put(name, at, digest, meta, body);
+    const had = before?.value ?? null;
+    if (had !== null && contentDigest(had) !== digest) this.#onReplaced(name);
+  }
+
+  onChange(listener: (key: string) => void): () => void {
+    return this.#store.onChange((kind, name) => {
+      if (kind === this.name) listener(`${kind}/${name}`);
+    });
+  }
+
+  #put(name: string, at: number, digest: string, meta: unknown, body: Buffer): void {
     if (meta === null) {
       this.#store.put(this.name, name, null, at);
       return;
@@ -61,12 +77,6 @@ export class UserShelf implements Shelf {
       this.#check(name, token.data, digest);
       this.#store.put('token', name, token.data, at);
     }
-  }
-
-  onChange(listener: (key: string) => void): () => void {
-    return this.#store.onChange((kind, name) => {
-      if (kind === this.name) listener(`${kind}/${name}`);
-    });
   }
 
   #check(name: string, value: StoredUser | StoredToken, digest: string): void {

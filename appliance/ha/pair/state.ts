@@ -41,7 +41,13 @@ export interface PairState {
 
 /** What happened, for the event log. */
 export type PairNews =
-  | { readonly what: 'paired' | 'left'; readonly peer: string }
+  | {
+      readonly what: 'paired';
+      readonly peer: string;
+      /** This unit's. */
+      readonly role: 'inviter' | 'joiner';
+    }
+  | { readonly what: 'left'; readonly peer: string }
   | { readonly what: 'up'; readonly peer: string; readonly address: string }
   | {
       readonly what: 'down';

@@ -415,4 +415,41 @@ test('users and tokens of one unit open the other, and what is taken away is tak
   );
 });
 
+test('of two users of one name that of the inviter counts, whichever is later', async () => {
+  const passwords = new Passwords(CHEAP);
+  const other = 'of the unit that joins';
+  let session = '';
+  const login = { name: 'admin', source: 'x', from: 'x' };
+  const by = { role: 'administrator', author: 'root' } as const;
+  const before = async (a: SharingUnit, b: SharingUnit): Promise<void> => {
+    const here = userScene({ store: a.users, passwords });
+    await here.users.add({ name: 'admin', password: PASSWORD, ...by });
+    here.close();
+    const there = userScene({ store: b.users, passwords });
+    await there.users.add({ name: 'admin', password: other, ...by });
+    await there.users.add({ name: 'berta', password: other, ...by });
+    there.close();
+  };
+  await withUnits(
+    async (a, b) => {
+      const units = [a, b].map((unit) => userScene({ store: unit.users, passwords }));
+      try {
+        for (const { users } of units) {
+          ({ token: session } = await users.login({ ...login, password: PASSWORD }));
+          assert.is(users.holder(session, true)?.name, 'admin');
+          await users.login({ ...login, name: 'berta', password: other });
+          const failed = await users.login({ ...login, password: other }).catch(String);
+          assert.type(failed, 'string', 'the password of the unit that joined is no password now');
+        }
+        await b.said(/both units had a user admin: that of the unit that invited counts/);
+        assert.not.ok(a.events.some(({ message }) => message.includes('both units had')));
+        assert.not.ok(b.events.some(({ message }) => message.includes('berta')));
+      } finally {
+        for (const unit of units) unit.close();
+      }
+    },
+    { before },
+  );
+});
+
 test.run();
