@@ -18,8 +18,11 @@ export interface LiveTop {
   /** New connections: flows of the fast path, connections of `tcp` and `tls` services that ended. */
   readonly connectionsPerSecond: number;
   readonly requestsPerSecond: number;
-  /** Content, both directions, of requests and connections that ended; the fast path counts none of it by client. */
-  readonly bitsPerSecond: number;
+  /**
+   * Content, both directions, of requests and connections that ended. The fast path counts none of it by
+   * client; null: all of this row is the fast path's.
+   */
+  readonly bitsPerSecond: number | null;
   /** Answers of class 5xx, and none at all. */
   readonly errorsPerSecond: number;
   /** Part of what it is sorted by that may be somebody else's, per second. */

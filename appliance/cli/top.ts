@@ -121,7 +121,11 @@ const RATES: readonly Column<LiveTop>[] = [
   { title: 'CONNS', align: 'right', value: (row) => perSecond(row.connectionsPerSecond) },
   { title: 'REQUESTS', align: 'right', value: (row) => perSecond(row.requestsPerSecond) },
   { title: 'ERRORS', align: 'right', value: (row) => perSecond(row.errorsPerSecond) },
-  { title: 'TRAFFIC', align: 'right', value: (row) => bitsPerSecond(row.bitsPerSecond) },
+  {
+    title: 'TRAFFIC',
+    align: 'right',
+    value: (row) => (row.bitsPerSecond === null ? '-' : bitsPerSecond(row.bitsPerSecond)),
+  },
 ];
 
 const CLIENTS: readonly Column<ClientTop>[] = [

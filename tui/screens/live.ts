@@ -117,7 +117,8 @@ const RATES = {
       align: 'right',
       width: 11,
       goes: 2,
-      value: (row: LiveTop) => bitsPerSecond(row.bitsPerSecond),
+      value: (row: LiveTop) =>
+        row.bitsPerSecond === null ? '-' : bitsPerSecond(row.bitsPerSecond),
     },
   ],
 } as const;

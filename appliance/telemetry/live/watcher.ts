@@ -45,6 +45,8 @@ interface Seen {
   requests: number;
   bits: number;
   errors: number;
+  /** Whether the proxy counted anything of it. */
+  proxied: boolean;
   /** Of `timed` requests, milliseconds. */
   ms: number;
   timed: number;
@@ -99,6 +101,7 @@ export class Watcher<F extends NewFlow = NewFlow> {
     };
     const seen = this.#count(key, gained);
     if (seen === null) return;
+    seen.proxied = true;
     seen.service = request.service ?? '';
     seen.host = request.host;
     seen.path = path;
@@ -207,11 +210,11 @@ export class Watcher<F extends NewFlow = NewFlow> {
       .top(TOP_ROWS)
       .filter(({ value }) => value.connections + value.requests > FORGOTTEN)
       .map((hitter) => {
-        const { connections, requests, bits, errors } = hitter.value;
+        const { connections, requests, bits, errors, proxied } = hitter.value;
         return row(hitter, {
           connectionsPerSecond: rate(connections),
           requestsPerSecond: rate(requests),
-          bitsPerSecond: rate(bits),
+          bitsPerSecond: proxied ? rate(bits) : null,
           errorsPerSecond: rate(errors),
           surplus: rate(hitter.surplus),
         });
@@ -224,7 +227,7 @@ const FORGOTTEN = Math.exp(-3);
 
 function nothingSeen(): Seen {
   return {
-    ...{ connections: 0, requests: 0, bits: 0, errors: 0, ms: 0, timed: 0 },
+    ...{ connections: 0, requests: 0, bits: 0, errors: 0, proxied: false, ms: 0, timed: 0 },
     ...{ service: '', host: null, path: '', status: 0 },
   };
 }

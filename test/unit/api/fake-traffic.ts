@@ -73,7 +73,7 @@ export const LIVE: { readonly [V in LiveView]: Extract<LiveMessage, { type: V }>
       },
       {
         ...{ client: '2001:db8::7', service: 'mail', ...NO_HITS, connectionsPerSecond: 33 },
-        ...{ errorsPerSecond: 0, surplus: 2 },
+        ...{ bitsPerSecond: null, errorsPerSecond: 0, surplus: 2 },
       },
     ],
   },

@@ -275,7 +275,7 @@ const printed: readonly (readonly [words: readonly string[], patterns: readonly 
     ['top', '--once'],
     [
       /192\.0\.2\.7 +0 +120\/s +1\.50\/s +8\.00Mbit\/s +shop\n/,
-      /2001:db8::7 +33\/s +0 +0 +0 +mail\n/,
+      /2001:db8::7 +33\/s +0 +0 +- +mail\n/,
     ],
   ],
   [

@@ -171,6 +171,8 @@ watcher('clients: requests, connections and flows together, weighed, the most fi
   );
   const [flows, , last] = message.rows;
   assert.equal(flows?.service, 'mail');
+  assert.strictEqual(flows?.bitsPerSecond, null, 'the fast path counts no content by client');
+  assert.notEqual(last?.bitsPerSecond, null);
   assert.ok((flows?.connectionsPerSecond ?? 0) > 6.5 && flows?.requestsPerSecond === 0);
   assert.ok((last?.connectionsPerSecond ?? 0) > 0 && (last?.errorsPerSecond ?? 0) > 0.9);
 });
