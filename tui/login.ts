@@ -8,6 +8,7 @@ import { answersOf, ask, askField, type Ask, type Purpose } from './ask.js';
 import type { Key } from './keys.js';
 import { OVERVIEW, type Effect, type Model, type Overlay } from './model.js';
 import type { Step } from './step.js';
+import { joins } from './wizard/wizard.js';
 
 /** Without a key for so long somebody who is logged in is logged out. */
 export const IDLE_MS = 15 * 60_000;
@@ -41,14 +42,16 @@ export function unknown(model: Model, why: string | null): Model {
     ...{ data: {}, events: [], place: OVERVIEW, trail: [], tables: {}, scroll: 0 },
     ...{ editor: null, pending: null, notice: null },
     owner: me === null ? model.owner : me.name,
-    overlay: why === null ? ended(me) : loginBox(why),
+    overlay: why === null ? ended(model, me) : loginBox(why),
   };
 }
 
-function ended(me: Me | null): Ask {
-  return me?.via === 'session'
-    ? loginBox('Your session is over: log in again.', me.name)
-    : loginBox('This unit has users: log in as one of them.');
+function ended({ wizard }: Model, me: Me | null): Ask {
+  if (me?.via !== 'session') return loginBox('This unit has users: log in as one of them.');
+  // Who was made here gives way to a user of that name at the other unit.
+  return wizard !== null && joins(wizard) && (wizard.asking === 'steps' || wizard.page === 'done')
+    ? loginBox('This unit has joined the other one, whose users count now: log in as one of them.')
+    : loginBox('Your session is over: log in again.', me.name);
 }
 
 export function loginFailed(model: Model, why: string): Model {

@@ -25,8 +25,10 @@ import { until, type Unit } from './unit.js';
 
 const test = suite('wizard');
 const program = fileURLToPath(new URL('../../appliance/cli/weir.js', import.meta.url));
-/** Of the first administrator of both. */
+/** Of the first administrator of unit-a, and so of both in the end. */
 const PASSWORD = 'correct horse battery';
+/** Of the one that unit-b had before it joined. */
+const FORMER = 'of this unit alone';
 const served = '10.78.0.90';
 
 interface Console {
@@ -278,12 +280,14 @@ async function joins(lab: PairLab, code: string): Promise<void> {
   await consoleOf(lab.b, { size: [160, 48], environment: plain }, async (screen) => {
     await page(screen, 'First set-up', '\u001b[C\r');
     await page(screen, 'Administrator', '');
-    screen.send(`\r${PASSWORD}\r${PASSWORD}\r`);
+    screen.send(`\r${FORMER}\r${FORMER}\r`);
     await page(screen, 'Name -', 'unit-b\r');
     await page(screen, 'Join a unit', `${cableAddress('unit-a', 4)}\r${code}\r`);
     assert.not.ok(screen.sent().includes(code), 'the code is not shown');
     await page(screen, 'Commit -', '\r\r');
-    await screen.until('that it has joined', (text) => text.includes('has joined the one at'));
+    await screen.until('whose users count now', (text) => text.includes('whose users count now'));
+    screen.send(`admin\r${PASSWORD}\r`);
+    await screen.until('who is logged in', (text) => text.includes('Logged in as admin'));
     assert.equal(
       [...screen.sent()].filter((sign) => sign > '~'),
       [],
@@ -295,7 +299,6 @@ async function joins(lab: PairLab, code: string): Promise<void> {
     });
     const { peer } = await lab.b.get<PairView>('/v1/pair');
     assert.is(peer?.name, 'unit-a');
-    screen.send('\u001b');
     await screen.until('the overview', (text) => text.includes('[1 Overview]'));
     screen.send('q');
     await screen.ended;

@@ -173,19 +173,23 @@ export function documentOf(wizard: Wizard, { base, schema }: Grounds): JsonMap {
   return wizardDocument(base, schema, answersOf(wizard));
 }
 
+/** Rather than be set up as a unit of its own. */
+export function joins(wizard: Pick<Wizard, 'fields'>): boolean {
+  return answersOf(wizard)['way'] === JOIN;
+}
+
 /** Pages that are there only while they ask something. */
 const OF_THE_HOST = ['locale', 'admin', 'management', 'networks'] as const;
 
 /** Those that the answers so far lead through. */
 export function pagesOf(wizard: Pick<Wizard, 'fields'>): readonly PageName[] {
-  const { way, service } = answersOf(wizard);
-  const joins = way === JOIN;
-  const skipped = joins || service === '';
+  const joined = joins(wizard);
+  const skipped = joined || answersOf(wizard)['service'] === '';
   const served: readonly PageName[] = ['listen', 'protocol', 'members', 'monitor', 'trial'];
   return PAGES.filter((page) => {
-    if (page === 'service') return !joins;
+    if (page === 'service') return !joined;
     if (served.includes(page)) return !skipped;
-    if (page === 'join') return joins;
+    if (page === 'join') return joined;
     return (
       !(OF_THE_HOST as readonly PageName[]).includes(page) || fieldsAt(wizard, page).length > 0
     );
@@ -265,10 +269,10 @@ export function problemsAt(wizard: Wizard, errors: readonly ConfigError[]): stri
 
 /** What is sent at the end, in this order. */
 export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
-  const { way, comment, confirm = '', peer = '', code = '', unit } = answersOf(wizard);
-  const joins = way === JOIN;
+  const { comment, confirm = '', peer = '', code = '', unit } = answersOf(wizard);
+  const joined = joins(wizard);
   // Before a place in the pair there is nobody who would have to find the unit again.
-  const confirmMs = joins ? undefined : CONFIRM[confirm];
+  const confirmMs = joined ? undefined : CONFIRM[confirm];
   // What goes back by itself needs a revision to go back to.
   const named = wizard.bare && confirmMs !== undefined;
   const name: WizardStep = {
@@ -303,7 +307,12 @@ export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
     done: `The user ${user} is made.`,
   };
   const admin = (wizard.fields.admin ?? []).length > 0;
-  return [...(admin ? [makeUser] : []), ...(named ? [name] : []), commit, ...(joins ? [join] : [])];
+  return [
+    ...(admin ? [makeUser] : []),
+    ...(named ? [name] : []),
+    commit,
+    ...(joined ? [join] : []),
+  ];
 }
 
 /** After the last step: what was secret is gone. */
