@@ -39,7 +39,7 @@ export function unknown(model: Model, why: string | null): Model {
   const me = meOf(model);
   return {
     ...model,
-    ...{ data: {}, events: [], place: OVERVIEW, trail: [], tables: {}, scroll: 0 },
+    ...{ data: {}, events: null, place: OVERVIEW, trail: [], tables: {}, scroll: 0 },
     ...{ editor: null, pending: null, notice: null },
     owner: me === null ? model.owner : me.name,
     overlay: why === null ? ended(model, me) : loginBox(why),

@@ -296,7 +296,8 @@ export interface Model {
   readonly socket: string;
   readonly link: LinkState;
   readonly data: Data;
-  readonly events: readonly EventRow[];
+  /** Null: those so far did not come yet. */
+  readonly events: readonly EventRow[] | null;
   readonly history: History;
   readonly place: Place;
   /** Where Esc goes back to, the newest last. */
@@ -339,7 +340,7 @@ export function firstModel(of: {
     ...of,
     link: { state: 'connecting', since: of.now, why: '' },
     data: {},
-    events: [],
+    events: null,
     history: new History(),
     place: OVERVIEW,
     trail: [],

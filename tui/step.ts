@@ -105,7 +105,10 @@ export function step(model: Model, action: Action): Step {
     }
     case 'events':
       if (loginOf(model) !== null) return just(model);
-      return just({ ...model, events: joined(action.past ? [] : model.events, action.rows) });
+      return just({
+        ...model,
+        events: joined(action.past ? [] : (model.events ?? []), action.rows),
+      });
     case 'asks':
       return { model: { ...model, pending: null, overlay: action.overlay }, effects: [] };
     case 'done':

@@ -86,7 +86,7 @@ function auditRows(model: Model): Row[] | null {
 
 /** They stand in where the audit may not be seen, which has all acts. */
 function eventRows({ events }: Model): Row[] {
-  return events.flatMap(({ kind, subject, sequence, time, message }): Row[] =>
+  return (events ?? []).flatMap(({ kind, subject, sequence, time, message }): Row[] =>
     subject.author === undefined || kind === 'revision'
       ? []
       : [

@@ -18,7 +18,7 @@ export function shownEvents({
 }: Pick<Model, 'events' | 'eventsState'>): EventRow[] {
   const { flows, severity, filter } = eventsState;
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  return events.filter((row) => {
+  return (events ?? []).filter((row) => {
     if (!flows && isFlowKind(row.kind)) return false;
     if (!isAtLeast(row.severity, severity)) return false;
     if (words.length === 0) return true;
@@ -42,6 +42,7 @@ export function eventScreen(model: Model, width: number, height: number): Line[]
   const which = filters.length === 0 ? 'all kinds but single flows' : filters.join(', ');
   const where = back === 0 ? 'follows' : `${back} newer below; G follows again`;
   const head: Line = [span(look, `${rows.length} events (${which}), ${where}`, 'dim')];
+  if (model.events === null) return [head, [span(look, 'Looking …', 'dim')]];
   if (rows.length === 0) return [head, [span(look, 'No such events so far.')]];
   const kind = Math.max(8, ...rows.slice(from, until).map((row) => row.kind.length));
   const lines = rows.slice(from, until).map((row): Line => {

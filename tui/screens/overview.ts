@@ -233,6 +233,8 @@ function tierLines(model: Model, services: readonly ServiceRow[], width: number)
 function eventBlock(model: Model, width: number, height: number): Line[] {
   if (height < 2) return [];
   const { look } = model;
+  const head = heading(look, 'Newest events', width);
+  if (model.events === null) return [head, [span(look, 'Looking …', 'dim')]];
   const newest = model.events
     .filter(({ kind }) => !isFlowKind(kind))
     .slice(-(height - 1))
@@ -241,7 +243,7 @@ function eventBlock(model: Model, width: number, height: number): Line[] {
     newest.length === 0
       ? [[span(look, 'Nothing happened since the daemon started.', 'dim')]]
       : newest.map((row) => fit(look, eventLine(look, row), width));
-  return [heading(look, 'Newest events', width), ...lines];
+  return [head, ...lines];
 }
 
 export function isFlowKind(kind: string): boolean {

@@ -213,6 +213,7 @@ test('events of past and stream together are there once, and those of flows cann
     { type: 'events', rows: [event(2), event(3)], past: false },
     { type: 'events', rows: flows, past: false },
   ).events;
+  assert.ok(seen !== null);
   const others = seen.filter(({ kind }) => kind !== 'flow-new').map(({ sequence }) => sequence);
   assert.equal(others, [1, 2, 3]);
   assert.is(seen.at(-1)?.sequence, 3009);

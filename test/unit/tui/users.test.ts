@@ -56,6 +56,14 @@ test('a candidate waits for the one who began it, and is dropped for another', (
   assert.is(back('otto').draft, null);
 });
 
+test('after a login nothing is said of events before they have come', () => {
+  // All else has come again.
+  const back = { ...world(), events: after(world(), unknown).events };
+  assert.match(seen(back), /Newest events[^]*Looking/);
+  const none = after(back, { type: 'events', rows: [], past: true });
+  assert.match(seen(none), /Newest events[^]*Nothing happened since the daemon started/);
+});
+
 test('without a key for long enough a session ends; without a session nothing does', () => {
   const late: Action = { type: 'tick', now: THEN + IDLE_MS };
   const logged = world({ answers: { me: me('anna', 'viewer') } });
