@@ -261,7 +261,9 @@ export function makeUnitSeed(
   const whole = services
     ? CONFIGURATION
     : `${CONFIGURATION.split('pools:')[0]}pools: {}\nservices: {}\n`;
-  const document = whole
+  // Emulated boxes stand still for longer than the default allows a unit of a pair.
+  const slow = services ? `${whole}pair: { advertisement-interval: 2s }\n` : whole;
+  const document = slow
     .replace('name: box', `name: ${unit}`)
     .replace('10.99.0.4', `10.99.0.${number + 100}`);
   mkdirSync(join(folder, 'network'));

@@ -77,6 +77,11 @@ test('a unit that dies is followed when all paths are silent', () => {
   });
 });
 
+test('a unit is missed after two or three intervals, after 600 ms of longer ones, and never within one', () => {
+  const lost = [10, 20, 30, 100, 200, 400, 600, 1000, 2000].map((ms) => heartbeats(ms).lost);
+  assert.equal(lost.map(Math.round), [20, 50, 90, 300, 600, 600, 600, 1000, 2000]);
+});
+
 test('a host that runs both units stands still, for however long: nobody takes over', () => {
   for (const interval of [10, 30, 100]) {
     const network = pair(interval, 1);

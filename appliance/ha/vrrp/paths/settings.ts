@@ -27,10 +27,14 @@ export interface PathsSettings {
  * on, the silence of all paths lasts three intervals, as VRRP's own does: a host that runs several
  * machines lets one of them stand still for up to 50 ms now and then, and such a unit is not dead. Who
  * asks for less wants the other unit as soon as can be: down to two intervals at 10 ms. At long
- * intervals heartbeats come more often, and a dead unit is known sooner by them.
+ * intervals heartbeats come more often, and a dead unit is known sooner by them, but never before an
+ * interval is over: who asks for a second has units that stand still for that long.
  */
 export function heartbeats(interval: number): { readonly interval: number; readonly lost: number } {
   const every = Math.max(3, Math.min(interval / 3, 100));
   const intervals = 2 + Math.min(1, Math.max(0, (interval - 10) / 20));
-  return { interval: every, lost: Math.max(4 * every, Math.min(intervals * interval, 600)) };
+  return {
+    interval: every,
+    lost: Math.max(4 * every, interval, Math.min(intervals * interval, 600)),
+  };
 }

@@ -31,7 +31,7 @@ import { leftProcess, startedProcess, type ProcessHandle } from './process-handl
 
 export interface SpeakerProcessOptions {
   readonly poller: Poller;
-  /** Milliseconds without an answer after which it is ended. */
+  /** Milliseconds without an answer after which it is ended. Left out: what its longest interval allows. */
   readonly patience?: number;
   /**
    * A file in the run directory, by which another parent finds it (adoption.ts). Without it the
@@ -49,7 +49,7 @@ export interface SpeakerProcessOptions {
 
 /**
  * Between two questions whether it is alive. The usual patience is above what garbage or a busy
- * machine cost: to end one that is well costs the addresses for a moment.
+ * machine cost, and above three intervals: to end one that is well costs the addresses for a moment.
  */
 const ASK_MS = 250;
 const PATIENCE_MS = 2000;
@@ -57,6 +57,7 @@ const SIGKILL = 9;
 
 export class SpeakerProcess {
   readonly #options: SpeakerProcessOptions;
+  #patience: number;
   readonly #process: ProcessHandle;
   #channel: number;
   #exited = false;
@@ -75,6 +76,7 @@ export class SpeakerProcess {
     left?: { readonly process: ProcessHandle; readonly channel: number },
   ) {
     this.#options = options;
+    this.#patience = options.patience ?? PATIENCE_MS;
     if (left !== undefined) ({ process: this.#process, channel: this.#channel } = left);
     else {
       const [ours, theirs] = packetPair();
@@ -133,6 +135,8 @@ export class SpeakerProcess {
   /** These groups, and these paths to the other unit, from now on, and no others. It answers `configured` or `refused`. */
   configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
     const text: SettingsText = { groups, paths };
+    const intervals = groups.flatMap(({ routers }) => routers.map(({ interval }) => interval));
+    this.#patience = this.#options.patience ?? Math.max(PATIENCE_MS, 3 * Math.max(0, ...intervals));
     const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(text)));
     try {
       const { elsewhere } = this.#options;
@@ -223,9 +227,8 @@ export class SpeakerProcess {
     // Who was held up itself asks anew; and what was said meanwhile is read before it is missed.
     if (late) this.#heardAt = now;
     this.#read();
-    const patience = this.#options.patience ?? PATIENCE_MS;
-    if (now - this.#heardAt > patience) {
-      this.#options.onOutput(`did not answer for ${patience} ms`);
+    if (now - this.#heardAt > this.#patience) {
+      this.#options.onOutput(`did not answer for ${this.#patience} ms`);
       this.kill();
     } else this.#send({ kind: 'ask' });
   }
