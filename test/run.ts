@@ -10,7 +10,8 @@
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { leftovers, runMark, traces } from './support/leftovers.js';
 import { runFile, type FileResult } from './support/test-file.js';
@@ -30,7 +31,7 @@ const limits: Readonly<Record<string, number>> = {
 };
 /** Only for those who ask for it by name: too long for every run. */
 const byNameAlone = 'image/long/';
-/** Files here run two at a time; all others alone, since they share the kernel or the CPU. */
+/** Files here run two at a time, as the steps do; all others alone, since they share the kernel or the CPU. */
 const parallelFolder = 'unit';
 
 const steps: readonly { name: string; script: string; arguments: readonly string[] }[] = [
@@ -63,18 +64,24 @@ function line(verdict: 'ok' | 'FAIL', name: string, figures: string, millisecond
   console.log(`${verdict.padEnd(5)} ${name.padEnd(36)} ${figures.padEnd(32)} ${seconds} s`);
 }
 
-function runStep(step: (typeof steps)[number]): void {
+async function runStep(step: (typeof steps)[number]): Promise<void> {
   const begun = performance.now();
-  const result = spawnSync(process.execPath, [join(root, step.script), ...step.arguments], {
+  const child = spawn(process.execPath, [join(root, step.script), ...step.arguments], {
     cwd: root,
-    encoding: 'utf8',
     env: { ...process.env, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const good = result.status === 0;
+  interrupted.signal.addEventListener('abort', () => child.kill());
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+  }
+  const [status] = (await once(child, 'close')) as [number | null];
+  const good = status === 0;
   if (good) passed += 1;
   else failed += 1;
   line(good ? 'ok' : 'FAIL', step.name, '', performance.now() - begun);
-  if (!good) console.log(indented(result.stdout + result.stderr));
+  if (!good) console.log(indented(said));
 }
 
 function report(name: string, result: FileResult): void {
@@ -106,17 +113,26 @@ function testFiles(): string[] {
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 }
 
-async function runFiles(files: readonly string[], at_once: number, env: NodeJS.ProcessEnv) {
-  const queue = [...files];
+/** The work of each, `count` at a time, in this order. */
+async function atOnce<T>(
+  count: number,
+  all: readonly T[],
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...all];
   const worker = async (): Promise<void> => {
-    for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+    for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
       if (interrupted.signal.aborted) return;
-      const file = join(built, `${name}.test.js`);
-      const limit = limitOf(name);
-      report(name, await runFile(file, { limit, env, signal: interrupted.signal }));
+      await work(one);
     }
   };
-  await Promise.all(Array.from({ length: at_once }, worker));
+  await Promise.all(Array.from({ length: count }, worker));
+}
+
+async function runTestFile(name: string): Promise<void> {
+  const file = join(built, `${name}.test.js`);
+  const limit = limitOf(name);
+  report(name, await runFile(file, { limit, env, signal: interrupted.signal }));
 }
 
 const interrupted = new AbortController();
@@ -160,13 +176,13 @@ const env: NodeJS.ProcessEnv = {
 delete env['FORCE_COLOR'];
 
 try {
-  for (const step of chosenSteps) if (!interrupted.signal.aborted) runStep(step);
+  await atOnce(2, chosenSteps, runStep);
   const parallel = chosenFiles.filter((name) => name.startsWith(`${parallelFolder}/`));
-  await runFiles(parallel, 2, env);
-  await runFiles(
-    chosenFiles.filter((name) => !parallel.includes(name)),
+  await atOnce(2, parallel, runTestFile);
+  await atOnce(
     1,
-    env,
+    chosenFiles.filter((name) => !parallel.includes(name)),
+    runTestFile,
   );
   const left = leftovers(before, mark, temporary);
   if (left.length > 0) {
