@@ -147,12 +147,12 @@ export class UserStore {
   }
 
   /**
-   * Makes all of it older than any that the other unit of a new pair has: of two of one name that unit's
+   * Makes all of this kind older than any that the other unit of a new pair has: of two of one name that unit's
    * counts. Nobody hears of it, since nothing has other content.
    */
-  giveWay(): void {
-    this.#database.exec('UPDATE accounts SET changed = 0');
-    for (const kind of ['user', 'token'] as const) this.#load(kind);
+  giveWay(kind: AccountKind): void {
+    this.#database.prepare('UPDATE accounts SET changed = 0 WHERE kind = ?').run(kind);
+    this.#load(kind);
   }
 
   seen(kind: AccountKind, name: string): number | null {

@@ -42,12 +42,20 @@ export class Sharing {
   readonly #options: SharingOptions;
   readonly #replica: Replica;
   readonly #stop: () => void;
-  /** Until the two units of a new pair have the same: this one has joined the other. */
-  #joining = false;
+  readonly #accounts: readonly UserShelf[];
 
   constructor(options: SharingOptions) {
     this.#options = options;
-    const { pair, certificates, tickets, cookies, access, onError } = options;
+    const { pair, certificates, tickets, cookies, access, users, onError } = options;
+    this.#accounts = (['user', 'token'] as const).map(
+      (kind) =>
+        new UserShelf(kind, users, (name) => {
+          this.#tell(
+            'warning',
+            `both units had a ${kind} ${name}: that of the unit that invited counts on both now`,
+          );
+        }),
+    );
     this.#replica = new Replica({
       shelves: [
         new CertificateShelf({
@@ -68,16 +76,7 @@ export class Sharing {
           );
           options.onCookies();
         }),
-        ...(['user', 'token'] as const).map(
-          (kind) =>
-            new UserShelf(kind, options.users, (name) => {
-              if (!this.#joining) return;
-              this.#tell(
-                'warning',
-                `both units had a ${kind} ${name}: that of the unit that invited counts on both now`,
-              );
-            }),
-        ),
+        ...this.#accounts,
         new AccessShelf({
           entries: access,
           onTaken: ({ prefix, service }, entry) => {
@@ -112,8 +111,7 @@ export class Sharing {
   heard(news: PairNews): void {
     if (news.what === 'paired') {
       this.#options.certificates.forgetPair();
-      this.#joining = news.role === 'joiner';
-      if (this.#joining) this.#options.users.giveWay();
+      if (news.role === 'joiner') for (const shelf of this.#accounts) shelf.giveWay();
     }
     if (news.what === 'together') this.#replica.together();
     if (news.what === 'alone') this.#replica.apart();
@@ -139,7 +137,6 @@ export class Sharing {
     const peer = this.#peer();
     switch (news.what) {
       case 'equal': {
-        this.#joining = false;
         const { sent, taken } = news;
         this.#tell(
           'info',

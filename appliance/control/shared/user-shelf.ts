@@ -19,13 +19,21 @@ import {
 export class UserShelf implements Shelf {
   readonly name: AccountKind;
   readonly #store: UserStore;
-  readonly #onReplaced: (name: string) => void;
+  readonly #onGivenWay: (name: string) => void;
+  /** Names of those that gave way, until the other unit is known to have them, or another one of that name. */
+  #givingWay = new Set<string>();
 
-  /** `onReplaced`: what was here is now as the other unit has it, or gone. */
-  constructor(kind: AccountKind, store: UserStore, onReplaced: (name: string) => void) {
+  /** `onGivenWay`: that of the other unit counts now, or none, and not the one that was here. */
+  constructor(kind: AccountKind, store: UserStore, onGivenWay: (name: string) => void) {
     this.name = kind;
     this.#store = store;
-    this.#onReplaced = onReplaced;
+    this.#onGivenWay = onGivenWay;
+  }
+
+  /** This unit joins another one, whose users count. */
+  giveWay(): void {
+    this.#store.giveWay(this.name);
+    this.#givingWay = new Set(this.#store.list(this.name).map(({ name }) => name));
   }
 
   versions(): Version[] {
@@ -48,10 +56,13 @@ export class UserShelf implements Shelf {
 
   take({ key, at, digest, meta, body }: Entry): void {
     const name = this.#nameOf(key);
-    const before = this.#store.version(this.name, name);
+    const before = this.version(key);
     this.#put(name, at, digest, meta, body);
-    const had = before?.value ?? null;
-    if (had !== null && contentDigest(had) !== digest) this.#onReplaced(name);
+    if (this.#givingWay.delete(name) && before?.digest !== digest) this.#onGivenWay(name);
+  }
+
+  shared({ key }: Version): void {
+    this.#givingWay.delete(this.#nameOf(key));
   }
 
   onChange(listener: (key: string) => void): () => void {
