@@ -176,14 +176,12 @@ const env: NodeJS.ProcessEnv = {
 delete env['FORCE_COLOR'];
 
 try {
-  await atOnce(2, chosenSteps, runStep);
-  const parallel = chosenFiles.filter((name) => name.startsWith(`${parallelFolder}/`));
-  await atOnce(2, parallel, runTestFile);
-  await atOnce(
-    1,
-    chosenFiles.filter((name) => !parallel.includes(name)),
-    runTestFile,
+  const together = chosenFiles.filter((name) => name.startsWith(`${parallelFolder}/`));
+  const alone = chosenFiles.filter((name) => !together.includes(name));
+  await atOnce(2, [...chosenSteps, ...together], (one) =>
+    typeof one === 'string' ? runTestFile(one) : runStep(one),
   );
+  await atOnce(1, alone, runTestFile);
   const left = leftovers(before, mark, temporary);
   if (left.length > 0) {
     failed += 1;
