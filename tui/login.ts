@@ -8,7 +8,8 @@ import { answersOf, ask, askField, type Ask, type Purpose } from './ask.js';
 import type { Key } from './keys.js';
 import { OVERVIEW, type Effect, type Model, type Overlay } from './model.js';
 import type { Step } from './step.js';
-import { joins } from './wizard/wizard.js';
+import { joins } from './wizard/document.js';
+import { answersOf as wizardAnswers, type Wizard } from './wizard/wizard.js';
 
 /** Without a key for so long somebody who is logged in is logged out. */
 export const IDLE_MS = 15 * 60_000;
@@ -49,9 +50,13 @@ export function unknown(model: Model, why: string | null): Model {
 function ended({ wizard }: Model, me: Me | null): Ask {
   if (me?.via !== 'session') return loginBox('This unit has users: log in as one of them.');
   // Who was made here gives way to a user of that name at the other unit.
-  return wizard !== null && joins(wizard) && (wizard.asking === 'steps' || wizard.page === 'done')
+  return wizard !== null && isJoining(wizard)
     ? loginBox('This unit has joined the other one, whose users count now: log in as one of them.')
     : loginBox('Your session is over: log in again.', me.name);
+}
+
+function isJoining(wizard: Wizard): boolean {
+  return joins(wizardAnswers(wizard)) && (wizard.asking === 'steps' || wizard.page === 'done');
 }
 
 export function loginFailed(model: Model, why: string): Model {

@@ -2,7 +2,7 @@
 import { fieldRows } from '../boxes.js';
 import { heading, span, wrap, type Line, type Style } from '../frame.js';
 import { answerOf, type Model } from '../model.js';
-import { addressesOf, JOIN } from '../wizard/document.js';
+import { addressesOf, joins } from '../wizard/document.js';
 import { wizardOf } from '../wizard/keys.js';
 import { PAGE_NOTES } from '../wizard/notes.js';
 import { answersOf, fieldsOf, pagesOf, type Wizard } from '../wizard/wizard.js';
@@ -117,7 +117,7 @@ function summary(wizard: Wizard): string[] {
           ...row('Monitor', a['monitor']),
         ]
       : []),
-    ...(a['way'] === JOIN ? row('Then joins', a['peer']) : []),
+    ...(joins(a) ? row('Then joins', a['peer']) : []),
   ];
 }
 
@@ -127,14 +127,15 @@ function doneLines(
   lines: (text: string, style?: Style) => Line[],
 ): Line[] {
   const { result, tests } = wizard;
-  const { service = '', way, peer = '' } = answersOf(wizard);
+  const answers = answersOf(wizard);
+  const { service = '', peer = '' } = answers;
   const status = answerOf(model, 'status').value;
   const pending = status?.pendingConfirm ?? null;
   const members = (answerOf(model, 'members').value ?? []).filter(({ pool }) => pool === service);
   const revision = result?.revision ?? null;
   return [
     ...lines(revision === null ? 'Committed.' : `Revision ${revision} is in force.`, 'good'),
-    ...(way === JOIN ? lines(`This unit has joined the one at ${peer}.`, 'good') : []),
+    ...(joins(answers) ? lines(`This unit has joined the one at ${peer}.`, 'good') : []),
     ...(result?.warnings ?? []).flatMap((text) => lines(text, 'warning')),
     ...(pending === null
       ? []

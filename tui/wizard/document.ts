@@ -40,7 +40,7 @@ export function wizardDocument(base: JsonMap, schema: Node | null, answers: Answ
   if (knows(schema, TIME_ZONE)) typed(TIME_ZONE, answers['time-zone'] ?? '');
   if (knows(schema, NETWORK)) document = withNetwork(document, answers);
   const { service = '' } = answers;
-  if (answers['way'] === JOIN || service === '') return document;
+  if (joins(answers) || service === '') return document;
   const listen = ['services', service, 'listen'];
   const protocol = answers['protocol'] ?? '';
   put(['services', service], {});
@@ -107,6 +107,11 @@ function withNetwork(base: JsonMap, answers: Answered): JsonMap {
 
 export const NEW = 'set it up';
 export const JOIN = 'join a unit';
+
+/** Rather than be set up as a unit of its own. */
+export function joins(answers: Answered): boolean {
+  return answers['way'] === JOIN;
+}
 
 /** `10.0.1.11:8080`, `[2001:db8::1]:80`, or an address alone; the daemon judges what it is. */
 export function membersOf(text: string): JsonMap[] {

@@ -16,6 +16,7 @@ import { askField, type AskField } from '../ask.js';
 import { valueAt, type JsonMap, type Node } from '../config/schema.js';
 import {
   JOIN,
+  joins,
   KEYBOARD,
   knows,
   NETWORK,
@@ -173,18 +174,14 @@ export function documentOf(wizard: Wizard, { base, schema }: Grounds): JsonMap {
   return wizardDocument(base, schema, answersOf(wizard));
 }
 
-/** Rather than be set up as a unit of its own. */
-export function joins(wizard: Pick<Wizard, 'fields'>): boolean {
-  return answersOf(wizard)['way'] === JOIN;
-}
-
 /** Pages that are there only while they ask something. */
 const OF_THE_HOST = ['locale', 'admin', 'management', 'networks'] as const;
 
 /** Those that the answers so far lead through. */
 export function pagesOf(wizard: Pick<Wizard, 'fields'>): readonly PageName[] {
-  const joined = joins(wizard);
-  const skipped = joined || answersOf(wizard)['service'] === '';
+  const answers = answersOf(wizard);
+  const joined = joins(answers);
+  const skipped = joined || answers['service'] === '';
   const served: readonly PageName[] = ['listen', 'protocol', 'members', 'monitor', 'trial'];
   return PAGES.filter((page) => {
     if (page === 'service') return !joined;
@@ -269,8 +266,9 @@ export function problemsAt(wizard: Wizard, errors: readonly ConfigError[]): stri
 
 /** What is sent at the end, in this order. */
 export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
-  const { comment, confirm = '', peer = '', code = '', unit } = answersOf(wizard);
-  const joined = joins(wizard);
+  const answers = answersOf(wizard);
+  const { comment, confirm = '', peer = '', code = '', unit } = answers;
+  const joined = joins(answers);
   // Before a place in the pair there is nobody who would have to find the unit again.
   const confirmMs = joined ? undefined : CONFIRM[confirm];
   // What goes back by itself needs a revision to go back to.
@@ -297,7 +295,7 @@ export function stepsOf(wizard: Wizard, grounds: Grounds): WizardStep[] {
     },
     done: `This unit has joined the one at ${peer}.`,
   };
-  const { user = '', password = '' } = answersOf(wizard);
+  const { user = '', password = '' } = answers;
   const makeUser: WizardStep = {
     call: {
       ...{ method: 'POST', path: '/v1/users' },

@@ -265,7 +265,7 @@ export class Pair {
     }
   }
 
-  #keep({ name, pin }: Introduced, role: 'inviter' | 'joiner', addresses: readonly string[]): Peer {
+  #keep({ name, pin }: Introduced, role: Peer['role'], addresses: readonly string[]): Peer {
     const peer = { name, pin, role, addresses, port: this.#port, since: Date.now() };
     this.#options.store.putPeer(peer);
     this.#options.onNews({ what: 'paired', peer: name, role });

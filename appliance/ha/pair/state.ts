@@ -45,7 +45,7 @@ export type PairNews =
       readonly what: 'paired';
       readonly peer: string;
       /** This unit's. */
-      readonly role: 'inviter' | 'joiner';
+      readonly role: Peer['role'];
     }
   | { readonly what: 'left'; readonly peer: string }
   | { readonly what: 'up'; readonly peer: string; readonly address: string }

@@ -332,10 +332,10 @@ test('a cancelled probe ends at once and says nothing', async () => {
   );
 });
 
-/** Sockets of a port in TIME_WAIT (state 06) on this host, from /proc/net/tcp. */
 /** Of nobody else's connections: other tests run beside this one, and ports come again. */
 const APART = '127.0.77.1';
 
+/** Sockets of a port of that address in TIME_WAIT (state 06), from /proc/net/tcp. */
 function timeWaits(port: number): number {
   // As the kernel writes it: the address as a number of this machine.
   const place = `014D007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;

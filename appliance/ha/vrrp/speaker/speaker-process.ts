@@ -57,7 +57,6 @@ const SIGKILL = 9;
 
 export class SpeakerProcess {
   readonly #options: SpeakerProcessOptions;
-  #patience: number;
   readonly #process: ProcessHandle;
   #channel: number;
   #exited = false;
@@ -67,6 +66,8 @@ export class SpeakerProcess {
   /** When it last said something, and when that was last looked at. */
   #heardAt = 0;
   #lookedAt = 0;
+  /** Interval of its virtual routers, in milliseconds. */
+  #longest = 0;
 
   /** Starts one. Throws SystemError when there are no descriptors for it. */
   constructor(options: SpeakerProcessOptions);
@@ -76,7 +77,6 @@ export class SpeakerProcess {
     left?: { readonly process: ProcessHandle; readonly channel: number },
   ) {
     this.#options = options;
-    this.#patience = options.patience ?? PATIENCE_MS;
     if (left !== undefined) ({ process: this.#process, channel: this.#channel } = left);
     else {
       const [ours, theirs] = packetPair();
@@ -136,7 +136,7 @@ export class SpeakerProcess {
   configure(groups: readonly GroupText[], paths: PathsText | null = null): void {
     const text: SettingsText = { groups, paths };
     const intervals = groups.flatMap(({ routers }) => routers.map(({ interval }) => interval));
-    this.#patience = this.#options.patience ?? Math.max(PATIENCE_MS, 3 * Math.max(0, ...intervals));
+    this.#longest = Math.max(0, ...intervals);
     const settings = sealedCopy('vrrp-settings', Buffer.from(JSON.stringify(text)));
     try {
       const { elsewhere } = this.#options;
@@ -227,8 +227,9 @@ export class SpeakerProcess {
     // Who was held up itself asks anew; and what was said meanwhile is read before it is missed.
     if (late) this.#heardAt = now;
     this.#read();
-    if (now - this.#heardAt > this.#patience) {
-      this.#options.onOutput(`did not answer for ${this.#patience} ms`);
+    const patience = this.#options.patience ?? Math.max(PATIENCE_MS, 3 * this.#longest);
+    if (now - this.#heardAt > patience) {
+      this.#options.onOutput(`did not answer for ${patience} ms`);
       this.kill();
     } else this.#send({ kind: 'ask' });
   }
