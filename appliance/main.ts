@@ -17,12 +17,14 @@ import type { RunningDaemon, StartDaemon } from './api/daemon-options.js';
 import { createApi } from './api/server.js';
 import { version } from './api/version.js';
 import { AccessEntries } from './config/access-entries.js';
+import { isProxied } from './config/protocols.js';
 import { ConfigStore } from './config/store.js';
 import { Access } from './control/access.js';
 import { certificateErrors } from './control/certificate-checks.js';
 import { detachUnit } from './control/detach.js';
 import { Alerting } from './control/alerting.js';
 import { AcmeChallenges } from './control/acme-challenges.js';
+import { workersOf } from './control/compile-l7.js';
 import { acmeIssuer } from './control/acme.js';
 import { AccessFiles } from './control/access-files.js';
 import { Daemon } from './control/daemon.js';
@@ -77,6 +79,7 @@ import { HistoryStore } from './telemetry/history/history-store.js';
 import { Backups } from './system/backup/backups.js';
 import { unitParts } from './system/backup/unit-parts.js';
 import { accessLogsOf, finishReset, markReset, resetPending } from './system/factory-reset.js';
+import { notify } from './system/notify.js';
 import { changePower } from './system/power.js';
 import { UnitSystem } from './system/unit-system.js';
 import { EventLog } from './telemetry/event-log.js';
@@ -121,6 +124,31 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     closing.push(() => {
       poller.close();
     });
+    const events = new EventLog({
+      onListenerError: (err) => {
+        log.error({ err }, 'a listener of the events failed');
+      },
+    });
+    let secrets: ProxySecrets | null = null;
+    const proxy = new WorkerTier({
+      poller,
+      beforeTables: (tables) => secrets?.follow(tables),
+      onEvent: (event) => {
+        events.append({ kind: 'worker', ...event });
+      },
+      onOutput: (pid, line) => {
+        log.warn({ worker: pid }, line);
+      },
+      stateFile: join(options.runDir, L7_STATE),
+      beforeListening: () => {
+        migrateConnections(log);
+      },
+    });
+    closing.push(() => proxy.leave());
+    // Before all that takes time here: they load on other CPUs meanwhile.
+    const document = store.head()?.document;
+    if (document !== undefined && Object.values(document.services ?? {}).some(isProxied))
+      proxy.warm(workersOf(document.unit));
     const network = await Network.open({ poller, log });
     closing.push(() => {
       network.close();
@@ -163,11 +191,6 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       onVerdict: (key, verdict) => peerHealth?.changed(key, verdict),
     });
     closing.push(() => monitors.close());
-    const events = new EventLog({
-      onListenerError: (err) => {
-        log.error({ err }, 'a listener of the events failed');
-      },
-    });
     const accessEntries = AccessEntries.open(join(options.stateDir, 'access.db'), {
       busyTimeout: BUSY_MS,
     });
@@ -328,22 +351,6 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
       },
     });
     closing.push(() => certificates.close());
-    let secrets: ProxySecrets | null = null;
-    const proxy = new WorkerTier({
-      poller,
-      beforeTables: (tables) => secrets?.follow(tables),
-      onEvent: (event) => {
-        events.append({ kind: 'worker', ...event });
-      },
-      onOutput: (pid, line) => {
-        log.warn({ worker: pid }, line);
-      },
-      stateFile: join(options.runDir, L7_STATE),
-      beforeListening: () => {
-        migrateConnections(log);
-      },
-    });
-    closing.push(() => proxy.leave());
     const tickets = new TicketKeys({
       file: join(options.runDir, 'ticket-keys'),
       onChange: () => secrets?.changed(),
@@ -609,6 +616,7 @@ export const startDaemon: StartDaemon = async (options): Promise<RunningDaemon> 
     const api = createApi(daemon, { log, consoleUser: options.consoleUser });
     await api.listen(options.socket, { group: options.group });
     closing.push(() => api.close());
+    notify('READY=1');
     return { close, restarts };
   } catch (error) {
     await close();

@@ -9,18 +9,12 @@ import { command } from './command.js';
 import { type CpioEntry, cpio, FILE, LINK } from './cpio.js';
 
 /** Loaded always, in this order. */
-const FILE_SYSTEMS = [
+const ALWAYS = [
   // ext4 asks for a checksum by its name, which no list of dependencies says.
-  ...[
-    'crc32c_generic',
-    'squashfs',
-    'overlay',
-    'ext4',
-    'vfat',
-    'nls_ascii',
-    'nls_cp437',
-    'nls_utf8',
-  ],
+  ...['crc32c_generic', 'squashfs', 'overlay', 'ext4', 'vfat'],
+  ...['nls_ascii', 'nls_cp437', 'nls_utf8'],
+  // Needed before the slot's own loading of modules: by systemd, and by the first worker (kTLS).
+  ...['autofs4', 'tls'],
 ];
 /** There if a seed or the installer is on a CD. */
 const MORE = ['isofs', 'cdrom', 'loop'];
@@ -72,7 +66,7 @@ export function initrd(root: string, kernel: string): Buffer {
   const modules = join('usr/lib/modules', kernel);
   const read = (name: string): string => readFileSync(join(root, modules, name), 'utf8');
   const dependencies = parseDependencies(read('modules.dep'));
-  const paths = moduleClosure([...FILE_SYSTEMS, ...MORE, WATCHDOG, ...DRIVERS], dependencies);
+  const paths = moduleClosure([...ALWAYS, ...MORE, WATCHDOG, ...DRIVERS], dependencies);
   const names = new Set(paths.map(moduleName));
   const text = (path: string, content: string): CpioEntry => ({
     ...{ path, mode: FILE | 0o644 },
@@ -100,7 +94,7 @@ export function initrd(root: string, kernel: string): Buffer {
     },
     link('lib', 'usr/lib'),
     link('sbin', 'bin'),
-    text('etc/modules', `${FILE_SYSTEMS.join('\n')}\n`),
+    text('etc/modules', `${ALWAYS.join('\n')}\n`),
     text('etc/modprobe.conf', WATCHDOG_OPTIONS),
     text(
       join(modules, 'modules.dep'),

@@ -4,12 +4,12 @@ import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { projectRoot } from '../appliance/paths.js';
 import { command, commandLines } from './command.js';
-import { joinModules } from './join.js';
+import { compileAhead, joinModules } from './join.js';
 
 /** Where Weir is in a slot. */
 export const PRODUCT = 'usr/lib/weir';
 
-const KEPT = ['package.json', 'LICENSE', 'firmware-profiles', 'appliance/config'];
+const KEPT = ['LICENSE', 'firmware-profiles', 'appliance/config'];
 /** For the kernel. */
 const OBJECTS = ['weir.bpf.o', 'decap.bpf.o'];
 /** Of packages whose code is in Weir's own files: who wrote it, and on which terms. */
@@ -66,6 +66,10 @@ export function productionPackages(): NpmPackage[] {
     .sort((a, b) => (a.folder < b.folder ? -1 : 1));
 }
 
+/** Modules look at the CPUs when they are loaded. */
+const NODE_OF_SLOT =
+  'for name in proc sys; do mount --rbind "/$name" "$0/$name" || exit; done; exec chroot "$0" node "$@"';
+
 /** Copies Weir into the tree of a slot. */
 export function installProduct(root: string, packages: readonly NpmPackage[]): void {
   const target = join(root, PRODUCT);
@@ -75,7 +79,7 @@ export function installProduct(root: string, packages: readonly NpmPackage[]): v
   mkdirSync(target, { recursive: true });
   for (const path of KEPT) copy(path, (source) => !source.endsWith('.ts'));
   for (const name of OBJECTS) copy(join('build/native/bpf', name), () => true);
-  const joined = joinModules(join(target, 'build'));
+  const joined = joinModules(target);
   // A package below another one comes by itself, or not at all when it is for development.
   for (const { name, folder } of packages) {
     const kept = joined.has(name) ? isTerms : isUsed;
@@ -85,4 +89,7 @@ export function installProduct(root: string, packages: readonly NpmPackage[]): v
   const addon = join(target, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');
   if (!statSync(addon).isFile()) throw new Error('better-sqlite3 is not compiled: run npm ci.');
   command('strip', ['--strip-unneeded', addon]);
+  compileAhead(`/${PRODUCT}`, (parameters) => {
+    command('unshare', ['--mount', 'sh', '-c', NODE_OF_SLOT, root, ...parameters]);
+  });
 }

@@ -2,7 +2,7 @@
 
 /** Drivers and file systems of the kernel, below kernel/ of its modules. */
 const KERNEL = [
-  'sound',
+  ...['sound', 'arch/x86/kvm'],
   ...['gpu', 'media', 'staging', 'iio', 'infiniband/ulp', 'bluetooth', 'isdn', 'nfc', 'comedi'].map(
     (name) => `drivers/${name}`,
   ),

@@ -201,9 +201,10 @@ function kernelFiles(root: string, kernel: string): void {
 function squash(root: string, out: string, epoch: number): void {
   rmSync(out, { force: true });
   const time = String(epoch);
-  // GRUB reads the kernel from the slot and knows gzip and no zstd.
+  // GRUB reads the kernel from the slot and knows no zstd. Of what it knows LZO is unpacked fastest: a
+  // box that starts reads 100 MB.
   command('mksquashfs', [
-    ...[root, out, '-comp', 'gzip', '-b', '256K', '-noappend', '-no-progress', '-quiet'],
+    ...[root, out, '-comp', 'lzo', '-b', '256K', '-noappend', '-no-progress', '-quiet'],
     ...['-no-xattrs', '-mkfs-time', time, '-all-time', time, '-no-exports'],
   ]);
 }

@@ -52,4 +52,4 @@ function sentences(context: Context, message: string): string {
   return `${places}${paint(context.look, 'red', 'weir:')} ${last}\n`;
 }
 
-await main();
+void main();

@@ -81,10 +81,15 @@ export function compileL7(
   return unchanged ? previous : { unit, services, pools };
 }
 
+/** How many workers a unit wants; 0: one for each CPU. */
+export function workersOf({ workers }: Pick<Intent['unit'], 'workers'>): number {
+  return workers === undefined || workers === 'auto' ? 0 : workers;
+}
+
 function unitOf({ unit }: Intent): L7Unit {
   return {
     name: unit.name,
-    workers: unit.workers === undefined || unit.workers === 'auto' ? 0 : unit.workers,
+    workers: workersOf(unit),
     connections: unit['worker-connections'] ?? DEFAULTS.connections,
   };
 }

@@ -20,8 +20,8 @@ export interface WorkerProcessOptions {
 }
 
 const entry = compiled('appliance/l7/worker/main.js');
-/** The secure heap is for private keys, some 500 bytes to 2 KiB each: locked, and in no core file. */
-const NODE_OPTIONS = [
+/** Of the Node of a worker. The secure heap is for private keys, some 500 bytes to 2 KiB each: locked, and in no core file. */
+export const NODE_OPTIONS: readonly string[] = [
   '--max-semi-space-size=8',
   `--secure-heap=${4 << 20}`,
   '--secure-heap-min=16',

@@ -253,6 +253,13 @@ export class WorkerTier {
     return this.#reader.read(this.#regions.counters, Date.now());
   }
 
+  /** Starts so many processes (0: one for each CPU) ahead of the first tables: loading takes its time. */
+  warm(workers: number): void {
+    if (this.#closed || this.#begun) return;
+    const wanted = workers || allowedCpus().length;
+    for (let started = 0; started < wanted; started += 1) this.#start();
+  }
+
   /**
    * Makes the workers serve by these tables. Resolves when all of them do, or none is left to wait
    * for; connections and requests that were begun go on as they began.
@@ -553,8 +560,10 @@ export class WorkerTier {
     process.send({ kind: 'prepare', sizes: this.#sizes, connections });
   }
 
+  /** Not while one comes up that is needed now: loading takes a CPU. */
   #keepSpare(): void {
     if (this.#closed || this.#places.length === 0 || this.#unloadedSpare() !== undefined) return;
+    if (this.#places.some(({ worker }) => worker?.applied === 0)) return;
     if (Date.now() >= this.#spareHeld) this.#start();
   }
 
@@ -705,6 +714,7 @@ export class WorkerTier {
         this.#unable = null;
         this.#unableTold = null;
         this.#dismissOrphans();
+        this.#keepSpare();
         break;
       case 'secrets':
         worker.secretsTaken = message.version;

@@ -35,5 +35,4 @@ const worker = new Worker({
 process.on(DRAIN_SIGNAL, () => {
   worker.drain(DRAIN_LIMIT);
 });
-await worker.run();
-process.exit(0);
+void worker.run().then(() => process.exit(0));

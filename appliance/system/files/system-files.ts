@@ -21,6 +21,8 @@ const PATIENCE_MS = 10_000;
 const NETWORKD = 'run/systemd/netif';
 /** The daemon has no terminal that would lead to a keyboard. */
 const SCREEN = '/dev/tty0';
+const CHRONYD = '/usr/sbin/chronyd';
+const CHRONYD_SOCKET = '/run/chrony/chronyd.sock';
 const KERNEL_NAME = '/proc/sys/kernel/hostname';
 
 export interface SystemFilesOptions {
@@ -120,6 +122,8 @@ export class SystemFiles {
         if (this.#real) writeFileSync(KERNEL_NAME, hostNameOf(unit.name));
         return;
       case 'ntp':
+        // One that has not begun reads them when it does.
+        if (this.#real && existsSync(CHRONYD) && !existsSync(CHRONYD_SOCKET)) return;
         return this.#run('chrony', 'chronyc', 'reload', 'sources');
       case 'keyboard':
         if (unit.keyboard === undefined) return;

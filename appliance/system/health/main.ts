@@ -5,7 +5,6 @@
  * Without a watchdog it only looks and says. systemd hears READY once the first answer is there, or
  * after `FIRST_MS` without one, so that the dashboard comes up on a box that is not well, too.
  */
-import { execFile } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -18,10 +17,10 @@ import {
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Client } from '../../cli/client.js';
 import { DEFAULT_SOCKET, type Status, type TierRow } from '../../api/contract.js';
 import { setWatchdogTimeout } from '../../../native/ffi/watchdog.js';
+import { notify } from '../notify.js';
 import { ANSWER_MS, lookAt, type Well } from './well.js';
 
 const DEVICE = '/dev/watchdog0';
@@ -119,7 +118,7 @@ async function main(): Promise<void> {
   let ready = seen.well;
   if (ready) sayReady();
   else onConsole(`not well: ${seen.why}`);
-  await promisify(execFile)('systemd-notify', ['--ready', `--status=${seen.why}`]);
+  notify('READY=1', `STATUS=${seen.why}`);
 
   let before = seen.why;
   while (!stop.signal.aborted) {
@@ -135,4 +134,4 @@ async function main(): Promise<void> {
   if (watchdog !== null) closeSync(watchdog);
 }
 
-await main();
+void main();

@@ -57,4 +57,4 @@ async function main(): Promise<number> {
 }
 
 // Reading a terminal has no end: the process would wait for it.
-process.exit(await main());
+void main().then((status) => process.exit(status));

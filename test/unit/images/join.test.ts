@@ -1,7 +1,7 @@
 /** Modules joined for an image do what they do apart. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
-  cpSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -14,8 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NODE_OPTIONS } from '../../../appliance/l7/supervisor/worker-process.js';
 import { projectRoot } from '../../../appliance/paths.js';
-import { joinModules, packagesOf } from '../../../images/join.js';
+import { compileAhead, joinModules, packagesOf } from '../../../images/join.js';
 import { PRODUCT } from '../../../images/product.js';
 
 const test = suite('joined modules');
@@ -33,12 +34,14 @@ const run =
 const weir = run(folder);
 const apart = run(projectRoot);
 
+const joined = joinModules(folder);
+symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
+const node = (parameters: readonly string[]): string =>
+  execFileSync(process.execPath, parameters, { encoding: 'utf8' });
+
 test('a command runs from few files, with the packages that stay apart', () => {
-  const joined = joinModules(join(folder, 'build'));
   for (const name of ['zod', 'yaml', 'fastify']) assert.ok(joined.has(name), name);
   for (const name of ['better-sqlite3', 'koffi', 'blessed']) assert.not(joined.has(name), name);
-  cpSync(join(projectRoot, 'package.json'), join(folder, 'package.json'));
-  symlinkSync(join(projectRoot, 'node_modules'), join(folder, 'node_modules'));
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
     version: string;
   };
@@ -48,8 +51,58 @@ test('a command runs from few files, with the packages that stay apart', () => {
   assert.is(weir('lint', example), apart('lint', example));
 });
 
+/** What start.ts loads for `program`, and whether it was compiled ahead; files without code left out. */
+function taken(program: string, options: readonly string[] = []): [string, boolean][] {
+  const script = `
+    const start = require('${join(folder, 'build/start.js')}');
+    start.load('${join(folder, 'build/code', program)}');
+    console.log(JSON.stringify([...start.taken()]));
+    process.exit(0);`;
+  const files = JSON.parse(node([...options, '-e', script])) as [string, boolean][];
+  return files.filter(([file]) => existsSync(`${file}.code`));
+}
+
+test('what was compiled ahead is taken by the daemon, a command and a worker', () => {
+  compileAhead(folder, node);
+  for (const [program, options] of [
+    ['appliance/main.js', []],
+    ['appliance/cli/program.js', []],
+    ['appliance/l7/worker/worker.js', NODE_OPTIONS],
+  ] as const) {
+    const files = taken(program, options);
+    assert.ok(files.length > 0, `${program} has code`);
+    assert.equal(
+      files.filter(([, good]) => !good).map(([file]) => file),
+      [],
+      `of ${program} all is taken`,
+    );
+  }
+  assert.match(weir('--version'), /^\d/);
+});
+
+test('code for other options is left alone, and the program runs all the same', () => {
+  compileAhead(folder, node);
+  const files = taken('appliance/l7/worker/worker.js');
+  assert.ok(files.length > 0 && files.every(([, good]) => !good), JSON.stringify(files));
+});
+
+test('the same modules are compiled to the same octets', () => {
+  const code = (): string[] =>
+    (readdirSync(folder, { recursive: true }) as string[])
+      .filter((name) => name.endsWith('.code'))
+      .sort()
+      .map((name) => {
+        const bytes = readFileSync(join(folder, name));
+        return `${name} ${createHash('sha256').update(bytes).digest('hex')}`;
+      });
+  compileAhead(folder, node);
+  const first = code();
+  compileAhead(folder, node);
+  assert.ok(first.length > 3, `${first.length} files of code`);
+  assert.equal(code(), first);
+});
+
 test('every program that a unit or a script of the image starts is a file there', () => {
-  joinModules(join(folder, 'build'));
   const images = join(projectRoot, 'images');
   const named = (readdirSync(images, { recursive: true }) as string[])
     .map((name) => join(images, name))

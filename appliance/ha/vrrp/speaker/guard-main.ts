@@ -16,5 +16,4 @@ process.stderr.on('error', () => undefined);
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
 wishes(PRIORITY);
 const guard = new Guard(Lease.open(LEASE), SPEAKER, CALLED);
-await guard.run(() => process.stdout.write('ready\n'));
-process.exit(0);
+void guard.run(() => process.stdout.write('ready\n')).then(() => process.exit(0));

@@ -38,5 +38,4 @@ const speaker = new Speaker(CHANNEL, process.argv[2] ?? null, () => {
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => speaker.stop(`it got ${signal}`));
 }
-await speaker.run(missing);
-process.exit(0);
+void speaker.run(missing).then(() => process.exit(0));

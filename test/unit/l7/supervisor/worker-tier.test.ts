@@ -148,4 +148,41 @@ uring('a port that somebody else has is a problem of its service alone', async (
   }
 });
 
+/** Processes that this one has started, and that were not there before. */
+function started(before: readonly number[] = []): number[] {
+  const text = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8');
+  const all = text.split(' ').map(Number).filter(Boolean);
+  return all.filter((pid) => !before.includes(pid)).sort((a, b) => a - b);
+}
+
+uring(
+  'processes that were started ahead take the places, and a spare comes after them',
+  async () => {
+    await withTier(async ({ tier, members, port, settled }) => {
+      const before = started();
+      tier.warm(2);
+      const ahead = started(before);
+      assert.is(ahead.length, 2, 'so many were started');
+      const served = tier.execute(tablesOf([serviceAt(port)], [poolWith(members)], 2));
+      assert.equal(started(before), ahead, 'nothing else loads while they come up');
+      await served;
+      assert.match(await get(port), /^200 /);
+      assert.equal(
+        tier.workers.map(({ pid }) => pid).sort((a, b) => a - b),
+        ahead,
+      );
+      await settled(() => started(before).length === 3);
+    });
+  },
+);
+
+uring('processes that were started ahead for nothing end', async () => {
+  await withTier(async ({ tier, settled }) => {
+    const before = started();
+    tier.warm(2);
+    await tier.execute(tablesOf([], []));
+    await settled(() => started(before).length === 0);
+  });
+});
+
 test.run();
