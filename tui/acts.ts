@@ -3,7 +3,8 @@
  *
  * Invariant: nothing is changed without a question that names it.
  */
-import { memberPath, type Effect, type Model, type Overlay } from './model.js';
+import { type Effect, type Model, type Overlay } from './model.js';
+import { memberPath } from './topics.js';
 
 export type MemberAct = 'drain' | 'disable' | 'enable' | 'weight';
 

@@ -10,7 +10,8 @@ import { pingText, resolveText, traceText, tryText } from '../appliance/cli/reac
 import { asking } from './acted.js';
 import { answersOf, ask, askField, type Ask } from './ask.js';
 import type { Key } from './keys.js';
-import { memberPath, type About, type Model, type Overlay } from './model.js';
+import { type About, type Model, type Overlay } from './model.js';
+import { memberPath } from './topics.js';
 import { memberAt } from './screens/tables.js';
 import { toldTo } from './screens/told.js';
 import type { Step } from './step.js';

@@ -9,7 +9,8 @@ import { LIVE_VIEWS } from '../appliance/api/live-contract.js';
 import { MENU } from './keys.js';
 import { meOf } from './login.js';
 import { livePlace } from './live.js';
-import { answerOf, type Effect, type Model, type Overlay, type Place } from './model.js';
+import { type Effect, type Model, type Overlay, type Place } from './model.js';
+import { answerOf } from './topics.js';
 import { objectRows } from './screens/config.js';
 import { ownPassword } from './user-keys.js';
 

@@ -10,15 +10,8 @@ import { MENU, type Key } from './keys.js';
 import { HISTORY_SPANS } from '../appliance/api/history-contract.js';
 import { liveKey, liveMoved } from './live.js';
 import { menuEntry } from './menu.js';
-import {
-  entered,
-  FIRST_SPAN,
-  tableName,
-  tableState,
-  type Effect,
-  type Model,
-  type Place,
-} from './model.js';
+import { entered, tableName, tableState, type Effect, type Model, type Place } from './model.js';
+import { FIRST_SPAN } from './topics.js';
 import { networkKey } from './network-keys.js';
 import { pairKey } from './pair-keys.js';
 import { listing, memberAt } from './screens/tables.js';

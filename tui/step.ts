@@ -18,15 +18,13 @@ import type { Mouse } from './mouse.js';
 import {
   entered,
   type About,
-  type Answer,
-  type Answers,
   type Effect,
   type LinkState,
   type Model,
   type Overlay,
   type Place,
-  type Topic,
 } from './model.js';
+import { type Answer, type Answers, type Topic } from './topics.js';
 import { overlayKey } from './overlay-keys.js';
 import { screenKey } from './screen-keys.js';
 import { isFlowKind } from './screens/overview.js';

@@ -2,7 +2,8 @@
 import type { TemporaryAccessRow } from '../../appliance/api/contract.js';
 import { duration, quantity } from '../../appliance/cli/format.js';
 import { span, type Line } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { sheet, type Sheet } from './sheet.js';
 

@@ -4,7 +4,8 @@
 import { timestamp } from '../../appliance/cli/format.js';
 import { summary } from '../../appliance/cli/changes.js';
 import { span, wrap, type Line } from '../frame.js';
-import { answerOf, type Model, type Place } from '../model.js';
+import { type Model, type Place } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { sheet, type Sheet } from './sheet.js';
 

@@ -2,7 +2,8 @@
 import type { CertificateRow } from '../../appliance/api/contract.js';
 import { detailText, expiry, keyText } from '../../appliance/cli/cert-text.js';
 import { span, type Line, type Style } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { waiting } from './overview.js';
 import { sheet, type Sheet } from './sheet.js';

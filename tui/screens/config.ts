@@ -5,7 +5,8 @@ import { objectsOf, summaryOf, type ObjectRow } from '../config/objects.js';
 import { objectPlace } from '../config/questions.js';
 import { formatPath } from '../../appliance/config/errors.js';
 import { span, type Line } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { sheet, type Sheet } from './sheet.js';
 

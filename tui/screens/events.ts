@@ -41,8 +41,8 @@ export function eventScreen(model: Model, width: number, height: number): Line[]
   ].filter(Boolean);
   const which = filters.length === 0 ? 'all kinds but single flows' : filters.join(', ');
   const where = back === 0 ? 'follows' : `${back} newer below; G follows again`;
+  if (model.events === null) return [[span(look, `Looking for events (${which}) …`, 'dim')]];
   const head: Line = [span(look, `${rows.length} events (${which}), ${where}`, 'dim')];
-  if (model.events === null) return [head, [span(look, 'Looking …', 'dim')]];
   if (rows.length === 0) return [head, [span(look, 'No such events so far.')]];
   const kind = Math.max(8, ...rows.slice(from, until).map((row) => row.kind.length));
   const lines = rows.slice(from, until).map((row): Line => {

@@ -1,7 +1,8 @@
 /** The network of the unit itself: interfaces, routes, names and time, and who set what. */
 import { networkText } from '../../appliance/cli/network-text.js';
 import { heading, span, type Line } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { toldLines, toldTo } from './told.js';
 
 export function networkScreen(model: Model, width: number): Line[] {

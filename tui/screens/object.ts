@@ -17,7 +17,8 @@ import {
 import { yamlOf } from '../config/text.js';
 import { same } from '../config/draft.js';
 import { beside, fit, heading, inStyle, span, wrap, type Line, type Style } from '../frame.js';
-import { answerOf, tableState, type Model } from '../model.js';
+import { tableState, type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { scrolled } from '../table.js';
 import { candidateLine } from './config.js';
 import { waiting } from './overview.js';

@@ -2,7 +2,8 @@
 import type { PairView, RouterRow } from '../../appliance/api/contract.js';
 import { statusText } from '../../appliance/cli/pair-text.js';
 import { span, type Line } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { waiting } from './overview.js';
 import { routerColumns } from './roles.js';
 import { sheet, type Sheet } from './sheet.js';

@@ -3,7 +3,8 @@ import type { RouterRow, Status } from '../../appliance/api/contract.js';
 import { duration } from '../../appliance/cli/format.js';
 import { routerLine } from '../../appliance/cli/pair-standing.js';
 import { fit, heading, span, widthOf, type Line, type Style } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { whole } from './tiers.js';
 

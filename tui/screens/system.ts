@@ -3,7 +3,8 @@ import { hardwareText } from '../../appliance/cli/hardware-text.js';
 import { duration, timestamp } from '../../appliance/cli/format.js';
 import { upgradeFacts } from '../../appliance/cli/upgrade-text.js';
 import { heading, span, type Line } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { factLines, workerLines } from './tiers.js';
 import { toldLines, toldTo } from './told.js';
 

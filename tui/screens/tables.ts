@@ -5,7 +5,8 @@
 import type { MemberRow, PoolRow, ServiceRow } from '../../appliance/api/contract.js';
 import { memberColumns, poolColumns, serviceColumns } from '../columns.js';
 import { span, type Line } from '../frame.js';
-import { answerOf, tableState, type Model, type Place } from '../model.js';
+import { tableState, type Model, type Place } from '../model.js';
+import { answerOf } from '../topics.js';
 import { arranged, selectedIndex, tableLines, type Column } from '../table.js';
 import { accessSheet } from './access.js';
 import { auditSheet } from './audit.js';

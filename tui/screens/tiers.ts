@@ -12,7 +12,8 @@ import {
 } from '../../appliance/cli/format.js';
 import { heading, span, wrap, type Line } from '../frame.js';
 import { sampleOf, sum } from '../history.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { FRESH_TABLE, tableLines, type Column } from '../table.js';
 
 /** One line a tier that serves something: `none` is one too, and a problem. */

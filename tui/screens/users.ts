@@ -2,7 +2,8 @@
 import type { Role, TokenRow, UserRow } from '../../appliance/api/contract.js';
 import { duration, timestamp } from '../../appliance/cli/format.js';
 import { span } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import type { Column } from '../table.js';
 import { selectedKey } from './tables.js';
 import { sheet, type Sheet } from './sheet.js';

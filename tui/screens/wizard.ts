@@ -1,7 +1,8 @@
 /** The wizard's page: what it is for, its fields, what is wrong, and what comes of it. */
 import { fieldRows } from '../boxes.js';
 import { heading, span, wrap, type Line, type Style } from '../frame.js';
-import { answerOf, type Model } from '../model.js';
+import { type Model } from '../model.js';
+import { answerOf } from '../topics.js';
 import { addressesOf, joins } from '../wizard/document.js';
 import { wizardOf } from '../wizard/keys.js';
 import { PAGE_NOTES } from '../wizard/notes.js';

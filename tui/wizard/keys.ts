@@ -6,7 +6,8 @@ import { draftOf, schemaOf } from '../config/edits.js';
 import type { Check } from '../config/draft.js';
 import { wordOf } from '../config/schema.js';
 import type { Key } from '../keys.js';
-import { memberPath, OVERVIEW, type Effect, type Model } from '../model.js';
+import { OVERVIEW, type Effect, type Model } from '../model.js';
+import { memberPath } from '../topics.js';
 import type { Step } from '../step.js';
 import { membersOf } from './document.js';
 import {

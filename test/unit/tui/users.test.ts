@@ -2,7 +2,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { IDLE_MS } from '../../../tui/login.js';
-import { wanted, type Effect, type Model, type Place } from '../../../tui/model.js';
+import { type Effect, type Model, type Place } from '../../../tui/model.js';
+import { wanted } from '../../../tui/topics.js';
 import { step, type Action } from '../../../tui/step.js';
 import { textOf } from '../../../tui/frame.js';
 import { view } from '../../../tui/view.js';

@@ -16,16 +16,8 @@ import { jsonSchema } from '../../../appliance/config/reference.js';
 import type { Node } from '../../../tui/config/schema.js';
 import { livePath } from '../../../tui/live.js';
 import type { Line, Look, Size, Style } from '../../../tui/frame.js';
-import {
-  firstModel,
-  OVERVIEW,
-  pathOf,
-  type Answers,
-  type Effect,
-  type Model,
-  type Place,
-  type Topic,
-} from '../../../tui/model.js';
+import { firstModel, OVERVIEW, type Effect, type Model, type Place } from '../../../tui/model.js';
+import { pathOf, type Answers, type Topic } from '../../../tui/topics.js';
 import type { Key } from '../../../tui/keys.js';
 import { step, type Action, type AnswerAction } from '../../../tui/step.js';
 import { judged } from './judge.js';
