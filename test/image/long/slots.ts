@@ -49,9 +49,9 @@ export class SlotTree {
     writeFileSync(path, JSON.stringify({ ...found, version }));
   }
 
-  /** The daemon ends with an error as soon as it starts. */
+  /** The daemon ends with an error as soon as it starts (images/join.ts says where its modules are). */
   breakDaemon(): void {
-    const path = join(this.#root, PRODUCT, 'build/appliance/main.js');
+    const path = join(this.#root, PRODUCT, 'build/code/appliance/main.js');
     writeFileSync(path, 'throw new Error("broken for a test");\n');
   }
 
