@@ -6,7 +6,7 @@
  *
  *     build/PATH.js          what is started by its path: two lines
  *     build/code/PATH.js     its modules, and in code/shared/ what several programs share
- *     build/code/….js.code   the same as code of V8 (start.ts)
+ *     build/code/….js.code   the same as bytecode of V8 (start.ts)
  *
  * Names and lines stay as they are compiled, so that a stack trace in a log can be read.
  */

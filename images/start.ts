@@ -1,9 +1,11 @@
 /**
- * How a box starts a program of joined modules (join.ts): V8 takes the machine code of its interpreter
- * from a file that was made with the image, instead of reading megabytes of source first. A file that
- * is of another Node or of other options is of no use, and costs nothing but the time that it saves.
+ * How a box starts a program of joined modules (join.ts): V8 takes its bytecode from a file that was made
+ * with the image (v8.dev/blog/code-caching), instead of reading megabytes of source first. A file that is
+ * of another Node or of other options is of no use, and costs nothing but the time that it saves.
  *
- * Invariant: this file imports nothing but Node's own modules, and is CommonJS in an image.
+ * Invariants:
+ * - Source and code are written together and never changed: V8 compares no more than the length.
+ * - This file imports nothing but Node's own modules, and is CommonJS in an image.
  */
 import { isAscii } from 'node:buffer';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -47,7 +49,13 @@ export function load(file: string): unknown {
   const others = createRequire(file);
   const require = (id: string): unknown =>
     id.startsWith('.') ? load(join(folder, id)) : others(id);
-  (script.runInThisContext() as Body)(module.exports, require, module, file, folder);
+  try {
+    (script.runInThisContext() as Body)(module.exports, require, module, file, folder);
+  } catch (error) {
+    // Whoever asks again is not given half of it.
+    modules.delete(file);
+    throw error;
+  }
   return module.exports;
 }
 
