@@ -24,7 +24,7 @@ import { CounterReader, type CounterSample } from '../telemetry/counter-reader.j
 import { noRow, RowRegistry, rowName, rowNames } from '../telemetry/row-registry.js';
 import type { StickyTable } from '../balance/sticky-table.js';
 import { defaultSizes, type MemorySizes, Own } from '../worker/memory.js';
-import { DRAIN_LIMIT, type FromWorker, type ListenItem } from '../worker/messages.js';
+import { DRAIN_LIMIT, type FromWorker, type ListenItem, STOP_LIMIT } from '../worker/messages.js';
 import type { SnapshotSource } from '../worker/snapshots.js';
 import { adopt } from './adoption.js';
 import { BACKLOG, Listeners, type ListenProblem } from './listeners.js';
@@ -82,7 +82,6 @@ const BEGIN = 30;
 const MOST_BEGIN = 480;
 /** Milliseconds that a change of the tables waits for workers: then it is theirs alone. */
 const APPLY_LIMIT = 15_000;
-const STOP_LIMIT = 2000;
 const SPARE_BACK_OFF = 30_000;
 /** A kernel that cannot is not asked so often. */
 const UNABLE_BACK_OFF = 30_000;

@@ -2,7 +2,7 @@
  * The entry of a worker process: descriptor 3 is the channel to the daemon. Everything is imported
  * before anything is given up, so nothing is read from the disk later.
  */
-import { DRAIN_LIMIT, DRAIN_SIGNAL } from './messages.js';
+import { DRAIN_LIMIT, DRAIN_SIGNAL, STOP_LIMIT } from './messages.js';
 import { Worker } from './worker.js';
 
 const CHANNEL = 3;
@@ -19,9 +19,12 @@ function linger(): number | null {
   return Math.min(MOST, Math.round(seconds * 1000));
 }
 
-// Signals are for the daemon, which leaves its workers serving: a terminal sends them to all.
+// Signals are for the daemon, which leaves its workers serving.
 process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => undefined);
+process.on('SIGTERM', () => {
+  // Without one they are for the worker: the host goes down, and would wait for it.
+  if (worker.orphan) worker.drain(STOP_LIMIT);
+});
 // They lead to the daemon, and break when it ends.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);

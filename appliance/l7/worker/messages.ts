@@ -11,6 +11,8 @@ import type { EngineEvent } from './engine.js';
 export const DRAIN_SIGNAL = 'SIGUSR2';
 /** Milliseconds. */
 export const DRAIN_LIMIT = 60_000;
+/** The same where it is the whole tier, or the host, that stops. */
+export const STOP_LIMIT = 2000;
 
 /** A listening socket of a worker; `key` names it. */
 export interface ListenItem {

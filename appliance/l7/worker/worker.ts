@@ -86,6 +86,11 @@ export class Worker {
     this.#options = options;
   }
 
+  /** Whether its daemon is gone. */
+  get orphan(): boolean {
+    return this.#orphan;
+  }
+
   /** Tells that everything is loaded, waits for the first message, and serves until the end. */
   async run(): Promise<void> {
     this.#tell({ kind: 'loaded' });

@@ -30,6 +30,29 @@ uring('what waits in the backlog of a worker that dies is served by its replacem
   });
 });
 
+uring('SIGTERM is for the daemon, and for a worker once there is none', async () => {
+  const before = process.env['WEIR_L7_LINGER'];
+  process.env['WEIR_L7_LINGER'] = '60';
+  let pid = 0;
+  try {
+    await withTier(async ({ tier, members, port, settled }) => {
+      await tier.execute(tablesOf([serviceAt(port)], [poolWith(members)], 1));
+      pid = tier.workers[0]?.pid ?? 0;
+      process.kill(pid, 'SIGTERM');
+      assert.match(await get(port), /^200 /, 'it serves on');
+      assert.is(tier.workers[0]?.pid, pid);
+      await tier.leave();
+      assert.match(await get(port), /^200 /, 'and without a daemon');
+      process.kill(pid, 'SIGTERM');
+      await settled(() => !isAlive(pid));
+    });
+  } finally {
+    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    if (before === undefined) delete process.env['WEIR_L7_LINGER'];
+    else process.env['WEIR_L7_LINGER'] = before;
+  }
+});
+
 uring('a worker that hangs is ended and replaced; what it had not accepted is served', async () => {
   await withTier(async ({ tier, members, port, events, settled }) => {
     await tier.execute(tablesOf([serviceAt(port)], [poolWith(members)], 1));
@@ -120,6 +143,15 @@ function pendingAt(port: number): number {
     waiting += Number.parseInt(queues?.split(':')[1] ?? '0', 16);
   }
   return waiting;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return pid > 0;
+  } catch {
+    return false;
+  }
 }
 
 test.run();
