@@ -103,11 +103,13 @@ export const comeback: Act = {
     const member = 'member-1';
     await members.revive(member);
     const took = await unit.untilMembers(addressesOf(member), ['UP']);
+    // In the first moments it had up to 56 % instead of 50, probably by what had waited for it.
+    await pause(watch);
     await stage.window('return');
     await pause(watch);
     const reports = await stage.window('returned');
     return {
-      notes: [`serves again after ${took.toFixed(0)} ms`],
+      notes: [`serves again after ${took.toFixed(0)} ms; then ${describeShares(reports)}`],
       troubles: unlike(reports, startWeights, tolerance),
     };
   },
