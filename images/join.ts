@@ -47,6 +47,7 @@ const USUAL = {
 
 /** Writes a compiled program and all that it imports into one file. Throws as joinModules(). */
 export function joinProgram(program: string, out: string): void {
+  // CommonJS packages ask for modules of Node by a function that ES modules lack.
   const banner =
     "import { createRequire as joinedRequire } from 'node:module'; const require = joinedRequire(import.meta.url);";
   buildSync({

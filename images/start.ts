@@ -26,7 +26,7 @@ type Body = (
 ) => void;
 
 /** Beside each file of joined modules. */
-export const CODE = '.code';
+const CODE = '.code';
 const scripts = new Map<string, Script>();
 const modules = new Map<string, Module>();
 

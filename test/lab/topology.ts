@@ -30,6 +30,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { mountBpffs } from '../../native/ffi/libbpf.js';
+import { isAlive } from '../support/child.js';
 import { killChildren, run, within } from './commands.js';
 import { unmountBelow } from './slow-disk.js';
 
@@ -151,15 +152,6 @@ function hostScripts(
   return scripts;
 }
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 function entries(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -206,7 +198,7 @@ export function removeStaleLabs(): number[] {
   for (const directory of ['/run/netns', bpffs, tmpdir()]) {
     for (const name of entries(directory)) {
       const pid = Number(namePattern.exec(name)?.[1] ?? Number.NaN);
-      if (Number.isInteger(pid) && !alive(pid)) pids.add(pid);
+      if (Number.isInteger(pid) && !isAlive(pid)) pids.add(pid);
     }
   }
   for (const pid of pids) removeLab(pid);

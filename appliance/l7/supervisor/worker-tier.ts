@@ -500,7 +500,7 @@ export class WorkerTier {
     return this.#places.length === cpus.length ? (cpus[index] ?? null) : null;
   }
 
-  /** So many places, each with a worker; a spare besides. */
+  /** So many places, each with a worker; a spare comes when they serve. */
   #resize(wanted: number): void {
     while (this.#places.length < wanted) {
       this.#places.push({ worker: null, restarts: 0, early: 0, retry: null });
@@ -517,7 +517,6 @@ export class WorkerTier {
       const place = this.#places[index];
       if (place?.worker === null && place.retry === null) this.#fill(index);
     }
-    this.#keepSpare();
   }
 
   /** Puts a worker into a place: a spare that is loaded, or as soon as one is. */
@@ -527,7 +526,6 @@ export class WorkerTier {
     const spare = this.#loadedSpare() ?? this.#unloadedSpare() ?? this.#start();
     if (spare !== null) this.#give(spare, index);
     if (place.worker === null) this.#later(index, place);
-    this.#keepSpare();
   }
 
   #pause({ early }: Place): number {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Listeners } from '../../../../appliance/l7/supervisor/listeners.js';
+import { isAlive } from '../../../support/child.js';
 import { poolWith, serviceAt, tablesOf } from '../../../support/l7-tables.js';
 import { needs } from '../../../support/needs.js';
 import { freePort, get, withTier } from '../../../support/worker-stage.js';
@@ -43,11 +44,14 @@ uring('SIGTERM is for the daemon, and for a worker once there is none', async ()
       assert.is(tier.workers[0]?.pid, pid);
       await tier.leave();
       assert.match(await get(port), /^200 /, 'and without a daemon');
-      process.kill(pid, 'SIGTERM');
-      await settled(() => !isAlive(pid));
+      await settled(() => {
+        // It may not have heard yet that there is none.
+        if (isAlive(pid)) process.kill(pid, 'SIGTERM');
+        return !isAlive(pid);
+      });
     });
   } finally {
-    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    if (pid > 0 && isAlive(pid)) process.kill(pid, 'SIGKILL');
     if (before === undefined) delete process.env['WEIR_L7_LINGER'];
     else process.env['WEIR_L7_LINGER'] = before;
   }
@@ -143,15 +147,6 @@ function pendingAt(port: number): number {
     waiting += Number.parseInt(queues?.split(':')[1] ?? '0', 16);
   }
   return waiting;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return pid > 0;
-  } catch {
-    return false;
-  }
 }
 
 test.run();
